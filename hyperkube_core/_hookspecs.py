@@ -1,0 +1,26 @@
+"""The hooks that a plugin may implement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from hyperkube_core._server import Description
+
+PROJECT = "hyperkube"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def hyperkube_servers() -> Iterable[Description]:
+    """The servers that this plugin offers.
+
+    Called on the plugin that an entry point loaded, and on no other. It must be quick and import no server: it
+    runs for `hk --help`.
+    """
+    return ()

@@ -1,0 +1,1 @@
+"""Where objects live: a key space like etcd's, and its backends."""

@@ -1,0 +1,1 @@
+"""The library under hk's servers."""

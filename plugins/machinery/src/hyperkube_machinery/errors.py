@@ -1,0 +1,229 @@
+"""Errors as the Kubernetes API tells them.
+
+Every refusal is an `APIError` that knows its `Status` object. Texts are the wording of the API server, which clients
+match on. Source: k8s.io/apimachinery/pkg/api/errors, k8s.io/apimachinery/pkg/util/validation/field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.resources import Resource
+
+__all__ = ["APIError", "FieldError", "failure"]
+
+
+def failure(
+    code: int, reason: str, message: str, details: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A `Status` object that tells of a failure; an empty reason is left out, as the API leaves it out."""
+    status: dict[str, Any] = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+    }
+    if reason:
+        status["reason"] = reason
+    if details:
+        status["details"] = details
+    status["code"] = code
+    return status
+
+
+def _subject(resource: Resource | None, name: str) -> dict[str, Any]:
+    details: dict[str, Any] = {}
+    if name:
+        details["name"] = name
+    if resource is not None:
+        if resource.group:
+            details["group"] = resource.group
+        details["kind"] = resource.resource
+    return details
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field. Source: field.Error."""
+
+    reason: str  # FieldValueInvalid, FieldValueRequired, …: what stands in a cause
+    field: str  # spec.containers[0].name
+    detail: str = ""
+    bad_value: Any = None
+    shows_value: bool = True
+
+    @property
+    def message(self) -> str:
+        """The text of a cause: `Invalid value: "x": must be …`."""
+        word = _WORDS[self.reason]
+        if not self.shows_value:
+            return f"{word}: {self.detail}" if self.detail else word
+        shown = f"{word}: {_show(self.bad_value)}"
+        return f"{shown}: {self.detail}" if self.detail else shown
+
+    @property
+    def cause(self) -> dict[str, str]:
+        return {"reason": self.reason, "message": self.message, "field": self.field}
+
+    @classmethod
+    def invalid(cls, field: str, value: Any, detail: str) -> FieldError:
+        return cls("FieldValueInvalid", field, detail, value)
+
+    @classmethod
+    def required(cls, field: str, detail: str = "") -> FieldError:
+        return cls("FieldValueRequired", field, detail, shows_value=False)
+
+    @classmethod
+    def forbidden(cls, field: str, detail: str) -> FieldError:
+        return cls("FieldValueForbidden", field, detail, shows_value=False)
+
+    @classmethod
+    def duplicate(cls, field: str, value: Any) -> FieldError:
+        return cls("FieldValueDuplicate", field, "", value)
+
+    @classmethod
+    def not_found(cls, field: str, value: Any) -> FieldError:
+        return cls("FieldValueNotFound", field, "", value)
+
+    @classmethod
+    def not_supported(cls, field: str, value: Any, allowed: Iterable[str]) -> FieldError:
+        """`value` is none of `allowed`, which are listed in the order given."""
+        listed = ", ".join(f'"{word}"' for word in allowed)
+        return cls("FieldValueNotSupported", field, f"supported values: {listed}" if listed else "", value)
+
+    @classmethod
+    def too_long(cls, field: str, limit: int) -> FieldError:
+        return cls("FieldValueTooLong", field, f"may not be more than {limit} bytes", shows_value=False)
+
+    @classmethod
+    def too_many(cls, field: str, count: int, limit: int) -> FieldError:
+        return cls("FieldValueTooMany", field, f"must have at most {limit} items", count)
+
+    @classmethod
+    def type_invalid(cls, field: str, value: Any, detail: str) -> FieldError:
+        return cls("FieldValueTypeInvalid", field, detail, value)
+
+    @classmethod
+    def internal(cls, field: str, detail: str) -> FieldError:
+        return cls("InternalError", field, detail, shows_value=False)
+
+
+_WORDS = {
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueRequired": "Required value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueNotFound": "Not found",
+    "FieldValueNotSupported": "Unsupported value",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
+    "FieldValueTypeInvalid": "Invalid value",
+    "InternalError": "Internal error",
+}
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "null"
+    return encode(value).decode()
+
+
+class APIError(Exception):
+    """A refusal, with the HTTP status `code` and the `Status` object that tells of it."""
+
+    def __init__(self, status: dict[str, Any], *, headers: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(status["message"])
+        self.status = status
+        self.headers = tuple(headers)
+
+    @property
+    def code(self) -> int:
+        return int(self.status["code"])
+
+    @property
+    def reason(self) -> str:
+        return str(self.status.get("reason", ""))
+
+    @classmethod
+    def of(cls, code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> APIError:
+        return cls(failure(code, reason, message, details))
+
+    @classmethod
+    def bad_request(cls, message: str) -> APIError:
+        return cls.of(400, "BadRequest", message)
+
+    @classmethod
+    def unauthorized(cls) -> APIError:
+        return cls.of(401, "Unauthorized", "Unauthorized")
+
+    @classmethod
+    def not_found(cls, resource: Resource, name: str) -> APIError:
+        return cls.of(404, "NotFound", f'{resource.qualified} "{name}" not found', _subject(resource, name))
+
+    @classmethod
+    def no_such_path(cls) -> APIError:
+        """What is asked of a resource that is not served; known paths only differ in their method."""
+        return cls.of(404, "NotFound", "the server could not find the requested resource", {})
+
+    @classmethod
+    def method_not_allowed(cls, resource: Resource, action: str) -> APIError:
+        return cls.of(
+            405,
+            "MethodNotAllowed",
+            f"{action} is not supported on resources of kind \"{resource.qualified}\"",
+            _subject(resource, ""),
+        )
+
+    @classmethod
+    def already_exists(cls, resource: Resource, name: str) -> APIError:
+        return cls.of(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists', _subject(resource, name))
+
+    @classmethod
+    def conflict(cls, resource: Resource, name: str, why: str) -> APIError:
+        return cls.of(
+            409,
+            "Conflict",
+            f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}',
+            _subject(resource, name),
+        )
+
+    @classmethod
+    def expired(cls, message: str) -> APIError:
+        return cls.of(410, "Expired", message)
+
+    @classmethod
+    def too_large(cls, message: str) -> APIError:
+        return cls.of(413, "RequestEntityTooLarge", message)
+
+    @classmethod
+    def invalid(cls, group: str, kind: str, name: str, errors: Sequence[FieldError]) -> APIError:
+        """422 with a cause for each error. `kind` is the object's kind, not its resource."""
+        details: dict[str, Any] = {}
+        if name:
+            details["name"] = name
+        if group:
+            details["group"] = group
+        details["kind"] = kind
+        details["causes"] = [error.cause for error in errors]
+        texts = [f"{error.field}: {error.message}" for error in errors]
+        told = texts[0] if len(texts) == 1 else "[" + ", ".join(dict.fromkeys(texts)) + "]"
+        qualified = f"{kind}.{group}" if group else kind
+        return cls.of(422, "Invalid", f'{qualified} "{name}" is invalid: {told}', details)
+
+    @classmethod
+    def internal(cls, message: str) -> APIError:
+        return cls.of(
+            500,
+            "InternalError",
+            f"Internal error occurred: {message}",
+            {"causes": [{"message": message}]},
+        )
+
+    @classmethod
+    def not_implemented(cls, what: str) -> APIError:
+        """For what the API acts on and this server does not: refused, never ignored."""
+        return cls.of(501, "NotImplemented", f"{what} is not supported by this server yet")

@@ -1,0 +1,1 @@
+"""HTTP serving: requests, responses and the connection under them."""

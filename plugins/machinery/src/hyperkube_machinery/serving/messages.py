@@ -1,0 +1,96 @@
+"""Requests and responses, as the server and its handlers exchange them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+__all__ = ["BodyWriter", "Connection", "Handler", "Request", "Response", "StreamingResponse"]
+
+
+class Connection(Protocol):
+    """The connection that a request came on."""
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate (DER), verified against the server's client CA; None where there is none."""
+
+    @property
+    def peer_address(self) -> str:
+        """The client's address, without its port."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a handler wants to remember with the connection, such as who is at its other end."""
+
+
+class Request:
+    """One request, complete with its body."""
+
+    __slots__ = ("body", "connection", "headers", "method", "path", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: bytes,
+        connection: Connection,
+    ) -> None:
+        self.method = method
+        self.path = path  # percent-decoded
+        self.query = query  # as it was sent, without its "?"
+        self.headers = headers  # names in lower case; values of a repeated header are joined with ", "
+        self.body = body
+        self.connection = connection
+
+
+@dataclass(slots=True)
+class Response:
+    """An answer that is known whole; its chunks are written one after the other, with their length in front."""
+
+    status: int
+    body: bytes | Sequence[bytes] = b""
+    content_type: str = "application/json"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class BodyWriter(Protocol):
+    """Where a streaming answer's body is written."""
+
+    def send(self, data: bytes) -> None:
+        """Hand over one piece of the body at once, without waiting; a no-op once the client is gone."""
+
+    def send_framed(self, frame: bytes) -> None:
+        """Like `send`, for a piece that `chunk` framed already: what many clients get is framed once."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that were sent and have not left yet."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client is gone."""
+
+    async def drain(self) -> None:
+        """Wait until little enough is buffered to go on; raises ConnectionResetError once the client is gone."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the client is gone or the server drains."""
+
+
+@dataclass(slots=True)
+class StreamingResponse:
+    """An answer written piece by piece (chunked) by `produce`, which is cancelled when the client goes."""
+
+    produce: Callable[[BodyWriter], Awaitable[None]]
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Answer: TypeAlias = Response | StreamingResponse
+Handler: TypeAlias = Callable[[Request], "Answer | Awaitable[Answer]"]
+"""Answers a request: at once where nothing has to be waited for, which spares a turn of the loop."""
