@@ -1,0 +1,127 @@
+"""Programs that tests drive and that pip does not install: found, brought, or named as missing.
+
+A program on `PATH` is used as it is. On Debian one that is missing is taken from its package, which is unpacked into
+the cache of the checkout and not installed, so that no test run changes the machine; failing at that fails the
+test. Elsewhere the test is skipped and says what is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(__file__).resolve().parents[2] / ".nox" / "debian"
+
+KUBECTL_VARIABLE = "HK_TEST_KUBECTL"
+"""A path, or several separated as in PATH: the kubectls to test with, and no others."""
+
+
+@functools.cache
+def kubectl() -> list[Path]:
+    """Every kubectl there is, newest first, one a minor version; never empty."""
+    chosen = os.environ.get(KUBECTL_VARIABLE)
+    candidates = [Path(path) for path in chosen.split(os.pathsep)] if chosen else _kubectls_on_path()
+    found: dict[tuple[int, int], Path] = {}
+    for candidate in candidates:
+        found.setdefault(kubectl_version(candidate), candidate)
+    if not found:
+        brought = _bring("kubectl", "kubernetes-client", packages=("kubernetes-client",))
+        found[kubectl_version(brought)] = brought
+    return [found[version] for version in sorted(found, reverse=True)]
+
+
+@functools.cache
+def strace() -> Path:
+    on_path = shutil.which("strace")
+    if on_path:
+        return Path(on_path)
+    if platform.system() != "Linux":
+        pytest.skip("strace is missing: it runs on Linux only")
+    return _bring("strace", "strace", packages=("strace", "libunwind8"))
+
+
+@functools.cache
+def kubectl_version(program: Path) -> tuple[int, int]:
+    """Its own (major, minor)."""
+    answer = subprocess.run(
+        [program, "version", "--client", "-o", "json"], capture_output=True, check=True, timeout=60, text=True
+    )
+    version = json.loads(answer.stdout)["clientVersion"]
+    return int(version["major"]), int(re.sub(r"\D", "", version["minor"]))
+
+
+def _kubectls_on_path() -> list[Path]:
+    """Each `kubectl` and, beside it, each `kubectl.1.33`.
+
+    Google's `kubectl` only picks one of the latter by the server it finds, so that it is left out where it has them.
+    """
+    first = shutil.which("kubectl")
+    if not first:
+        return []
+    numbered = [
+        path for path in Path(first).resolve().parent.glob("kubectl.*") if re.fullmatch(r"kubectl\.\d+\.\d+", path.name)
+    ]
+    return numbered or [Path(first)]
+
+
+def _bring(program: str, package: str, *, packages: tuple[str, ...]) -> Path:
+    """Unpack `packages` and return the path of `program`; skips where apt is not at hand, fails where it fails."""
+    if not _on_debian():
+        pytest.skip(f"{program} is missing: install it, on Debian by `apt-get install {package}`")
+    unpacked = CACHE / program
+    wrapper = unpacked / program
+    if not wrapper.exists():
+        try:
+            _unpack(packages, program, unpacked)
+        except subprocess.CalledProcessError as exc:
+            message = exc.stderr.decode(errors="replace").strip()
+            pytest.fail(f"{program} is missing and `{' '.join(exc.cmd)}` failed: {message}", pytrace=False)
+    return wrapper
+
+
+def _on_debian() -> bool:
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return False
+    return release.get("ID") == "debian" and shutil.which("apt-get") is not None
+
+
+def _unpack(packages: tuple[str, ...], program: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        root = Path(folder) / "root"
+        try:
+            _run("apt-get", "download", *packages, cwd=folder)
+        except subprocess.CalledProcessError:  # a fresh machine has no list of packages yet
+            _run("apt-get", "update", cwd=folder)
+            _run("apt-get", "download", *packages, cwd=folder)
+        for archive in Path(folder).glob("*.deb"):
+            _run("dpkg-deb", "-x", str(archive), str(root), cwd=folder)
+        root.chmod(0o755)
+        wrapper = root / program
+        # The libraries are unpacked beside the program, where the loader does not look by itself.
+        wrapper.write_text(
+            f'#!/bin/sh\nhere="{target}"\n'
+            'LD_LIBRARY_PATH="$here/usr/lib/$(uname -m)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \\\n'
+            f'exec "$here/usr/bin/{program}" "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        try:
+            root.rename(target)
+        except OSError:  # another run was quicker; its copy is as good
+            if not (target / program).exists():
+                raise
+
+
+def _run(*command: str, cwd: str) -> None:
+    subprocess.run(command, cwd=cwd, check=True, capture_output=True, timeout=300)
