@@ -1,0 +1,233 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     # As constraints/dev.txt has them; tests/packaging compares.
+#     "argcomplete==3.7.2",
+#     "nox==2026.10.20",
+# ]
+# ///
+"""Everything that is done to this checkout: run it, test it, check it, build it.
+
+`uv run noxfile.py -s NAME` or, where nox is installed, `nox -s NAME`; `nox -l` lists the sessions. Whatever is
+installed from an index is pinned with its hash in `constraints/`. Siblings never are: they come from the checkout or
+from wheels built from it, by path, so that no index is asked for their names.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+nox.options.sessions = ["tests", "lint", "types", "imports"]
+
+ROOT = Path(__file__).resolve().parent
+DIST = ROOT / "dist"
+DISTRIBUTIONS = {
+    "hyperkube-core": ROOT,
+    **{f"hyperkube-{path.parent.name}": path.parent for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))},
+}
+SIBLINGS = {"hyperkube-apiserver": ("hyperkube-core", "hyperkube-machinery")}
+TESTS = {
+    # What a distribution's wheel must pass where none but its declared dependencies is installed.
+    "hyperkube-core": "tests/core",
+    "hyperkube-machinery": "plugins/machinery/tests",
+    "hyperkube-apiserver": "plugins/apiserver/tests",
+}
+
+
+@nox.session(venv_backend="none")
+def serve(session: nox.Session) -> None:
+    """Run the API server of this checkout; what follows `--` is added to its flags."""
+    environment = ROOT / ".venv"
+    uv = _uv()
+    if not environment.exists():
+        session.run(uv, "venv", "--quiet", "--python", sys.executable, str(environment), external=True)
+    target = ("--python", str(environment))
+    session.run(uv, "pip", "install", "--quiet", *target, *_PINNED, external=True, silent=True)
+    session.run(uv, "pip", "install", "--quiet", *target, *_CHECKOUT, external=True, silent=True)
+    scripts = environment / ("Scripts" if os.name == "nt" else "bin")
+    flags = session.posargs or ["--data-dir", ".hk", "--secure-port", "0"]
+    hk = str(scripts / "hk")
+    if os.name == "nt":
+        session.run(hk, "apiserver", *flags, external=True)
+    else:  # nox would stand between the server and Ctrl-C
+        os.execv(hk, [hk, "apiserver", *flags])
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test the checkout; what follows `--` goes to pytest."""
+    _install_checkout(session)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Test the checkout and show the lines that no test reached."""
+    _install_checkout(session)
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check formatting, style and change fragments; `-- --fix` repairs what can be repaired."""
+    session.install(*_PINNED)
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    else:
+        session.run("ruff", "check", ".")
+        session.run("ruff", "format", "--check", ".")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly, in the code and in its tests."""
+    _install_checkout(session)
+    session.run("mypy", "noxfile.py", "hyperkube_core", "tests", "plugins", "docs")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """Check who may import whom."""
+    _install_checkout(session)
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build; a warning is an error."""
+    _install_checkout(session)
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build every distribution into dist/ and check what is in it."""
+    session.install(*_PINNED)
+    shutil.rmtree(DIST, ignore_errors=True)
+    _build(session)
+    session.run("python", "-m", "pytest", "-q", "tests/packaging/test_wheels.py", env={"HK_TEST_WHEELS": str(DIST)})
+
+
+@nox.session
+@nox.parametrize("distribution", list(DISTRIBUTIONS))
+def isolated(session: nox.Session, distribution: str) -> None:
+    """Install one wheel with nothing but what it declares and run its tests outside the checkout."""
+    if not DIST.exists():
+        session.install(*_PINNED)
+        _build(session)
+    shutil.rmtree(session.virtualenv.location, ignore_errors=True)
+    session.virtualenv.create()
+    session.install(*(str(_wheel(name)) for name in (distribution, *SIBLINGS.get(distribution, ()))), *_CONSTRAINED)
+    module = distribution.replace("-", "_")
+    with tempfile.TemporaryDirectory(prefix="hk-isolated-") as folder:
+        session.chdir(folder)
+        session.run("python", "-c", f"import {module}; print({module}.__file__)")
+        session.run(_uv(), "pip", "check", "--quiet", "--python", session.virtualenv.location, external=True)
+        session.install("--group", f"{ROOT / 'pyproject.toml'}:test", *_CONSTRAINED)
+        _copy_tests(Path(folder), TESTS[distribution])
+        session.run("python", "-P", "-m", "pytest", "-q", "-c", "pyproject.toml", TESTS[distribution], *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """Test with the lowest versions of the dependencies that the distributions allow."""
+    session.install("--require-hashes", "-r", "constraints/oldest.txt")
+    session.install(*_CHECKOUT)
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or TESTS.values()))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure, in ratios within this run, what the launcher and the servers cost."""
+    _install_checkout(session)
+    session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def constraints(session: nox.Session) -> None:
+    """Pin anew what development and CI install; `-- --upgrade` looks for newer versions."""
+    compile_ = [
+        *(_uv(), "pip", "compile", "--quiet", "--generate-hashes", "--universal", "--python-version", "3.11"),
+        *("--no-emit-index-url", "--no-emit-find-links", "--fork-strategy", "fewest"),
+        *("--custom-compile-command", "nox -s constraints"),
+    ]
+    for name in DISTRIBUTIONS:
+        compile_ += ["--no-emit-package", name]
+    projects = [str((path / "pyproject.toml").relative_to(ROOT)) for path in DISTRIBUTIONS.values()]
+    run = {"external": True, "silent": True}
+    session.run(*compile_, *session.posargs, *projects, "--group", "dev", "-o", "constraints/dev.txt", **run)
+    session.run(
+        *(*compile_, *session.posargs, "--resolution", "lowest-direct", *projects, "--group", "test"),
+        *("-o", "constraints/oldest.txt"),
+        **run,
+    )
+    (ROOT / "constraints" / "uv.txt").write_text(_block("uv"))
+
+
+_PINNED = ("--require-hashes", "-r", str(ROOT / "constraints" / "dev.txt"))
+_CONSTRAINED = ("-c", str(ROOT / "constraints" / "dev.txt"))
+# The builder is among what is pinned; isolation would fetch another.
+_CHECKOUT = (
+    *("--no-deps", "--no-build-isolation"),
+    *(argument for path in DISTRIBUTIONS.values() for argument in ("-e", str(path))),
+)
+
+
+def _install_checkout(session: nox.Session) -> None:
+    session.install(*_PINNED)
+    session.install(*_CHECKOUT)
+
+
+def _build(session: nox.Session) -> None:
+    for path in DISTRIBUTIONS.values():
+        session.run(_uv(), "build", "--quiet", "--no-build-isolation", "--out-dir", str(DIST), str(path), external=True)
+
+
+def _wheel(distribution: str) -> Path:
+    (found,) = DIST.glob(f"{distribution.replace('-', '_')}-*.whl")
+    return found
+
+
+def _copy_tests(target: Path, folder: str) -> None:
+    """Lay the tests of one distribution out as in the checkout, with what they share and without what they test."""
+    for part in (folder, "tests/_fixtures"):
+        shutil.copytree(ROOT / part, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "tests/conftest.py", "plugins/conftest.py"):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, target / file)
+
+
+def _block(requirement: str) -> str:
+    """The lines of constraints/dev.txt that pin `requirement`."""
+    lines = (ROOT / "constraints" / "dev.txt").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"{requirement}=="))
+    end = next(n for n, line in enumerate(lines[start + 1 :], start + 1) if not line.startswith("    --hash"))
+    return "\n".join(lines[start:end]).removesuffix(" \\") + "\n"
+
+
+def _uv() -> str:
+    """The uv that runs this, or the one on the path."""
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        sys.exit("uv is missing: `python3 -m pip install uv`")
+    return uv
+
+
+if __name__ == "__main__":
+    nox.main()
