@@ -1,0 +1,216 @@
+"""What a kind does differently from the others, and what it does if it says nothing.
+
+The write path calls, in this order:
+
+    create   default → before_create (meta) → begin_create → prepare_for_create → validate → warnings → store → commit
+    update   default → before_update (meta) → prepare_for_update → begin_update → validate_update → warnings → store
+
+and releases a reservation when anything after it fails. Every method is synchronous and changes the tree in place.
+Source: k8s.io/apiserver/pkg/registry/rest, the strategies in k8s.io/kubernetes/pkg/registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.selectors import FieldSelector
+
+__all__ = ["NO_RESERVATION", "Reservation", "Strategy", "Tree", "WriteContext"]
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteContext:
+    """What a write knows beside its body."""
+
+    now: str  # RFC 3339, seconds
+    user: str = ""
+    namespace: str = ""  # of the request; empty for cluster-wide kinds
+    subresource: str = ""
+    dry_run: bool = False
+
+
+class Reservation(Protocol):
+    """Something taken for an object that is not stored yet; exactly one of the two is called."""
+
+    def commit(self) -> None:
+        """The object is stored."""
+
+    def release(self) -> None:
+        """It will not be."""
+
+
+class _Nothing:
+    def commit(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+NO_RESERVATION: Reservation = _Nothing()
+
+
+class Strategy:
+    """The common behaviour. A kind's own strategy overrides what it does differently."""
+
+    allows_create_on_update: ClassVar[bool] = False
+    allows_unconditional_update: ClassVar[bool] = True
+    counts_generation: ClassVar[bool] = False  # metadata.generation is 1 at first and grows with the spec
+    default_propagation: ClassVar[str] = "Background"  # of a DELETE that does not say; or "Orphan"
+    deletes_gracefully: ClassVar[bool] = False
+    answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.has_status = kind.subresource("status") is not None
+
+    def name_rule(self, name: str, prefix: bool) -> list[str]:
+        """What is wrong with a name, or with a generateName (`prefix`)."""
+        return object_meta.dns_subdomain(name, prefix)
+
+    # Writing
+
+    def default(self, obj: Tree) -> None:
+        """Fill in what upstream's SetDefaults_* fill in, and the structs that Go always writes. Idempotent."""
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        """Drop what a client may not set, add what the server decides."""
+        if self.has_status:
+            obj["status"] = self.initial_status(obj)
+        if self.counts_generation:
+            meta.ensure_meta(obj)["generation"] = 1
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {}
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        """Keep the status on an update of the object, and all but the status on one of its status."""
+        if context.subresource == "status":
+            self.prepare_status_update(obj, old)
+            return
+        if self.has_status:
+            keep(obj, old, "status")
+        if self.counts_generation and self.is_new_generation(obj, old):
+            meta.ensure_meta(obj)["generation"] = meta.generation(old) + 1
+
+    def prepare_status_update(self, obj: Tree, old: Tree) -> None:
+        """Metadata is kept as sent, apart from labels where a kind says so."""
+        keep(obj, old, "spec")
+
+    def is_new_generation(self, obj: Tree, old: Tree) -> bool:
+        return obj.get("spec") != old.get("spec")
+
+    def validate(self, obj: Tree) -> list[FieldError]:
+        """What is wrong with a new object."""
+        errors = self.validate_meta(obj) + self.validate_object(obj)
+        return errors or self._validate_path_name(obj)
+
+    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
+        """What is wrong with the change of `old` to `obj`.
+
+        Upstream checks the metadata twice, here and for the kind, so some causes come twice.
+        """
+        errors = self._validate_path_name(obj) + object_meta.validate_meta_update(obj, old)
+        if subresource == "status":
+            return errors + self.validate_status_update(obj, old)
+        return errors + self.validate_object_update(obj, old)
+
+    def validate_meta(self, obj: Tree) -> list[FieldError]:
+        return object_meta.validate_meta(obj, self.name_rule, namespaced=self.kind.resource.namespaced)
+
+    def _validate_path_name(self, obj: Tree) -> list[FieldError]:
+        return object_meta.validate_meta(obj, object_meta.path_segment, namespaced=self.kind.resource.namespaced)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        """What is wrong beside the metadata."""
+        return []
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return object_meta.validate_meta_update(obj, old) + self.validate_object(obj)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return object_meta.validate_meta_update(obj, old)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        """Texts for Warning headers of a create (no `old`) or an update."""
+        return []
+
+    def begin_create(self, obj: Tree, context: WriteContext) -> Reservation:
+        """Take what the object needs to have alone. May fill it in, and raises APIError if it can't be had."""
+        return NO_RESERVATION
+
+    def begin_update(self, obj: Tree, old: Tree, context: WriteContext) -> Reservation:
+        return NO_RESERVATION
+
+    def loaded(self, obj: Tree) -> None:
+        """A stored object was read at start: whatever it holds is taken."""
+
+    def removed(self, obj: Tree) -> None:
+        """The object is gone from the store: whatever it held is free."""
+
+    # Deleting
+
+    def check_deletion(self, obj: Tree) -> None:
+        """Raise APIError for what nobody may delete."""
+
+    def grace_seconds(self, obj: Tree, requested: int | None) -> int:
+        """How long to wait before the object goes; `requested` is at least 0. Asked where `deletes_gracefully`."""
+        return 0
+
+    def mark_deleted(self, obj: Tree) -> None:
+        """A deletion was asked for and the object stays for now: change more than its metadata."""
+
+    def blocks_removal(self, obj: Tree) -> bool:
+        """Whether something beside metadata.finalizers keeps an object that is being deleted."""
+        return False
+
+    # Selecting
+
+    def field_values(self, obj: Tree) -> Mapping[str, str]:
+        """What field selectors see beside metadata.name and metadata.namespace."""
+        return {
+            field: field_text(obj, field) for field in self.kind.selectable_fields if not field.startswith("metadata.")
+        }
+
+    def field_selector(self, selector: FieldSelector) -> FieldSelector:
+        """`selector` with old names of fields replaced; 400 for a field the kind can't be selected by."""
+        return selector.renamed(self._selectable)
+
+    def _selectable(self, field: str) -> str:
+        field = self.kind.field_aliases.get(field, field)
+        if field not in self.kind.selectable_fields:
+            raise APIError.bad_request(self.kind.unsupported_field(field))
+        return field
+
+
+def keep(obj: Tree, old: Tree, field: str) -> None:
+    """Undo whatever `obj` changed in a top-level field."""
+    if field in old:
+        obj[field] = old[field]
+    else:
+        obj.pop(field, None)
+
+
+def keep_meta(obj: Tree, old: Tree, field: str) -> None:
+    """Undo whatever `obj` changed in a field of its metadata."""
+    keep(meta.ensure_meta(obj), dict(meta.metadata(old)), field)
+
+
+def field_text(obj: Tree, path: str, default: str = "") -> str:
+    """The value at a dotted path as selectors compare it."""
+    value: Any = obj
+    for part in path.split("."):
+        if not isinstance(value, dict):
+            return default
+        value = value.get(part)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
