@@ -29,7 +29,7 @@ def failure(
     }
     if reason:
         status["reason"] = reason
-    if details:
+    if details is not None:
         status["details"] = details
     status["code"] = code
     return status
@@ -166,17 +166,13 @@ class APIError(Exception):
 
     @classmethod
     def no_such_path(cls) -> APIError:
-        """What is asked of a resource that is not served; known paths only differ in their method."""
+        """For a resource that is not served."""
         return cls.of(404, "NotFound", "the server could not find the requested resource", {})
 
     @classmethod
-    def method_not_allowed(cls, resource: Resource, action: str) -> APIError:
-        return cls.of(
-            405,
-            "MethodNotAllowed",
-            f"{action} is not supported on resources of kind \"{resource.qualified}\"",
-            _subject(resource, ""),
-        )
+    def method_not_allowed(cls) -> APIError:
+        """For a method that a served resource does not have."""
+        return cls.of(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
     @classmethod
     def already_exists(cls, resource: Resource, name: str) -> APIError:

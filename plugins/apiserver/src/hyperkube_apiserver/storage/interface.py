@@ -7,7 +7,7 @@ begun, at any revision since.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
@@ -141,10 +141,11 @@ class Store(Protocol):
     async def delete(self, key: str, *, expected: Revision) -> Revision:
         """Delete a key last written at `expected`, or raise StaleRevision. Durable when it returns: its revision."""
 
-    def watch(self, prefix: str, *, after: Revision) -> AsyncIterator[Changes]:
+    def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         """Every change under `prefix` later than `after`, durable, in order, for ever.
 
-        What was committed together comes together; now and then comes an empty batch, for its revision only.
+        What was committed together comes together; now and then comes an empty batch, for its revision only: one
+        comes at the latest when history has been replayed, so that a reader knows that it has seen all of it.
         Raises Compacted if history that far back is gone.
         """
 

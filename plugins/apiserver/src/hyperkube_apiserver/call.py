@@ -1,0 +1,46 @@
+"""One request on its way through the pipeline, and what it is answered from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hyperkube_apiserver.authn import Identity
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.requestinfo import Query, RequestInfo
+from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_machinery.serving.messages import Request
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.registry.generic import Registry
+
+__all__ = ["Call", "Served"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A served resource: what it is, where it is read from and how it is written."""
+
+    kind: Kind
+    cache: WatchCache
+    registry: Registry
+
+
+@dataclass(slots=True)
+class Call:
+    """A request, with what each step has found out about it."""
+
+    request: Request
+    info: RequestInfo
+    query: Query
+    identity: Identity
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Add a warning, which clients such as kubectl show; one is told once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def header(self, name: str) -> str:
+        """The value of a header, "" where it is absent; `name` is in lower case."""
+        return self.request.headers.get(name, "")

@@ -1,0 +1,182 @@
+"""Discovery: what is served, told as clients ask for it.
+
+    /api, /apis                 the groups; aggregated with their resources for those who accept that
+    /apis/GROUP                 one group
+    /api/v1, /apis/GROUP/VERSION    the resources of one version
+
+Source: k8s.io/apiserver/pkg/endpoints/discovery, KEP-3352.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from hyperkube_apiserver.kinds import Kind, Subresource
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.serving.messages import Request, Response
+
+__all__ = ["Discovery"]
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+
+Tree = dict[str, Any]
+
+
+class Discovery:
+    """The discovery documents of the kinds served, encoded when they are made."""
+
+    def __init__(self, kinds: Iterable[Kind], server_address: str) -> None:
+        versions: dict[str, dict[str, list[Kind]]] = {}
+        for kind in kinds:
+            versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
+        self._documents: dict[str, bytes] = {}
+        self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
+        core = versions.pop("", {})
+        self._add("/api", _api_versions(core, server_address))
+        self._add("/apis", {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in versions.items()]})
+        for version, served in core.items():
+            self._add(f"/api/{version}", _resource_list(version, served))
+        for group, by_version in versions.items():
+            self._add(f"/apis/{group}", {"kind": "APIGroup", "apiVersion": "v1", **_group(group, by_version)})
+            for version, served in by_version.items():
+                self._add(f"/apis/{group}/{version}", _resource_list(f"{group}/{version}", served))
+        for path, groups in (("/api", {"": core}), ("/apis", versions)):
+            for version in ("v2", "v2beta1"):
+                document = encode(_aggregated(groups, version))
+                self._aggregated[path, version] = (document, f'"{hashlib.sha512(document).hexdigest().upper()}"')
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths that are answered, for the index at the root."""
+        return sorted([*self._documents, "/apis/"])
+
+    def answer(self, request: Request, path: str) -> Response | None:
+        """The document at `path`, which has no slash at its end, or None where there is none."""
+        document = self._documents.get(path)
+        if document is None:
+            return None
+        version = _wanted_version(request.headers.get("accept", ""))
+        if version and path in ("/api", "/apis"):
+            body, tag = self._aggregated[path, version]
+            headers = (("ETag", tag), ("Vary", "Accept"), ("Cache-Control", "public"))
+            if request.headers.get("if-none-match") == tag:
+                return Response(304, b"", "", headers)
+            return Response(200, body, _AGGREGATED.format(version), headers)
+        return Response(200, document)
+
+    def _add(self, path: str, document: Tree) -> None:
+        self._documents[path] = encode(document)
+
+
+def _wanted_version(accept: str) -> str:
+    """The version of the aggregated form that comes first in an Accept header, before plain JSON, or ""."""
+    if "apidiscovery.k8s.io" not in accept:
+        return ""
+    for media_range in accept.split(","):
+        parameters = [part.strip() for part in media_range.split(";")]
+        if parameters[0] not in ("application/json", "*/*"):
+            continue
+        if "as=APIGroupDiscoveryList" not in parameters:
+            return ""
+        for version in ("v2", "v2beta1"):
+            if f"v={version}" in parameters and "g=apidiscovery.k8s.io" in parameters:
+                return version
+    return ""
+
+
+def _api_versions(core: Iterable[str], server_address: str) -> Tree:
+    return {
+        "kind": "APIVersions",
+        "versions": list(core),
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
+    }
+
+
+def _group(group: str, versions: Iterable[str]) -> Tree:
+    told = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": told, "preferredVersion": told[0]}
+
+
+def _resource_list(group_version: str, kinds: Iterable[Kind]) -> Tree:
+    resources = []
+    for kind in kinds:
+        resource = kind.resource
+        entry: Tree = {
+            "name": resource.resource,
+            "singularName": resource.singular,
+            "namespaced": resource.namespaced,
+            "kind": resource.kind,
+            "verbs": list(resource.verbs),
+        }
+        if resource.short_names:
+            entry["shortNames"] = list(resource.short_names)
+        if resource.categories:
+            entry["categories"] = list(resource.categories)
+        if resource.storage_version_hash:
+            entry["storageVersionHash"] = resource.storage_version_hash
+        resources.append(entry)
+        resources += [_subresource(kind, one) for one in kind.subresources]
+    document: Tree = {"kind": "APIResourceList", "groupVersion": group_version, "resources": resources}
+    if "/" in group_version:
+        document["apiVersion"] = "v1"
+    return document
+
+
+def _subresource(kind: Kind, subresource: Subresource) -> Tree:
+    entry: Tree = {
+        "name": f"{kind.resource.resource}/{subresource.name}",
+        "singularName": "",
+        "namespaced": kind.resource.namespaced,
+        "kind": subresource.kind,
+        "verbs": list(subresource.verbs),
+    }
+    if subresource.version:
+        entry["group"], entry["version"] = subresource.group, subresource.version
+    return entry
+
+
+def _aggregated(groups: dict[str, dict[str, list[Kind]]], api_version: str) -> Tree:
+    items = []
+    for group, versions in groups.items():
+        told = [
+            {"version": version, "resources": [_aggregated_resource(kind) for kind in kinds], "freshness": "Current"}
+            for version, kinds in versions.items()
+        ]
+        items.append({"metadata": {"name": group} if group else {}, "versions": told})
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{api_version}",
+        "metadata": {},
+        "items": items,
+    }
+
+
+def _aggregated_resource(kind: Kind) -> Tree:
+    resource = kind.resource
+    entry: Tree = {
+        "resource": resource.resource,
+        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "scope": "Namespaced" if resource.namespaced else "Cluster",
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if kind.subresources:
+        entry["subresources"] = [
+            {
+                "subresource": one.name,
+                "responseKind": {
+                    "group": one.group if one.version else resource.group,
+                    "version": one.version or resource.version,
+                    "kind": one.kind,
+                },
+                "verbs": list(one.verbs),
+            }
+            for one in kind.subresources
+        ]
+    return entry

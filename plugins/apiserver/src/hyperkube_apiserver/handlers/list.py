@@ -1,0 +1,191 @@
+"""LIST: a collection, whole or page by page, as of one revision.
+
+A page after the first is read at the revision of the first: from the cache while nothing of the resource has changed
+since, else from the store's history.
+Source: k8s.io/apiserver/pkg/storage (continue, etcd3/store), cacher/delegator.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers.output import Output
+from hyperkube_apiserver.parameters import ListOptions, list_options
+from hyperkube_apiserver.selection import Selected, select
+from hyperkube_apiserver.storage.interface import Compacted, Entry, FutureRevision, Revision
+from hyperkube_apiserver.versions import fresh_enough, invalid_version, parse_version, too_large
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_machinery.errors import APIError, failure
+from hyperkube_machinery.serving.messages import Response
+
+__all__ = ["Listing", "list_collection", "read_list"]
+
+_TOKEN_VERSION = "meta.k8s.io/v1"
+_STORE_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list found: objects in order of their keys, and where it goes on."""
+
+    items: Sequence[Item]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None  # unknown where a selector leaves objects out
+
+
+async def list_collection(call: Call, served: Served, hub: Hub, output: Output) -> Response:
+    """The objects of a collection that `call` asks for."""
+    options = list_options(call.query, watch=False)
+    selected = select(served.kind, options.label_selector, options.field_selector)
+    listing = await read_list(served, hub, call.info.namespace, options, selected)
+    return Response(200, output.listing(served.kind, listing))
+
+
+async def read_list(
+    served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected
+) -> Listing:
+    """Read what `options` ask for; raises 400, 410 and 504 as the API does."""
+    limit = max(options.limit, 0)
+    if options.continue_token:
+        return await _continued(served, hub, namespace, options, selected, limit)
+    text = options.resource_version
+    if not text:
+        await hub.fresh()
+        return _from_cache(served, hub.revision, namespace, selected, limit)
+    revision = parse_version(text)
+    if revision is None:
+        raise APIError.bad_request("invalid resource version: " + invalid_version(text))
+    exact = options.resource_version_match == "Exact"
+    if revision and (exact or (limit and not options.resource_version_match)):
+        return await _at(served, hub, namespace, selected, limit, Revision(revision))
+    await fresh_enough(hub, revision)
+    return _from_cache(served, hub.revision, namespace, selected, limit)
+
+
+def _from_cache(
+    served: Served, revision: int, namespace: str, selected: Selected, limit: int, after: str = ""
+) -> Listing:
+    cache = served.cache
+    if not limit:
+        return Listing([item for item in cache.items(namespace, after=after) if selected.matches(item)], revision)
+    items: list[Item] = []
+    for item in cache.items(namespace, after=after):
+        if selected.matches(item):
+            if len(items) == limit:
+                return _page(served, namespace, selected, items, revision, cache.count(namespace, after=items[-1].key))
+            items.append(item)
+    return Listing(items, revision)
+
+
+async def _at(
+    served: Served, hub: Hub, namespace: str, selected: Selected, limit: int, revision: Revision, after: str = ""
+) -> Listing:
+    """A list at an exact revision."""
+    if revision <= hub.revision and served.cache.last_revision <= revision:
+        return _from_cache(served, revision, namespace, selected, limit, after)
+    try:
+        return await _from_store(served, hub, namespace, selected, limit, revision, after)
+    except FutureRevision as exc:
+        raise too_large(exc.revision, exc.current) from exc
+    except Compacted as exc:
+        if after:
+            raise _too_old_to_continue(served, hub, namespace, after) from exc
+        raise APIError.expired("The resourceVersion for the provided list is too old.") from exc
+
+
+async def _from_store(
+    served: Served, hub: Hub, namespace: str, selected: Selected, limit: int, revision: Revision, after: str
+) -> Listing:
+    prefix = served.cache.key_range(namespace)
+    items: list[Item] = []
+    while True:
+        page = await hub.store.range(prefix, after=after, limit=_STORE_PAGE, revision=revision)
+        for index, entry in enumerate(page.entries):
+            item = _item(served, entry)
+            if not selected.matches(item):
+                continue
+            if limit and len(items) == limit:
+                return _page(served, namespace, selected, items, revision, page.remaining + len(page.entries) - index)
+            items.append(item)
+        if not page.remaining:
+            return Listing(items, revision)
+        after = page.entries[-1].key
+
+
+def _item(served: Served, entry: Entry) -> Item:
+    return served.cache.item_of(entry)
+
+
+def _page(
+    served: Served, namespace: str, selected: Selected, items: list[Item], revision: int, remaining: int
+) -> Listing:
+    token = _encode_token(items[-1].key, served.cache.key_range(namespace), revision)
+    return Listing(items, revision, token, remaining if selected.empty else None)
+
+
+async def _continued(
+    served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected, limit: int
+) -> Listing:
+    if options.resource_version not in ("", "0"):
+        raise APIError.bad_request("specifying resource version is not allowed when using continue")
+    try:
+        after, revision = _decode_token(options.continue_token, served.cache.key_range(namespace))
+    except ValueError as exc:
+        raise APIError.bad_request(f"invalid continue token: {exc}") from exc
+    await hub.fresh()
+    if revision < 0:  # a token that goes on in the state of the moment, given out when its revision was gone
+        return _from_cache(served, hub.revision, namespace, selected, limit, after)
+    return await _at(served, hub, namespace, selected, limit, Revision(revision), after)
+
+
+def _too_old_to_continue(served: Served, hub: Hub, namespace: str, after: str) -> APIError:
+    status = failure(
+        410,
+        "Expired",
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    )
+    status["metadata"] = {
+        "resourceVersion": str(hub.revision),
+        "continue": _encode_token(after, served.cache.key_range(namespace), -1),
+    }
+    return APIError(status)
+
+
+def _encode_token(last_key: str, prefix: str, revision: int) -> str:
+    # Written out by hand, because a list makes no call of the encoder; \\ and " may stand in the names of roles.
+    start = last_key[len(prefix) :].replace("\\", "\\\\").replace('"', '\\"')
+    text = f'{{"v":"{_TOKEN_VERSION}","rv":{revision},"start":"{start}\\u0000"}}'
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _decode_token(token: str, prefix: str) -> tuple[str, int]:
+    """The key that the next page follows, and the revision; raises ValueError in the API's words."""
+    try:
+        decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        version, revision, start = decoded.get("v", ""), decoded.get("rv", 0), decoded.get("start", "")
+        if not (isinstance(version, str) and isinstance(revision, int) and isinstance(start, str)):
+            raise ValueError("its fields have wrong types")
+    except (binascii.Error, ValueError, AttributeError) as exc:
+        raise ValueError(f"continue key is not valid: {exc}") from exc
+    if version != _TOKEN_VERSION:
+        raise ValueError(f"continue key is not valid: server does not recognize this encoded version {version}")
+    if revision == 0:
+        raise ValueError("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise ValueError("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
+    key = start if start.startswith("/") else "/" + start
+    if posixpath.normpath(key) != key:  # a key must not climb out of its collection
+        raise ValueError(f"continue key is not valid: {start}")
+    return prefix + key[1:].removesuffix("\0"), revision

@@ -1,0 +1,131 @@
+"""WATCH: what becomes of a collection, as a stream of events.
+
+    no resourceVersion, or 0    what exists, as ADDED events, then every change
+    resourceVersion=N           every change later than N
+    sendInitialEvents=true      what exists, then a bookmark that ends the initial events, then every change
+
+Source: k8s.io/apiserver/pkg/storage/cacher, KEP-3157.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable
+
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers.output import Output, bookmark, error_event
+from hyperkube_apiserver.parameters import ListOptions, list_options
+from hyperkube_apiserver.selection import Selected, select
+from hyperkube_apiserver.storage.interface import Compacted
+from hyperkube_apiserver.versions import WAIT_SECONDS, invalid_version, parse_version, too_large
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_apiserver.watchcache.item import Event, Item
+from hyperkube_apiserver.watchcache.watcher import Watcher
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError, failure
+from hyperkube_machinery.serving.messages import BodyWriter, Response, StreamingResponse
+
+__all__ = ["watch"]
+
+DRAIN_BYTES = 1 << 20
+
+
+async def watch(
+    call: Call, served: Served, hub: Hub, output: Output, *, clock: Clock, shortest_seconds: float
+) -> Response | StreamingResponse:
+    """Begin a watch; one without a timeout lasts between `shortest_seconds` and twice that, to spread the load."""
+    options = list_options(call.query, watch=True)
+    selected = select(served.kind, options.label_selector, options.field_selector)
+    revision = parse_version(options.resource_version) if options.resource_version else 0
+    if revision is None:
+        raise APIError.of(500, "", invalid_version(options.resource_version))
+    if options.send_initial_events and revision:
+        if not await hub.reached_within(revision, WAIT_SECONDS):
+            raise too_large(revision, hub.revision)
+    elif not options.resource_version:
+        await hub.fresh()
+    seconds: float = options.timeout_seconds or 0
+    if seconds <= 0:
+        seconds = shortest_seconds * (1 + random.random())
+    expires = clock.monotonic() + seconds
+    return StreamingResponse(
+        _producer(call, served, hub, output, options, selected, revision, expires), content_type=output.stream_type
+    )
+
+
+def _producer(
+    call: Call,
+    served: Served,
+    hub: Hub,
+    output: Output,
+    options: ListOptions,
+    selected: Selected,
+    revision: int,
+    expires: float,
+) -> Callable[[BodyWriter], Awaitable[None]]:
+    async def produce(writer: BodyWriter) -> None:
+        cache = served.cache
+        initial = options.send_initial_events
+        from_now = revision == 0 and initial is None and options.resource_version in ("", "0")
+        # Nothing is awaited between this look at the cache and joining its watchers: no change is missed.
+        known: list[Item] = []
+        if from_now or initial:
+            known = [item for item in cache.items(call.info.namespace) if selected.matches(item)]
+            after = hub.revision
+        else:
+            after = revision if revision else hub.revision
+        watcher = Watcher(
+            sink=writer,
+            encoder=output.events(served.kind),
+            selection=selected,
+            namespace=call.info.namespace,
+            name=call.info.name,
+            after=after,
+            bookmarks=options.allow_bookmarks,
+            expires=expires,
+        )
+        past = None if known or from_now or initial else cache.since(after)
+        seen = hub.revision
+        cache.watchers.add(watcher, selected.wanted)
+        try:
+            await _send_items(writer, watcher, known)
+            if not (from_now or initial):
+                if past is None:
+                    try:
+                        past = await hub.history(cache, after=after, until=seen)
+                    except Compacted as exc:
+                        writer.send_framed(error_event(_expired(after, exc.oldest)))
+                        return
+                await _send_past(writer, watcher, past, selected)
+                watcher.after = max(after, seen)
+            if initial and options.allow_bookmarks:
+                writer.send_framed(bookmark(served.kind, after, ends_initial_events=True))
+            watcher.caught_up()
+            await watcher.finished()
+        finally:
+            cache.watchers.remove(watcher)
+
+    return produce
+
+
+async def _send_items(writer: BodyWriter, watcher: Watcher, items: Iterable[Item]) -> None:
+    for item in items:
+        watcher.send_item("ADDED", item)
+        if writer.buffered > DRAIN_BYTES:
+            await writer.drain()
+
+
+async def _send_past(writer: BodyWriter, watcher: Watcher, events: Iterable[Event], selected: Selected) -> None:
+    for event in events:
+        namespace = (event.item or event.previous).namespace  # type: ignore[union-attr]
+        if watcher.namespace not in ("", namespace):
+            continue
+        event_type = event.seen_by(selected.matches)
+        if event_type:
+            watcher.send_past(event_type, event)
+            if writer.buffered > DRAIN_BYTES:
+                await writer.drain()
+
+
+def _expired(revision: int, oldest: int) -> dict[str, object]:
+    return failure(410, "Expired", f"too old resource version: {revision} ({oldest})")

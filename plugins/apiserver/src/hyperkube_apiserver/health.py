@@ -1,0 +1,88 @@
+"""/healthz, /livez and /readyz: whether the server works, check by check.
+
+Source: k8s.io/apiserver/pkg/server/healthz.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from hyperkube_apiserver.requestinfo import Query
+from hyperkube_machinery.serving.messages import Response
+
+__all__ = ["Check", "Health"]
+
+log = logging.getLogger(__name__)
+
+TEXT = "text/plain; charset=utf-8"
+
+Check = Callable[[], Awaitable[None]]
+"""Returns if all is well, raises what is wrong."""
+
+
+class Health:
+    """The three endpoints, each with its checks in order."""
+
+    def __init__(self, checks: Mapping[str, Mapping[str, Check]]) -> None:
+        self._checks = checks  # "livez" -> name -> check
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths that are answered."""
+        return [
+            path
+            for endpoint, checks in self._checks.items()
+            for path in (f"/{endpoint}", *(f"/{endpoint}/{name}" for name in checks))
+        ]
+
+    async def answer(self, path: str, query: Query) -> Response | None:
+        """The answer at `path`, or None if it is none of these endpoints."""
+        endpoint, _, name = path.strip("/").partition("/")
+        checks = self._checks.get(endpoint)
+        if checks is None:
+            return None
+        if name:
+            check = checks.get(name)
+            if check is None:
+                return Response(404, b"404 page not found\n", TEXT)
+            failed = await _failure(check)
+            if failed is None:
+                return Response(200, b"ok", TEXT)
+            return Response(500, f"internal server error: {failed}\n".encode(), TEXT)
+        return await self._all(endpoint, checks, query)
+
+    async def _all(self, endpoint: str, checks: Mapping[str, Check], query: Query) -> Response:
+        excluded = set(query.get("exclude", ()))
+        lines, failed = [], []
+        for name, check in checks.items():
+            if name in excluded:
+                excluded.discard(name)
+                lines.append(f"[+]{name} excluded: ok")
+                continue
+            error = await _failure(check)
+            if error is None:
+                lines.append(f"[+]{name} ok")
+            else:
+                # Reasons may tell more than a caller without rights should see; they are in the log.
+                lines.append(f"[-]{name} failed: reason withheld")
+                failed.append(name)
+                log.warning("%s check %s failed: %s", endpoint, name, error)
+        if excluded:
+            quoted = ", ".join(f'"{name}"' for name in sorted(excluded))
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {quoted}")
+        if failed:
+            lines.append(f"{endpoint} check failed")
+            return Response(500, ("\n".join(lines) + "\n").encode(), TEXT)
+        if "verbose" in query:
+            lines.append(f"{endpoint} check passed")
+            return Response(200, ("\n".join(lines) + "\n").encode(), TEXT)
+        return Response(200, b"ok", TEXT)
+
+
+async def _failure(check: Check) -> Exception | None:
+    try:
+        await check()
+    except Exception as exc:  # whatever is wrong is what the check is for
+        return exc
+    return None

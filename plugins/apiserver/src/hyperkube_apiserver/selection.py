@@ -1,0 +1,58 @@
+"""Which objects a list, a watch or a deletion of a collection is about."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
+
+__all__ = ["ALL", "Selected", "select"]
+
+
+class Selected:
+    """A label and a field selector together."""
+
+    __slots__ = ("empty", "fields", "key", "labels")
+
+    def __init__(self, labels: LabelSelector, fields: FieldSelector, key: str) -> None:
+        self.labels = labels
+        self.fields = fields
+        self.key = key
+        self.empty = labels.empty and fields.empty
+
+    def matches(self, item: Item) -> bool:
+        """Whether `item` is selected."""
+        return self.empty or (self.labels.matches(item.labels) and self.fields.matches(item.fields))
+
+    def wanted(self, field: str) -> str | None:
+        """The one value of `field` that is selected, or None where there may be several."""
+        return self.fields.exact(field)
+
+
+ALL = Selected(parse_labels(""), parse_fields(""), "")
+
+
+def select(kind: Kind, label_selector: str, field_selector: str) -> Selected:
+    """Parse both selectors for `kind`; raises 400 for bad grammar and for fields that can't be selected by."""
+    if not label_selector and not field_selector:
+        return ALL
+    labels, fields = _parsed(label_selector, field_selector)
+    if not fields.empty:
+        fields = fields.renamed(lambda field: _known(kind, field))
+    return Selected(labels, fields, f"{label_selector}\n{field_selector}")
+
+
+@lru_cache(maxsize=4096)
+def _parsed(label_selector: str, field_selector: str) -> tuple[LabelSelector, FieldSelector]:
+    # Many clients ask with few selectors, as controllers and kubelets do.
+    return parse_labels(label_selector), parse_fields(field_selector)
+
+
+def _known(kind: Kind, field: str) -> str:
+    field = kind.field_aliases.get(field, field)
+    if field not in kind.selectable_fields:
+        raise APIError.bad_request(kind.unsupported_field(field))
+    return field

@@ -1,0 +1,158 @@
+"""The hub: one watch on the store that keeps every watch cache equal to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import insort
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+
+from hyperkube_apiserver.storage.interface import Compacted, Revision, Store
+from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_machinery.clock import Clock
+
+__all__ = ["Hub"]
+
+log = logging.getLogger(__name__)
+
+ROOT = "/registry/"
+SWEEP_SECONDS = 1.0
+BOOKMARK_SECONDS = 60.0
+
+
+class Hub:
+    """Feeds the caches of all resources from one watch, so that one revision says how far all of them are."""
+
+    def __init__(self, store: Store, caches: Iterable[WatchCache], clock: Clock) -> None:
+        self.store = store
+        self.revision = Revision(0)
+        self._caches = list(caches)
+        self._clock = clock
+        self._by_segment: dict[str, list[tuple[str, WatchCache]]] = {}
+        for cache in self._caches:
+            prefix = cache.kind.storage_prefix + "/"
+            self._by_segment.setdefault(prefix.split("/", 3)[2], []).append((prefix, cache))
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._tickets = 0
+        self._bookmark: Callable[[WatchCache, int], None] = lambda cache, revision: None
+
+    def on_bookmark(self, send: Callable[[WatchCache, int], None]) -> None:
+        """Call `send` for each cache with watchers, now and then, with the revision all of them have seen."""
+        self._bookmark = send
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Fill the caches, then keep them up to date for the length of the block.
+
+        The block is cancelled, and the error raised, should the store's watch fail: a cache that stands still must
+        not be served from.
+        """
+        await self._fill()
+        async with asyncio.TaskGroup() as tasks:
+            follow = tasks.create_task(self._follow(), name="watch cache")
+            sweep = tasks.create_task(self._sweep(), name="watch deadlines")
+            try:
+                yield
+            finally:
+                follow.cancel()
+                sweep.cancel()
+                self.finish_watchers()
+
+    async def fresh(self) -> None:
+        """Return once the caches show every write that was durable when this was called."""
+        newest = await self.store.revision()
+        if self.revision < newest:
+            await self.reached(newest)
+
+    async def reached(self, revision: int) -> None:
+        """Return once the caches have come to `revision`."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tickets += 1
+        insort(self._waiting, (revision, self._tickets, future))
+        await future
+
+    async def reached_within(self, revision: int, seconds: float) -> bool:
+        """Whether the caches have come to `revision`, after waiting up to `seconds` for it."""
+        if self.revision >= revision:
+            return True
+        reached = asyncio.ensure_future(self.reached(revision))
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait((reached, timer), return_when=asyncio.FIRST_COMPLETED)
+            return reached.done()
+        finally:
+            reached.cancel()
+            timer.cancel()
+
+    def finish_watchers(self) -> None:
+        """End every watch, as when the server stops."""
+        for cache in self._caches:
+            for watcher in cache.watchers:
+                watcher.finish()
+
+    async def history(self, cache: WatchCache, *, after: int, until: int) -> list[Event]:
+        """The events of one resource later than `after`, up to `until`, from the store's history.
+
+        Raises Compacted if it does not go back so far.
+        """
+        events: list[Event] = []
+        if after >= until:
+            return events
+        prefix = cache.kind.storage_prefix + "/"
+        async with aclosing(self.store.watch(prefix, after=Revision(after))) as changes:
+            async for batch in changes:
+                events += [cache.event_of(change) for change in batch.changes if change.revision <= until]
+                if batch.revision >= until:
+                    break
+        return events
+
+    async def _fill(self) -> None:
+        page = await self.store.range(ROOT)
+        for entry in page.entries:
+            cache = self._cache_of(entry.key)
+            if cache is not None:
+                cache.load(entry, page.revision)
+        for cache in self._caches:
+            cache.start(page.revision)
+        self.revision = page.revision
+
+    def _cache_of(self, key: str) -> WatchCache | None:
+        segment = key.split("/", 3)[2] if key.startswith(ROOT) else ""
+        for prefix, cache in self._by_segment.get(segment, ()):
+            if key.startswith(prefix):
+                return cache
+        return None
+
+    async def _follow(self) -> None:
+        try:
+            async for batch in self.store.watch(ROOT, after=self.revision):
+                for change in batch.changes:
+                    cache = self._cache_of(change.key)
+                    if cache is not None:
+                        cache.apply(change)
+                self.revision = batch.revision
+                while self._waiting and self._waiting[0][0] <= batch.revision:
+                    future = self._waiting.pop(0)[2]
+                    if not future.done():
+                        future.set_result(None)
+        except Compacted as exc:
+            raise RuntimeError("the watch cache fell behind the store's history") from exc
+
+    async def _sweep(self) -> None:
+        bookmarks_at = self._clock.monotonic() + BOOKMARK_SECONDS
+        while True:
+            await self._clock.sleep(SWEEP_SECONDS)
+            now = self._clock.monotonic()
+            for cache in self._caches:
+                for watcher in cache.watchers:
+                    if watcher.expires <= now:
+                        watcher.finish()
+            if now >= bookmarks_at:
+                bookmarks_at = now + BOOKMARK_SECONDS
+                for cache in self._caches:
+                    if len(cache.watchers):
+                        self._bookmark(cache, self.revision)

@@ -1,0 +1,103 @@
+"""Items and events: an object's bytes with the little that it is selected by, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from hyperkube_apiserver.representation import with_version
+
+__all__ = ["Event", "EventEncoder", "Item", "Selection"]
+
+
+class Item:
+    """An object as it was at one revision."""
+
+    __slots__ = ("body", "fields", "key", "labels", "name", "namespace", "revision")
+
+    def __init__(
+        self,
+        key: str,
+        namespace: str,
+        name: str,
+        revision: int,
+        body: bytes,
+        labels: Mapping[str, str],
+        fields: Mapping[str, str],
+    ) -> None:
+        self.key = key
+        self.namespace = namespace
+        self.name = name
+        self.revision = revision
+        self.body = body
+        self.labels = labels
+        self.fields = fields  # the selectable fields, metadata.name and metadata.namespace included
+
+    def at(self, revision: int) -> Item:
+        """The same object under another resource version."""
+        body = with_version(self.body, revision)
+        return Item(self.key, self.namespace, self.name, revision, body, self.labels, self.fields)
+
+
+class Selection(Protocol):
+    """Which objects a reader wants; equal selections have equal keys."""
+
+    @property
+    def key(self) -> str: ...
+
+    def matches(self, item: Item) -> bool: ...
+
+
+class EventEncoder(Protocol):
+    """Frames events for one representation; equal encoders have equal keys and share what they frame."""
+
+    @property
+    def key(self) -> str: ...
+
+    def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
+        """One framed piece of a stream; `first` for the first event that a watcher gets."""
+
+
+class Event:
+    """One change of one object: `item` is None after a deletion, `previous` before a creation."""
+
+    __slots__ = ("_deleted", "_frames", "item", "previous", "revision")
+
+    def __init__(self, item: Item | None, previous: Item | None, revision: int) -> None:
+        self.item = item
+        self.previous = previous
+        self.revision = revision
+        self._deleted: Item | None = None
+        self._frames: dict[tuple[str, str, bool], bytes] = {}
+
+    def seen_by(self, matches: Callable[[Item], bool]) -> str:
+        """What the change is to a reader with that selection: ADDED, MODIFIED, DELETED, or "" for nothing.
+
+        An object that begins to match is added, one that ceases to is deleted.
+        """
+        now = self.item is not None and matches(self.item)
+        before = self.previous is not None and matches(self.previous)
+        if now:
+            return "MODIFIED" if before else "ADDED"
+        return "DELETED" if before else ""
+
+    def frame(self, event_type: str, encoder: EventEncoder, *, first: bool) -> bytes:
+        """The event framed for `encoder`: once for all watchers that share it."""
+        key = (event_type, encoder.key, first)
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = self._frames[key] = encoder.frame(event_type, self._shown(event_type), first=first)
+        return frame
+
+    def forget_frames(self) -> None:
+        """Drop what was framed; called once the watchers of the moment have it."""
+        self._frames.clear()
+
+    def _shown(self, event_type: str) -> Item:
+        if event_type != "DELETED":
+            assert self.item is not None
+            return self.item
+        if self._deleted is None:
+            assert self.previous is not None
+            self._deleted = self.previous.at(self.revision)
+        return self._deleted
