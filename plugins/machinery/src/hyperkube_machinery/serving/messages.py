@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["BodyWriter", "Connection", "Handler", "Request", "Response", "StreamingResponse"]
+__all__ = ["Answer", "BodyWriter", "Connection", "Handler", "Request", "Response", "StreamingResponse", "Upgrade"]
 
 
 class Connection(Protocol):
@@ -91,6 +92,18 @@ class StreamingResponse:
     headers: Sequence[tuple[str, str]] = ()
 
 
-Answer: TypeAlias = Response | StreamingResponse
+@dataclass(slots=True)
+class Upgrade:
+    """The answer 101: from here on the connection's bytes are `protocol`'s, and no longer HTTP.
+
+    The protocol gets the transport by `connection_made`, and what the client sent ahead by `data_received`. Only a
+    request that asks for another protocol (`Connection: Upgrade`, no body) can be answered so.
+    """
+
+    protocol: Callable[[], asyncio.Protocol]
+    headers: Sequence[tuple[str, str]] = ()  # with Upgrade; Connection is added
+
+
+Answer: TypeAlias = Response | StreamingResponse | Upgrade
 Handler: TypeAlias = Callable[[Request], "Answer | Awaitable[Answer]"]
 """Answers a request: at once where nothing has to be waited for, which spares a turn of the loop."""
