@@ -49,19 +49,20 @@ TESTS = {
 def serve(session: nox.Session) -> None:
     """Run the API server of this checkout; what follows `--` is added to its flags."""
     environment = ROOT / ".venv"
-    uv = _uv()
-    if not environment.exists():
-        session.run(uv, "venv", "--quiet", "--python", sys.executable, str(environment), external=True)
-    target = ("--python", str(environment))
-    session.run(uv, "pip", "install", "--quiet", *target, *_PINNED, external=True, silent=True)
-    session.run(uv, "pip", "install", "--quiet", *target, *_CHECKOUT, external=True, silent=True)
-    scripts = environment / ("Scripts" if os.name == "nt" else "bin")
-    flags = session.posargs or ["--data-dir", ".hk", "--secure-port", "0"]
-    hk = str(scripts / "hk")
+    create = (_uv(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(environment))
+    install = (_uv(), "pip", "install", "--python", str(environment))
+    session.run(*create, external=True)
+    session.run(*install, *_PINNED, external=True, silent=True)
+    session.run(*install, *_CHECKOUT, external=True, silent=True)
+    hk = str(_scripts(environment) / "hk")
+    command = [hk, "apiserver", *(session.posargs or ["--data-dir", ".hk", "--secure-port", "0"])]
+    if not session.posargs:
+        session.log("once it is ready: kubectl --kubeconfig .hk/admin.kubeconfig get namespaces")
     if os.name == "nt":
-        session.run(hk, "apiserver", *flags, external=True)
+        session.run(*command, external=True)
     else:  # nox would stand between the server and Ctrl-C
-        os.execv(hk, [hk, "apiserver", *flags])
+        sys.stdout.flush()
+        os.execv(hk, command)
 
 
 @nox.session
@@ -134,22 +135,27 @@ def isolated(session: nox.Session, distribution: str) -> None:
     shutil.rmtree(session.virtualenv.location, ignore_errors=True)
     session.virtualenv.create()
     session.install(*(str(_wheel(name)) for name in (distribution, *SIBLINGS.get(distribution, ()))), *_CONSTRAINED)
-    module = distribution.replace("-", "_")
     with tempfile.TemporaryDirectory(prefix="hk-isolated-") as folder:
         session.chdir(folder)
-        session.run("python", "-c", f"import {module}; print({module}.__file__)")
         session.run(_uv(), "pip", "check", "--quiet", "--python", session.virtualenv.location, external=True)
+        session.run("python", "-c", _IMPORT_ALL, distribution.replace("-", "_"))
         session.install("--group", f"{ROOT / 'pyproject.toml'}:test", *_CONSTRAINED)
         _copy_tests(Path(folder), TESTS[distribution])
         session.run("python", "-P", "-m", "pytest", "-q", "-c", "pyproject.toml", TESTS[distribution], *session.posargs)
 
 
-@nox.session(python="3.11")
+@nox.session(venv_backend="none")
 def oldest(session: nox.Session) -> None:
-    """Test with the lowest versions of the dependencies that the distributions allow."""
-    session.install("--require-hashes", "-r", "constraints/oldest.txt")
-    session.install(*_CHECKOUT)
-    session.run("python", "-m", "pytest", "-q", *(session.posargs or TESTS.values()))
+    """Test with the lowest versions of the dependencies that the distributions allow, on the lowest Python."""
+    environment = str(ROOT / ".nox" / "oldest")
+    create = (_uv(), "venv", "--quiet", "--allow-existing", "--no-python-downloads", "--python", "3.11", environment)
+    if subprocess.run(create, check=False).returncode:  # there are no wheels that old for later Pythons
+        session.skip("Python 3.11 is not on this machine")
+    install = (_uv(), "pip", "install", "--python", environment)
+    session.run(*install, "--require-hashes", "-r", "constraints/oldest.txt", external=True, silent=True)
+    session.run(*install, *_CHECKOUT, external=True, silent=True)
+    python = str(_scripts(environment) / "python")
+    session.run(python, "-m", "pytest", "-q", *(session.posargs or TESTS.values()), external=True)
 
 
 @nox.session
@@ -170,13 +176,12 @@ def constraints(session: nox.Session) -> None:
     for name in DISTRIBUTIONS:
         compile_ += ["--no-emit-package", name]
     projects = [str((path / "pyproject.toml").relative_to(ROOT)) for path in DISTRIBUTIONS.values()]
-    run = {"external": True, "silent": True}
-    session.run(*compile_, *session.posargs, *projects, "--group", "dev", "-o", "constraints/dev.txt", **run)
-    session.run(
-        *(*compile_, *session.posargs, "--resolution", "lowest-direct", *projects, "--group", "test"),
-        *("-o", "constraints/oldest.txt"),
-        **run,
-    )
+    for target, options in {
+        "dev.txt": ("--group", "dev"),
+        "oldest.txt": ("--resolution", "lowest-direct", "--group", "test"),
+    }.items():
+        command = (*compile_, *session.posargs, *projects, *options, "-o", f"constraints/{target}")
+        session.run(*command, external=True, silent=True)
     (ROOT / "constraints" / "uv.txt").write_text(_block("uv"))
 
 
@@ -187,6 +192,18 @@ _CHECKOUT = (
     *("--no-deps", "--no-build-isolation"),
     *(argument for path in DISTRIBUTIONS.values() for argument in ("-e", str(path))),
 )
+
+
+# Before any tool of the tests is there: a dependency that a module needs and nobody declared fails here.
+_IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+names = [module.name for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+names = [name for name in names if not name.endswith(".__main__") and ".testing" not in name]
+for name in names:
+    importlib.import_module(name)
+print(f"{package.__file__}: all {len(names)} modules import")
+"""
 
 
 def _install_checkout(session: nox.Session) -> None:
@@ -219,6 +236,10 @@ def _block(requirement: str) -> str:
     start = next(number for number, line in enumerate(lines) if line.startswith(f"{requirement}=="))
     end = next(n for n, line in enumerate(lines[start + 1 :], start + 1) if not line.startswith("    --hash"))
     return "\n".join(lines[start:end]).removesuffix(" \\") + "\n"
+
+
+def _scripts(environment: Path | str) -> Path:
+    return Path(environment) / ("Scripts" if os.name == "nt" else "bin")
 
 
 def _uv() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import _tools
@@ -29,3 +31,15 @@ def kubectls() -> list[Path]:
 @pytest.fixture(scope="session")
 def strace() -> Path:
     return _tools.strace()
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """The wheel of every distribution, by its name: those in the folder HK_TEST_WHEELS, or built for this run."""
+    import _wheels  # a distribution's tests run without uv as well
+
+    given = os.environ.get("HK_TEST_WHEELS")
+    if given:
+        return {name: next(Path(given).glob(f"{name.replace('-', '_')}-*.whl")) for name in _wheels.distributions()}
+    target = tmp_path_factory.mktemp("wheels")
+    return {name: _wheels.build(folder, target) for name, folder in _wheels.distributions().items()}

@@ -1,0 +1,85 @@
+"""Wheels of this checkout, and environments that they are installed into."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+ROOT = Path(__file__).resolve().parents[2]
+PINS = ROOT / "constraints" / "dev.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment of its own, which knows nothing of the checkout."""
+
+    folder: Path
+    home: Path
+
+    @classmethod
+    def create(cls, folder: Path) -> Environment:
+        run_uv("venv", "--python", sys.executable, str(folder / "venv"))
+        (folder / "home").mkdir()
+        return cls(folder / "venv", folder / "home")
+
+    def program(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    def install(self, *requirements: Path | str) -> None:
+        """Install `requirements` as pinned: without the network where uv's cache has them.
+
+        The distributions of the checkout are given by the path of their wheels, so that no index is asked for them.
+        """
+        target = ("--python", str(self.program("python")), "--constraint", str(PINS))
+        try:
+            run_uv("pip", "install", "--offline", *target, *map(str, requirements))
+        except subprocess.CalledProcessError:
+            run_uv("pip", "install", *target, *map(str, requirements))
+
+    def variables(self) -> dict[str, str]:
+        """What its programs find in their environment: nothing of whoever runs the tests."""
+        path = os.pathsep.join([str(self.folder / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
+        return {"PATH": path, "HOME": str(self.home), "COLUMNS": "80", "LANG": "C.UTF-8"}
+
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run one of its programs outside the checkout."""
+        return subprocess.run(
+            [str(self.program(command[0])), *command[1:]],
+            cwd=self.home,
+            env=self.variables() | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@functools.cache
+def distributions() -> Mapping[str, Path]:
+    """The folder of every distribution of the checkout, by its name."""
+    plugins = sorted((ROOT / "plugins").glob("*/pyproject.toml"))
+    return {"hyperkube-core": ROOT} | {f"hyperkube-{path.parent.name}": path.parent for path in plugins}
+
+
+def build(project: Path, target: Path) -> Path:
+    """The wheel of `project` in the folder `target`, made with the hatchling that is installed here."""
+    before = set(target.glob("*.whl"))
+    run_uv(
+        *("build", "--wheel", "--no-build-isolation", "--offline"),
+        *("--python", sys.executable, "--out-dir", str(target), str(project)),
+    )
+    (made,) = set(target.glob("*.whl")) - before
+    return made
+
+
+def run_uv(*arguments: str) -> None:
+    """Raises CalledProcessError, with what uv said in `stderr`."""
+    subprocess.run([uv.find_uv_bin(), "--quiet", *arguments], check=True, capture_output=True, text=True, timeout=300)

@@ -1,0 +1,70 @@
+"""What the pages tell the reader to type does what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import _pages
+import _tools
+import pytest
+import uv
+from _wheels import ROOT, Environment
+
+PAGES = {
+    str(path.relative_to(ROOT)): list(_pages.blocks(path.read_text()))
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if not path.is_relative_to(ROOT / "docs" / "_build")
+}
+
+NOT_RUN = {
+    # How many blocks of a page are excused, each with its reason on the page.
+    "README.md": 3,
+}
+
+
+def test_blocks_that_are_not_run_are_counted() -> None:
+    found = {page: sum(bool(block.not_run) for block in blocks) for page, blocks in PAGES.items()}
+    assert {page: count for page, count in found.items() if count} == NOT_RUN
+
+
+def test_shell_and_python_blocks_use_the_languages_that_are_run() -> None:
+    others = {block.language for blocks in PAGES.values() for block in blocks} & {
+        "sh",
+        "shell",
+        "zsh",
+        "pycon",
+        "py",
+        "",
+    }
+    assert others == set()
+
+
+@pytest.mark.parametrize("page", [page for page, blocks in PAGES.items() if any(block.runs for block in blocks)])
+def test_page_does_what_it_says(page: str, tmp_path: Path, wheels: Mapping[str, Path]) -> None:
+    blocks = PAGES[page]
+    environment = Environment.create(tmp_path)
+    # pytest and hatchling stand in for what a reader's pip would fetch.
+    environment.install(*wheels.values(), "hatchling", "editables", "pytest", "anyio")
+    variables = environment.variables() | _reader(environment, tmp_path)
+    if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
+        environment.program("kubectl").symlink_to(_tools.kubectl()[0])
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    with _pages.shell(folder, variables) as session:
+        _pages.run(blocks, session, folder)
+
+
+def _reader(environment: Environment, folder: Path) -> dict[str, str]:
+    """A `pip` that installs what lies on disk into the page's environment, and asks no index."""
+    pip = environment.program("pip")
+    pip.write_text(f'#!/bin/sh\nexec "{uv.find_uv_bin()}" --quiet pip "$@"\n')
+    pip.chmod(0o755)
+    return {
+        "VIRTUAL_ENV": str(environment.folder),
+        "UV_OFFLINE": "1",
+        "UV_NO_BUILD_ISOLATION": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_CACHE_DIR": str(folder / "cache"),
+    }
