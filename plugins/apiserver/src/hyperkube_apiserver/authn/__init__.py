@@ -1,0 +1,30 @@
+"""Who sent a request: client certificates, static tokens, or nobody in particular."""
+
+from hyperkube_apiserver.authn.authenticator import Authenticator, ignored_credentials_warning
+from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
+from hyperkube_apiserver.authn.identity import (
+    ANONYMOUS,
+    AUTHENTICATED,
+    MASTERS,
+    UNAUTHENTICATED,
+    Identity,
+    service_account_groups,
+    split_service_account,
+)
+from hyperkube_apiserver.authn.tokens import StaticTokens, TokenFileError
+
+__all__ = [
+    "ANONYMOUS",
+    "AUTHENTICATED",
+    "MASTERS",
+    "UNAUTHENTICATED",
+    "Authenticator",
+    "CertificateIdentity",
+    "Identity",
+    "StaticTokens",
+    "TokenFileError",
+    "identify",
+    "ignored_credentials_warning",
+    "service_account_groups",
+    "split_service_account",
+]

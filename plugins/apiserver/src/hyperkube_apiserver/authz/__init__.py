@@ -1,0 +1,34 @@
+"""Who may do what: the authorizers, their union, and the texts of a refusal."""
+
+from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.authorizers import (
+    ALLOWED,
+    DENIED,
+    AlwaysAllow,
+    AlwaysDeny,
+    Authorizer,
+    Decision,
+    PrivilegedGroup,
+    Union,
+    union,
+)
+from hyperkube_apiserver.authz.forbidden import forbidden
+from hyperkube_apiserver.authz.impersonation import impersonate
+from hyperkube_apiserver.authz.rbac import RBAC
+
+__all__ = [
+    "ALLOWED",
+    "DENIED",
+    "RBAC",
+    "AlwaysAllow",
+    "AlwaysDeny",
+    "Attributes",
+    "Authorizer",
+    "Decision",
+    "PrivilegedGroup",
+    "ResourceAttributes",
+    "Union",
+    "forbidden",
+    "impersonate",
+    "union",
+]

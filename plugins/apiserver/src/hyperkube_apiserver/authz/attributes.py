@@ -1,0 +1,47 @@
+"""What is asked of an authorizer. Source: k8s.io/apiserver/pkg/authorization/authorizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Attributes", "ResourceAttributes"]
+
+
+class Attributes(Protocol):
+    """What a request wants to do; a request's `RequestInfo` is one."""
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether it is about a resource; otherwise only `path` and `verb` count."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def verb(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    @property
+    def namespace(self) -> str:
+        """Empty at the cluster scope."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def subresource(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceAttributes:
+    """A question that the server asks itself about a resource, such as whether a user may bind a role."""
+
+    verb: str
+    group: str = ""
+    resource: str
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    is_resource: bool = True
+    path: str = ""

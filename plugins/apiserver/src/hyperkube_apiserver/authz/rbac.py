@@ -1,0 +1,304 @@
+"""Role-based access control, compiled to an index per subject.
+
+Every user and every group that a binding names has, for each scope it is bound in, one table of what its roles allow.
+A change of a role or binding drops the tables of the subjects it concerns; they are compiled again when asked for.
+Source: k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac, k8s.io/kubernetes/pkg/registry/rbac/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from hyperkube_apiserver.authn.identity import Identity
+from hyperkube_apiserver.authz.attributes import Attributes
+from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision
+from hyperkube_apiserver.authz.forbidden import quote
+from hyperkube_apiserver.authz.rules import Rule, Table
+
+__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef"]
+
+GROUP = "rbac.authorization.k8s.io"
+_NAMESPACED = frozenset({"roles", "rolebindings"})
+_KINDS = {"clusterroles": "ClusterRole", "roles": "Role"}
+_NOT_LOADED = Decision(False, "RBAC: the roles are not loaded yet")
+
+Tree: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRef:
+    """The role that a binding means."""
+
+    kind: str  # ClusterRole, Role
+    namespace: str  # "" for a ClusterRole
+    name: str
+
+    @classmethod
+    def parse(cls, ref: Tree, binding_namespace: str) -> RoleRef:
+        """`roleRef` of a binding in `binding_namespace`."""
+        kind = str(ref.get("kind", ""))
+        return cls(kind, binding_namespace if kind == "Role" else "", str(ref.get("name", "")))
+
+
+class MissingRole(Exception):
+    """There is no role as `ref` says."""
+
+    def __init__(self, ref: RoleRef) -> None:
+        if ref.kind in ("ClusterRole", "Role"):
+            super().__init__(f"{ref.kind.lower()}.{GROUP} {quote(ref.name)} not found")
+        else:
+            super().__init__(f"unsupported role reference kind: {quote(ref.kind)}")
+        self.ref = ref
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    group: bool
+    name: str  # of a user or group; a service account stands as its user
+    described: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    namespace: str  # "" for a ClusterRoleBinding
+    name: str
+    role: RoleRef
+    subjects: tuple[_Subject, ...]
+
+    def describe(self, subject: _Subject) -> str:
+        kind = "RoleBinding" if self.namespace else "ClusterRoleBinding"
+        name = f"{self.name}/{self.namespace}" if self.namespace else self.name
+        return f"{kind} {quote(name)} of {self.role.kind} {quote(self.role.name)} to {subject.described}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A rule that applies to a user, and why."""
+
+    source: str  # ClusterRoleBinding "x" of ClusterRole "y" to User "z"
+    rule: Rule
+
+
+class _Scope:
+    """What one subject is bound to in one namespace, or everywhere."""
+
+    __slots__ = ("bindings", "errors", "table")
+
+    def __init__(self) -> None:
+        self.bindings: dict[str, _Binding] = {}  # by name
+        self.table: Table | None = None
+        self.errors: tuple[str, ...] = ()
+
+
+class RBAC:
+    """Allows what the roles bound to a user or its groups allow. Nobody may do anything until `loaded`."""
+
+    def __init__(self) -> None:
+        self.loaded = False
+        self._roles: dict[RoleRef, tuple[Rule, ...]] = {}
+        self._bindings: dict[tuple[str, str], _Binding] = {}
+        self._bound: dict[RoleRef, set[tuple[str, str]]] = {}
+        self._users: dict[str, dict[str, _Scope]] = {}
+        self._groups: dict[str, dict[str, _Scope]] = {}
+
+    # Data
+
+    def replace(
+        self,
+        roles: Iterable[Tree],
+        rolebindings: Iterable[Tree],
+        clusterroles: Iterable[Tree],
+        clusterrolebindings: Iterable[Tree],
+    ) -> None:
+        """Forget everything and start from these objects; loaded from here on."""
+        self.__init__()  # type: ignore[misc]
+        everything = {
+            "roles": roles,
+            "rolebindings": rolebindings,
+            "clusterroles": clusterroles,
+            "clusterrolebindings": clusterrolebindings,
+        }
+        for resource, objects in everything.items():
+            for obj in objects:
+                metadata = obj["metadata"]
+                self._apply(resource, metadata.get("namespace", ""), metadata["name"], obj)
+        self.loaded = True
+
+    def apply(self, resource: str, key: str, obj: Tree | None) -> None:
+        """Take over one object, or its deletion (None).
+
+        `key` ends in `name`, or in `namespace/name` where the resource is namespaced; a storage key does.
+        """
+        parts = key.rsplit("/", 2)
+        namespace = parts[-2] if resource in _NAMESPACED else ""
+        self._apply(resource, namespace, parts[-1], obj)
+
+    def _apply(self, resource: str, namespace: str, name: str, obj: Tree | None) -> None:
+        if resource in _KINDS:
+            ref = RoleRef(_KINDS[resource], namespace, name)
+            if obj is None:
+                self._roles.pop(ref, None)
+            else:
+                self._roles[ref] = tuple(map(Rule.parse, obj.get("rules") or ()))
+            for key in self._bound.get(ref, ()):
+                for scope in self._scopes(self._bindings[key]):
+                    scope.table = None
+            return
+        self._unbind(self._bindings.pop((namespace, name), None))
+        if obj is not None:
+            subjects = (_subject(subject, namespace) for subject in obj.get("subjects") or ())
+            self._bind(
+                _Binding(
+                    namespace,
+                    name,
+                    RoleRef.parse(obj.get("roleRef") or {}, namespace),
+                    tuple(subject for subject in subjects if subject is not None),
+                )
+            )
+
+    def _bind(self, binding: _Binding) -> None:
+        key = (binding.namespace, binding.name)
+        self._bindings[key] = binding
+        self._bound.setdefault(binding.role, set()).add(key)
+        for subject in binding.subjects:
+            subjects = self._groups if subject.group else self._users
+            scope = subjects.setdefault(subject.name, {}).setdefault(binding.namespace, _Scope())
+            scope.bindings[binding.name] = binding
+            scope.table = None
+
+    def _unbind(self, binding: _Binding | None) -> None:
+        if binding is None:
+            return
+        bound = self._bound[binding.role]
+        bound.discard((binding.namespace, binding.name))
+        if not bound:
+            del self._bound[binding.role]
+        for subject in binding.subjects:
+            subjects = self._groups if subject.group else self._users
+            scopes = subjects.get(subject.name, {})
+            scope = scopes.get(binding.namespace)
+            if scope is None:
+                continue  # the same subject stood in the binding twice
+            scope.bindings.pop(binding.name, None)
+            scope.table = None
+            if not scope.bindings:
+                del scopes[binding.namespace]
+            if not scopes:
+                del subjects[subject.name]
+
+    def _scopes(self, binding: _Binding) -> Iterator[_Scope]:
+        for subject in binding.subjects:
+            yield (self._groups if subject.group else self._users)[subject.name][binding.namespace]
+
+    def _compile(self, scope: _Scope) -> Table:
+        rules: list[Rule] = []
+        errors = []
+        for ref in dict.fromkeys(binding.role for binding in scope.bindings.values()):
+            try:
+                rules.extend(self.role_rules(ref))
+            except MissingRole as exc:
+                errors.append(str(exc))
+        scope.errors = tuple(errors)
+        scope.table = Table(dict.fromkeys(rules))
+        return scope.table
+
+    # Questions
+
+    def authorize(self, identity: Identity, info: Attributes) -> Decision:
+        """Whether `identity` may do what `info` says; a refusal tells of bindings whose roles are missing."""
+        if not self.loaded:
+            return _NOT_LOADED
+        namespace = info.namespace
+        bound = [self._users[identity.name]] if identity.name in self._users else []
+        bound += [self._groups[group] for group in identity.groups if group in self._groups]
+        for scopes in bound:
+            for where in ("", namespace) if namespace else ("",):
+                scope = scopes.get(where)
+                if scope is None:
+                    continue
+                table = scope.table or self._compile(scope)
+                if info.is_resource:
+                    if table.allows(info.verb, info.group, info.resource, info.subresource, info.name):
+                        return ALLOWED
+                elif table.allows_path(info.verb, info.path):
+                    return ALLOWED
+        errors = dict.fromkeys(
+            error for where in ("", namespace) for scopes in bound if where in scopes for error in scopes[where].errors
+        )
+        return Decision(False, f"RBAC: {aggregated(errors)}") if errors else DENIED
+
+    def explain(self, identity: Identity, info: Attributes) -> Decision:
+        """As `authorize`, but a permission says where it comes from; slower, for reviews."""
+        decision = self.authorize(identity, info)
+        if not decision.allowed:
+            return decision
+        for grant in self.grants(identity, info.namespace)[0]:
+            rule = grant.rule
+            if (
+                rule.allows(info.verb, info.group, info.resource, info.subresource, info.name)
+                if info.is_resource
+                else rule.allows_path(info.verb, info.path)
+            ):
+                return Decision(True, f"RBAC: allowed by {grant.source}")
+        return decision
+
+    def grants(self, identity: Identity, namespace: str) -> tuple[list[Grant], list[MissingRole]]:
+        """All rules that apply to `identity` in `namespace` ("" for the cluster scope alone), and roles that miss."""
+        grants: list[Grant] = []
+        missing: list[MissingRole] = []
+        for where in ("", namespace) if namespace else ("",):
+            for binding, subject in self._applying(identity, where):
+                try:
+                    rules = self.role_rules(binding.role)
+                except MissingRole as exc:
+                    missing.append(exc)
+                    continue
+                source = binding.describe(subject)
+                grants.extend(Grant(source, rule) for rule in rules)
+        return grants, missing
+
+    def rules_for(self, identity: Identity, namespace: str) -> list[Rule]:
+        """The rules that apply to `identity` in `namespace`: what a review of one's own rules lists."""
+        return [grant.rule for grant in self.grants(identity, namespace)[0]]
+
+    def role_rules(self, ref: RoleRef) -> tuple[Rule, ...]:
+        """The rules of a role. Raises MissingRole."""
+        try:
+            return self._roles[ref]
+        except KeyError:
+            raise MissingRole(ref) from None
+
+    def _applying(self, identity: Identity, where: str) -> Iterator[tuple[_Binding, _Subject]]:
+        candidates: dict[str, _Binding] = {}
+        mine = [self._users.get(identity.name), *map(self._groups.get, identity.groups)]
+        for scopes in mine:
+            if scopes and where in scopes:
+                candidates.update(scopes[where].bindings)
+        for _, binding in sorted(candidates.items()):
+            for subject in binding.subjects:
+                if subject.name in identity.groups if subject.group else subject.name == identity.name:
+                    yield binding, subject
+                    break
+
+
+def aggregated(messages: Iterable[str]) -> str:
+    """Several error texts as one; a single one stands for itself. Source: apimachinery/pkg/util/errors.Aggregate."""
+    unique = list(dict.fromkeys(messages))
+    return unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
+
+
+def _subject(subject: Tree, binding_namespace: str) -> _Subject | None:
+    """The user or group that a binding's subject stands for; None where it stands for nobody."""
+    kind, name = str(subject.get("kind", "")), str(subject.get("name", ""))
+    match kind:
+        case "User" | "Group":
+            return _Subject(kind == "Group", name, f"{kind} {quote(name)}")
+        case "ServiceAccount":
+            namespace = subject.get("namespace") or binding_namespace
+            if not namespace:
+                return None
+            described = f"{kind} {quote(f'{name}/{namespace}')}"
+            return _Subject(False, f"system:serviceaccount:{namespace}:{name}", described)
+    return None

@@ -1,0 +1,136 @@
+"""Policy rules: parsed, matched and compiled into tables.
+
+Source: k8s.io/kubernetes/pkg/apis/rbac/v1 (evaluation helpers), k8s.io/api/rbac/v1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hyperkube_apiserver.authz.forbidden import quote_all
+
+__all__ = ["Rule", "Table"]
+
+# A rule of three long lists is kept as it is: spelled out it would fill memory, and whoever may write a role could ask
+# for that. The longest rule of a fresh server has some hundred combinations.
+_MOST_COMBINATIONS = 4096
+_NO_NAMES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a role, about resources or about paths."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # () for all
+    paths: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, rule: Mapping[str, Any]) -> Rule:
+        """The rule that stands in a role."""
+        fields = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
+        return cls(*(tuple(rule.get(field) or ()) for field in fields))
+
+    def tree(self) -> dict[str, list[str]]:
+        """As it stands in a role."""
+        fields = {
+            "verbs": self.verbs,
+            "apiGroups": self.groups,
+            "resources": self.resources,
+            "resourceNames": self.names,
+            "nonResourceURLs": self.paths,
+        }
+        return {field: list(values) for field, values in fields.items() if values or field == "verbs"}
+
+    def describe(self) -> str:
+        """As refusals show it."""
+        fields = {
+            "APIGroups": self.groups,
+            "Resources": self.resources,
+            "NonResourceURLs": self.paths,
+            "ResourceNames": self.names,
+            "Verbs": self.verbs,
+        }
+        return "{" + ", ".join(f"{field}:{quote_all(values)}" for field, values in fields.items() if values) + "}"
+
+    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
+        """Whether it allows `verb` on the resource called `name`, which may be "" for none or all of them."""
+        combined = f"{resource}/{subresource}" if subresource else resource
+        return (
+            (verb in self.verbs or "*" in self.verbs)
+            and (group in self.groups or "*" in self.groups)
+            and (
+                combined in self.resources
+                or "*" in self.resources
+                or (subresource != "" and f"*/{subresource}" in self.resources)
+            )
+            and (not self.names or name in self.names)
+        )
+
+    def allows_path(self, verb: str, path: str) -> bool:
+        """Whether it allows `verb` on `path`."""
+        return (verb in self.verbs or "*" in self.verbs) and any(
+            path == pattern or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))
+            for pattern in self.paths
+        )
+
+
+class Table:
+    """Many rules, compiled so that a question costs a few look-ups, however many there are."""
+
+    __slots__ = ("_paths", "_prefixes", "_verbs", "_wide")
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        # verb -> group -> resource -> names; None for all names
+        self._verbs: dict[str, dict[str, dict[str, set[str] | None]]] = {}
+        self._paths: dict[str, set[str]] = {}
+        self._prefixes: dict[str, tuple[str, ...]] = {}
+        self._wide: list[Rule] = []
+        for rule in rules:
+            self._add(rule)
+
+    def _add(self, rule: Rule) -> None:
+        for verb in rule.verbs if rule.paths else ():
+            prefixes = (path.rstrip("*") for path in rule.paths if path.endswith("*"))
+            self._paths.setdefault(verb, set()).update(rule.paths)
+            self._prefixes[verb] = tuple({*self._prefixes.get(verb, ()), *prefixes})
+        if len(rule.verbs) * len(rule.groups) * len(rule.resources) > _MOST_COMBINATIONS:
+            self._wide.append(rule)
+            return
+        for verb in rule.verbs:
+            for group in rule.groups:
+                resources = self._verbs.setdefault(verb, {}).setdefault(group, {})
+                for resource in rule.resources:
+                    if not rule.names:
+                        resources[resource] = None
+                    elif (names := resources.setdefault(resource, set())) is not None:
+                        names.update(rule.names)
+
+    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
+        """Whether a rule allows `verb` on the resource called `name`."""
+        keys = (f"{resource}/{subresource}", "*", f"*/{subresource}") if subresource else (resource, "*")
+        verbs = self._verbs
+        for groups in (verbs.get(verb), verbs.get("*")):
+            if groups is None:
+                continue
+            for resources in (groups.get(group), groups.get("*")):
+                if resources is None:
+                    continue
+                for key in keys:
+                    names = resources.get(key, _NO_NAMES)
+                    if names is None or name in names:
+                        return True
+        if self._wide:
+            return any(rule.allows(verb, group, resource, subresource, name) for rule in self._wide)
+        return False
+
+    def allows_path(self, verb: str, path: str) -> bool:
+        """Whether a rule allows `verb` on `path`."""
+        for each in (verb, "*"):
+            if path in self._paths.get(each, ()) or path.startswith(self._prefixes.get(each, ())):
+                return True
+        return False

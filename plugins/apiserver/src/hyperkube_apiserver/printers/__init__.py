@@ -1,0 +1,28 @@
+"""Answers in other forms than the object: server-side tables and bare metadata."""
+
+from hyperkube_apiserver.printers.metadata import partial, partial_list
+from hyperkube_apiserver.printers.negotiation import (
+    JSON,
+    Form,
+    Representation,
+    error_media_type,
+    negotiate,
+    parse_accept,
+)
+from hyperkube_apiserver.printers.table import IncludeObject, ListMeta, include_object, rows, table
+
+__all__ = [
+    "JSON",
+    "Form",
+    "IncludeObject",
+    "ListMeta",
+    "Representation",
+    "error_media_type",
+    "include_object",
+    "negotiate",
+    "parse_accept",
+    "partial",
+    "partial_list",
+    "rows",
+    "table",
+]

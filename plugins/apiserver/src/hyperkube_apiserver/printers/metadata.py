@@ -1,0 +1,50 @@
+"""Objects reduced to their metadata. Source: k8s.io/apiserver/pkg/endpoints/handlers (asPartialObjectMetadata)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from hyperkube_apiserver.printers.cells import Tree
+
+__all__ = ["ListMeta", "partial", "partial_list"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListMeta:
+    """The metadata of a list, or of a table: of one object it is the object's resource version."""
+
+    resource_version: str = ""
+    continue_token: str = ""
+    remaining: int | None = None
+
+    def tree(self) -> dict[str, Any]:
+        """As it stands in an answer: what is empty is left out."""
+        tree: dict[str, Any] = {}
+        if self.resource_version:
+            tree["resourceVersion"] = self.resource_version
+        if self.continue_token:
+            tree["continue"] = self.continue_token
+        if self.remaining is not None:
+            tree["remainingItemCount"] = self.remaining
+        return tree
+
+
+def partial(obj: Tree, version: str = "v1") -> dict[str, Any]:
+    """`obj` as PartialObjectMetadata of meta.k8s.io/`version`."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj["metadata"],
+    }
+
+
+def partial_list(objects: Iterable[Tree], meta: ListMeta, version: str = "v1") -> dict[str, Any]:
+    """`objects` as a PartialObjectMetadataList; of none, its items are null, as upstream's are."""
+    return {
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": meta.tree(),
+        "items": [partial(obj, version) for obj in objects] or None,
+    }

@@ -1,0 +1,129 @@
+"""Server-side tables: what `kubectl get` shows. Source: k8s.io/apiserver/pkg/endpoints/handlers (asTable)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.printers import bindings, core, workloads
+from hyperkube_apiserver.printers.cells import Printer, Tree
+from hyperkube_apiserver.printers.metadata import ListMeta, partial
+from hyperkube_apiserver.printers.pods import pod, pod_conditions
+from hyperkube_machinery.errors import APIError
+
+__all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
+
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+_RBAC = "rbac.authorization.k8s.io"
+_PRINTERS: Mapping[tuple[str, str], Printer] = {
+    ("", "ComponentStatus"): core.component_status,
+    ("", "ConfigMap"): core.config_map,
+    ("", "Endpoints"): core.endpoints,
+    ("", "Event"): core.event,
+    ("", "Namespace"): core.namespace,
+    ("", "Node"): core.node,
+    ("", "PersistentVolume"): core.persistent_volume,
+    ("", "PersistentVolumeClaim"): core.persistent_volume_claim,
+    ("", "Pod"): pod,
+    ("", "PodTemplate"): core.pod_template,
+    ("", "ReplicationController"): core.replication_controller,
+    ("", "ResourceQuota"): core.resource_quota,
+    ("", "Secret"): core.secret,
+    ("", "Service"): core.service,
+    ("", "ServiceAccount"): core.service_account,
+    ("apps", "ControllerRevision"): workloads.controller_revision,
+    ("apps", "DaemonSet"): workloads.daemon_set,
+    ("apps", "Deployment"): workloads.deployment,
+    ("apps", "ReplicaSet"): workloads.replica_set,
+    ("apps", "StatefulSet"): workloads.stateful_set,
+    ("batch", "CronJob"): workloads.cron_job,
+    ("batch", "Job"): workloads.job,
+    ("coordination.k8s.io", "Lease"): core.lease,
+    ("events.k8s.io", "Event"): core.event,
+    (_RBAC, "ClusterRoleBinding"): bindings.binding,
+    (_RBAC, "RoleBinding"): bindings.binding,
+}
+
+
+class IncludeObject(Enum):
+    """How much of its object a row carries."""
+
+    NONE = "None"
+    METADATA = "Metadata"
+    OBJECT = "Object"
+
+
+def include_object(value: str) -> IncludeObject:
+    """Read the query parameter `includeObject`, "" where it is absent. Raises APIError 400."""
+    try:
+        return IncludeObject(value) if value else IncludeObject.METADATA
+    except ValueError:
+        raise APIError.bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{value}": '
+            "must be 'Metadata', 'Object', 'None', or empty"
+        ) from None
+
+
+def rows(kind: Kind, objects: Iterable[Tree], *, now: float) -> Iterator[list[Any]]:
+    """The cells of each object, in the order of `kind.columns`; `now` is in seconds since the epoch."""
+    printer = _PRINTERS.get((kind.resource.group, kind.resource.kind), bindings.plain)
+    return (printer(obj, now) for obj in objects)
+
+
+def table(
+    kind: Kind,
+    objects: Iterable[Tree],
+    meta: ListMeta,
+    *,
+    now: float,
+    include: IncludeObject = IncludeObject.METADATA,
+    version: str = "v1",
+    headers: bool = True,
+) -> dict[str, Any]:
+    """`objects` as a Table of meta.k8s.io/`version`.
+
+    Of one object, or one watch event, `meta` carries the object's resource version. Column definitions go with the
+    first event of a watch alone (`headers`). The table shares the objects' metadata: encode it before they change.
+    """
+    objects = list(objects)
+    shown = [
+        _row(kind, obj, cells, include, version)
+        for obj, cells in zip(objects, rows(kind, objects, now=now), strict=True)
+    ]
+    has_printer = (kind.resource.group, kind.resource.kind) in _PRINTERS
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": meta.tree(),
+        "columnDefinitions": _definitions(kind) if headers else None,
+        "rows": shown if shown or has_printer else None,
+    }
+
+
+def _row(kind: Kind, obj: Tree, cells: list[Any], include: IncludeObject, version: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"cells": cells}
+    if kind.resource.kind == "Pod" and (conditions := pod_conditions(obj)):
+        row["conditions"] = conditions
+    if include is IncludeObject.OBJECT:
+        row["object"] = {**obj, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
+    elif include is IncludeObject.METADATA or _INITIAL_EVENTS_END in (obj["metadata"].get("annotations") or ()):
+        row["object"] = partial(obj, version)
+    else:
+        row["object"] = None
+    return row
+
+
+def _definitions(kind: Kind) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": column.name,
+            "type": column.type,
+            "format": column.format,
+            "description": column.description,
+            "priority": column.priority,
+        }
+        for column in kind.columns
+    ]
