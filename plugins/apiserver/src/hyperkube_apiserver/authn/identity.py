@@ -38,7 +38,7 @@ class Identity:
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default=_NO_EXTRA)
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NO_EXTRA)
 
     def authenticated(self) -> Identity:
         """The same user as a member of `system:authenticated`, unless the user is anonymous or says otherwise."""
