@@ -1,0 +1,106 @@
+"""Contracts about imports that import-linter can't tell: who encodes, and what is imported too early."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from _wheels import ROOT
+
+ENCODER = ROOT / "plugins/machinery/src/hyperkube_machinery/encoding.py"
+ENCODING = {
+    "orjson": {"dumps"},
+    "json": {"dump", "dumps", "JSONEncoder"},
+    "msgspec": {"json"},
+    "ujson": {"dumps"},
+}
+
+
+def encoders(source: str) -> Iterator[str]:
+    """Whatever in `source` could make JSON of an object, as `module.name`."""
+    names: dict[str, str] = {}  # what a module is called here
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                module = alias.name if alias.asname else alias.name.partition(".")[0]
+                names[alias.asname or module] = alias.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module in ENCODING and not node.level:
+            for alias in node.names:
+                if alias.name in ENCODING[node.module]:
+                    yield f"{node.module}.{alias.name}"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = names.get(node.value.id, "")
+            if node.attr in ENCODING.get(module, ()):
+                yield f"{module}.{node.attr}"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import orjson\norjson.dumps({})",
+        "import orjson as fast\nfast.dumps({})",
+        "from orjson import dumps",
+        "from json import dumps as text",
+        "import json\nwrite = json.dumps",
+        "import msgspec.json\nmsgspec.json.encode({})",
+    ],
+)
+def test_every_way_to_encode_is_noticed(source: str) -> None:
+    assert list(encoders(source))
+
+
+@pytest.mark.parametrize("source", ["import orjson\norjson.loads(b'')", "from json import JSONDecodeError"])
+def test_decoding_is_no_encoding(source: str) -> None:
+    assert not list(encoders(source))
+
+
+def test_one_module_encodes_what_servers_send_and_store() -> None:
+    found = {
+        str(path.relative_to(ROOT)): list(encoders(path.read_text()))
+        for path in sorted((ROOT / "plugins").glob("*/src/**/*.py"))
+    }
+    assert len(found) > 20
+    assert found.pop(str(ENCODER.relative_to(ROOT))) == ["orjson.dumps"]
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def imported_by(statement: str) -> set[str]:
+    """The modules that `statement` imports into a fresh Python."""
+    script = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+def test_describing_a_server_imports_nothing_that_runs_or_draws() -> None:
+    statement = "from hyperkube_core import Coroutine, Server, hookimpl"
+    heavy = {"asyncio", "rich", "rich.console", "typer", "importlib_metadata", "ssl", "yaml"}
+    assert imported_by(statement) & heavy == set()
+
+
+def test_reading_the_api_servers_description_imports_no_server() -> None:
+    modules = imported_by("import hyperkube_apiserver.plugin")
+    assert "hyperkube_apiserver.plugin" in modules
+    own = {name for name in modules if name.startswith("hyperkube_apiserver.")} - {"hyperkube_apiserver.plugin"}
+    assert not {name for name in own if name.split(".")[1] in ("server", "storage", "handlers", "watchcache", "kinds")}
+    assert not modules & {"asyncio", "orjson", "uvloop", "httptools", "cryptography", "sqlite3"}
+
+
+@pytest.mark.parametrize("blocked", ["uvloop"])
+def test_everything_imports_where_uvloop_is_not(blocked: str) -> None:
+    modules = [
+        ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+        for folder in (ROOT, ROOT / "plugins/machinery/src", ROOT / "plugins/apiserver/src")
+        for package in folder.glob("hyperkube_*")
+        for path in sorted(Path(package).rglob("*.py"))
+        if path.stem != "__main__"
+    ]
+    assert len(modules) > 40
+    script = f"import importlib, sys\nsys.modules[{blocked!r}] = None\n"
+    script += f"for name in {modules!r}: importlib.import_module(name)"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
