@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import queue
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +64,69 @@ class Environment:
             timeout=120,
             check=False,
         )
+
+    @contextmanager
+    def running(self, *command: str, until: str, **variables: str) -> Iterator[Running]:
+        """Run one of its programs for the length of the block, entered once it has printed a line with `until`."""
+        process = subprocess.Popen(
+            [str(self.program(command[0])), *command[1:]],
+            cwd=self.home,
+            env=self.variables() | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running = Running(process)
+        try:
+            running.wait_for(until)
+            yield running
+        finally:
+            process.kill()
+            process.wait()
+            running.reader.join()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+class Running:
+    """A program that runs, and what it has printed."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._seen: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def wait_for(self, text: str, *, seconds: float = 60) -> str:
+        """All that was printed up to the line with `text`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {text!r} in {seconds} s, but:\n{''.join(self._seen)}") from None
+            if line is None:
+                raise AssertionError(f"it ended before {text!r} and printed:\n{''.join(self._seen)}")
+            self._seen.append(line)
+            if text in line:
+                return "".join(self._seen)
+
+    def stop(self) -> tuple[int, str]:
+        """Ask it to end, and return its status and all that it printed."""
+        self.process.terminate()
+        status = self.process.wait(timeout=60)
+        while (line := self._lines.get(timeout=60)) is not None:
+            self._seen.append(line)
+        self._lines.put(None)
+        return status, "".join(self._seen)
 
 
 @functools.cache
