@@ -1,5 +1,6 @@
 """Who may do what: the authorizers, their union, and the texts of a refusal."""
 
+from hyperkube_apiserver.authz.aggregation import aggregate
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
 from hyperkube_apiserver.authz.authorizers import (
     ALLOWED,
@@ -12,6 +13,7 @@ from hyperkube_apiserver.authz.authorizers import (
     Union,
     union,
 )
+from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import forbidden
 from hyperkube_apiserver.authz.impersonation import impersonate
 from hyperkube_apiserver.authz.rbac import RBAC
@@ -25,9 +27,11 @@ __all__ = [
     "Attributes",
     "Authorizer",
     "Decision",
+    "Escalation",
     "PrivilegedGroup",
     "ResourceAttributes",
     "Union",
+    "aggregate",
     "forbidden",
     "impersonate",
     "union",

@@ -7,6 +7,7 @@ Where none does, the refusal is that of the first. Source: k8s.io/apiserver/pkg/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
@@ -25,7 +26,9 @@ from hyperkube_apiserver.authn.identity import (
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
 from hyperkube_apiserver.authz.authorizers import Authorizer
 from hyperkube_apiserver.authz.forbidden import forbidden, quote
-from hyperkube_machinery.errors import APIError
+from hyperkube_apiserver.authz.rbac import aggregated
+from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.names import dns1123_subdomain, regex_error
 
 __all__ = ["impersonate"]
 
@@ -36,6 +39,7 @@ _EXTRA = "impersonate-extra-"
 _AUTHENTICATION = "authentication.k8s.io"
 _NODE_EXTRA = "authentication.kubernetes.io/node-name"
 _NODE_KEYS = "authentication.kubernetes.io/associated-node-keys"
+_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _MANY = 4  # from so many groups or extra values on, permission for all of them is asked for first
 
 
@@ -207,15 +211,25 @@ def _bad_extra(extra: Mapping[str, tuple[str, ...]]) -> str:
     for key, values in extra.items():
         if not key:
             return "impersonating the empty string key in extra is not allowed"
-        domain, slash, path = key.partition("/")
-        if not slash or not domain or not path:
-            why = f'extra.key: Invalid value: {quote(key)}: must be a domain-prefixed path (such as "acme.io/foo")'
-            return f"impersonating an invalid key in extra is not allowed: {why}"
+        if wrong := _bad_key(key):
+            return f"impersonating an invalid key in extra is not allowed: {wrong}"
         if key != key.lower():
             return f"impersonating a non-lowercase key in extra is not allowed: {quote(key)}"
         if "" in values:
             return "impersonating the empty string value in extra is not allowed"
     return ""
+
+
+def _bad_key(key: str) -> str:
+    """What keeps `key` from being a path behind a domain; "" if nothing. Source: validation.IsDomainPrefixedPath."""
+    domain, _, path = key.partition("/")
+    if not domain or not path:
+        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        return f"extra.key: {FieldError.invalid('extra.key', key, detail).message}"
+    errors = [FieldError.invalid("extra.key", domain, detail) for detail in dns1123_subdomain(domain)]
+    if not _PATH.fullmatch(path):
+        errors.append(FieldError.invalid("extra.key", path, regex_error("Invalid path", _PATH.pattern)))
+    return aggregated(f"{error.field}: {error.message}" for error in errors) if errors else ""
 
 
 def _only_name(wanted: Identity) -> bool:

@@ -17,7 +17,7 @@ from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Rule, Table
 
-__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef"]
+__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef", "aggregated"]
 
 GROUP = "rbac.authorization.k8s.io"
 _NAMESPACED = frozenset({"roles", "rolebindings"})
@@ -96,6 +96,9 @@ class RBAC:
     """Allows what the roles bound to a user or its groups allow. Nobody may do anything until `loaded`."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self.loaded = False
         self._roles: dict[RoleRef, tuple[Rule, ...]] = {}
         self._bindings: dict[tuple[str, str], _Binding] = {}
@@ -113,7 +116,7 @@ class RBAC:
         clusterrolebindings: Iterable[Tree],
     ) -> None:
         """Forget everything and start from these objects; loaded from here on."""
-        self.__init__()  # type: ignore[misc]
+        self._forget()
         everything = {
             "roles": roles,
             "rolebindings": rolebindings,

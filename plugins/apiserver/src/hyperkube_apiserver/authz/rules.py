@@ -57,8 +57,8 @@ class Rule:
         }
         return "{" + ", ".join(f"{field}:{quote_all(values)}" for field, values in fields.items() if values) + "}"
 
-    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
-        """Whether it allows `verb` on the resource called `name`, which may be "" for none or all of them."""
+    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str | None) -> bool:
+        """Whether it allows `verb` on the resource called `name`: "" where a request names none, None for all names."""
         combined = f"{resource}/{subresource}" if subresource else resource
         return (
             (verb in self.verbs or "*" in self.verbs)
@@ -110,8 +110,8 @@ class Table:
                     elif (names := resources.setdefault(resource, set())) is not None:
                         names.update(rule.names)
 
-    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
-        """Whether a rule allows `verb` on the resource called `name`."""
+    def allows(self, verb: str, group: str, resource: str, subresource: str, name: str | None) -> bool:
+        """Whether one rule allows `verb` on the resource called `name`; see `Rule.allows`."""
         keys = (f"{resource}/{subresource}", "*", f"*/{subresource}") if subresource else (resource, "*")
         verbs = self._verbs
         for groups in (verbs.get(verb), verbs.get("*")):
@@ -129,7 +129,7 @@ class Table:
         return False
 
     def allows_path(self, verb: str, path: str) -> bool:
-        """Whether a rule allows `verb` on `path`."""
+        """Whether one rule allows `verb` on `path`."""
         for each in (verb, "*"):
             if path in self._paths.get(each, ()) or path.startswith(self._prefixes.get(each, ())):
                 return True

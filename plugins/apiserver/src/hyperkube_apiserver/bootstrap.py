@@ -1,0 +1,173 @@
+"""What a fresh server holds before anybody asks: namespaces, roles and bindings, its own service.
+
+At each start what is missing is made again, and roles and bindings that lost something get it back; nothing is taken
+away, and what is annotated with `rbac.authorization.kubernetes.io/autoupdate: "false"` is left alone.
+Source: k8s.io/kubernetes/pkg/registry/rbac/rest, k8s.io/component-helpers/auth/rbac/reconciliation,
+k8s.io/kubernetes/pkg/controlplane; the objects are those of kube-apiserver 1.36.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import orjson
+
+from hyperkube_apiserver.authz.escalation import missing_rules
+from hyperkube_apiserver.authz.rbac import GROUP
+from hyperkube_apiserver.authz.rules import Rule
+
+__all__ = ["NAMESPACES", "Action", "Key", "Write", "objects", "reconcile"]
+
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+
+_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+_LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_KINDS = {
+    "clusterroles": "ClusterRole",
+    "clusterrolebindings": "ClusterRoleBinding",
+    "roles": "Role",
+    "rolebindings": "RoleBinding",
+}
+
+Tree = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """Which object of which resource."""
+
+    group: str
+    resource: str  # plural
+    namespace: str  # "" for what is cluster-wide
+    name: str
+
+
+class Action(Enum):
+    """What to do with an object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    REPLACE = "replace"  # delete and create: a binding can't be changed to mean another role
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write that brings the store to what is wanted."""
+
+    action: Action
+    key: Key
+    obj: Tree  # an update carries the resource version of what it was made from, where that had one
+
+
+def objects(*, service_ip: str, secure_port: int) -> Iterator[tuple[Key, Tree]]:
+    """What a fresh server holds, in the order in which to make it; every tree is new.
+
+    `service_ip` is the first address of the service range, `secure_port` where this server listens.
+    """
+    for name in NAMESPACES:
+        # Label, finalizer and phase are given to every namespace where it is created.
+        yield Key("", "namespaces", "", name), {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+    for resource, entries in _table().items():
+        for entry in entries:
+            yield Key(GROUP, resource, entry.get("namespace", ""), entry["name"]), _access(resource, entry)
+    yield Key("", "services", "default", "kubernetes"), _service(service_ip, secure_port)
+
+
+@cache
+def _table() -> Mapping[str, list[Tree]]:
+    table: Mapping[str, list[Tree]] = orjson.loads(files("hyperkube_apiserver").joinpath("bootstrap.json").read_bytes())
+    return table
+
+
+def _access(resource: str, entry: Tree) -> Tree:
+    """A role or binding; the table leaves out what all of them have."""
+    metadata: Tree = {"name": entry["name"]}
+    if "namespace" in entry:
+        metadata["namespace"] = entry["namespace"]
+    metadata["labels"] = {**_LABELS, **entry.get("labels", {})}
+    metadata["annotations"] = {_AUTOUPDATE: "true"}
+    obj: Tree = {"kind": _KINDS[resource], "apiVersion": f"{GROUP}/v1", "metadata": metadata}
+    for field in ("aggregationRule", "rules", "roleRef", "subjects"):
+        if field in entry:
+            obj[field] = deepcopy(entry[field])
+    return obj
+
+
+def _service(service_ip: str, secure_port: int) -> Tree:
+    return {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"component": "apiserver", "provider": "kubernetes"},
+        },
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": service_ip,
+            "clusterIPs": [service_ip],
+            "ipFamilyPolicy": "SingleStack",
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": secure_port}],
+        },
+    }
+
+
+def reconcile(existing: Mapping[Key, Tree], wanted: Iterable[tuple[Key, Tree]]) -> list[Write]:
+    """The writes that bring `existing` to `wanted`, in the order of `wanted`; none where all is well.
+
+    Changes neither; `existing` may hold more than `wanted`.
+    """
+    writes = []
+    for key, obj in wanted:
+        found = existing.get(key)
+        if found is None:
+            writes.append(Write(Action.CREATE, key, obj))
+        elif key.group == GROUP:
+            writes.extend(_restored(key, found, obj))
+        elif key.resource == "services" and found["spec"].get("ports") != obj["spec"]["ports"]:
+            moved = {**found, "spec": {**found["spec"], "ports": obj["spec"]["ports"]}}
+            writes.append(Write(Action.UPDATE, key, moved))
+    return writes
+
+
+def _restored(key: Key, found: Tree, wanted: Tree) -> Iterator[Write]:
+    """The write that gives a role or binding back what it lost."""
+    metadata = found["metadata"]
+    if (metadata.get("annotations") or {}).get(_AUTOUPDATE) == "false":
+        return
+    if found.get("roleRef") != wanted.get("roleRef"):
+        yield Write(Action.REPLACE, key, wanted)
+        return
+    restored = {**found, "metadata": dict(metadata)}
+    for field in ("labels", "annotations"):
+        restored["metadata"][field] = {**wanted["metadata"][field], **(metadata.get(field) or {})}
+    if key.resource in ("clusterroles", "roles"):
+        _restore_rules(restored, wanted)
+    else:
+        subjects = found.get("subjects") or []
+        lost = [subject for subject in wanted.get("subjects") or () if subject not in subjects]
+        if lost:
+            restored["subjects"] = [*subjects, *lost]
+    if restored != found:
+        yield Write(Action.UPDATE, key, restored)
+
+
+def _restore_rules(role: Tree, wanted: Tree) -> None:
+    rules = role.get("rules") or []
+    lost = missing_rules(map(Rule.parse, rules), map(Rule.parse, wanted.get("rules") or ()))
+    if lost:
+        role["rules"] = [*rules, *(rule.tree() for rule in lost)]
+    if "aggregationRule" not in wanted:
+        role.pop("aggregationRule", None)
+        return
+    aggregation = role.get("aggregationRule") or {}
+    selectors = aggregation.get("clusterRoleSelectors") or []
+    added = [each for each in wanted["aggregationRule"]["clusterRoleSelectors"] if each not in selectors]
+    if added:
+        role["aggregationRule"] = {**aggregation, "clusterRoleSelectors": [*selectors, *added]}
