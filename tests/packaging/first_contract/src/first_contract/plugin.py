@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from hyperkube_core import Blocking, Command, Coroutine, DerivedServer, Server, hookimpl
+from hyperkube_core import Blocking, Command, Coroutine, Description, Server, derive, hookimpl
 
 
 @hookimpl
-def hyperkube_servers() -> Iterable[Server | DerivedServer]:
+def hyperkube_servers() -> Iterable[Description]:
     return (
         Server(
             name="first-coroutine",
@@ -41,11 +41,10 @@ def hyperkube_servers() -> Iterable[Server | DerivedServer]:
             completes=True,
             plugin_api=1,
         ),
-        DerivedServer(
-            base="first-coroutine",
+        derive(
+            "first-coroutine",
             name="first-derived",
             summary="the coroutine with another greeting",
             defaults={"greeting": "Salut"},
-            plugin_api=1,
         ),
     )
