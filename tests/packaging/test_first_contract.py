@@ -16,7 +16,7 @@ from _wheels import Environment
 
 FOLDER = Path(__file__).parent / "first_contract"
 WHEEL = FOLDER / "first_contract-1.0-py3-none-any.whl"
-SHA256 = "3788f3b2cfe7dc0a4fe8deece4324789e5e69ed5dd09d4ad795909f405c936e7"
+SHA256 = "fbe90b13420a78d1420b5a6e986267bbe8e7ae143cfe8ee1e279c891041105a1"
 SERVERS = ["first-blocking", "first-command", "first-coroutine", "first-derived", "first-tool"]
 
 
