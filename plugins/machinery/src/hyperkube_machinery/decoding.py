@@ -1,0 +1,257 @@
+"""Bodies to objects: what a client sent becomes a checked and normalised tree, or a refusal in the API server's words.
+
+`decode` reads bytes, `check_tree` holds a tree against its definition, `read_object` does both. Unknown and duplicate
+fields are an error, a warning or nothing, as the request's fieldValidation says; they are pruned in any case.
+Source: k8s.io/apimachinery/pkg/runtime/serializer/json, k8s.io/apiserver/pkg/endpoints/handlers (create.go, rest.go).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TYPE_CHECKING
+
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly
+from hyperkube_machinery.schema import Pairs, Schemas, Walker, WrongType
+from hyperkube_machinery.schema.exact import quoted, type_error
+from hyperkube_machinery.yamltext import BadYAML, parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["BadBody", "Decoded", "StrictError", "check_tree", "decode", "parse_body", "read_object"]
+
+JSON = "application/json"
+YAML = "application/yaml"
+_ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+# How the API server's errors call the set of kinds that it knows.
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_MAX_FINDINGS = 100
+
+
+class BadBody(ValueError):
+    """A body is no JSON or YAML; the message is the API server's, without what stands around it."""
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A body's value."""
+
+    tree: Any
+    duplicates: list[str] = field(default_factory=list)  # `duplicate field "spec.n"`, or YAML's `line 5: key "a" …`
+    exact: Any = None  # the same with `Pairs` and `Literal`, where the fast parser may have dropped something
+
+
+def parse_body(body: bytes, media_type: str) -> Decoded:
+    """Read a body of JSON or YAML. Raises BadBody; 415 for another media type."""
+    name = media_type.partition(";")[0].strip().lower()
+    if name in {JSON, ""}:
+        try:
+            tree = parse(body)
+            if not has_duplicates(body, tree):
+                return Decoded(tree)
+            exact = parse_exactly(body)
+        except BadJSON as error:
+            raise BadBody(str(error)) from None
+        return Decoded(tree, _duplicates(exact), exact)
+    if name == YAML:
+        try:
+            return Decoded(*parse_yaml(body))
+        except BadYAML as error:
+            raise BadBody(str(error)) from None
+    raise APIError.of(
+        415,
+        "UnsupportedMediaType",
+        f"the body of the request was in an unknown format - accepted media types include: {_ACCEPTED}",
+    )
+
+
+def decode(body: bytes, media_type: str) -> Decoded:
+    """The same, with 400 for what is no JSON or YAML."""
+    try:
+        return parse_body(body, media_type)
+    except BadBody as error:
+        raise APIError.bad_request(str(error)) from None
+
+
+def read_object(
+    body: bytes, media_type: str, walker: Walker, *, group_version: str, kind: str, field_validation: str
+) -> tuple[dict[str, Any], list[str]]:
+    """The object in a body, normalised, with apiVersion and kind filled in, and the texts of warnings.
+
+    `group_version` ("apps/v1") and `kind` are what the path calls for; a body may leave them out, not contradict them.
+    `field_validation` is Strict, Warn or Ignore. Raises APIError 400 or 415.
+    """
+    is_yaml = media_type.lower().startswith(YAML)
+    try:
+        decoded = parse_body(body, media_type)
+    except BadBody as error:
+        raise _unrecognized(kind, str(error) if is_yaml else _PARSE_ERROR + str(error), body) from None
+    tree = {} if decoded.tree is None else decoded.tree
+    if not isinstance(tree, dict):
+        raise _unrecognized(kind, _PARSE_ERROR + type_error(_json_type(tree), _TYPE_META), body)
+    exact = decoded.exact
+    if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
+        _check_kind(tree if exact is None else exact, body, group_version, kind)
+    try:
+        if exact is not None:
+            normal, findings = walker.read(exact)
+        elif is_yaml:
+            normal, findings = walker.read(tree)
+        else:
+            # How a number was written matters to what is told of it, and only the document says.
+            normal, findings = walker.read(tree, again=lambda: parse_exactly(body) or {})
+    except WrongType as error:
+        raise _cannot_be_handled(kind, group_version, kind, str(error)) from None
+    yaml_warnings = decoded.duplicates if is_yaml else []
+    if yaml_warnings and field_validation == "Strict":
+        findings = [_YAML_ERRORS + "\n  ".join(["", *yaml_warnings]), *findings]
+    elif yaml_warnings:
+        findings = [*yaml_warnings, *findings]
+    warnings = _judge(findings, group_version, kind, field_validation)
+    if next(iter(normal), "") != "kind" or len(normal) < 2 or "apiVersion" not in normal:
+        normal = {"kind": kind, "apiVersion": group_version, **normal}
+    normal["kind"] = kind
+    normal["apiVersion"] = group_version
+    return normal, warnings
+
+
+def check_tree(
+    tree: dict[str, Any],
+    walker: Walker,
+    *,
+    group_version: str,
+    kind: str,
+    field_validation: str,
+    duplicates: Sequence[str] = (),
+) -> list[str]:
+    """The same for a tree that was made here, by a patch for one: normalised in place, the warnings returned.
+
+    `duplicates` are findings of the patch itself, which stand before those of the tree. A wrong type raises WrongType,
+    and Strict findings raise `StrictError`: a patch words both around the patched object.
+    """
+    findings = [*duplicates, *walker.walk(tree).strict]
+    if field_validation == "Ignore":
+        return []
+    if findings and field_validation == "Strict":
+        raise StrictError(findings)
+    return findings
+
+
+class StrictError(ValueError):
+    """Unknown or duplicate fields under fieldValidation=Strict; the message is the API server's."""
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        super().__init__("strict decoding error: " + ", ".join(findings))
+        self.findings = list(findings)
+
+
+_PARSE_ERROR = "couldn't get version/kind; json parse error: "
+_YAML_ERRORS = "yaml: unmarshal errors:"
+
+
+def _judge(findings: list[str], group_version: str, kind: str, field_validation: str) -> list[str]:
+    if not findings or field_validation == "Ignore":
+        return []
+    if field_validation == "Strict":
+        raise _cannot_be_handled(kind, group_version, kind, str(StrictError(findings)))
+    return findings
+
+
+def _unrecognized(kind: str, why: str, body: bytes) -> APIError:
+    return APIError.bad_request(
+        f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})"
+    )
+
+
+def _cannot_be_handled(sent_kind: str, sent_version: str, kind: str, why: str) -> APIError:
+    version = sent_version.rpartition("/")[2]
+    return APIError.bad_request(f'{sent_kind} in version "{version}" cannot be handled as a {kind}: {why}')
+
+
+def _summary(body: bytes) -> str:
+    """The beginning of a body, as errors show it: thirty bytes, in hexadecimal unless an object begins there."""
+    if not body:
+        return "<empty>"
+    shown = body[:30].decode("utf-8", "replace") if body[:1] == b"{" else body[:30].hex()
+    return f"{shown} ..." if len(body) > 30 else shown
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    names: dict[type, str] = {str: "string", list: "array", dict: "object", Pairs: "object"}
+    return names.get(type(value), "number")
+
+
+def _check_kind(tree: dict[str, Any] | Pairs, body: bytes, group_version: str, kind: str) -> None:
+    """Refuse a body whose apiVersion and kind are not what the path calls for."""
+    sent = {"apiversion": "", "kind": ""}
+    wrong = ""
+    for key, value in tree.items() if isinstance(tree, dict) else tree:
+        folded = key.lower()  # here, and only here, Go ignores case
+        if folded not in sent or value is None:
+            continue
+        if isinstance(value, str):
+            sent[folded] = value
+        elif not wrong:
+            name = "apiVersion" if folded == "apiversion" else folded
+            wrong = type_error(_json_type(value), "string", "", [name])
+    if wrong:
+        raise _unrecognized(kind, _PARSE_ERROR + wrong, body)
+    if sent["apiversion"].count("/") > 1:
+        raise _unrecognized(kind, f"unexpected GroupVersion string: {sent['apiversion']}", body)
+    sent_kind = sent["kind"] or kind
+    sent_version = _complete(sent["apiversion"], group_version)
+    if (sent_version, sent_kind) == (group_version, kind):
+        return
+    if Schemas.load().definition_of(sent_version, sent_kind) is None:
+        why = f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
+        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
+    if _internal(sent_version, sent_kind) != _internal(group_version, kind):
+        why = (
+            f"converting ({sent_version.rpartition('/')[2]}.{sent_kind}) to ({_internal(group_version, kind)}): "
+            "unknown conversion"
+        )
+        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
+    raise APIError.bad_request(
+        f"the API version in the data ({sent_version}) does not match the expected API version ({group_version})"
+    )
+
+
+def _complete(sent: str, expected: str) -> str:
+    """The group and version that a body means, where it leaves out one or both."""
+    group, _, version = sent.rpartition("/")
+    expected_group, _, expected_version = expected.rpartition("/")
+    if not version and (not group or group == expected_group):
+        group, version = expected_group, expected_version
+    return f"{group}/{version}" if group else version
+
+
+def _internal(group_version: str, kind: str) -> str:
+    """The Go type that all versions of a kind share: core.Pod, rbac.Role. Both kinds of Event are one."""
+    group = group_version.rpartition("/")[0].partition(".")[0]
+    return f"{'core' if group in {'', 'events'} else group}.{kind}"
+
+
+def _duplicates(value: Any) -> list[str]:
+    """Duplicate fields of a value of no known type, in the order of the document."""
+    found: dict[str, None] = {}
+    _find_duplicates(value, "", found)
+    return list(found)[:_MAX_FINDINGS]
+
+
+def _find_duplicates(value: Any, path: str, found: dict[str, None]) -> None:
+    if isinstance(value, Pairs):
+        seen: set[str] = set()
+        for key, item in value:
+            here = f"{path}.{key}" if path else key
+            if key in seen:
+                found[f"duplicate field {quoted(here)}"] = None
+            seen.add(key)
+            _find_duplicates(item, here, found)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _find_duplicates(item, f"{path}[{index}]", found)
