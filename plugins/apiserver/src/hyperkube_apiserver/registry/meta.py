@@ -26,10 +26,12 @@ __all__ = [
     "path_segment",
     "validate_annotations",
     "validate_finalizer",
-    "validate_label_keys",
+    "validate_known_finalizers",
+    "validate_label_key",
     "validate_labels",
     "validate_meta",
     "validate_meta_update",
+    "validate_standard_finalizer",
 ]
 
 Tree = Mapping[str, Any]
@@ -40,6 +42,7 @@ NameRule = Callable[[str, bool], list[str]]
 IMMUTABLE = "field is immutable"
 _ANNOTATIONS_BYTES = 256 * 1024
 _SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, so that no words appear
 _SUFFIX_LENGTH = 5
 _GENERATED_LENGTH = 63
@@ -175,14 +178,14 @@ def validate_meta_update(obj: Tree, old: Tree, path: str = "metadata") -> list[F
     return errors
 
 
-def validate_label_keys(key: str, path: str) -> list[FieldError]:
+def validate_label_key(key: str, path: str) -> list[FieldError]:
     return [FieldError.invalid(path, key, text) for text in names.qualified_name(key)]
 
 
 def validate_labels(labels: Mapping[str, str], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for key, value in labels.items():
-        errors += validate_label_keys(key, path)
+        errors += validate_label_key(key, path)
         errors += [FieldError.invalid(path, value, text) for text in names.label_value(value)]
     return errors
 
@@ -199,6 +202,21 @@ def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Fiel
 
 def validate_finalizer(name: str, path: str) -> list[FieldError]:
     return [FieldError.invalid(path, name, text) for text in names.qualified_name(name)]
+
+
+def validate_known_finalizers(obj: Tree) -> list[FieldError]:
+    """Finalizers without a domain are ones that the server itself knows."""
+    return [
+        error
+        for index, name in enumerate(meta.finalizers(obj))
+        for error in validate_standard_finalizer(name, f"metadata.finalizers[{index}]")
+    ]
+
+
+def validate_standard_finalizer(name: str, path: str) -> list[FieldError]:
+    if "/" in name or name in _STANDARD_FINALIZERS:
+        return []
+    return [FieldError.invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")]
 
 
 def _validate_finalizers(finalizers: Sequence[str], path: str) -> list[FieldError]:

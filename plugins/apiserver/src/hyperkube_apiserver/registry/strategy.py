@@ -61,9 +61,12 @@ class Strategy:
 
     allows_create_on_update: ClassVar[bool] = False
     allows_unconditional_update: ClassVar[bool] = True
+    revalidates_meta: ClassVar[bool] = False  # an update checks the name again, by the kind's rule
+    knows_finalizers: ClassVar[bool] = True  # finalizers without a domain must be ones the API server knows
     counts_generation: ClassVar[bool] = False  # metadata.generation is 1 at first and grows with the spec
     default_propagation: ClassVar[str] = "Background"  # of a DELETE that does not say; or "Orphan"
     deletes_gracefully: ClassVar[bool] = False
+    deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, without a grace period
     answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status
 
     def __init__(self, kind: Kind) -> None:
@@ -114,15 +117,28 @@ class Strategy:
     def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
         """What is wrong with the change of `old` to `obj`.
 
-        Upstream checks the metadata twice, here and for the kind, so some causes come twice.
+        Upstream checks the metadata for every kind and again for each, so their causes come twice.
         """
-        errors = self._validate_path_name(obj) + object_meta.validate_meta_update(obj, old)
+        errors = self.validate_common_update(obj, old)
+        errors += object_meta.validate_meta_update(obj, old) + self._validate_finalizers(obj)
         if subresource == "status":
             return errors + self.validate_status_update(obj, old)
+        if subresource:
+            return errors + self.validate_subresource_update(obj, old, subresource)
+        if self.revalidates_meta:
+            errors += self.validate_meta(obj)
         return errors + self.validate_object_update(obj, old)
 
+    def validate_common_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        """What upstream checks for every kind before it asks the kind."""
+        return self._validate_path_name(obj) + object_meta.validate_meta_update(obj, old)
+
     def validate_meta(self, obj: Tree) -> list[FieldError]:
-        return object_meta.validate_meta(obj, self.name_rule, namespaced=self.kind.resource.namespaced)
+        errors = object_meta.validate_meta(obj, self.name_rule, namespaced=self.kind.resource.namespaced)
+        return errors + self._validate_finalizers(obj)
+
+    def _validate_finalizers(self, obj: Tree) -> list[FieldError]:
+        return object_meta.validate_known_finalizers(obj) if self.knows_finalizers else []
 
     def _validate_path_name(self, obj: Tree) -> list[FieldError]:
         return object_meta.validate_meta(obj, object_meta.path_segment, namespaced=self.kind.resource.namespaced)
@@ -132,10 +148,14 @@ class Strategy:
         return []
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        return object_meta.validate_meta_update(obj, old) + self.validate_object(obj)
+        return self.validate_object(obj)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        return object_meta.validate_meta_update(obj, old)
+        return []
+
+    def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
+        """The same for what is neither the object nor its status."""
+        return []
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         """Texts for Warning headers of a create (no `old`) or an update."""

@@ -1,0 +1,77 @@
+"""IP addresses and ranges in fields. Source: k8s.io/apimachinery/pkg/util/validation/ip.go."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from hyperkube_machinery.errors import FieldError
+
+__all__ = ["parse_address", "validate_address", "validate_endpoint_address", "validate_network"]
+
+Address = IPv4Address | IPv6Address
+
+_NOT_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_NOT_NETWORK = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def parse_address(text: str) -> Address | None:
+    """The address in `text`, with the leading zeros that were once accepted; None if it is none."""
+    if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", text):
+        parts = [int(part[-9:]) for part in text.split(".")]
+        return IPv4Address(bytes(parts)) if max(parts) < 256 else None
+    if "%" in text or "/" in text or ":" not in text:
+        return None
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def validate_address(text: str, path: str) -> list[FieldError]:
+    address = parse_address(text)
+    if address is None:
+        return [FieldError.invalid(path, text, _NOT_ADDRESS)]
+    if _leading_zero(text):
+        return [FieldError.invalid(path, text, "must not have leading 0s")]
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return [FieldError.invalid(path, text, "must not be an IPv4-mapped IPv6 address")]
+    return []
+
+
+def _leading_zero(text: str) -> bool:
+    return ":" not in text and any(len(part) > 1 and part.startswith("0") for part in text.split("."))
+
+
+def validate_network(text: str, path: str) -> list[FieldError]:
+    host, slash, length = text.partition("/")
+    address = parse_address(host)
+    bits = 32 if isinstance(address, IPv4Address) else 128
+    if address is None or not slash or not re.fullmatch("[0-9]{1,4}", length) or int(length) > bits:
+        return [FieldError.invalid(path, text, _NOT_NETWORK)]
+    if _leading_zero(host) or (len(length) > 1 and length.startswith("0")):
+        return [FieldError.invalid(path, text, "must not have leading 0s in IP or prefix length")]
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return [FieldError.invalid(path, text, "must not have an IPv4-mapped IPv6 address")]
+    network: IPv4Network | IPv6Network = ip_network(text, strict=False)
+    if network.network_address != address:
+        return [FieldError.invalid(path, text, "must not have bits set beyond the prefix length")]
+    return []
+
+
+def validate_endpoint_address(text: str, path: str) -> list[FieldError]:
+    """An address that endpoints may have: one that another machine can mean."""
+    address = parse_address(text)
+    if address is None:
+        return [FieldError.invalid(path, text, "must be a valid IP address")]
+    if address.is_unspecified:
+        return [FieldError.invalid(path, text, f"may not be unspecified ({text})")]
+    if address.is_loopback:
+        return [FieldError.invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")]
+    if address.is_link_local:
+        return [FieldError.invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")]
+    link_local_multicast = (ip_network("224.0.0.0/24"), ip_network("ff02::/16"))
+    if any(address in network for network in link_local_multicast):
+        text_ = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        return [FieldError.invalid(path, text, text_)]
+    return []

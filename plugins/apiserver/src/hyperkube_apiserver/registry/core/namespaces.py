@@ -1,0 +1,88 @@
+"""Namespaces: a deletion in two phases. Source: k8s.io/kubernetes/pkg/registry/core/namespace."""
+
+from __future__ import annotations
+
+from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import APIError, FieldError
+
+__all__ = ["Namespaces"]
+
+_FINALIZER = "kubernetes"
+_NAME_LABEL = "kubernetes.io/metadata.name"
+_UNDELETABLE = ("default", "kube-system", "kube-public")
+
+
+class Namespaces(Strategy):
+    """A namespace that is deleted stays, Terminating, until its spec.finalizers are gone."""
+
+    revalidates_meta = True
+    deletes_in_two_phases = True
+    answers_deleted_object = True
+
+    def name_rule(self, name: str, prefix: bool) -> list[str]:
+        return object_meta.dns_label(name, prefix)
+
+    def default(self, obj: Tree) -> None:
+        if name := meta.name(obj):
+            mine = meta.ensure_meta(obj)
+            mine["labels"] = {**(mine.get("labels") or {}), _NAME_LABEL: name}
+        status = obj.setdefault("status", {})
+        if not status.get("phase"):
+            status["phase"] = "Active"
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        super().prepare_for_create(obj, context)
+        self.default(obj)  # a generated name was not known before
+        spec = obj.setdefault("spec", {})
+        finalizers = spec.get("finalizers") or []
+        if _FINALIZER not in finalizers:
+            spec["finalizers"] = [*finalizers, _FINALIZER]
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"phase": "Active"}
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        super().prepare_for_update(obj, old, context)
+        if not context.subresource:
+            spec = obj.setdefault("spec", {})
+            keep(spec, old.get("spec") or {}, "finalizers")
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        finalizers = (obj.get("spec") or {}).get("finalizers") or ()
+        return [error for name in finalizers for error in _validate_finalizer(name, "spec.finalizers")]
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        phase = (obj.get("status") or {}).get("phase") or ""
+        expected = "Active" if meta.deletion_timestamp(obj) is None else "Terminating"
+        if phase == expected:
+            return []
+        state = "empty" if expected == "Active" else "not empty"
+        return [
+            FieldError.invalid("status.Phase", phase, f"may only be '{expected}' if `deletionTimestamp` is {state}")
+        ]
+
+    def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
+        finalizers = (obj.get("spec") or {}).get("finalizers") or ()
+        return [
+            error
+            for index, name in enumerate(finalizers)
+            for error in _validate_finalizer(name, f"spec.finalizers[{index}]")
+        ]
+
+    def check_deletion(self, obj: Tree) -> None:
+        name = meta.name(obj)
+        if name in _UNDELETABLE:
+            why = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
+            raise APIError.of(403, "Forbidden", why, {"name": name, "kind": "namespaces"})
+
+    def mark_deleted(self, obj: Tree) -> None:
+        obj.setdefault("status", {})["phase"] = "Terminating"
+
+    def blocks_removal(self, obj: Tree) -> bool:
+        return bool((obj.get("spec") or {}).get("finalizers"))
+
+
+def _validate_finalizer(name: str, path: str) -> list[FieldError]:
+    return object_meta.validate_finalizer(name, path) + object_meta.validate_standard_finalizer(name, path)

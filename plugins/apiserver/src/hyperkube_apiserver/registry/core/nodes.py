@@ -1,0 +1,125 @@
+"""Nodes. Source: k8s.io/kubernetes/pkg/registry/core/node, ValidateNode and ValidateNodeUpdate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hyperkube_apiserver.registry import admitted
+from hyperkube_apiserver.registry.addresses import parse_address, validate_network
+from hyperkube_apiserver.registry.amounts import validate_amount
+from hyperkube_apiserver.registry.meta import validate_label_key
+from hyperkube_apiserver.registry.podspec.defaults import default_resource_list
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
+from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.names import label_value
+
+__all__ = ["TAINT_EFFECTS", "Nodes"]
+
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+class Nodes(Strategy):
+    """A node's status may be set on create; addresses of its pods and its provider never change."""
+
+    revalidates_meta = True
+
+    def default(self, obj: Tree) -> None:
+        status = obj.setdefault("status", {})
+        if status.get("allocatable") is None and status.get("capacity") is not None:
+            status["allocatable"] = dict(status["capacity"])
+        default_resource_list(status.get("capacity"))
+        default_resource_list(status.get("allocatable"))
+        _mirror_pod_range(obj.get("spec") or {})
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        admitted.taint_new_node(obj)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        # The path of taints is upstream's, though they stand in the spec.
+        errors = _validate_taints(spec, "metadata.taints") + _validate_resources(obj)
+        ranges = spec.get("podCIDRs") or []
+        for index, value in enumerate(ranges):
+            errors += validate_network(value, f"spec.podCIDRs[{index}]")
+        if len(ranges) > 1 and not errors:
+            families = {getattr(parse_address(value.partition("/")[0]), "version", 0) for value in ranges}
+            if len(ranges) > 2 or len(families) < 2:
+                text = "may specify no more than one CIDR for each IP family"
+                errors.append(FieldError.invalid("spec.podCIDRs", ranges, text))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return self.validate_object(obj) + self.validate_status_update(obj, old)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        errors = _validate_resources(obj) + _validate_taints(spec, "metadata.taints")
+        seen: list[Tree] = []
+        for index, address in enumerate((obj.get("status") or {}).get("addresses") or ()):
+            if address in seen:
+                shown = {"Type": address.get("type", ""), "Address": address.get("address", "")}
+                errors.append(FieldError.duplicate(f"status.addresses[{index}]", shown))
+            seen.append(address)
+        if (ranges := before.get("podCIDRs") or []) and ranges != (spec.get("podCIDRs") or []):
+            why = 'node updates may not change podCIDR except from "" to valid'
+            changed = sum(a != b for a, b in zip(ranges, spec.get("podCIDRs") or [], strict=False))
+            count = changed if len(ranges) == len(spec.get("podCIDRs") or []) else 1
+            errors += [FieldError.forbidden("spec.podCIDRs", why)] * count
+        if before.get("providerID") and before["providerID"] != spec.get("providerID"):
+            why = 'node updates may not change providerID except from "" to valid'
+            errors.append(FieldError.forbidden("spec.providerID", why))
+        if (before.get("externalID") or "") != (spec.get("externalID") or ""):
+            errors.append(FieldError.forbidden("spec.externalID", "may not be updated"))
+        return errors
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        spec = obj.get("spec") or {}
+        texts = []
+        if spec.get("configSource") is not None:
+            texts.append("spec.configSource: the feature is removed")
+        if spec.get("externalID"):
+            texts.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+        return texts
+
+    def field_values(self, obj: Tree) -> Mapping[str, str]:
+        return {"spec.unschedulable": field_text(obj, "spec.unschedulable", "false")}
+
+
+def _mirror_pod_range(spec: Tree) -> None:
+    """podCIDR is the first of podCIDRs; whichever is given gives the other."""
+    first, ranges = spec.get("podCIDR") or "", spec.get("podCIDRs") or []
+    if (first and not ranges) or (first and ranges[0] != first):
+        spec["podCIDRs"] = [first]
+    elif ranges and not first:
+        spec["podCIDR"] = ranges[0]
+
+
+def _validate_resources(obj: Tree) -> list[FieldError]:
+    status = obj.get("status") or {}
+    return [
+        error
+        for field in ("capacity", "allocatable")
+        for name, text in (status.get(field) or {}).items()
+        for error in validate_amount(name, text, f"status.{field}.{name}")
+    ]
+
+
+def _validate_taints(spec: Tree, path: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(spec.get("taints") or ()):
+        at = f"{path}[{index}]"
+        key, effect = taint.get("key") or "", taint.get("effect") or ""
+        errors += validate_label_key(key, f"{at}.key")
+        if wrong := label_value(taint.get("value") or ""):
+            errors.append(FieldError.invalid(f"{at}.value", taint["value"], ";".join(wrong)))
+        if not effect:
+            errors.append(FieldError.required(f"{at}.effect"))
+        elif effect not in TAINT_EFFECTS:
+            errors.append(FieldError.not_supported(f"{at}.effect", effect, TAINT_EFFECTS))
+        if (key, effect) in seen:
+            shown = {"Key": key, "Value": taint.get("value") or "", "Effect": effect, "TimeAdded": None}
+            detail = "taints must be unique by key and effect pair"
+            errors.append(FieldError("FieldValueDuplicate", at, detail, shown))
+        seen.add((key, effect))
+    return errors

@@ -1,0 +1,150 @@
+"""Pods. Source: k8s.io/kubernetes/pkg/registry/core/pod, k8s.io/kubernetes/pkg/apis/core/v1/defaults.go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hyperkube_apiserver.registry import admitted
+from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
+from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
+from hyperkube_apiserver.registry.podspec.qos import qos_class
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep, keep_meta
+from hyperkube_machinery import meta
+
+__all__ = ["Pods"]
+
+
+class Pods(Strategy):
+    """Graceful deletion, a status that begins as Pending, and a spec of which little may change."""
+
+    counts_generation = True
+    deletes_gracefully = True
+    answers_deleted_object = True
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        for field in ("initContainers", "containers"):
+            for container in spec.get(field) or ():
+                _request_limits(container)
+        default_pod_level_resources(spec)
+        if spec.get("enableServiceLinks") is None:
+            spec["enableServiceLinks"] = True
+        if spec.get("hostNetwork"):
+            for field in ("initContainers", "containers"):
+                for container in spec.get(field) or ():
+                    for port in container.get("ports") or ():
+                        if not port.get("hostPort") and port.get("containerPort"):
+                            port["hostPort"] = port["containerPort"]
+        default_pod_spec(spec)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        admitted.add_tolerations(obj)
+        admitted.add_priority(obj, self.kind.resource)
+        super().prepare_for_create(obj, context)
+        _merge_label_keys(obj)
+
+    def initial_status(self, obj: Tree) -> Tree:
+        status: Tree = {"phase": "Pending", "qosClass": qos_class(obj.get("spec") or {})}
+        if obj.get("spec", {}).get("schedulingGates"):
+            gated: Tree = {
+                "type": "PodScheduled",
+                "status": "False",
+                "lastProbeTime": None,
+                "lastTransitionTime": None,
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }
+            status["conditions"] = [gated]
+        return status
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        if context.subresource == "ephemeralcontainers":
+            added = obj.get("spec", {}).get("ephemeralContainers")
+            reset_meta_for_status(obj, old)
+            obj["spec"] = dict(old.get("spec") or {})
+            obj["spec"].pop("ephemeralContainers", None)
+            if added:
+                obj["spec"]["ephemeralContainers"] = added
+        super().prepare_for_update(obj, old, context)
+
+    def prepare_status_update(self, obj: Tree, old: Tree) -> None:
+        keep(obj, old, "spec")
+        keep_meta(obj, old, "ownerReferences")
+        status, before = obj.setdefault("status", {}), old.get("status") or {}
+        if not status.get("qosClass") and before.get("qosClass"):
+            status["qosClass"] = before["qosClass"]
+        _keep_observed_generations(status, before)
+
+    def grace_seconds(self, obj: Tree, requested: int | None) -> int:
+        spec = obj.get("spec") or {}
+        if not spec.get("nodeName") or (obj.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
+            return 0
+        seconds = requested if requested is not None else spec.get("terminationGracePeriodSeconds") or 0
+        return 1 if seconds < 0 else seconds
+
+    def field_values(self, obj: Tree) -> Mapping[str, str]:
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        addresses = status.get("podIPs") or ()
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": addresses[0].get("ip") or "" if addresses else status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+
+def reset_meta_for_status(obj: Tree, old: Tree) -> None:
+    """Keep all metadata that no subresource may change."""
+    for field in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
+        keep_meta(obj, old, field)
+
+
+def _request_limits(container: Tree) -> None:
+    """What is limited and not requested is requested up to its limit."""
+    resources = container.get("resources") or {}
+    if limits := resources.get("limits"):
+        resources["requests"] = {**limits, **(resources.get("requests") or {})}
+
+
+def _keep_observed_generations(status: Tree, before: Tree) -> None:
+    """Writers that know nothing of observedGeneration do not erase it."""
+    if not status.get("observedGeneration") and before.get("observedGeneration"):
+        status["observedGeneration"] = before["observedGeneration"]
+    known: dict[str, list[int]] = {}
+    for condition in before.get("conditions") or ():
+        known.setdefault(condition.get("type", ""), []).append(condition.get("observedGeneration") or 0)
+    for condition in status.get("conditions") or ():
+        earlier = known.get(condition.get("type", ""))
+        generation = earlier.pop(0) if earlier else 0
+        if not condition.get("observedGeneration") and generation:
+            condition["observedGeneration"] = generation
+
+
+def _merge_label_keys(obj: Tree) -> None:
+    """matchLabelKeys and mismatchLabelKeys of affinity and spreading become expressions on the pod's own labels."""
+    spec, labels = obj.get("spec") or {}, meta.labels_of(obj)
+    affinity = spec.get("affinity") or {}
+    for name in ("podAffinity", "podAntiAffinity"):
+        part = affinity.get(name) or {}
+        for term in part.get("requiredDuringSchedulingIgnoredDuringExecution") or ():
+            _merge_into(term, labels)
+        for weighted in part.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            _merge_into(weighted.get("podAffinityTerm") or {}, labels)
+    for constraint in spec.get("topologySpreadConstraints") or ():
+        _merge_into(constraint, labels)
+
+
+def _merge_into(term: Tree, labels: Mapping[str, Any]) -> None:
+    selector = term.get("labelSelector")
+    if selector is None:
+        return
+    for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        for key in term.get(field) or ():
+            if key in labels:
+                expressions = selector.setdefault("matchExpressions", [])
+                expressions.append({"key": key, "operator": operator, "values": [labels[key]]})
