@@ -8,7 +8,7 @@ Source: k8s.io/apimachinery/pkg/runtime/serializer/json, k8s.io/apiserver/pkg/en
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly

@@ -12,7 +12,7 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from copy import deepcopy
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.schema.compiled import Compiler, Suspect
 from hyperkube_machinery.schema.exact import Literal, Pairs, WrongType, decode_exactly

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from binascii import a2b_base64
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.quantity import QuantityError, canonical
 from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Field, Table, Type
