@@ -1,0 +1,143 @@
+"""hk: one command that becomes any server that is installed beside it.
+
+What a plugin needs is here; everything else is private. A name is imported when it is first used, so that importing
+this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperkube_core._clock import Clock, SystemClock
+    from hyperkube_core._errors import (
+        CommandEnded,
+        DescriptionError,
+        HyperkubeError,
+        Interrupted,
+        NameClash,
+        NotProvided,
+        PluginError,
+        PluginLoadError,
+        PluginVersionError,
+        ServerCrashed,
+        ServerError,
+        ServerNotFound,
+        ServerNotReady,
+        ServerReturned,
+        SettingsError,
+        UnknownFlag,
+        UsageError,
+    )
+    from hyperkube_core._hookspecs import hookimpl
+    from hyperkube_core._launcher import HyperKube
+    from hyperkube_core._options import ForeignFlag, flag
+    from hyperkube_core._registry import derive
+    from hyperkube_core._server import (
+        PLUGIN_API,
+        Blocking,
+        Command,
+        Context,
+        Coroutine,
+        DerivedServer,
+        Description,
+        Invocation,
+        Ready,
+        Server,
+        Spawned,
+    )
+
+_HOMES = {
+    "_clock": ("Clock", "SystemClock"),
+    "_errors": (
+        "CommandEnded",
+        "DescriptionError",
+        "HyperkubeError",
+        "Interrupted",
+        "NameClash",
+        "NotProvided",
+        "PluginError",
+        "PluginLoadError",
+        "PluginVersionError",
+        "ServerCrashed",
+        "ServerError",
+        "ServerNotFound",
+        "ServerNotReady",
+        "ServerReturned",
+        "SettingsError",
+        "UnknownFlag",
+        "UsageError",
+    ),
+    "_hookspecs": ("hookimpl",),
+    "_launcher": ("HyperKube",),
+    "_options": ("ForeignFlag", "flag"),
+    "_registry": ("derive",),
+    "_server": (
+        "PLUGIN_API",
+        "Blocking",
+        "Command",
+        "Context",
+        "Coroutine",
+        "DerivedServer",
+        "Description",
+        "Invocation",
+        "Ready",
+        "Server",
+        "Spawned",
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "PLUGIN_API",
+    "Blocking",
+    "Clock",
+    "Command",
+    "CommandEnded",
+    "Context",
+    "Coroutine",
+    "DerivedServer",
+    "Description",
+    "DescriptionError",
+    "ForeignFlag",
+    "HyperKube",
+    "HyperkubeError",
+    "Interrupted",
+    "Invocation",
+    "NameClash",
+    "NotProvided",
+    "PluginError",
+    "PluginLoadError",
+    "PluginVersionError",
+    "Ready",
+    "Server",
+    "ServerCrashed",
+    "ServerError",
+    "ServerNotFound",
+    "ServerNotReady",
+    "ServerReturned",
+    "SettingsError",
+    "Spawned",
+    "SystemClock",
+    "UnknownFlag",
+    "UsageError",
+    "derive",
+    "flag",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -12,9 +12,11 @@
     │   └── NameClash                   3   another plugin has that name already
     ├── ServerError                     4   a server failed
     │   ├── ServerCrashed               4   it raised
+    │   │   └── ServerKilled            4   a signal ended its process
     │   ├── ServerReturned              4   it stopped serving by itself
     │   ├── ServerNotReady              4   it was not ready in time
     │   └── NotProvided                 4   it asked for what no server here provides
+    ├── CommandEnded                    n   a command ended with a status of its own
     └── Interrupted                   130   a server ignored the request to stop
 
 The number is the exit status of `hk`. Callers branch on class and attributes, never on text.
@@ -104,6 +106,14 @@ class ServerCrashed(ServerError):
     """The server raised; the cause is chained."""
 
 
+class ServerKilled(ServerCrashed):
+    """The process of the server was ended by the signal `signum`."""
+
+    def __init__(self, server: str, message: str, signum: int) -> None:
+        super().__init__(server, message)
+        self.signum = signum
+
+
 class ServerReturned(ServerError):
     """The server stopped serving by itself, without an error."""
 
@@ -114,6 +124,14 @@ class ServerNotReady(ServerError):
 
 class NotProvided(ServerError):
     """The server required something that no server in this process provides."""
+
+
+class CommandEnded(HyperkubeError):
+    """A command ended with a status of its own, and has said why unless there is a message."""
+
+    def __init__(self, exit_code: int, message: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class Interrupted(HyperkubeError):

@@ -14,12 +14,13 @@ description says that it `completes`.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Awaitable, Callable, Mapping
+
     from hyperkube_core._clock import Clock
 
 PLUGIN_API = 1
@@ -125,6 +126,8 @@ class Invocation:
     server: Server
     args: tuple[str, ...] = ()
     options: Any = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Where the value of each option field is from: `default`, `file F`, `environment V`, `flag --F`."""
 
 
 class Ready(Protocol):
