@@ -1,0 +1,159 @@
+"""A server's place among those that run together: its runs, one after the other, and what it spawned."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from hyperkube_core._errors import HyperkubeError, ServerReturned
+from hyperkube_core._life import Life
+from hyperkube_core._logging import verbose
+from hyperkube_core._restart import CrashLoop, Restart, starts_again
+from hyperkube_core._status import Status
+
+if TYPE_CHECKING:
+    from hyperkube_core._bodies import Body
+    from hyperkube_core._runner import Run
+    from hyperkube_core._server import Invocation, Spawned
+
+log = logging.getLogger("hyperkube")
+
+
+class Member:
+    """A server's place in a run: it starts with its task, is restarted as the policy says, stops with `stop`."""
+
+    def __init__(self, run: Run, invocation: Invocation, label: str, *, restart: Restart) -> None:
+        self.status = Status(label)
+        self.up = asyncio.Event()
+        """Set once it has been ready for the first time, or has done its job."""
+        self._run = run
+        self._invocation = invocation
+        self._restart = restart
+        self._body: Body | None = None
+        self._ready_at: float | None = None
+        self._beside: list[Member] = []
+        self.task = asyncio.create_task(self._keep(), name=f"keep {label}")
+        self.stopping = False
+
+    @property
+    def name(self) -> str:
+        return self.status.name
+
+    @property
+    def failure(self) -> HyperkubeError | None:
+        """What it ended with for good; None while it may yet be started again, or if it was stopped in between."""
+        return self.status.error if self.status.state == "failed" else None
+
+    async def ready(self) -> None:
+        """Return once it is ready, or raise the HyperkubeError that kept it from it."""
+        waiting = asyncio.ensure_future(self.up.wait())
+        try:
+            await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not self.up.is_set():
+            raise self.failure or ServerReturned(self.name, "it was stopped before it was ready")
+
+    async def wait(self) -> None:
+        """Return once it has stopped as it should, or raise the HyperkubeError that it ended with."""
+        await asyncio.wait({self.task})
+        if self.failure is not None:
+            raise self.failure
+
+    async def stop(self) -> None:
+        """Stop it, and return once it has stopped, well or not."""
+        if not self.stopping and not self.task.done():
+            self.stopping = True
+            self.task.cancel()
+        await _ended(self.task)
+
+    def signal(self, signum: int) -> None:
+        for member in (self, *self._beside):
+            if member._body is not None:
+                member._body.signal(signum)
+
+    def kill(self) -> None:
+        for member in (self, *self._beside):
+            if member._body is not None:
+                member._body.kill()
+
+    async def _keep(self) -> None:
+        """Run it until it is stopped or has failed for good. Failures end in the status, not in the task."""
+        crash_loop = CrashLoop()
+        clock = self._run.clock
+        try:
+            while True:
+                error = await self._live()
+                if not starts_again(self._restart, error):
+                    self.status.state = "completed"
+                    self.up.set()
+                    if error is not None:
+                        raise error
+                    return
+                served = 0.0 if self._ready_at is None else clock.monotonic() - self._ready_at
+                delay = crash_loop.delay(served)
+                self.status.state, self.status.error = "backing off", error
+                log.error("%s; starting it again in %g s", error or f"server {self.name!r} has done its job", delay)
+                await clock.sleep(delay)
+                self.status.restarts += 1
+        except asyncio.CancelledError:
+            self.status.state = "stopped"
+        except HyperkubeError as exc:
+            self.status.state, self.status.error = "failed", exc
+            self.up.clear()
+
+    async def _live(self) -> HyperkubeError | None:
+        """One run; what it failed with, if that may be tried again."""
+        run, invocation = self._run, self._invocation
+        context = run.context(self, invocation)
+        self._ready_at = None
+        self._body = run.make_body(invocation, self.name, context)
+        life = Life(invocation.server, self._body, label=self.name, ready=context.ready, clock=run.clock)
+        self.status.state = "starting"
+        verbose(log, run.verbosity, "starting %s", self.name)
+        try:
+            await life.serve(self._when_ready)
+        except HyperkubeError as exc:
+            if life.abandoned:
+                raise  # a second one beside the first would do more harm
+            return exc
+        finally:
+            for member in reversed(self._beside):
+                await member.stop()
+            self._beside.clear()
+            self._body = None
+            run.provisions.withdraw(self.name)
+            verbose(log, run.verbosity, "%s has stopped", self.name)
+        return None
+
+    def _when_ready(self) -> None:
+        self._ready_at = self._run.clock.monotonic()
+        self.status.state, self.status.error = "ready", None
+        self.up.set()
+        verbose(log, self._run.verbosity, "%s is ready", self.name)
+
+    async def start_beside(self, name: str, args: tuple[str, ...]) -> Spawned:
+        """Start another installed server, which stops at the latest when this one does."""
+        run = self._run
+        invocation = run.host.parse(name, args)
+        member = Member(run, invocation, run.label(invocation.server.name), restart="never")
+        self._beside.append(member)
+        member.task.add_done_callback(lambda _: self._beside_ended(member))
+        return member
+
+    def _beside_ended(self, member: Member) -> None:
+        if member.failure is not None:
+            log.error("%s", member.failure, extra={"spawned_by": self.name})
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Return when `task` has ended: a second request to stop does not cut the first one short."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled
