@@ -12,7 +12,7 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.serving.messages import Request
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.registry.generic import Registry
+    from hyperkube_apiserver.registry.generic import Guard, Registry
 
 __all__ = ["Call", "Served"]
 
@@ -35,6 +35,7 @@ class Call:
     query: Query
     identity: Identity
     warnings: list[str] = field(default_factory=list)
+    guard: Guard | None = None  # what its writes must pass beside authorization
 
     def warn(self, text: str) -> None:
         """Add a warning, which clients such as kubectl show; one is told once."""

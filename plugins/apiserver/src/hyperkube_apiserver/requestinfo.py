@@ -37,6 +37,8 @@ class RequestInfo:
     subresource: str = ""
     name: str = ""
     rest: tuple[str, ...] = ()  # what follows the subresource
+    names_object: bool = False  # whether the path names one object; `name` may come from a selector as well
+    by_path: bool = False  # whether the verb stands in the path, as in /api/v1/watch/pods
 
 
 def parse_query(query: str) -> Query:
@@ -70,8 +72,8 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
         is_resource=True, path=path, verb=_VERBS.get(method, ""), api_prefix=prefix, group=group, version=rest[0]
     )
     rest = rest[1:]
-    special = rest[0] in _SPECIAL_VERBS and len(rest) > 1
-    if special:
+    info.by_path = rest[0] in _SPECIAL_VERBS and len(rest) > 1
+    if info.by_path:
         info.verb, rest = rest[0], rest[1:]
     if rest[0] == "namespaces" and len(rest) > 1:
         info.namespace = rest[1]
@@ -80,7 +82,8 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
     info.resource = rest[0]
     if len(rest) > 1:
         info.name = rest[1]
-    if len(rest) > 2 and not special:
+        info.names_object = True
+    if len(rest) > 2 and not info.by_path:
         info.subresource = rest[2]
         info.rest = tuple(rest[3:])
     if not info.name:

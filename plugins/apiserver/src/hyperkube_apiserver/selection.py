@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry.strategy import Strategy
 from hyperkube_apiserver.watchcache.item import Item
-from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
 
 __all__ = ["ALL", "Selected", "select"]
@@ -35,13 +34,13 @@ class Selected:
 ALL = Selected(parse_labels(""), parse_fields(""), "")
 
 
-def select(kind: Kind, label_selector: str, field_selector: str) -> Selected:
-    """Parse both selectors for `kind`; raises 400 for bad grammar and for fields that can't be selected by."""
+def select(strategy: Strategy, label_selector: str, field_selector: str) -> Selected:
+    """Parse both selectors for a kind; raises 400 for bad grammar and for fields that can't be selected by."""
     if not label_selector and not field_selector:
         return ALL
     labels, fields = _parsed(label_selector, field_selector)
     if not fields.empty:
-        fields = fields.renamed(lambda field: _known(kind, field))
+        fields = strategy.field_selector(fields)
     return Selected(labels, fields, f"{label_selector}\n{field_selector}")
 
 
@@ -49,10 +48,3 @@ def select(kind: Kind, label_selector: str, field_selector: str) -> Selected:
 def _parsed(label_selector: str, field_selector: str) -> tuple[LabelSelector, FieldSelector]:
     # Many clients ask with few selectors, as controllers and kubelets do.
     return parse_labels(label_selector), parse_fields(field_selector)
-
-
-def _known(kind: Kind, field: str) -> str:
-    field = kind.field_aliases.get(field, field)
-    if field not in kind.selectable_fields:
-        raise APIError.bad_request(kind.unsupported_field(field))
-    return field

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["calls", "encode"]
+__all__ = ["calls", "encode", "encode_indented"]
 
 _calls = 0
 
@@ -25,3 +25,10 @@ def encode(value: Any) -> bytes:
 def calls() -> int:
     """How often `encode` was called in this process."""
     return _calls
+
+
+def encode_indented(value: Any) -> bytes:
+    """`value` as JSON laid out for reading."""
+    global _calls
+    _calls += 1
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)

@@ -45,7 +45,7 @@ class Listing:
 async def list_collection(call: Call, served: Served, hub: Hub, output: Output) -> Response:
     """The objects of a collection that `call` asks for."""
     options = list_options(call.query, watch=False)
-    selected = select(served.kind, options.label_selector, options.field_selector)
+    selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.info.namespace, options, selected)
     return Response(200, output.listing(served.kind, listing))
 

@@ -5,11 +5,13 @@ Bodies are bytes already; the plain form, which nearly everybody asks for, joins
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.printers import Form, IncludeObject, ListMeta, Representation, include_object, partial, partial_list, table
 from hyperkube_apiserver.representation import decode_body, type_prefix
+from hyperkube_apiserver.requestinfo import Query
 from hyperkube_apiserver.watchcache.item import EventEncoder, Item
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.schema import Schemas
@@ -18,7 +20,7 @@ from hyperkube_machinery.serving.stream import chunk
 if TYPE_CHECKING:
     from hyperkube_apiserver.handlers.list import Listing
 
-__all__ = ["Output", "PlainOutput", "bookmark", "error_event", "list_metadata"]
+__all__ = ["Output", "bookmark", "error_event", "output_for"]
 
 _ITEMS_A_CHUNK = 128
 JSON = "application/json"
@@ -53,7 +55,7 @@ class PlainOutput:
         head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
             kind.list_kind.encode(),
             kind.resource.api_version.encode(),
-            list_metadata(listing),
+            _list_metadata(listing),
         )
         bodies = [item.body for item in listing.items]
         if not bodies:
@@ -80,7 +82,7 @@ class _PlainEvents:
         return chunk(b'{"type":"%b","object":%b%b}\n' % (event_type.encode(), self._prefix, item.body))
 
 
-def list_metadata(listing: Listing) -> bytes:
+def _list_metadata(listing: Listing) -> bytes:
     """The metadata of a collection."""
     parts = [b'{"resourceVersion":"%d"' % listing.revision]
     if listing.continue_token:
@@ -108,29 +110,88 @@ def error_event(status: Mapping[str, Any]) -> bytes:
 
 
 class MetadataOutput:
-    """The metadata alone, as PartialObjectMetadata."""
+    """The metadata alone, as PartialObjectMetadata of meta.k8s.io/`version`."""
 
     stream_type = JSON
 
+    def __init__(self, version: str) -> None:
+        self._version = version
+
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
-        return (encode(_partial(body)),)
+        return (encode(partial(decode_body(body), self._version)),)
 
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
-        head = b'{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":%b,"items":'
-        items = encode([_partial(item.body) for item in listing.items] or None)
-        return (head % list_metadata(listing), items, b"}")
+        objects = (decode_body(item.body) for item in listing.items)
+        return (encode(partial_list(objects, _list_meta(listing), self._version)),)
 
     def events(self, kind: Kind) -> EventEncoder:
-        return _MetadataEvents()
+        version = self._version
+        return _Transformed(f"metadata {version}", lambda item, first: partial(decode_body(item.body), version))
 
 
-class _MetadataEvents:
-    key = "metadata"
+class TableOutput:
+    """Rows of a table; `now` says what time it is, in seconds since the epoch, for ages."""
+
+    stream_type = JSON
+
+    def __init__(self, include: IncludeObject, version: str, now: Callable[[], float]) -> None:
+        self._include = include
+        self._version = version
+        self._now = now
+
+    def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
+        tree = decode_body(body)
+        return (encode(self._table(kind, [tree], ListMeta(tree["metadata"].get("resourceVersion", "")))),)
+
+    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        objects = [decode_body(item.body) for item in listing.items]
+        return (encode(self._table(kind, objects, _list_meta(listing))),)
+
+    def events(self, kind: Kind) -> EventEncoder:
+        def rows(item: Item, first: bool) -> dict[str, Any]:
+            return self._table(kind, [decode_body(item.body)], ListMeta(str(item.revision)), headers=first)
+
+        return _Transformed(f"table {self._include} {self._version}", rows)
+
+    def _table(
+        self, kind: Kind, objects: list[dict[str, Any]], list_meta: ListMeta, *, headers: bool = True
+    ) -> dict[str, Any]:
+        return table(
+            kind,
+            objects,
+            list_meta,
+            now=self._now(),
+            include=self._include,
+            version=self._version,
+            headers=headers,
+        )
+
+
+class _Transformed:
+    """Frames events whose objects are made into something else."""
+
+    def __init__(self, key: str, transform: Callable[[Item, bool], dict[str, Any]]) -> None:
+        self.key = key
+        self._transform = transform
 
     def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
-        return chunk(encode({"type": event_type, "object": _partial(item.body)}) + b"\n")
+        return chunk(encode({"type": event_type, "object": self._transform(item, first)}) + b"\n")
 
 
-def _partial(body: bytes) -> dict[str, Any]:
-    metadata = decode_body(body)["metadata"]
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+def _list_meta(listing: Listing) -> ListMeta:
+    return ListMeta(str(listing.revision), listing.continue_token, listing.remaining)
+
+
+_PLAIN = PlainOutput()
+
+
+def output_for(representation: Representation, query: Query, now: Callable[[], float]) -> Output:
+    """The output for what was negotiated."""
+    match representation.form:
+        case Form.OBJECT:
+            return _PLAIN
+        case Form.TABLE:
+            include = include_object(query.get("includeObject", [""])[0])
+            return TableOutput(include, representation.version, now)
+        case _:
+            return MetadataOutput(representation.version)

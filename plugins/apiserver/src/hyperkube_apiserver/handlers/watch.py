@@ -35,7 +35,7 @@ async def watch(
 ) -> Response | StreamingResponse:
     """Begin a watch; one without a timeout lasts between `shortest_seconds` and twice that, to spread the load."""
     options = list_options(call.query, watch=True)
-    selected = select(served.kind, options.label_selector, options.field_selector)
+    selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     revision = parse_version(options.resource_version) if options.resource_version else 0
     if revision is None:
         raise APIError.of(500, "", invalid_version(options.resource_version))

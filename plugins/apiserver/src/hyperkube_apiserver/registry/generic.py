@@ -31,7 +31,7 @@ from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
-__all__ = ["Admission", "Registry", "Written"]
+__all__ = ["Admission", "Guard", "Registry", "Written"]
 
 NAME_ATTEMPTS = 8
 PATCH_ATTEMPTS = 5
@@ -43,6 +43,8 @@ Tree = dict[str, Any]
 Admission = Callable[[Kind, Tree, WriteContext], None]
 """Raises APIError for an object that may not be created."""
 Warn = Callable[[str], None]
+Guard = Callable[[Tree, Tree | None], None]
+"""Raises APIError where a caller may not write an object, in the place of another or of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,16 @@ class Registry:
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
 
-    async def create(self, tree: Tree, context: WriteContext, warn: Warn) -> Written:
+    async def create(
+        self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None
+    ) -> Written:
         """Store a new object; raises 409 if there is one of its name, 422 if it is not valid."""
         metadata = meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)
         self._admit(self.kind, tree, context)
         self.strategy.default(tree)
+        if guard is not None:
+            guard(tree, None)
         if metadata.get("name") or not metadata.get("generateName"):
             return await self._create(tree, context, warn)
         for _ in range(NAME_ATTEMPTS - 1):
@@ -138,6 +144,7 @@ class Registry:
         *,
         uid: str = "",
         on_create: Callable[[], None] | None = None,
+        guard: Guard | None = None,
         attempts: int = UPDATE_ATTEMPTS,
     ) -> Written:
         """Write what `change` makes of the object as it is now; it is asked again if another write came between.
@@ -153,16 +160,22 @@ class Registry:
                 if on_create is None or not self.strategy.allows_create_on_update:
                     raise APIError.not_found(self.kind.resource, name)
                 on_create()
-                return await self.create(change({}), context, warn)
+                return await self.create(change({}), context, warn, guard=guard)
             try:
-                return await self._update(item, change, context, warn, uid)
+                return await self._update(item, change, context, warn, uid, guard)
             except StaleRevision as exc:
                 if attempt == attempts - 1:
                     raise APIError.conflict(self.kind.resource, name, MODIFIED) from exc
         raise AssertionError("the last attempt returns or raises")
 
     async def _update(
-        self, item: Item, change: Callable[[Tree], Tree], context: WriteContext, warn: Warn, uid: str
+        self,
+        item: Item,
+        change: Callable[[Tree], Tree],
+        context: WriteContext,
+        warn: Warn,
+        uid: str,
+        guard: Guard | None,
     ) -> Written:
         old = self._tree(item)
         if uid and uid != old["metadata"]["uid"]:
@@ -170,6 +183,8 @@ class Registry:
         tree = change(copy.deepcopy(old))
         self._check_version(tree, item)
         self.strategy.default(tree)
+        if guard is not None:
+            guard(tree, old)
         object_meta.before_update(tree, old, namespace=context.namespace)
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)

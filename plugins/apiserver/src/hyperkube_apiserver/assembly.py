@@ -1,0 +1,118 @@
+"""The API put together from its parts: every kind with its cache, strategy and registry, and the pipeline before them.
+
+Nothing here knows how the server is started or what it listens on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from hyperkube_apiserver.admission import NamespaceLifecycle
+from hyperkube_apiserver.authz import RBAC
+from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
+from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.handlers.output import bookmark
+from hyperkube_apiserver.kinds import Kind, load_kinds
+from hyperkube_apiserver.registry.catalog import strategies
+from hyperkube_apiserver.registry.generic import Registry
+from hyperkube_apiserver.registry.strategy import Strategy
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.storage.interface import Store
+from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_machinery.clock import Clock
+
+__all__ = ["API", "assemble", "follow_holdings", "follow_roles", "send_bookmarks"]
+
+Key = tuple[str, str, str]
+
+NAMESPACES: Key = ("", "v1", "namespaces")
+PODS: Key = ("", "v1", "pods")
+BINDINGS: Key = ("", "v1", "bindings")
+_ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+
+
+@dataclass(frozen=True, slots=True)
+class API:
+    """Every served resource by (group, version, plural), and the hub that feeds their caches."""
+
+    kinds: Mapping[Key, Kind]
+    served: Mapping[Key, Served]
+    hub: Hub
+
+    def stored(self) -> Iterable[Served]:
+        """The resources that are stored as such."""
+        return (served for served in self.served.values() if served.kind.storage_prefix)
+
+    def resource(self, group: str, name: str) -> Served:
+        """The served resource `name` of `group`, in the version it is stored in."""
+        return next(served for (found, _, plural), served in self.served.items() if (found, plural) == (group, name))
+
+
+def assemble(store: Store, clock: Clock, *, event_ttl_seconds: float) -> API:
+    """Put the API together over `store`; the caches are empty until the hub runs."""
+    kinds = load_kinds()
+    by_kind = strategies(kinds)
+    stored = {key: kind for key, kind in kinds.items() if kind.storage_prefix}
+    caches = {key: WatchCache(kind, by_kind[key].field_values) for key, kind in stored.items()}
+    hub = Hub(store, caches.values(), clock)
+    hub.on_bookmark(send_bookmarks)
+    admit = NamespaceLifecycle(caches[NAMESPACES])
+    served = {}
+    for key, kind in stored.items():
+        ttl = event_ttl_seconds if kind.resource.resource == "events" else None
+        registry = Registry(kind, by_kind[key], caches[key], hub, store, admit=admit, ttl_seconds=ttl)
+        served[key] = Served(kind, caches[key], registry)
+    pods = served[PODS]
+    served[BINDINGS] = Served(kinds[BINDINGS], pods.cache, pods.registry)  # a binding is stored in its pod
+    return API(kinds, served, hub)
+
+
+def follow_holdings(api: API) -> None:
+    """Tell the strategies what stored objects hold, such as addresses, and from now on what is let go."""
+    for served in api.stored():
+        strategy = served.registry.strategy
+        if type(strategy).loaded is not Strategy.loaded:
+            for item in served.cache.items():
+                strategy.loaded(decode_body(item.body))
+        if type(strategy).removed is not Strategy.removed:
+            served.cache.observe(_removal_observer(strategy))
+
+
+def _removal_observer(strategy: Strategy) -> Callable[[Event], None]:
+    def observe(event: Event) -> None:
+        if event.item is None and event.previous is not None:
+            strategy.removed(decode_body(event.previous.body))
+
+    return observe
+
+
+def follow_roles(api: API, rbac: RBAC) -> None:
+    """Load the roles and bindings into `rbac`, and keep them there as they change."""
+    resources = {name: api.resource(RBAC_GROUP, name) for name in _ROLES}
+    trees = {
+        name: [decode_body(item.body) for item in served.cache.items()] for name, served in resources.items()
+    }
+    rbac.replace(**trees)
+    for name, served in resources.items():
+        served.cache.observe(_role_observer(rbac, name))
+
+
+def _role_observer(rbac: RBAC, resource: str) -> Callable[[Event], None]:
+    def observe(event: Event) -> None:
+        item = event.item or event.previous
+        assert item is not None
+        rbac.apply(resource, item.key, decode_body(event.item.body) if event.item is not None else None)
+
+    return observe
+
+
+def send_bookmarks(cache: WatchCache, revision: int) -> None:
+    """Tell the watchers of a resource that want it how far they have come."""
+    frame = b""
+    for watcher in cache.watchers:
+        if watcher.bookmarks:
+            frame = frame or bookmark(cache.kind, revision)
+            watcher.send_bookmark(frame, revision)

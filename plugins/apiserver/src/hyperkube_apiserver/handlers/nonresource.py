@@ -1,0 +1,68 @@
+"""What is served beside resources: discovery, health, the version, and an index of it all."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+
+from hyperkube_apiserver.discovery import Discovery
+from hyperkube_apiserver.health import TEXT, Health
+from hyperkube_apiserver.requestinfo import Query
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.serving.messages import Request, Response
+
+__all__ = ["VERSION", "NonResource"]
+
+VERSION = "v1.36.2"
+"""The Kubernetes version whose API this is; clients compare it with their own."""
+
+
+class NonResource:
+    """Answers paths that are no resources'."""
+
+    def __init__(self, discovery: Discovery, health: Health) -> None:
+        self._discovery = discovery
+        self._health = health
+        self._version = encode(_version())
+        self._index = encode({"paths": _paths(discovery, health)})
+
+    async def answer(self, request: Request, query: Query) -> Response:
+        """The answer to `request`; what is not there is 404 in plain text."""
+        path = request.path.rstrip("/") if len(request.path) > 1 else request.path
+        document = self._discovery.answer(request, path)
+        if document is not None:
+            return document
+        if path == "/version":
+            return Response(200, self._version)
+        if path == "/":
+            return Response(200, self._index)
+        return await self._health.answer(path, query) or not_found()
+
+
+def not_found() -> Response:
+    """The answer for a path that nothing is served at."""
+    return Response(404, b"404 page not found\n", TEXT, (("X-Content-Type-Options", "nosniff"),))
+
+
+def _version() -> dict[str, str]:
+    major, minor = VERSION.removeprefix("v").split(".")[:2]
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": VERSION,
+        "gitCommit": "",
+        "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z",
+        # There is no Go here; what runs instead is named where clients show it.
+        "goVersion": f"{platform.python_implementation()} {platform.python_version()}",
+        "compiler": platform.python_implementation().lower(),
+        "platform": f"{platform.system().lower()}/{platform.machine().replace('x86_64', 'amd64')}",
+    }
+
+
+def _paths(discovery: Discovery, health: Health) -> Sequence[str]:
+    return sorted([*discovery.paths, *health.paths, "/version"])

@@ -1,0 +1,125 @@
+"""Which handler answers a request for a resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers import binding, get, list, patch, scale, watch, write
+from hyperkube_apiserver.handlers.nonresource import not_found
+from hyperkube_apiserver.handlers.output import Output, output_for
+from hyperkube_apiserver.printers import negotiate
+from hyperkube_apiserver.requestinfo import RequestInfo
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.messages import Answer
+from hyperkube_machinery.timestamps import format_seconds
+
+__all__ = ["Router"]
+
+_ON_COLLECTIONS = frozenset(("list", "watch", "create", "deletecollection"))
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "watch": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",
+}
+
+
+class Router:
+    """Finds the served resource, checks that it can be asked for that, and calls the handler."""
+
+    def __init__(
+        self,
+        served: Mapping[tuple[str, str, str], Served],
+        hub: Hub,
+        clock: Clock,
+        *,
+        shortest_watch_seconds: float,
+    ) -> None:
+        self._served = served
+        self._groups = {group for group, _, _ in served}
+        self._hub = hub
+        self._clock = clock
+        self._shortest_watch_seconds = shortest_watch_seconds
+
+    async def answer(self, call: Call, may_create: Callable[[], None]) -> Answer:
+        """Answer `call`; `may_create` raises if its caller may not create what an update would make."""
+        info = call.info
+        served = self._served.get((info.group, info.version, info.resource))
+        if served is None and info.group not in self._groups:
+            return not_found()
+        if served is None or not _is_path(info, served):
+            raise APIError.no_such_path()
+        if info.subresource:
+            return await self._subresource(call, served)
+        if call.request.method != _METHODS.get(info.verb) or info.verb not in served.kind.resource.verbs:
+            raise APIError.method_not_allowed()
+        if info.names_object == (info.verb in _ON_COLLECTIONS) and not info.by_path:
+            raise APIError.method_not_allowed()
+        if info.verb in ("create", "deletecollection") and served.kind.resource.namespaced and not info.namespace:
+            raise APIError.method_not_allowed()
+        if not served.kind.storage_prefix:
+            return await binding.bind(call, self._served["", "v1", "pods"], self._now())
+        output = self._output(call, lists=not info.names_object)
+        match info.verb:
+            case "get":
+                return await get.get(call, served, self._hub, output)
+            case "list":
+                return await list.list_collection(call, served, self._hub, output)
+            case "watch":
+                shortest = self._shortest_watch_seconds
+                return await watch.watch(
+                    call, served, self._hub, output, clock=self._clock, shortest_seconds=shortest
+                )
+            case "create":
+                return await write.create(call, served, output, self._now())
+            case "update":
+                return await write.update(call, served, output, self._now(), may_create=may_create)
+            case "patch":
+                return await patch.patch(call, served, output, self._now())
+            case "delete":
+                return await write.delete(call, served, output, self._now())
+            case _:
+                return await write.delete_collection(call, served, self._hub, output, self._now())
+
+    async def _subresource(self, call: Call, served: Served) -> Answer:
+        info = call.info
+        subresource = served.kind.subresource(info.subresource)
+        if subresource is None:
+            raise APIError.no_such_path()
+        if call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
+            raise APIError.method_not_allowed()
+        output = self._output(call, lists=False)
+        if subresource.name == "scale":
+            return await scale.answer(call, served, self._hub, self._now())
+        if subresource.name == "binding":
+            return await binding.bind(call, served, self._now())
+        match info.verb:
+            case "get":
+                return await get.get(call, served, self._hub, output)
+            case "update":
+                return await write.update(call, served, output, self._now())
+            case _:
+                return await patch.patch(call, served, output, self._now())
+
+    def _output(self, call: Call, *, lists: bool) -> Output:
+        representation = negotiate(call.header("accept"), lists=lists, watch=call.info.verb == "watch")
+        return output_for(representation, call.query, self._clock.now)
+
+    def _now(self) -> str:
+        return format_seconds(self._clock.now())
+
+
+def _is_path(info: RequestInfo, served: Served) -> bool:
+    """Whether a path is served at all, whatever the method."""
+    if info.rest or "//" in info.path:
+        return False
+    if served.kind.resource.namespaced:
+        return bool(info.namespace) or not info.names_object
+    return not info.namespace or info.resource == "namespaces"

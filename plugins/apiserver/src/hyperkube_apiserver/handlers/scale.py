@@ -1,0 +1,116 @@
+"""The scale subresource: how many replicas a workload has, in one shape for all kinds.
+
+Source: k8s.io/kubernetes/pkg/registry/apps/*/storage (ScaleREST).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers import get
+from hyperkube_apiserver.handlers.patch import change_of, checked
+from hyperkube_apiserver.handlers.write import check_name, write_context
+from hyperkube_apiserver.parameters import WriteOptions, write_options
+from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS, UPDATE_ATTEMPTS
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery import meta
+from hyperkube_machinery.decoding import read_object
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.schema import Schemas
+from hyperkube_machinery.selectors import label_selector
+from hyperkube_machinery.serving.messages import Response
+
+__all__ = ["answer"]
+
+_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
+_VERSION, _KIND = "autoscaling/v1", "Scale"
+_COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+Tree = dict[str, Any]
+
+
+async def answer(call: Call, served: Served, hub: Hub, now: str) -> Response:
+    """GET, PUT or PATCH the scale of the workload that `call` names."""
+    if call.info.verb == "get":
+        item = await get.read(served, hub, call.info.namespace, call.info.name)
+        return Response(200, encode(scale_of(decode_body(item.body))))
+    if call.info.verb == "update":
+        options = write_options(call.query, "UpdateOptions")
+        change, attempts = _replacement(call, options), UPDATE_ATTEMPTS
+    else:
+        options = write_options(call.query, "PatchOptions")
+        change, attempts = _patch(call, options), PATCH_ATTEMPTS
+
+    def rescale(old: Tree) -> Tree:
+        scale = change(scale_of(old))
+        replicas = scale.get("spec", {}).get("replicas", 0)
+        if replicas < 0:
+            error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+            raise APIError.invalid("autoscaling", _KIND, meta.name(old), [error])
+        tree = copy.deepcopy(old)
+        tree["spec"]["replicas"] = replicas
+        tree["metadata"]["resourceVersion"] = meta.resource_version(scale)
+        return tree
+
+    context = write_context(call, now, dry_run=options.dry_run)
+    written = await served.registry.update(call.info.name, rescale, context, call.warn, attempts=attempts)
+    return Response(200, encode(scale_of(decode_body(written.body))))
+
+
+def scale_of(workload: Tree) -> Tree:
+    """The scale of a workload."""
+    spec, status = workload.get("spec", {}), workload.get("status", {})
+    replicas = spec.get("replicas", 0)
+    selector = spec.get("selector")
+    told: Tree = {"replicas": status.get("replicas", 0)}
+    text = _selector_text(selector)
+    if text:
+        told["selector"] = text
+    return {
+        "kind": _KIND,
+        "apiVersion": _VERSION,
+        "metadata": {name: workload["metadata"][name] for name in _COPIED if name in workload["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": told,
+    }
+
+
+def _selector_text(selector: Tree | None) -> str:
+    if not selector:
+        return ""
+    if "matchLabels" in selector or "matchExpressions" in selector:
+        return str(label_selector(selector))
+    return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))  # of a ReplicationController
+
+
+def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
+    scale, warnings = read_object(
+        call.request.body,
+        call.header("content-type"),
+        Schemas.load().walker(_DEFINITION),
+        group_version=_VERSION,
+        kind=_KIND,
+        field_validation=options.field_validation,
+    )
+    for text in warnings:
+        call.warn(text)
+    check_name(scale, call.info.name)
+    return lambda old: scale
+
+
+def _patch(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
+    apply, duplicates = change_of(call, _DEFINITION)
+    return lambda old: checked(
+        call,
+        apply(old),
+        definition=_DEFINITION,
+        group_version=_VERSION,
+        kind=_KIND,
+        field_validation=options.field_validation,
+        duplicates=duplicates,
+    )

@@ -1,0 +1,156 @@
+"""POST, PUT, PATCH and DELETE of objects."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers.list import Listing, read_list
+from hyperkube_apiserver.handlers.output import Output
+from hyperkube_apiserver.parameters import DeleteOptions, delete_options, list_options, write_options
+from hyperkube_apiserver.registry.strategy import WriteContext
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.selection import select
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery import meta
+from hyperkube_machinery.decoding import decode, read_object
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.schema import Schemas
+from hyperkube_machinery.serving.messages import Response
+
+__all__ = ["check_name", "create", "delete", "delete_collection", "update", "write_context"]
+
+AT_A_TIME = 64
+"""How many objects of a collection are deleted at once: they share commits."""
+
+_DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
+Tree = dict[str, Any]
+
+
+async def create(call: Call, served: Served, output: Output, now: str) -> Response:
+    """Store the object in the body."""
+    options = write_options(call.query, "CreateOptions")
+    tree = _object(call, served, options.field_validation)
+    written = await served.registry.create(tree, write_context(call, now, dry_run=options.dry_run), call.warn, guard=call.guard)
+    return Response(201, output.single(served.kind, written.body))
+
+
+async def update(
+    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], None] | None = None
+) -> Response:
+    """Replace an object, or its part that the subresource names.
+
+    `may_create` refuses, by raising, to make an object that is not there; without it none is made.
+    """
+    options = write_options(call.query, "UpdateOptions")
+    tree = _object(call, served, options.field_validation)
+    check_name(tree, call.info.name)
+    written = await served.registry.update(
+        call.info.name,
+        lambda old: copy.deepcopy(tree),
+        write_context(call, now, dry_run=options.dry_run),
+        call.warn,
+        uid=meta.uid(tree),
+        on_create=may_create,
+        guard=call.guard,
+    )
+    return Response(201 if written.created else 200, output.single(served.kind, written.body))
+
+
+async def delete(call: Call, served: Served, output: Output, now: str) -> Response:
+    """Delete one object."""
+    options = _delete_options(call, served)
+    written = await served.registry.delete(call.info.name, options, write_context(call, now, dry_run=options.dry_run))
+    if written.removed and not served.registry.strategy.answers_deleted_object:
+        return Response(200, encode(_gone(served, written.body)))
+    accepted = not written.removed and options.orphan_dependents is False
+    return Response(202 if accepted else 200, output.single(served.kind, written.body))
+
+
+async def delete_collection(call: Call, served: Served, hub: Hub, output: Output, now: str) -> Response:
+    """Delete every object of a collection that the selectors match; the answer lists them as they were."""
+    wanted = list_options(call.query, watch=False)
+    selected = select(served.registry.strategy, wanted.label_selector, wanted.field_selector)
+    options = _delete_options(call, served)
+    context = write_context(call, now, dry_run=options.dry_run)
+    listing: Listing = await read_list(served, hub, call.info.namespace, wanted, selected)
+    items = list(listing.items)
+    for start in range(0, len(items), AT_A_TIME):
+        results = await asyncio.gather(
+            *(served.registry.delete(item.name, options, context) for item in items[start : start + AT_A_TIME]),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException) and not (isinstance(result, APIError) and result.code == 404):
+                raise result
+    return Response(200, output.listing(served.kind, listing))
+
+
+def _object(call: Call, served: Served, field_validation: str) -> Tree:
+    resource = served.kind.resource
+    tree, warnings = read_object(
+        call.request.body,
+        call.header("content-type"),
+        Schemas.load().walker(served.kind.definition),
+        group_version=resource.api_version,
+        kind=resource.kind,
+        field_validation=field_validation,
+    )
+    for text in warnings:
+        call.warn(text)
+    return tree
+
+
+def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | None = None) -> WriteContext:
+    """What the registry is told of the request."""
+    return WriteContext(
+        now=now,
+        user=call.identity.name,
+        namespace=call.info.namespace if call.info.resource != "namespaces" else "",
+        subresource=call.info.subresource if subresource is None else subresource,
+        dry_run=dry_run,
+    )
+
+
+def check_name(tree: Tree, name: str) -> None:
+    """Give an object the name in its path; raises 400 if it has another."""
+    given = meta.name(tree)
+    if not given:
+        meta.ensure_meta(tree)["name"] = name
+    elif given != name:
+        raise APIError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def _delete_options(call: Call, served: Served) -> DeleteOptions:
+    """The options of a deletion, from its body or its query."""
+    if not call.request.body:
+        return delete_options(call.query, None)
+    decoded = decode(call.request.body, call.header("content-type"))
+    tree = decoded.tree
+    kind, version = tree.get("kind", "DeleteOptions"), tree.get("apiVersion", "v1")
+    if kind != "DeleteOptions":
+        raise APIError.bad_request(
+            f'no kind "{kind}" is registered for version "{version}" in scheme '
+            '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
+        )
+    Schemas.load().walker(_DELETE_OPTIONS).walk(tree)
+    return delete_options({}, tree)
+
+
+def _gone(served: Served, body: bytes) -> Tree:
+    """The Status that tells of a deletion, so that a client can tell that it took place."""
+    metadata = decode_body(body)["metadata"]
+    resource = served.kind.resource
+    details = {"name": metadata["name"], "group": resource.group, "kind": resource.resource, "uid": metadata["uid"]}
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }

@@ -1,0 +1,139 @@
+"""The steps that every request passes, in order.
+
+    request info → authenticate → impersonate → authorize → route → negotiate → handle → dress
+
+Every refusal is an APIError, which knows its Status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
+from hyperkube_apiserver.authz import Authorizer, ResourceAttributes, forbidden, impersonate
+from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
+from hyperkube_apiserver.call import Call
+from hyperkube_apiserver.handlers.nonresource import NonResource
+from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.printers import error_media_type, negotiate
+from hyperkube_apiserver.registry.generic import Guard
+from hyperkube_apiserver.requestinfo import RequestInfo, parse_query, request_info
+from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.eager import eagerly
+from hyperkube_machinery.serving.messages import Answer, Request, Response, StreamingResponse
+
+__all__ = ["Pipeline"]
+
+_PLAIN_ACCEPTS = ("", "*/*", "application/json")
+_NO_STORE = ("Cache-Control", "no-cache, private")
+_WARNING_BYTES = 4096
+
+
+class Pipeline:
+    """Answers requests; it is the handler of the HTTP server."""
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        escalation: Escalation | None,
+        router: Router,
+        nonresource: NonResource,
+    ) -> None:
+        self._escalation = escalation
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._router = router
+        self._nonresource = nonresource
+
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
+        """Answer at once what needs no waiting, as most reads don't."""
+        return eagerly(self._answer(request))
+
+    async def _answer(self, request: Request) -> Answer:
+        query = parse_query(request.query)
+        info = request_info(request.method, request.path, query)
+        call: Call | None = None
+        try:
+            identity = impersonate(
+                self._authenticator.authenticate(request), request.headers, self._authorizer, info
+            )
+            decision = self._authorizer.authorize(identity, info)
+            if not decision.allowed:
+                raise forbidden(identity, info, decision.reason)
+            call = Call(request, info, query, identity, guard=self._guard(identity, info))
+            if info.is_resource:
+                answer = await self._router.answer(call, lambda: self._check_create(identity, info))
+            else:
+                answer = await self._nonresource.answer(request, query)
+        except APIError as error:
+            answer = _refusal(request, error)
+        return _dressed(request, query.get("pretty"), answer, _warnings(request, call))
+
+    def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
+        """What keeps writers of roles and bindings from giving away more than they have."""
+        escalation = self._escalation
+        if escalation is None or info.group != RBAC_GROUP or not info.is_resource:
+            return None
+        return lambda tree, old: escalation.check(identity, info, tree, old)
+
+    def _check_create(self, identity: Identity, info: RequestInfo) -> None:
+        """An update that makes an object is a creation too."""
+        wanted = ResourceAttributes(
+            verb="create",
+            group=info.group,
+            resource=info.resource,
+            subresource=info.subresource,
+            namespace=info.namespace,
+            name=info.name,
+        )
+        decision = self._authorizer.authorize(identity, wanted)
+        if not decision.allowed:
+            raise forbidden(identity, wanted, decision.reason)
+
+
+def _refusal(request: Request, error: APIError) -> Response:
+    response = Response(error.code, encode(error.status), headers=error.headers)
+    if error_media_type(request.headers.get("accept", "")) == "application/yaml":
+        return as_yaml(response)
+    return response
+
+
+def _warnings(request: Request, call: Call | None) -> list[str]:
+    ignored = ignored_credentials_warning(request.headers)
+    warnings = list(call.warnings) if call is not None else []
+    return [ignored, *warnings] if ignored else warnings
+
+
+def _dressed(request: Request, pretty: Sequence[str] | None, answer: Answer, warnings: Sequence[str]) -> Answer:
+    """The answer with the headers that all have, laid out as the client wants it."""
+    headers = [*answer.headers, _NO_STORE]
+    left = _WARNING_BYTES
+    for text in warnings:
+        value = _warning(text)
+        left -= len(value)
+        if left >= 0:
+            headers.append(("Warning", value))
+    answer.headers = headers
+    if isinstance(answer, StreamingResponse) or answer.content_type != "application/json":
+        return answer
+    accept = request.headers.get("accept", "")
+    if accept not in _PLAIN_ACCEPTS and answer.status < 400:
+        representation = negotiate(accept)
+        if representation.media_type == "application/yaml":
+            return as_yaml(answer)
+        if representation.pretty:
+            return indented(answer)
+    if wants_indentation(pretty[0] if pretty else None, request.headers.get("user-agent", "")):
+        return indented(answer)
+    return answer
+
+
+def _warning(text: str) -> str:
+    """The value of a Warning header. Source: RFC 7234, 5.5; k8s.io/apimachinery/pkg/util/net (NewWarningHeader)."""
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    escaped = plain.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{escaped}"'

@@ -1,0 +1,44 @@
+"""Finished JSON answers in another dress: indented for people, or as YAML.
+
+Few ask for either, so the answer is made as JSON like any other and decoded once more here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+import yaml
+
+from hyperkube_machinery.encoding import encode_indented
+from hyperkube_machinery.serving.messages import Response
+
+__all__ = ["as_yaml", "indented", "wants_indentation"]
+
+_PEOPLE = ("curl", "Wget", "Mozilla/5.0")
+
+
+def wants_indentation(pretty: str | None, user_agent: str) -> bool:
+    """Whether to indent: as the query parameter `pretty` says, else for clients that show answers as they are."""
+    if pretty is not None:
+        return pretty.lower() in ("1", "t", "true")
+    return user_agent.startswith(_PEOPLE)
+
+
+def indented(response: Response) -> Response:
+    """A JSON answer laid out for reading."""
+    body = encode_indented(orjson.loads(_whole(response.body))) + b"\n"
+    return Response(response.status, body, response.content_type, response.headers)
+
+
+def as_yaml(response: Response) -> Response:
+    """A JSON answer as YAML."""
+    text = yaml.dump(orjson.loads(_whole(response.body)), Dumper=_Dumper, allow_unicode=True, sort_keys=True)
+    return Response(response.status, text.encode(), "application/yaml", response.headers)
+
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def _whole(body: bytes | Iterable[bytes]) -> bytes:
+    return body if isinstance(body, bytes) else b"".join(body)

@@ -1,0 +1,127 @@
+"""The server: what is opened, in which order, and closed in reverse.
+
+    data directory → store → sockets → caches → bootstrap objects → certificates → listening → ready
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hyperkube_apiserver.assembly import API, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.authn import Authenticator, StaticTokens
+from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
+from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.discovery import Discovery
+from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
+from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.health import Check, Health
+from hyperkube_apiserver.pipeline import Pipeline
+from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
+from hyperkube_apiserver.populate import populate
+from hyperkube_apiserver.storage import open_store
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.serving.http import HTTPServer
+from hyperkube_machinery.serving.listener import bind
+from hyperkube_machinery.tls import server_context
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.options import Options
+    from hyperkube_core import Context
+
+__all__ = ["serve"]
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 20.0
+
+
+async def serve(context: Context[Options]) -> None:
+    """Serve the Kubernetes API until cancelled. Raises what keeps it from starting, with what to do in its text."""
+    options, clock = context.options, context.clock
+    host = str(options.bind_address)
+    async with open_store(options.storage_backend, options.data_dir, clock) as store:
+        # Bound first, for its port stands in what is made below; clients wait in the backlog meanwhile.
+        sockets = await bind(host, options.secure_port)
+        api = assemble(store, clock, event_ttl_seconds=options.event_ttl.total_seconds())
+        async with api.hub.running():
+            port = int(sockets[0].getsockname()[1])
+            service_address = str(options.service_cluster_ip_range[1])
+            follow_holdings(api)
+            await populate(api, clock, service_address=service_address, secure_port=port)
+            pki = _pki(options, serving_names(host, service_address), clock)
+            address = f"{_reachable(host)}:{port}"
+            server = HTTPServer(
+                _pipeline(api, options, clock, address),
+                clock=clock,
+                ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
+            )
+            await server.start(sockets=sockets)
+            try:
+                kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())
+                log.info("serving Kubernetes %s on https://%s", VERSION, address)
+                log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
+                context.ready.set()
+                await asyncio.get_running_loop().create_future()
+            finally:
+                api.hub.finish_watchers()
+                await server.drain(DRAIN_SECONDS)
+
+
+def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
+    serving = None
+    if options.tls_cert_file is not None and options.tls_private_key_file is not None:
+        serving = (options.tls_cert_file, options.tls_private_key_file)
+    return open_pki(
+        options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file
+    )
+
+
+def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipeline:
+    rbac = RBAC()
+    follow_roles(api, rbac)
+    authorizer = _authorizer(options.authorization_mode, rbac)
+    tokens = StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None
+    router = Router(
+        api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout.total_seconds()
+    )
+    nonresource = NonResource(Discovery(api.kinds.values(), address), Health(_checks(api)))
+    return Pipeline(
+        Authenticator(clock=clock, tokens=tokens, anonymous=options.anonymous_auth),
+        authorizer,
+        Escalation(rbac, authorizer) if "RBAC" in options.authorization_mode else None,
+        router,
+        nonresource,
+    )
+
+
+def _authorizer(modes: Sequence[str], rbac: RBAC) -> Authorizer:
+    by_mode: Mapping[str, Authorizer] = {"RBAC": rbac, "AlwaysAllow": AlwaysAllow(), "AlwaysDeny": AlwaysDeny()}
+    return union(by_mode[mode] for mode in modes)
+
+
+def _checks(api: API) -> Mapping[str, Mapping[str, Check]]:
+    """What the health endpoints look at; the names are upstream's where the check is the same."""
+
+    async def ping() -> None:
+        return None
+
+    async def store() -> None:
+        await api.hub.store.revision()
+
+    async def caches() -> None:
+        await api.hub.fresh()
+
+    live: dict[str, Check] = {"ping": ping, "etcd": store}
+    return {"healthz": live, "livez": live, "readyz": {**live, "informer-sync": caches}}
+
+
+def _reachable(host: str) -> str:
+    """Where clients on this machine reach a server that listens on `host`."""
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{address}]" if address.version == 6 else host
