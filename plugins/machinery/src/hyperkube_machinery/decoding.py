@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly
 from hyperkube_machinery.schema import Pairs, Schemas, Walker, WrongType
-from hyperkube_machinery.schema.exact import quoted, type_error
+from hyperkube_machinery.schema.exact import json_type, quoted, type_error
 from hyperkube_machinery.yamltext import BadYAML, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BadBody", "Decoded", "StrictError", "check_tree", "decode", "parse_body", "read_object"]
+__all__ = ["BadBody", "Decoded", "StrictError", "check_tree", "decode", "duplicate_fields", "parse_body", "read_object"]
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -55,7 +55,7 @@ def parse_body(body: bytes, media_type: str) -> Decoded:
             exact = parse_exactly(body)
         except BadJSON as error:
             raise BadBody(str(error)) from None
-        return Decoded(tree, _duplicates(exact), exact)
+        return Decoded(tree, duplicate_fields(exact), exact)
     if name == YAML:
         try:
             return Decoded(*parse_yaml(body))
@@ -91,7 +91,7 @@ def read_object(
         raise _unrecognized(kind, str(error) if is_yaml else _PARSE_ERROR + str(error), body) from None
     tree = {} if decoded.tree is None else decoded.tree
     if not isinstance(tree, dict):
-        raise _unrecognized(kind, _PARSE_ERROR + type_error(_json_type(tree), _TYPE_META), body)
+        raise _unrecognized(kind, _PARSE_ERROR + type_error(json_type(tree), _TYPE_META), body)
     exact = decoded.exact
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
         _check_kind(tree if exact is None else exact, body, group_version, kind)
@@ -127,12 +127,18 @@ def check_tree(
     field_validation: str,
     duplicates: Sequence[str] = (),
 ) -> list[str]:
-    """The same for a tree that was made here, by a patch for one: normalised in place, the warnings returned.
+    """Hold a tree that was made here, by a patch for one, against its definition.
 
-    `duplicates` are findings of the patch itself, which stand before those of the tree. A wrong type raises WrongType,
-    and Strict findings raise `StrictError`: a patch words both around the patched object.
+    It is normalised in place, and the warnings are returned. `duplicates` are findings of the patch itself, which stand
+    before those of the tree. Raises WrongType for what can't be decoded or is another kind, StrictError for findings
+    under Strict: a patch words both around the patched object.
     """
+    if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
+        why = _unfit(*_sent_kind(tree, group_version, kind), group_version, kind)
+        if why:
+            raise WrongType(why)
     findings = [*duplicates, *walker.walk(tree).strict]
+    tree.update(kind=kind, apiVersion=group_version)
     if field_validation == "Ignore":
         return []
     if findings and field_validation == "Strict":
@@ -179,15 +185,23 @@ def _summary(body: bytes) -> str:
     return f"{shown} ..." if len(body) > 30 else shown
 
 
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    names: dict[type, str] = {str: "string", list: "array", dict: "object", Pairs: "object"}
-    return names.get(type(value), "number")
-
-
 def _check_kind(tree: dict[str, Any] | Pairs, body: bytes, group_version: str, kind: str) -> None:
     """Refuse a body whose apiVersion and kind are not what the path calls for."""
+    try:
+        sent_version, sent_kind = _sent_kind(tree, group_version, kind)
+    except WrongType as error:
+        raise _unrecognized(kind, str(error), body) from None
+    why = _unfit(sent_version, sent_kind, group_version, kind)
+    if why:
+        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
+    if sent_version != group_version:
+        raise APIError.bad_request(
+            f"the API version in the data ({sent_version}) does not match the expected API version ({group_version})"
+        )
+
+
+def _sent_kind(tree: dict[str, Any] | Pairs, group_version: str, kind: str) -> tuple[str, str]:
+    """What a body says it is, completed by what is expected where it says nothing. Raises WrongType."""
     sent = {"apiversion": "", "kind": ""}
     wrong = ""
     for key, value in tree.items() if isinstance(tree, dict) else tree:
@@ -198,27 +212,24 @@ def _check_kind(tree: dict[str, Any] | Pairs, body: bytes, group_version: str, k
             sent[folded] = value
         elif not wrong:
             name = "apiVersion" if folded == "apiversion" else folded
-            wrong = type_error(_json_type(value), "string", "", [name])
+            wrong = _PARSE_ERROR + type_error(json_type(value), "string", "", [name])
     if wrong:
-        raise _unrecognized(kind, _PARSE_ERROR + wrong, body)
+        raise WrongType(wrong)
     if sent["apiversion"].count("/") > 1:
-        raise _unrecognized(kind, f"unexpected GroupVersion string: {sent['apiversion']}", body)
-    sent_kind = sent["kind"] or kind
-    sent_version = _complete(sent["apiversion"], group_version)
+        raise WrongType(f"unexpected GroupVersion string: {sent['apiversion']}")
+    return _complete(sent["apiversion"], group_version), sent["kind"] or kind
+
+
+def _unfit(sent_version: str, sent_kind: str, group_version: str, kind: str) -> str:
+    """Why the kind that was sent can't become the kind that is expected; "" if it can."""
     if (sent_version, sent_kind) == (group_version, kind):
-        return
+        return ""
     if Schemas.load().definition_of(sent_version, sent_kind) is None:
-        why = f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
-        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
+        return f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
     if _internal(sent_version, sent_kind) != _internal(group_version, kind):
-        why = (
-            f"converting ({sent_version.rpartition('/')[2]}.{sent_kind}) to ({_internal(group_version, kind)}): "
-            "unknown conversion"
-        )
-        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
-    raise APIError.bad_request(
-        f"the API version in the data ({sent_version}) does not match the expected API version ({group_version})"
-    )
+        sent_type = f"{sent_version.rpartition('/')[2]}.{sent_kind}"
+        return f"converting ({sent_type}) to ({_internal(group_version, kind)}): unknown conversion"
+    return ""
 
 
 def _complete(sent: str, expected: str) -> str:
@@ -236,10 +247,10 @@ def _internal(group_version: str, kind: str) -> str:
     return f"{'core' if group in {'', 'events'} else group}.{kind}"
 
 
-def _duplicates(value: Any) -> list[str]:
-    """Duplicate fields of a value of no known type, in the order of the document."""
+def duplicate_fields(value: Any, path: str = "") -> list[str]:
+    """`duplicate field "spec.n"` for a value of no known type, read with `Pairs`, in the order of the document."""
     found: dict[str, None] = {}
-    _find_duplicates(value, "", found)
+    _find_duplicates(value, path, found)
     return list(found)[:_MAX_FINDINGS]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from hyperkube_machinery.encoding import encode
-from hyperkube_machinery.schema.exact import Literal, Pairs
+from hyperkube_machinery.schema.exact import Literal, Pairs, plain
 
 __all__ = ["MAX_DEPTH", "BadJSON", "has_duplicates", "parse", "parse_exactly"]
 
@@ -35,7 +35,7 @@ def parse(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _plain(parse_exactly(body))
+        return plain(parse_exactly(body))
     except RecursionError:
         raise BadJSON("invalid character '[' exceeded max depth") from None
 
@@ -97,14 +97,6 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_surrogates(item) for item in value]
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Pairs):
-        return {key: _plain(item) for key, item in value}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return float(value) if isinstance(value, Literal) else value
 
 
 _SPACE = re.compile(rb"[ \t\r\n]*")

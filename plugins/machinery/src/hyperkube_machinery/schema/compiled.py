@@ -270,7 +270,7 @@ def _strings(value: Any) -> Any:
     for item in value:
         if type(item) is not str:
             return [_string(item) for item in value]
-    return value
+    return value.copy()
 
 
 def _string_map(value: Any) -> Any:
@@ -279,7 +279,7 @@ def _string_map(value: Any) -> Any:
     for item in value.values():
         if type(item) is not str:
             return {key: _string(item) for key, item in value.items()}
-    return value
+    return value.copy()
 
 
 def _string(value: Any) -> str:

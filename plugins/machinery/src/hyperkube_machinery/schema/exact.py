@@ -20,7 +20,7 @@ from hyperkube_machinery.timestamps import TimestampError, normal_micro, normal_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Literal", "Pairs", "WrongType", "decode_exactly", "quoted", "type_error"]
+__all__ = ["Literal", "Pairs", "WrongType", "decode_exactly", "json_type", "plain", "quoted", "type_error"]
 
 # Upstream keeps no more than this many unknown and duplicate fields of one object.
 _MAX_FINDINGS = 100
@@ -87,7 +87,8 @@ def quoted(text: str) -> str:
 _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """What Go calls a JSON value that does not fit: string, bool, number, object, array, null."""
     if isinstance(value, str):
         return "string"
     if isinstance(value, bool):
@@ -164,7 +165,7 @@ class _Walk:
 
     def struct(self, type_: Type, value: Any, current: Any, path: str) -> Any:
         if not isinstance(value, dict | Pairs):
-            self.save(self.wrong(_json_type(value), type_.name))
+            self.save(self.wrong(json_type(value), type_.name))
             return current
         fields: dict[str, Field] = {field.name: field for field in self.table.fields(type_.definition)}
         out: dict[str, Any] = current if isinstance(current, dict) else {}
@@ -193,7 +194,7 @@ class _Walk:
 
     def list(self, type_: Type, value: Any, current: Any, path: str) -> Any:
         if not isinstance(value, list) or isinstance(value, Pairs):
-            self.save(self.wrong(_json_type(value), type_.name))
+            self.save(self.wrong(json_type(value), type_.name))
             return current
         assert type_.element is not None
         before = current if isinstance(current, list) else []
@@ -205,7 +206,7 @@ class _Walk:
 
     def map(self, type_: Type, value: Any, current: Any, path: str) -> Any:
         if not isinstance(value, dict | Pairs):
-            self.save(self.wrong(_json_type(value), type_.name))
+            self.save(self.wrong(json_type(value), type_.name))
             return current
         assert type_.element is not None
         out: dict[str, Any] = current if isinstance(current, dict) else {}
@@ -237,12 +238,12 @@ class _Walk:
             return current
         if kind == "float64" and isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value) if isinstance(value, float) else value
-        self.save(self.wrong(_json_type(value), type_.name))
+        self.save(self.wrong(json_type(value), type_.name))
         return current
 
     def bytes(self, type_: Type, value: Any, current: Any) -> Any:
         if not isinstance(value, str):
-            self.save(self.wrong(_json_type(value), type_.name))
+            self.save(self.wrong(json_type(value), type_.name))
             return current
         position = _base64_error(value)
         if position is not None:
@@ -266,7 +267,7 @@ class _Walk:
 
     def time(self, type_: Type, value: Any) -> Any:
         if not isinstance(value, str):
-            raise WrongType(self.wrong(_json_type(value), "string"))
+            raise WrongType(self.wrong(json_type(value), "string"))
         try:
             return normal_micro(value) if type_.kind == "microtime" else normal_seconds(value)
         except TimestampError as error:
@@ -280,7 +281,7 @@ class _Walk:
             if re.fullmatch(r"-?\d+", text) and -0x80000000 <= int(text) <= 0x7FFFFFFF:
                 return int(text)
             raise WrongType(self.wrong(f"number {text}", "int32"))
-        raise WrongType(self.wrong(_json_type(value), "int32"))
+        raise WrongType(self.wrong(json_type(value), "int32"))
 
     def schema_or(self, value: Any) -> Any:
         """What a JSON schema holds where a schema, a list or a boolean may stand; its unknown fields go unsaid."""
