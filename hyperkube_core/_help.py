@@ -144,8 +144,8 @@ def server_help(
         warned, refused = treatments.count("warned"), treatments.count("refused")
         parts.append(
             wrap(
-                f"Flags known besides: {warned} that do nothing here and are accepted with a warning, {refused} that are"
-                " refused; each says why."
+                f"Flags known besides: {warned} that do nothing here and are accepted with a warning, {refused} that"
+                " are refused; each says why."
             )
         )
     if server.aliases:

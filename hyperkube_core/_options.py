@@ -52,6 +52,8 @@ class _Details:
     choices: tuple[Any, ...]
     minimum: float | None
     maximum: float | None
+    check: Callable[[Any], None] | None
+    show: Callable[[Any], str] | None
     hidden: bool
 
 
@@ -68,24 +70,27 @@ def flag(
     choices: Iterable[Any] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    check: Callable[[Any], None] | None = None,
+    show: Callable[[Any], str] | None = None,
     hidden: bool = False,
 ) -> Any:
     """A field of an options class; without `default` the flag must be given.
 
     `help` is a sentence or two, `section` the heading it stands under. `kind` is a name (`duration`: seconds from
     `1m30s`; `quantity`, `ip`, `cidr`, `array`: repeated, commas kept) or a function that makes the value from text
-    and raises ValueError. `name` is the flag's where it isn't the field's with dashes, `short` its one letter.
-    `secret` values are never shown. Numbers outside `minimum` … `maximum`, and values not in `choices`, are errors.
+    and raises ValueError; `show` then makes the text again. `name` is the flag's where it isn't the field's, `short` its one letter. `secret` values are never shown. Numbers outside `minimum` … `maximum`, values that are not in
+    `choices`, and those for which `check` raises ValueError, are errors.
     """
-    metadata = {
-        _METADATA: _Details(help, section, kind, name, short, metavar, secret, tuple(choices), minimum, maximum, hidden)
-    }
+    details = _Details(
+        help, section, kind, name, short, metavar, secret, tuple(choices), minimum, maximum, check, show, hidden
+    )
+    metadata = {_METADATA: details}
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-_PLAIN = _Details("", "", None, "", "", "", False, (), None, None, False)
+_PLAIN = _Details("", "", None, "", "", "", False, (), None, None, None, None, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class Option:
     choices: tuple[Any, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    check: Callable[[Any], None] | None = None
     hidden: bool = False
     convert: Callable[[Any], Any] | None = None
     """From what the kind makes of text to what the annotation wants."""
@@ -141,6 +147,8 @@ class Option:
             for item in value if isinstance(value, tuple) else (value,):
                 if item not in self.choices:
                     raise ValueError(f'"{item}" is none of {", ".join(map(str, self.choices))}')
+        if self.check is not None:
+            self.check(value)
         return value
 
 
@@ -202,6 +210,8 @@ def _option(cls: type[Any], field: dataclasses.Field[Any], annotation: Any) -> O
         default = field.default_factory()
     try:
         kind, convert, choices = _sort(annotation, details.kind)
+        if details.show is not None:
+            kind = dataclasses.replace(kind, format=details.show)
     except TypeError as exc:
         raise OptionsClassError(f"{cls.__qualname__}.{field.name}: {exc}") from None
     return Option(
@@ -217,6 +227,7 @@ def _option(cls: type[Any], field: dataclasses.Field[Any], annotation: Any) -> O
         choices=details.choices or choices,
         minimum=details.minimum,
         maximum=details.maximum,
+        check=details.check,
         hidden=details.hidden,
         convert=convert,
     )

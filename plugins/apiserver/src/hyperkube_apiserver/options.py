@@ -1,0 +1,187 @@
+"""The API server's options. Names, meanings and defaults are kube-apiserver's unless the help says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyperkube_core import ForeignFlag, SettingsError, flag
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
+
+AUTHORIZATION_MODES = ("RBAC", "AlwaysAllow", "AlwaysDeny")
+STORAGE_BACKENDS = ("sqlite", "memory")
+
+# Modes and stores that kube-apiserver has and this server has not, with the reason.
+_NO_MODE = {
+    "Node": "kubelets are authorized by roles like everybody else: use RBAC",
+    "ABAC": "policy files are not read: use RBAC",
+    "Webhook": "no webhook is asked: use RBAC",
+}
+_NO_BACKEND = dict.fromkeys(("etcd2", "etcd3"), "etcd is not spoken to: objects are kept in a file, or in memory")
+
+PortRange = tuple[int, int]
+
+
+def parse_port_range(text: str) -> PortRange:
+    """First and last port of `30000-32767`, `30000+2767` or `30000`. Source: k8s.io/apimachinery/pkg/util/net."""
+    first, dash, last = text.strip().partition("-")
+    size = ""
+    if not dash:
+        first, plus, size = first.partition("+")
+        last = "" if plus else first
+    numbers = [first, size or last]
+    if not all(number.strip().isdigit() for number in numbers):
+        raise ValueError(f'"{text}" is not a range of ports such as 30000-32767')
+    low, high = int(first), int(first) + int(size) if size else int(last)
+    if not 0 < low <= high <= 65535:
+        raise ValueError(f'"{text}" is not a range of ports such as 30000-32767')
+    return low, high
+
+
+def _show_port_range(ports: PortRange) -> str:
+    return f"{ports[0]}-{ports[1]}"
+
+
+def _check_modes(modes: tuple[str, ...]) -> None:
+    for mode in modes:
+        if mode in _NO_MODE:
+            raise ValueError(f"the mode {mode} is refused: {_NO_MODE[mode]}")
+        if mode not in AUTHORIZATION_MODES:
+            raise ValueError(f'"{mode}" is not an authorization mode; there are {", ".join(AUTHORIZATION_MODES)}')
+    if not modes or len(set(modes)) != len(modes):
+        raise ValueError(f'"{",".join(modes)}" does not name one mode or several different ones')
+
+
+def _check_backend(backend: str) -> None:
+    if backend in _NO_BACKEND:
+        raise ValueError(f"the store {backend} is refused: {_NO_BACKEND[backend]}")
+    if backend not in STORAGE_BACKENDS:
+        raise ValueError(f'"{backend}" is not a store; there are {", ".join(STORAGE_BACKENDS)}')
+
+
+def _check_positive(seconds: float) -> None:
+    if seconds <= 0:
+        raise ValueError("it must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line, the variables, the config file and the defaults came to."""
+
+    data_dir: Path = flag(
+        Path("~/.local/share/hk/apiserver"),
+        section="Storage",
+        metavar="folder",
+        help="The folder of everything this server keeps: objects, its certificate authority, admin.kubeconfig. It is"
+        " created, for its owner alone. hk's own flag.",
+    )
+    storage_backend: str = flag(
+        "sqlite",
+        section="Storage",
+        check=_check_backend,
+        metavar="store",
+        help="Where objects are kept: sqlite, a file in the data directory, or memory, which forgets them when the"
+        " server stops.",
+    )
+    event_ttl: float = flag(3600.0, section="Storage", kind="duration", minimum=0, help="How long events are kept.")
+
+    bind_address: str = flag(
+        "127.0.0.1",
+        section="Serving",
+        kind="ip",
+        help="The address to listen on. kube-apiserver listens on all of them unless told otherwise, this server on"
+        " loopback.",
+    )
+    secure_port: int = flag(
+        6443,
+        section="Serving",
+        minimum=0,
+        maximum=65535,
+        help="The port of HTTPS. 0 has the system choose a free one, which admin.kubeconfig tells.",
+    )
+    tls_cert_file: Path | None = flag(
+        None,
+        section="Serving",
+        metavar="file",
+        help="The certificate to serve with, its intermediates behind it. Without it one is made and signed by an"
+        " authority of the server's own.",
+    )
+    tls_private_key_file: Path | None = flag(
+        None, section="Serving", metavar="file", help="The private key of --tls-cert-file."
+    )
+    request_timeout: float = flag(
+        60.0,
+        section="Serving",
+        kind="duration",
+        check=_check_positive,
+        help="After this long a request is given up. Watches are not meant.",
+    )
+    min_request_timeout: int = flag(
+        1800,
+        section="Serving",
+        metavar="seconds",
+        minimum=0,
+        help="A watch lasts at least this many seconds, and at most twice as many, unless the client says how long.",
+    )
+
+    client_ca_file: Path | None = flag(
+        None,
+        section="Authentication",
+        metavar="file",
+        help="Authorities whose certificates name users, besides the server's own.",
+    )
+    token_auth_file: Path | None = flag(
+        None,
+        section="Authentication",
+        metavar="file",
+        help='Bearer tokens, one a line: token,user,uid,"group1,group2".',
+    )
+    anonymous_auth: bool = flag(
+        True,
+        section="Authentication",
+        help="Take requests that say nothing about who makes them, as user system:anonymous.",
+    )
+
+    authorization_mode: tuple[str, ...] = flag(
+        ("RBAC",),
+        section="Authorization",
+        check=_check_modes,
+        metavar="modes",
+        help="Who decides what a user may do, in order: RBAC, AlwaysAllow, AlwaysDeny. kube-apiserver allows everything"
+        " unless told otherwise, this server asks RBAC.",
+    )
+
+    service_cluster_ip_range: str = flag(
+        "10.0.0.0/24",
+        section="Services",
+        kind="cidr",
+        help="The range that addresses of services are taken from; its first one is that of the service kubernetes.",
+    )
+    service_node_port_range: PortRange = flag(
+        (30000, 32767),
+        section="Services",
+        kind=parse_port_range,
+        show=_show_port_range,
+        metavar="first-last",
+        help="The range that node ports of services are taken from.",
+    )
+
+    @staticmethod
+    def foreign_flags() -> Mapping[str, ForeignFlag]:
+        """kube-apiserver's flags that are not fields here."""
+        from hyperkube_apiserver.flags import foreign_flags
+
+        return foreign_flags()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data_dir", self.data_dir.expanduser())
+        if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
+            given, missing = "--tls-cert-file", "--tls-private-key-file"
+            if self.tls_cert_file is None:
+                given, missing = missing, given
+            raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
