@@ -1,0 +1,63 @@
+"""Forgetting history, in slices small enough to go between two batches of writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hyperkube_apiserver.storage.interface import Compacted, FutureRevision, Revision
+from hyperkube_apiserver.storage.queries import newest
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+__all__ = ["compact", "free"]
+
+_SLICE_REVISIONS = 1000
+_SLICE_PAGES = 128
+
+# Of the file: what stays free for the writes to come, so that it doesn't shrink and grow all the time.
+_FREE_SHARE = 0.2
+
+
+def compact(connection: sqlite3.Connection, revision: Revision) -> Iterator[None]:
+    """Forget history at and before `revision`; durable, and seen by readers, from the first slice on."""
+    (compacted,) = connection.execute("SELECT compacted FROM meta").fetchone()
+    if revision <= compacted:
+        raise Compacted(revision, compacted)
+    if revision > (current := newest(connection)):
+        raise FutureRevision(revision, current)
+    connection.execute("UPDATE meta SET compacted = ?", (revision,))
+    yield
+    yield from free(connection)
+
+
+def free(connection: sqlite3.Connection) -> Iterator[None]:
+    """Free what compaction so far has made useless; also where a process that died left off."""
+    compacted, swept = connection.execute("SELECT compacted, swept FROM meta").fetchone()
+    while swept < compacted:
+        upto = min(compacted, swept + _SLICE_REVISIONS)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(
+                "DELETE FROM log WHERE revision IN"
+                " (SELECT previous FROM log WHERE revision > ? AND revision <= ? AND previous > 0)",
+                (swept, upto),
+            )
+            connection.execute("DELETE FROM log WHERE revision > ? AND revision <= ? AND value IS NULL", (swept, upto))
+            connection.execute("UPDATE meta SET swept = ?", (upto,))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        swept = upto
+        yield
+    while True:
+        pages, unused = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count")
+        )
+        if unused <= max(_SLICE_PAGES, pages * _FREE_SHARE):
+            return
+        connection.execute(f"PRAGMA incremental_vacuum({_SLICE_PAGES})").fetchall()
+        yield

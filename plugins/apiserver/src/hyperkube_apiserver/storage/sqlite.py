@@ -1,0 +1,161 @@
+"""The key space in a SQLite file: the embedded store."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from hyperkube_apiserver.storage import queries
+from hyperkube_apiserver.storage.compaction import compact, free
+from hyperkube_apiserver.storage.datadir import DataDirectoryError
+from hyperkube_apiserver.storage.expiry import sweep
+from hyperkube_apiserver.storage.feed import Feed
+from hyperkube_apiserver.storage.interface import (
+    Changes,
+    Entry,
+    Page,
+    Revision,
+    StaleRevision,
+    Unavailable,
+)
+from hyperkube_apiserver.storage.schema import connect_reader, open_file
+from hyperkube_apiserver.storage.writer import Writer
+from hyperkube_apiserver.storage.writes import Write
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from hyperkube_machinery.clock import Clock
+
+__all__ = ["SQLiteStore"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READERS = 2
+_EXPIRED_AT_ONCE = 256
+
+
+class SQLiteStore:
+    """A Store in a file. Made by `open`, on the loop that uses it."""
+
+    def __init__(self, path: Path, writing: sqlite3.Connection, *, clock: Clock) -> None:
+        """Takes over the connection `writing`."""
+        self._path = path
+        self._clock = clock
+        self._reading = connect_reader(path)  # the loop's
+        self._spare = [connect_reader(path) for _ in range(_READERS)]
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store reader")
+        self._feed = Feed(queries.newest(self._reading), self._history)
+        self._writer = Writer(writing, path, publish=self._feed.publish, advance=self._feed.advance)
+        self._closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, clock: Clock) -> AsyncIterator[SQLiteStore]:
+        """The store in the file at `path` for the length of the block; a missing file is made.
+
+        Its directory should be one that is claimed (datadir): the file has one user at a time.
+        Raises DataDirectoryError if the file can't be used.
+        """
+        try:
+            store = cls(path, open_file(path), clock=clock)
+        except (sqlite3.Error, OSError) as exc:
+            raise DataDirectoryError(f"can't open the store {path}: {exc}") from exc
+        store._writer.run(free)
+        sweeper = asyncio.create_task(sweep(clock, store._delete_expired), name="store sweeper")
+        try:
+            yield store
+        finally:
+            sweeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeper
+            await store._close()
+
+    async def revision(self) -> Revision:
+        return self._read_here(queries.newest)
+
+    async def get(self, key: str) -> Entry | None:
+        return self._read_here(queries.get, key)
+
+    async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: Revision | None = None) -> Page:
+        return await self._read(queries.read_range, prefix, after, limit, revision)
+
+    async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
+        return await self._put(Write.lasting(key, value, None, ttl_seconds=ttl_seconds, now=self._clock.now()))
+
+    async def update(self, key: str, value: bytes, *, expected: Revision, ttl_seconds: float | None = None) -> Entry:
+        return await self._put(Write.lasting(key, value, expected, ttl_seconds=ttl_seconds, now=self._clock.now()))
+
+    async def delete(self, key: str, *, expected: Revision) -> Revision:
+        return (await self._writer.submit(Write(key, None, expected))).revision
+
+    def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
+        return self._feed.watch(prefix, after)
+
+    async def compact(self, revision: Revision) -> None:
+        """See Store.compact. Returns when the space is free too."""
+        await self._writer.run(partial(compact, revision=revision))
+
+    async def _put(self, write: Write) -> Entry:
+        entry = (await self._writer.submit(write)).entry
+        assert entry is not None
+        return entry
+
+    async def _history(self, prefix: str, after: Revision, upto: Revision) -> Changes:
+        return await self._read(queries.history, prefix, after, upto)
+
+    async def _delete_expired(self, now: float) -> None:
+        while due := await self._read(queries.expired, now, _EXPIRED_AT_ONCE):
+            deletions = [self._writer.submit(Write(key, None, revision)) for _, revision, key in due if key is not None]
+            for outcome in await asyncio.gather(*deletions, return_exceptions=True):
+                # What was written since lives on by its new terms.
+                if isinstance(outcome, BaseException) and not isinstance(outcome, StaleRevision):
+                    raise outcome
+            await self._writer.run(partial(_forget_expired, upto=due[-1]))
+
+    def _read_here(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """For what takes microseconds: a thread's turn would take more."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        try:
+            return query(self._reading, *args, **kwargs)
+        except sqlite3.Error as exc:
+            raise Unavailable(f"can't read {self._path}: {exc}") from exc
+
+    async def _read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def read() -> T:
+            connection = self._spare.pop()  # there is one for each thread
+            try:
+                return query(connection, *args, **kwargs)
+            except sqlite3.Error as exc:
+                raise Unavailable(f"can't read {self._path}: {exc}") from exc
+            finally:
+                self._spare.append(connection)
+
+        if self._closed:
+            raise Unavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+
+    async def _close(self) -> None:
+        self._closed = True
+        self._feed.end("the store is closed")
+        # Readers end first: the last connection to close moves the log into the database, which only the writer may.
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in (self._reading, *self._spare):
+            connection.close()
+        await self._writer.close()
+
+
+def _forget_expired(connection: sqlite3.Connection, upto: queries.Expired) -> Iterator[None]:
+    connection.execute("DELETE FROM expiring WHERE (at, revision) <= (?, ?)", upto[:2])
+    yield

@@ -1,0 +1,103 @@
+"""What the writer does to the tables: batches of writes, each batch one transaction.
+
+A batch takes a handful of statements, however many writes it has. That is less for speed than for fairness: Python's
+lock is given up at each step of a statement, and must be won back from a busy event loop.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from hyperkube_apiserver.storage.interface import Change, Entry, Revision, StoreError
+from hyperkube_apiserver.storage.writes import Write, decide
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+__all__ = ["apply"]
+
+# Rows a statement. SQLite before 3.32 takes 999 parameters, and a row of the log has six.
+_MOST_ROWS = 128
+
+
+def apply(connection: sqlite3.Connection, writes: Sequence[Write], revision: Revision) -> list[Change | StoreError]:
+    """Do the writes in order, the first that succeeds at the revision after `revision`, and say what came of each.
+
+    Runs inside the caller's transaction. A write sees those before it; one that is refused does nothing.
+    """
+    current = _living(connection, list({write.key for write in writes}))
+    outcomes: list[Change | StoreError] = []
+    changes: list[Change] = []
+    expiring: list[tuple[float, int]] = []
+    for write in writes:
+        try:
+            change = decide(write, current.get(write.key), Revision(revision + 1))
+        except StoreError as refusal:
+            outcomes.append(refusal)
+            continue
+        revision = change.revision
+        current[write.key] = change.entry
+        outcomes.append(change)
+        changes.append(change)
+        if write.expires is not None:
+            expiring.append((write.expires, revision))
+    _insert(connection, "INSERT INTO log VALUES", [_row(change) for change in changes])
+    written = {change.key: change.revision for change in changes}
+    _insert(
+        connection,
+        "INSERT INTO live VALUES",
+        [(key, revision) for key, revision in written.items() if current[key] is not None],
+        " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision",
+    )
+    for keys in _padded([key for key in written if current[key] is None]):
+        connection.execute(f"DELETE FROM live WHERE key IN ({_marks(len(keys))})", keys)
+    _insert(connection, "INSERT INTO expiring VALUES", expiring)
+    return outcomes
+
+
+def _living(connection: sqlite3.Connection, keys: list[str]) -> dict[str, Entry | None]:
+    found: dict[str, Entry | None] = {}
+    for some in _padded(keys):
+        rows = connection.execute(
+            "SELECT live.key, log.value, log.created, log.revision, log.version"
+            f" FROM live JOIN log USING (revision) WHERE live.key IN ({_marks(len(some))})",
+            some,
+        ).fetchall()
+        for row in rows:
+            found[row[0]] = Entry(*row)
+    return found
+
+
+def _row(change: Change) -> tuple[Any, ...]:
+    previous = change.previous.mod_revision if change.previous is not None else 0
+    entry = change.entry
+    if entry is None:
+        return (change.revision, change.key, previous, 0, 0, None)
+    return (change.revision, change.key, previous, entry.create_revision, entry.version, entry.value)
+
+
+def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
+    """Insert with statements of 1, 2, 4 … rows, so that few texts have to be compiled and kept."""
+    done = 0
+    while done < len(rows):
+        size = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
+        some = rows[done : done + size]
+        values = ",".join([f"({_marks(len(some[0]))})"] * size)
+        connection.execute(f"{into} {values}{conflict}", tuple(chain.from_iterable(some)))
+        done += size
+
+
+def _padded(keys: list[str]) -> list[list[str]]:
+    """The keys in lists of 1, 2, 4 … , the last key repeated where it takes that: harmless in an IN (…)."""
+    lists = []
+    for start in range(0, len(keys), _MOST_ROWS):
+        some = keys[start : start + _MOST_ROWS]
+        size = 1 << (len(some) - 1).bit_length()
+        lists.append(some + [some[-1]] * (size - len(some)))
+    return lists
+
+
+def _marks(count: int) -> str:
+    return ",".join("?" * count)

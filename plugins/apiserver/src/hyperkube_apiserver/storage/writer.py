@@ -1,0 +1,276 @@
+"""The thread that writes: one commit for all the writes that arrived during the last one.
+
+    event loop                            writer thread
+    ──────────                            ─────────────
+    write ┐
+    write ├─ one hand-over a turn ──────▶ batch: guards, rows, COMMIT (synced)
+    write ┘                                 │
+    publish to watchers  ◀── one call ──────┘
+    resolve the writers' futures
+
+A commit that fails fails its own writes and publishes nothing. What the file holds then is not known: a commit that
+was written but not synced may yet turn out durable. So the connection is opened again and its log is moved into the
+database, synced, before anything else is written; until that works every write is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+from hyperkube_apiserver.storage.interface import Change, Revision, StoreError, Unavailable
+from hyperkube_apiserver.storage.queries import newest
+from hyperkube_apiserver.storage.schema import connect_writer
+from hyperkube_apiserver.storage.transaction import apply
+from hyperkube_apiserver.storage.writes import Write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Slices", "Writer"]
+
+log = logging.getLogger(__name__)
+
+# Writes a commit: bounds how long the event loop is held by the answers to one.
+_MOST_WRITES = 256
+
+# The log is moved into the database when it holds about this much, in bytes.
+_LOG_BYTES = 16 * 1024 * 1024
+_WRITE_BYTES = 12 * 1024  # of a write in the log, besides its value: a page of keys, half a page of values
+_JOB_BYTES = 1024 * 1024  # of a slice of a job
+
+# Seconds. A thread that waits for Python's lock asks for it only after this long, and starts to count anew each time
+# the lock was free for a moment. A busy event loop frees it for moments more often than every 5 ms, the default,
+# and then starves the writer for seconds (measured: 99th percentile of a write 2.6 s, with this 13 ms).
+_SWITCH_INTERVAL = 2e-5
+
+Slices = Callable[[sqlite3.Connection], Iterator[None]]  # work of which a slice is done between two batches
+_Pending = tuple[Write, "asyncio.Future[Change]"]
+
+
+@dataclass(slots=True)
+class _Job:
+    slices: Slices
+    future: asyncio.Future[None]
+    iterator: Iterator[None] | None = None  # once begun
+
+
+class _Nothing(Enum):
+    NOTHING = 0
+
+
+_NOTHING = _Nothing.NOTHING
+_Item = list[_Pending] | _Job | None | Literal[_Nothing.NOTHING]  # None ends the thread
+
+
+class Writer:
+    """The only one that writes to the file. Its methods are the event loop's; `close` it to end the thread."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        publish: Callable[[Sequence[Change], Revision], None],
+        advance: Callable[[Revision], None],
+    ) -> None:
+        """Takes over the connection. `publish` and `advance` are called on the running loop, as Feed's methods."""
+        self._connection = connection
+        self._path = path
+        self._publish = publish
+        self._advance = advance
+        self._loop = asyncio.get_running_loop()
+        self._arrived: list[_Pending] = []  # in this turn of the loop
+        self._handed_over: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._closing = False
+        # The thread's own:
+        self._revision = newest(connection)
+        self._sound = True  # the file holds what was acknowledged and nothing else
+        self._log_bytes = 0
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
+        self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, write: Write) -> asyncio.Future[Change]:
+        """Do a write; its change, or why it was refused, once that is durable. Cancelling it takes nothing back."""
+        future: asyncio.Future[Change] = self._loop.create_future()
+        if self._closing:
+            future.set_exception(Unavailable("the store is closed; nothing was written"))
+            return future
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over)
+        self._arrived.append((write, future))
+        return future
+
+    def run(self, slices: Slices) -> asyncio.Future[None]:
+        """Do a long work in slices between the batches of writes; done when the future is."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self._closing:
+            future.set_exception(Unavailable("the store is closed"))
+        else:
+            self._handed_over.put(_Job(slices, future))
+        return future
+
+    async def close(self) -> None:
+        """Finish the writes that were submitted, then close the connection."""
+        if not self._closing:
+            self._hand_over()
+            self._closing = True
+            self._handed_over.put(None)
+        await asyncio.shield(self._closed)
+        self._thread.join()
+
+    def _hand_over(self) -> None:
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            self._handed_over.put(arrived)
+
+    def _settle(
+        self, batch: Sequence[_Pending], outcomes: Sequence[Change | StoreError], changes: Sequence[Change]
+    ) -> None:
+        """On the loop: watchers first, then those who wait for their answers."""
+        if changes:
+            self._publish(changes, changes[-1].revision)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if future.done():  # cancelled
+                continue
+            if isinstance(outcome, StoreError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+    def _run(self) -> None:
+        writes: deque[_Pending] = deque()
+        jobs: deque[_Job] = deque()
+        closing = False
+        while writes or jobs or not closing:
+            item = self._take(block=not writes and not jobs)
+            while item is not _NOTHING:
+                if item is None:
+                    closing = True
+                elif isinstance(item, _Job):
+                    jobs.append(item)
+                else:
+                    writes.extend(item)
+                item = self._take(block=False)
+            if writes:
+                self._commit([writes.popleft() for _ in range(min(len(writes), _MOST_WRITES))])
+            if jobs and closing:
+                self._call(_fail, jobs.popleft().future, Unavailable("the store was closed meanwhile"))
+            elif jobs and self._advance_job(jobs[0]):
+                jobs.popleft()
+            if self._log_bytes >= _LOG_BYTES:
+                self._move_log()
+        with suppress(sqlite3.Error):  # what can't be moved into the database now stays in the log
+            self._connection.close()
+        self._call(_succeed, self._closed)
+
+    def _take(self, *, block: bool) -> _Item:
+        try:
+            return self._handed_over.get(block)
+        except queue.Empty:
+            return _NOTHING
+
+    def _commit(self, batch: list[_Pending]) -> None:
+        try:
+            self._ensure_sound()
+        except Exception as exc:
+            failure = Unavailable(f"can't write to {self._path}: {exc}; nothing was written")
+            self._call(self._settle, batch, [failure] * len(batch), ())
+            return
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = apply(self._connection, [write for write, _ in batch], self._revision)
+            self._connection.execute("COMMIT")
+        except Exception as exc:  # whatever it is, none of the batch may wait for ever
+            failure = Unavailable(f"can't write to {self._path}: {exc}; {self._fate_of_failed()}")
+            self._call(self._settle, batch, [failure] * len(batch), ())
+            return
+        changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
+        if changes:
+            self._revision = changes[-1].revision
+            self._log_bytes += sum(
+                _WRITE_BYTES + (len(change.entry.value) if change.entry else 0) for change in changes
+            )
+        self._call(self._settle, batch, outcomes, changes)
+
+    def _fate_of_failed(self) -> str:
+        self._sound = False
+        before = self._revision
+        try:
+            self._ensure_sound()
+        except Exception as exc:
+            log.error("%s can't be written to, every write is refused until it can be: %s", self._path, exc)
+            return "it may or may not have been written"
+        return "nothing was written" if self._revision == before else "it was written all the same"
+
+    def _ensure_sound(self) -> None:
+        """After a failure: find out what the file holds. Raises sqlite3.Error while that can't be done."""
+        if self._sound:
+            return
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection = connect_writer(self._path)
+        # What the failed commit left in the log is either part of it or overwritten, and what is part of it is synced.
+        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("another program is using the file")
+        revision = newest(self._connection)
+        if revision > self._revision:
+            self._revision = revision
+            self._call(self._advance, revision)
+        self._log_bytes = 0
+        self._sound = True
+
+    def _advance_job(self, job: _Job) -> bool:
+        """Do a slice; whether it was the last."""
+        try:
+            self._ensure_sound()
+            if job.iterator is None:
+                job.iterator = job.slices(self._connection)
+            next(job.iterator)
+        except StopIteration:
+            self._call(_succeed, job.future)
+        except StoreError as exc:
+            self._call(_fail, job.future, exc)
+        except Exception as exc:
+            self._sound = False
+            self._call(_fail, job.future, Unavailable(f"can't write to {self._path}: {exc}"))
+        else:
+            self._log_bytes += _JOB_BYTES
+            return False
+        return True
+
+    def _move_log(self) -> None:
+        try:
+            _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as exc:
+            log.warning("%s: can't move the log into the database, trying again: %s", self._path, exc)
+            moved = frames = None
+        # Where a reader still needed a part, or the disk was full, most of the way is left to the next try.
+        self._log_bytes = 0 if moved is not None and moved == frames else _LOG_BYTES * 3 // 4
+
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            self._loop.call_soon_threadsafe(function, *args)
+
+
+def _succeed(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: StoreError) -> None:
+    if not future.done():
+        future.set_exception(error)
