@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from pathlib import Path
 
 import nox
@@ -36,24 +37,22 @@ DISTRIBUTIONS = {
     "hyperkube-core": ROOT,
     **{f"hyperkube-{path.parent.name}": path.parent for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))},
 }
-SIBLINGS = {"hyperkube-apiserver": ("hyperkube-core", "hyperkube-machinery")}
+# What a distribution's wheel must pass where none but its declared dependencies is installed.
 TESTS = {
-    # What a distribution's wheel must pass where none but its declared dependencies is installed.
-    "hyperkube-core": "tests/core",
-    "hyperkube-machinery": "plugins/machinery/tests",
-    "hyperkube-apiserver": "plugins/apiserver/tests",
+    name: "tests/core" if path == ROOT else f"{path.relative_to(ROOT)}/tests" for name, path in DISTRIBUTIONS.items()
 }
+
+
+@nox.session(venv_backend="none")
+def develop(session: nox.Session) -> None:
+    """Install the checkout and every tool into .venv."""
+    _make_venv(session)
 
 
 @nox.session(venv_backend="none")
 def serve(session: nox.Session) -> None:
     """Run the API server of this checkout; what follows `--` is added to its flags."""
-    environment = ROOT / ".venv"
-    create = (_uv(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(environment))
-    install = (_uv(), "pip", "install", "--python", str(environment))
-    session.run(*create, external=True)
-    session.run(*install, *_PINNED, external=True, silent=True)
-    session.run(*install, *_CHECKOUT, external=True, silent=True)
+    environment = _make_venv(session)
     hk = str(_scripts(environment) / "hk")
     command = [hk, "apiserver", *(session.posargs or ["--data-dir", ".hk", "--secure-port", "0"])]
     if not session.posargs:
@@ -134,7 +133,7 @@ def isolated(session: nox.Session, distribution: str) -> None:
         _build(session)
     shutil.rmtree(session.virtualenv.location, ignore_errors=True)
     session.virtualenv.create()
-    session.install(*(str(_wheel(name)) for name in (distribution, *SIBLINGS.get(distribution, ()))), *_CONSTRAINED)
+    session.install(*(str(_wheel(name)) for name in (distribution, *_siblings(distribution))), *_CONSTRAINED)
     with tempfile.TemporaryDirectory(prefix="hk-isolated-") as folder:
         session.chdir(folder)
         session.run(_uv(), "pip", "check", "--quiet", "--python", session.virtualenv.location, external=True)
@@ -209,6 +208,22 @@ print(f"{package.__file__}: all {len(names)} modules import")
 def _install_checkout(session: nox.Session) -> None:
     session.install(*_PINNED)
     session.install(*_CHECKOUT)
+
+
+def _make_venv(session: nox.Session) -> Path:
+    environment = ROOT / ".venv"
+    create = (_uv(), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(environment))
+    install = (_uv(), "pip", "install", "--python", str(environment))
+    session.run(*create, external=True)
+    session.run(*install, *_PINNED, external=True, silent=True)
+    session.run(*install, *_CHECKOUT, external=True, silent=True)
+    return environment
+
+
+def _siblings(distribution: str) -> list[str]:
+    """The distributions of the checkout that `distribution` asks for."""
+    project = tomllib.loads((DISTRIBUTIONS[distribution] / "pyproject.toml").read_text())["project"]
+    return [name.partition("==")[0] for name in project["dependencies"] if name.partition("==")[0] in DISTRIBUTIONS]
 
 
 def _build(session: nox.Session) -> None:

@@ -1,8 +1,8 @@
 """The fenced blocks of a Markdown page, and a shell that runs them as a reader would.
 
-- `bash`: run as it stands; it must end with status 0.
+- `bash`: run as it stands; none of its commands may fail.
 - `console`: what follows `$ ` is run (`> ` continues it), the lines below are what it prints. `...` stands for
-  anything, columns may be spaced otherwise. A status other than 0 is an error unless the next command is `echo $?`.
+  anything in a line and, alone, for any lines; columns may be spaced otherwise. A status other than 0 is an error unless the next command is `echo $?`.
 - `python`: run by the page's Python.
 - any language with a caption, `:caption: path`: the file of that name.
 - other languages, and blocks behind `<!-- not run: reason -->`, are not run.
@@ -111,13 +111,16 @@ def steps(block: Block) -> list[Step]:
 
 
 def matches(expected: str, got: str) -> bool:
-    """Whether `got` is what the page shows, with `...` for anything and however columns are spaced."""
-    parts = [re.escape(part) for part in _normal(expected).split("...")]
-    return re.fullmatch(".*".join(parts), _normal(got), re.DOTALL) is not None
+    """Whether `got` is what the page shows: `...` stands for anything in a line and, alone, for any lines or none."""
+    pattern = "".join(
+        r"(?:.*\n)*" if line == "..." else ".*".join(re.escape(part) for part in line.split("...")) + r"\n"
+        for line in _lines(expected)
+    )
+    return re.fullmatch(pattern, "".join(line + "\n" for line in _lines(got))) is not None
 
 
-def _normal(text: str) -> str:
-    return "\n".join(re.sub(r"\s+", " ", line).strip() for line in text.strip().splitlines())
+def _lines(text: str) -> list[str]:
+    return [re.sub(r"\s+", " ", line).strip() for line in text.strip().splitlines()]
 
 
 class Shell:
@@ -211,7 +214,12 @@ def run(page: Sequence[Block], session: Shell, folder: Path) -> None:
             script = f"python - <<'END_OF_BLOCK'\n{block.text}END_OF_BLOCK"
             _check(block, block.text, *session.run(script), expected="...")
         else:
-            _check(block, block.text, *session.run(block.text), expected="...")
+            _check(block, block.text, *session.run(_strictly(block.text)), expected="...")
+
+
+def _strictly(script: str) -> str:
+    """`script` with the status of whichever of its commands failed last; `set -e` would end the shell."""
+    return f"failed=0; trap 'failed=$?' ERR\n{script}\ntrap - ERR; (exit $failed)"
 
 
 def _check(block: Block, command: str, status: int, got: str, *, expected: str, may_fail: bool = False) -> None:

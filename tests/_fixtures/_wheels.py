@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -134,6 +135,17 @@ def distributions() -> Mapping[str, Path]:
     """The folder of every distribution of the checkout, by its name."""
     plugins = sorted((ROOT / "plugins").glob("*/pyproject.toml"))
     return {"hyperkube-core": ROOT} | {f"hyperkube-{path.parent.name}": path.parent for path in plugins}
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what a clone would hold, were everything here committed."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in filter(None, names):
+        source = ROOT / name
+        if source.is_file():  # one that is deleted is listed until that is committed
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target / name)
 
 
 def build(project: Path, target: Path) -> Path:

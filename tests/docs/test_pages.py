@@ -10,7 +10,7 @@ import _pages
 import _tools
 import pytest
 import uv
-from _wheels import ROOT, Environment
+from _wheels import ROOT, Environment, copy_checkout
 
 PAGES = {
     str(path.relative_to(ROOT)): list(_pages.blocks(path.read_text()))
@@ -20,8 +20,19 @@ PAGES = {
 
 NOT_RUN = {
     # How many blocks of a page are excused, each with its reason on the page.
+    "CONTRIBUTING.md": 2,
     "README.md": 3,
 }
+
+
+IN_CHECKOUT = {"CONTRIBUTING.md"}
+"""Pages whose reader is at the top of a checkout."""
+
+
+TOOLS = ("anyio", "editables", "hatchling", "pytest")
+"""What a reader's pip would fetch, or has fetched before the page begins."""
+
+DEVELOPMENT = ("packaging", "uv")
 
 
 def test_blocks_that_are_not_run_are_counted() -> None:
@@ -45,13 +56,15 @@ def test_shell_and_python_blocks_use_the_languages_that_are_run() -> None:
 def test_page_does_what_it_says(page: str, tmp_path: Path, wheels: Mapping[str, Path]) -> None:
     blocks = PAGES[page]
     environment = Environment.create(tmp_path)
-    # pytest and hatchling stand in for what a reader's pip would fetch.
-    environment.install(*wheels.values(), "hatchling", "editables", "pytest", "anyio")
+    environment.install(*wheels.values(), *TOOLS, *(DEVELOPMENT if page in IN_CHECKOUT else ()))
     variables = environment.variables() | _reader(environment, tmp_path)
     if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
         environment.program("kubectl").symlink_to(_tools.kubectl()[0])
     folder = tmp_path / "reader"
-    folder.mkdir()
+    if page in IN_CHECKOUT:
+        copy_checkout(folder)
+    else:
+        folder.mkdir()
     with _pages.shell(folder, variables) as session:
         _pages.run(blocks, session, folder)
 

@@ -32,12 +32,34 @@ def test_a_failing_command_fails(tmp_path: Path) -> None:
         run("```console\n$ false\n```\n", tmp_path)
 
 
+def test_a_failing_command_in_the_middle_of_a_script_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="ended with status 3"):
+        run("```bash\n(exit 3)\ntrue\n```\n", tmp_path)
+
+
 def test_a_command_may_fail_where_its_status_is_shown(tmp_path: Path) -> None:
     run("```console\n$ (exit 3)\n$ echo $?\n3\n```\n", tmp_path)
 
 
 def test_dots_stand_for_anything_and_columns_may_shift(tmp_path: Path) -> None:
     run("```console\n$ printf 'NAME   AGE\\nweb    3s\\n'\nNAME AGE\nweb  ...s\n```\n", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("expected", "got", "matched"),
+    [
+        ("...\nlast", "last", True),
+        ("...\nlast", "first\nsecond\nlast", True),
+        ("...\nlast", "last\nbut one", False),
+        ("one...two", "one\ntwo", False),
+        ("one ...", "one", False),
+        ("", "", True),
+        ("", "text", False),
+        ("...", "", True),
+    ],
+)
+def test_dots_match_whole_lines_or_a_part_of_one(expected: str, got: str, *, matched: bool) -> None:
+    assert _pages.matches(expected, got) is matched
 
 
 def test_a_command_may_go_on_over_lines(tmp_path: Path) -> None:

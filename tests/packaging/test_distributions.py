@@ -53,6 +53,16 @@ def test_every_distribution_carries_the_licence(folder: Path) -> None:
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
 
 
+def test_every_distribution_is_checked_like_the_others() -> None:
+    tools = load(ROOT / "pyproject.toml")["tool"]
+    packages = {load(path)["project"]["name"].replace("-", "_") for path in PROJECTS}
+    assert set(tools["importlinter"]["root_packages"]) == packages
+    assert set(tools["coverage"]["run"]["source_pkgs"]) == packages
+    assert set(tools["ruff"]["lint"]["isort"]["known-first-party"]) == packages
+    sources = {f"$MYPY_CONFIG_FILE_DIR/{path.parent.relative_to(ROOT)}/src" for path in PROJECTS[1:]}
+    assert sources <= set(tools["mypy"]["mypy_path"])
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "constraints").glob("*.txt")), ids=lambda path: path.name)
 class TestConstraints:
     def test_holds_no_address_and_no_path_of_a_machine(self, file: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _wheels import ROOT
+from _wheels import ROOT, distributions
 
 ENCODER = ROOT / "plugins/machinery/src/hyperkube_machinery/encoding.py"
 ENCODING = {
@@ -67,6 +68,30 @@ def test_one_module_encodes_what_servers_send_and_store() -> None:
     assert len(found) > 20
     assert found.pop(str(ENCODER.relative_to(ROOT))) == ["orjson.dumps"]
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """What the module at `path` imports, wherever in it; `from a import b` is `a`, relative imports are left out."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield str(node.module)
+
+
+@pytest.mark.parametrize("plugin", sorted(set(distributions()) - {"hyperkube-core", "hyperkube-machinery"}))
+def test_a_plugin_imports_public_names_the_library_and_itself(plugin: str) -> None:
+    package = plugin.replace("-", "_")
+    allowed = re.compile(rf"hyperkube_core(\.testing)?|hyperkube_machinery(\..*)?|{package}(\..*)?")
+    modules = sorted((distributions()[plugin] / "src").rglob("*.py"))
+    assert modules
+    strangers = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in modules
+        for name in imported_modules(path)
+        if name.startswith("hyperkube") and not allowed.fullmatch(name)
+    }
+    assert strangers == set()
 
 
 def imported_by(statement: str) -> set[str]:
