@@ -7,6 +7,7 @@ Every refusal is an APIError, which knows its Status.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
@@ -20,16 +21,18 @@ from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo, parse_query, request_info
 from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
+from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.eager import eagerly
-from hyperkube_machinery.serving.messages import Answer, Request, Response, StreamingResponse
+from hyperkube_machinery.serving.messages import Answer, Request, Response
 
 __all__ = ["Pipeline"]
 
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
+_TOO_LATE = "request did not complete within the allotted timeout"
 
 
 class Pipeline:
@@ -42,7 +45,12 @@ class Pipeline:
         escalation: Escalation | None,
         router: Router,
         nonresource: NonResource,
+        *,
+        clock: Clock,
+        timeout_seconds: float,
     ) -> None:
+        self._clock = clock
+        self._timeout_seconds = timeout_seconds
         self._escalation = escalation
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -51,7 +59,21 @@ class Pipeline:
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer at once what needs no waiting, as most reads don't."""
-        return eagerly(self._answer(request))
+        answer = eagerly(self._answer(request))
+        return self._in_time(request, answer) if isinstance(answer, Awaitable) else answer
+
+    async def _in_time(self, request: Request, pending: Awaitable[Answer]) -> Answer:
+        """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
+        answer = asyncio.ensure_future(pending)
+        timer = asyncio.ensure_future(self._clock.sleep(self._timeout_seconds))
+        try:
+            await asyncio.wait((answer, timer), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+        finally:
+            timer.cancel()
+            answer.cancel()
+        return _refusal(request, APIError.of(504, "Timeout", _TOO_LATE))
 
     async def _answer(self, request: Request) -> Answer:
         query = parse_query(request.query)
@@ -118,7 +140,7 @@ def _dressed(request: Request, pretty: Sequence[str] | None, answer: Answer, war
         if left >= 0:
             headers.append(("Warning", value))
     answer.headers = headers
-    if isinstance(answer, StreamingResponse) or answer.content_type != "application/json":
+    if not isinstance(answer, Response) or answer.content_type != "application/json":
         return answer
     accept = request.headers.get("accept", "")
     if accept not in _PLAIN_ACCEPTS and answer.status < 400:

@@ -22,7 +22,7 @@ from hyperkube_apiserver.health import Check, Health
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
 from hyperkube_apiserver.populate import populate
-from hyperkube_apiserver.storage import open_store
+from hyperkube_apiserver.storage import Backend, open_store
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
@@ -36,20 +36,23 @@ __all__ = ["serve"]
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 1024
 DRAIN_SECONDS = 20.0
 
 
 async def serve(context: Context[Options]) -> None:
     """Serve the Kubernetes API until cancelled. Raises what keeps it from starting, with what to do in its text."""
     options, clock = context.options, context.clock
-    host = str(options.bind_address)
-    async with open_store(options.storage_backend, options.data_dir, clock) as store:
+    host = options.bind_address
+    backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
+    services = ipaddress.ip_network(options.service_cluster_ip_range)
+    async with open_store(backend, options.data_dir, clock) as store:
         # Bound first, for its port stands in what is made below; clients wait in the backlog meanwhile.
-        sockets = await bind(host, options.secure_port)
-        api = assemble(store, clock, event_ttl_seconds=options.event_ttl.total_seconds())
+        sockets = await bind(host, options.secure_port, backlog=BACKLOG)
+        api = assemble(store, clock, event_ttl_seconds=options.event_ttl)
         async with api.hub.running():
             port = int(sockets[0].getsockname()[1])
-            service_address = str(options.service_cluster_ip_range[1])
+            service_address = str(services[1])
             follow_holdings(api)
             await populate(api, clock, service_address=service_address, secure_port=port)
             pki = _pki(options, serving_names(host, service_address), clock)
@@ -86,7 +89,7 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
     authorizer = _authorizer(options.authorization_mode, rbac)
     tokens = StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None
     router = Router(
-        api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout.total_seconds()
+        api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout
     )
     nonresource = NonResource(Discovery(api.kinds.values(), address), Health(_checks(api)))
     return Pipeline(
@@ -95,6 +98,8 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
         Escalation(rbac, authorizer) if "RBAC" in options.authorization_mode else None,
         router,
         nonresource,
+        clock=clock,
+        timeout_seconds=options.request_timeout,
     )
 
 

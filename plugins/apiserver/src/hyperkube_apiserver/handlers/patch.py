@@ -32,7 +32,7 @@ Change = Callable[[Tree], Tree]
 async def patch(call: Call, served: Served, output: Output, now: str) -> Response:
     """Apply the patch in the body to the object that `call` names."""
     options = write_options(call.query, "PatchOptions")
-    apply, duplicates = change_of(call, served.kind.definition)
+    apply, duplicates = change_of(call, served.kind.definition, options.field_validation)
     resource = served.kind.resource
 
     def change(old: Tree) -> Tree:
@@ -86,7 +86,7 @@ def checked(
     return tree
 
 
-def change_of(call: Call, definition: str) -> tuple[Change, list[str]]:
+def change_of(call: Call, definition: str, field_validation: str) -> tuple[Change, list[str]]:
     """What the body asks for, as a function of the object, and the duplicate fields in it.
 
     Raises 415 for a patch of another kind, 400 for a body that is none.
@@ -95,7 +95,7 @@ def change_of(call: Call, definition: str) -> tuple[Change, list[str]]:
     reader = _READERS.get(media_type)
     if reader is None:
         raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    return reader(call.request.body)
+    return reader(call.request.body, field_validation=field_validation)
 
 
 _READERS = {

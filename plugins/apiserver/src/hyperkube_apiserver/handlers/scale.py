@@ -104,7 +104,7 @@ def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
 
 
 def _patch(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
-    apply, duplicates = change_of(call, _DEFINITION)
+    apply, duplicates = change_of(call, _DEFINITION, options.field_validation)
     return lambda old: checked(
         call,
         apply(old),

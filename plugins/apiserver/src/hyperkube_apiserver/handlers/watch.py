@@ -66,14 +66,14 @@ def _producer(
     async def produce(writer: BodyWriter) -> None:
         cache = served.cache
         initial = options.send_initial_events
+        after: int = hub.revision
         from_now = revision == 0 and initial is None and options.resource_version in ("", "0")
         # Nothing is awaited between this look at the cache and joining its watchers: no change is missed.
         known: list[Item] = []
         if from_now or initial:
             known = [item for item in cache.items(call.info.namespace) if selected.matches(item)]
-            after = hub.revision
-        else:
-            after = revision if revision else hub.revision
+        elif revision:
+            after = revision
         watcher = Watcher(
             sink=writer,
             encoder=output.events(served.kind),

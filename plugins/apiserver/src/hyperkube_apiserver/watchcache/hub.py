@@ -50,15 +50,18 @@ class Hub:
         not be served from.
         """
         await self._fill()
-        async with asyncio.TaskGroup() as tasks:
-            follow = tasks.create_task(self._follow(), name="watch cache")
-            sweep = tasks.create_task(self._sweep(), name="watch deadlines")
-            try:
-                yield
-            finally:
-                follow.cancel()
-                sweep.cancel()
-                self.finish_watchers()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                follow = tasks.create_task(self._follow(), name="watch cache")
+                sweep = tasks.create_task(self._sweep(), name="watch deadlines")
+                try:
+                    yield
+                finally:
+                    follow.cancel()
+                    sweep.cancel()
+                    self.finish_watchers()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None  # whatever failed first made the others end
 
     async def fresh(self) -> None:
         """Return once the caches show every write that was durable when this was called."""

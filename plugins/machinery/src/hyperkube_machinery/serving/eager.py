@@ -45,11 +45,11 @@ class _Continued(Awaitable[T]):
                 self._coroutine.close()
                 raise
             except BaseException as exc:  # cancellation above all: it belongs to the coroutine
-                step, value = self._coroutine.throw, exc
+                thrown: BaseException | None = exc
             else:
-                step, value = self._coroutine.send, sent
+                thrown = None
             try:
-                waits_for = step(value)
+                waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
             except StopIteration as done:
                 result: T = done.value
                 return result

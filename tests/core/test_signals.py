@@ -1,0 +1,150 @@
+"""One server alone: signals, the stop, and the end of the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from _processes import Hk, install_actors, watched
+from hyperkube_core._signals import ASKING, FORWARDED, handled
+
+Start = Callable[..., Hk]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    install_actors(folder)
+    return folder
+
+
+@pytest.fixture
+def hk(site: Path) -> Iterator[Start]:
+    started: list[Hk] = []
+
+    def start(*args: str, **environment: str) -> Hk:
+        started.append(Hk(site, *args, **environment))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("server", ["a", "uv"])
+def test_the_first_signal_asks(hk: Start, server: str, signum: int) -> None:
+    run = hk(server, "ready")
+    run.until("said it is ready")
+    run.send(signum)
+    assert run.wait() == 0
+    assert f"{server} stops" in run.output
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("server", ["a", "uv"])
+def test_the_second_signal_insists(hk: Start, server: str, signum: int, status: int) -> None:
+    run = hk(server, "ready", "ignore")
+    run.until("said it is ready")
+    run.send(signal.SIGTERM)
+    run.until("ignores it")
+    run.send(signum)
+    assert run.wait() == status
+
+
+def test_the_second_signal_ends_a_server_that_keeps_the_loop_busy(hk: Start) -> None:
+    run = hk("a", "ready", "spin")
+    run.until("a spins")
+    run.send(signal.SIGTERM)
+    run.send(signal.SIGINT)
+    assert run.wait() in (130, 143), "whichever came last"
+
+
+def test_a_coroutine_that_ignores_the_stop_ends_with_the_process(hk: Start) -> None:
+    run = hk("stubborn", "ready", "ignore")
+    run.until("said it is ready")
+    assert run.stop() == 130
+    assert "it did not stop within 0.05 s and was abandoned" in run.output
+    assert "interrupted" in run.lines()[-1]
+
+
+def test_a_thread_that_ignores_the_stop_ends_with_the_process(hk: Start) -> None:
+    run = hk("blocking")
+    run.until("blocking is ready")
+    assert run.stop() == 130
+    assert "interrupted" in run.lines()[-1]
+
+
+def test_a_thread_that_respects_the_stop_ends_well(hk: Start) -> None:
+    run = hk("blocking", "respect")
+    run.until("blocking is ready")
+    assert run.stop() == 0
+    assert "blocking stops" in run.output
+
+
+def test_a_thread_that_respects_the_stop_with_an_error_keeps_it(hk: Start) -> None:
+    run = hk("blocking", "respect", "fail")
+    run.until("blocking is ready")
+    assert run.stop() == 4
+    assert "server returning error" in run.lines()[-1]
+
+
+def test_a_crash_shows_where_it_happened(hk: Start) -> None:
+    run = hk("a", "ready", "crash=disk is full")
+    assert run.wait() == 4
+    assert "hk_actors_servers.py" in run.output
+    assert "server 'a': OSError: disk is full" in run.lines()[-1]
+
+
+def test_a_tool_that_is_a_program_ends_as_it_pleases(hk: Start) -> None:
+    assert hk("tool", "7").wait() == 7
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a process by pidfd (Linux)")
+def test_a_program_alone_writes_where_hk_writes_and_ends_with_it(hk: Start) -> None:
+    run = hk("program", "--daemon")
+    run.until(r"grandchild")
+    assert "| " not in run.output
+    with watched(run.number(r"^program (\d+)"), run.number(r"^grandchild (\d+)")) as programs:
+        assert run.stop() == 0
+        assert all(program.ends() for program in programs)
+
+
+def test_a_program_that_ends_by_itself_has_failed(hk: Start) -> None:
+    run = hk("program", "--exit", "5")
+    assert run.wait() == 4
+    assert "server 'program': its process ended with exit status 5" in run.lines()[-1]
+
+
+def test_a_program_gets_the_environment_of_its_description(hk: Start) -> None:
+    run = hk("program")
+    pid = run.number(r"^program (\d+)")
+    assert b"GIVEN=yes" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert not [name for name in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if name.startswith(b"HK_")]
+    run.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a process by pidfd (Linux)")
+def test_a_child_that_hangs_in_an_import_ends_with_its_parent(hk: Start, site: Path, tmp_path: Path) -> None:
+    hang = "import os, threading\nprint('hangs', os.getpid(), flush=True)\nthreading.Event().wait()\n"
+    (tmp_path / "hk_actors_servers.py").write_text(hang)
+    run = hk("run", "--mode=process", "a", PYTHONPATH=f"{tmp_path}:{site}")
+    with watched(run.number(r"hangs (\d+)")) as (child,):
+        run.send(signal.SIGKILL)
+        assert child.ends()
+
+
+def test_handlers_are_removed_afterwards() -> None:
+    numbers = (*ASKING, *FORWARDED)
+    before = [signal.getsignal(number) for number in numbers]
+    asked: list[int] = []
+    forwarded: list[int] = []
+    with handled(ask=asked.append, forward=forwarded.append):
+        assert [signal.getsignal(number) for number in numbers] != before
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert (asked, forwarded) == ([signal.SIGTERM], [signal.SIGHUP])
+    assert [signal.getsignal(number) for number in numbers] == before
