@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
+from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.errors import APIError, failure
 
-__all__ = ["JSON", "Clause", "Form", "Representation", "error_media_type", "negotiate", "parse_accept"]
+__all__ = ["JSON", "Clause", "Form", "Representation", "check_form", "error_media_type", "negotiate", "parse_accept"]
 
 _JSON = "application/json"
 _YAML = "application/yaml"
@@ -86,6 +87,21 @@ def _negotiate(header: str, lists: bool, watch: bool) -> Representation:
 
 def _none_of(accepted: tuple[str, ...]) -> APIError:
     return APIError.of(406, "NotAcceptable", "only the following media types are accepted: " + ", ".join(accepted))
+
+
+def check_form(form: Form, kind: Kind, *, lists: bool) -> None:
+    """Refuse (APIError 406) the metadata of one object for a list, and that of a list for one object."""
+    if form is Form.METADATA and lists:
+        told, name = "a list", kind.list_kind
+    elif form is Form.METADATA_LIST and not lists:
+        told, name = "not a list", kind.resource.kind
+    else:
+        return
+    # The message names the Go type of upstream's internal version.
+    package = kind.resource.group.partition(".")[0] or "core"
+    raise APIError.of(
+        406, "NotAcceptable", f"you requested {form.value}, but the requested object is {told} (*{package}.{name})"
+    )
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from hyperkube_apiserver.printers import bindings, core, workloads
 from hyperkube_apiserver.printers.cells import Printer, Tree
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
-from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.errors import APIError, FieldError
 
 __all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
 
@@ -61,10 +61,8 @@ def include_object(value: str) -> IncludeObject:
     try:
         return IncludeObject(value) if value else IncludeObject.METADATA
     except ValueError:
-        raise APIError.bad_request(
-            f'Unable to convert to Table as requested: includeObject: Invalid value: "{value}": '
-            "must be 'Metadata', 'Object', 'None', or empty"
-        ) from None
+        error = FieldError.invalid("includeObject", value, "must be 'Metadata', 'Object', 'None', or empty")
+        raise APIError.bad_request(f"Unable to convert to Table as requested: {error.field}: {error.message}") from None
 
 
 def rows(kind: Kind, objects: Iterable[Tree], *, now: float) -> Iterator[list[Any]]:
