@@ -8,19 +8,21 @@ k8s.io/kubernetes/pkg/controlplane; the objects are those of kube-apiserver 1.36
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from hyperkube_apiserver.authz.escalation import missing_rules
 from hyperkube_apiserver.authz.rbac import GROUP
 from hyperkube_apiserver.authz.rules import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 __all__ = ["NAMESPACES", "Action", "Key", "Write", "objects", "reconcile"]
 

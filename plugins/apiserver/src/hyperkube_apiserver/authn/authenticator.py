@@ -7,14 +7,18 @@ Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,union,anonymous
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
 from hyperkube_apiserver.authn.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 from hyperkube_apiserver.authn.tokens import StaticTokens
-from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.serving.messages import Connection, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.serving.messages import Connection, Request
 
 __all__ = ["Authenticator", "ignored_credentials_warning"]
 

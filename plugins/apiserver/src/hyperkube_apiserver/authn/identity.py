@@ -6,9 +6,12 @@ Source: k8s.io/apiserver/pkg/authentication/user, k8s.io/apiserver/pkg/authentic
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "ANONYMOUS",

@@ -8,11 +8,14 @@ from __future__ import annotations
 import csv
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.authn.identity import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["StaticTokens", "TokenFileError"]
 

@@ -5,12 +5,15 @@ Source: k8s.io/apiserver/pkg/authorization/{authorizer,authorizerfactory,union}.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hyperkube_apiserver.authn.identity import MASTERS, Identity
-from hyperkube_apiserver.authz.attributes import Attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hyperkube_apiserver.authz.attributes import Attributes
 
 __all__ = [
     "ALLOWED",

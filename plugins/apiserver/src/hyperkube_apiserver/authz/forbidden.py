@@ -6,11 +6,15 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters, k8s.io/apimachi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.authn.identity import Identity
-from hyperkube_apiserver.authz.attributes import Attributes
 from hyperkube_machinery.errors import APIError, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hyperkube_apiserver.authn.identity import Identity
+    from hyperkube_apiserver.authz.attributes import Attributes
 
 __all__ = ["forbidden", "forbidden_because", "quote", "quote_all"]
 

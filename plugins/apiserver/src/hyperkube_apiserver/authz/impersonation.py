@@ -8,8 +8,8 @@ Where none does, the refusal is that of the first. Source: k8s.io/apiserver/pkg/
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from hyperkube_apiserver.authn.identity import (
@@ -24,11 +24,15 @@ from hyperkube_apiserver.authn.identity import (
     split_service_account,
 )
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
-from hyperkube_apiserver.authz.authorizers import Authorizer
 from hyperkube_apiserver.authz.forbidden import forbidden, quote
 from hyperkube_apiserver.authz.rbac import aggregated
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.names import dns1123_subdomain, regex_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hyperkube_apiserver.authz.authorizers import Authorizer
 
 __all__ = ["impersonate"]
 

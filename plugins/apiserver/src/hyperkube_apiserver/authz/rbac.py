@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hyperkube_apiserver.authn.identity import Identity
-from hyperkube_apiserver.authz.attributes import Attributes
 from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Rule, Table
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.authn.identity import Identity
+    from hyperkube_apiserver.authz.attributes import Attributes
 
 __all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef", "aggregated"]
 

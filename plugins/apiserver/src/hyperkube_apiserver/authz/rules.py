@@ -5,11 +5,13 @@ Source: k8s.io/kubernetes/pkg/apis/rbac/v1 (evaluation helpers), k8s.io/api/rbac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.authz.forbidden import quote_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Rule", "Table"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.printers.age import since
 from hyperkube_apiserver.printers.cells import NONE, UNSET, Tree, age, containers, labels, name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "component_status",

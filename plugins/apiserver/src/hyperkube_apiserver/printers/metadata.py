@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers.cells import Tree
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hyperkube_apiserver.printers.cells import Tree
 
 __all__ = ["ListMeta", "partial", "partial_list"]
 

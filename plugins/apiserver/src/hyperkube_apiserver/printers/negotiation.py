@@ -7,13 +7,17 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers/negotiation, github.com/munnerz/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.errors import APIError, failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hyperkube_apiserver.kinds import Kind
 
 __all__ = ["JSON", "Clause", "Form", "Representation", "check_form", "error_media_type", "negotiate", "parse_accept"]
 

@@ -5,12 +5,14 @@ Source: printPod in k8s.io/kubernetes/pkg/printers/internalversion.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.printers.age import seconds_of, since
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["pod", "pod_conditions"]
 

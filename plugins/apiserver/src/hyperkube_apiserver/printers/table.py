@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.printers import bindings, core, workloads
-from hyperkube_apiserver.printers.cells import Printer, Tree
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
 from hyperkube_machinery.errors import APIError, FieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from hyperkube_apiserver.kinds import Kind
+    from hyperkube_apiserver.printers.cells import Printer, Tree
 
 __all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
 
