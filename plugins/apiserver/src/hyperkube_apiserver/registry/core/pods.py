@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry import admitted
+from hyperkube_apiserver.registry.addresses import parse_address, validate_address
+from hyperkube_apiserver.registry.fields import dns_subdomain, qualified
+from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.podspec.containers import validate_image_spaces
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
 from hyperkube_apiserver.registry.podspec.qos import qos_class
+from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations, validate_pod_spec
+from hyperkube_apiserver.registry.podspec.update import (
+    validate_annotation_changes,
+    validate_ephemeral_changes,
+    validate_spec_changes,
+)
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep, keep_meta
 from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.names import dns1123_label
 
 __all__ = ["Pods"]
 
@@ -18,6 +30,7 @@ __all__ = ["Pods"]
 class Pods(Strategy):
     """Graceful deletion, a status that begins as Pending, and a spec of which little may change."""
 
+    revalidates_meta = True
     counts_generation = True
     deletes_gracefully = True
     answers_deleted_object = True
@@ -37,6 +50,7 @@ class Pods(Strategy):
                         if not port.get("hostPort") and port.get("containerPort"):
                             port["hostPort"] = port["containerPort"]
         default_pod_spec(spec)
+        _mirror_address(obj.get("status") or {})
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
         admitted.add_tolerations(obj)
@@ -66,6 +80,8 @@ class Pods(Strategy):
             obj["spec"].pop("ephemeralContainers", None)
             if added:
                 obj["spec"]["ephemeralContainers"] = added
+        elif not context.subresource:
+            admitted.add_tolerations(obj)
         super().prepare_for_update(obj, old, context)
 
     def prepare_status_update(self, obj: Tree, old: Tree) -> None:
@@ -75,6 +91,69 @@ class Pods(Strategy):
         if not status.get("qosClass") and before.get("qosClass"):
             status["qosClass"] = before["qosClass"]
         _keep_observed_generations(status, before)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        errors = self._validate_pod(obj)
+        spec = obj.get("spec") or {}
+        if spec.get("ephemeralContainers"):
+            errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            text = "cannot be set until all schedulingGates have been cleared"
+            errors.append(FieldError.forbidden("spec.nodeName", text))
+        return errors
+
+    def _validate_pod(self, obj: Tree) -> list[FieldError]:
+        """What upstream checks of every pod, old and new."""
+        spec = obj.get("spec") or {}
+        errors = validate_pod_annotations(meta.annotations_of(obj), spec, "metadata.annotations")
+        errors += validate_pod_spec(spec, "spec", pod_name=meta.name(obj), is_pod=True)
+        if not spec.get("serviceAccountName"):
+            errors += _validate_no_tokens(spec)
+        for field in ("containers", "initContainers"):
+            for index, container in enumerate(spec.get(field) or ()):
+                errors += validate_image_spaces(container, f"spec.{field}[{index}]")
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        errors = self._validate_pod(obj) + validate_annotation_changes(obj, old)
+        return errors + validate_spec_changes(obj.get("spec") or {}, old.get("spec") or {})
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        status, before = obj.get("status") or {}, old.get("status") or {}
+        errors = validate_annotation_changes(obj, old)
+        for index, condition in enumerate(status.get("conditions") or ()):
+            at, kind = f"status.conditions[{index}]", condition.get("type") or ""
+            if (condition.get("observedGeneration") or 0) < 0:
+                generation = condition["observedGeneration"]
+                text = "must be a non-negative integer"
+                errors.append(FieldError.invalid(f"{at}.observedGeneration", generation, text))
+            if kind not in ("PodScheduled", "Ready", "Initialized"):
+                errors += qualified(kind, f"{at}.Type")
+        nominated = status.get("nominatedNodeName") or ""
+        if nominated and nominated != before.get("nominatedNodeName"):
+            errors += dns_subdomain(nominated, "status.nominatedNodeName")
+            if (old.get("spec") or {}).get("nodeName"):
+                text = "may not be set on pods that are already bound to a node"
+                errors.append(FieldError.forbidden("status.nominatedNodeName", text))
+        if (status.get("observedGeneration") or 0) < 0:
+            text = "must be a non-negative integer"
+            errors.append(FieldError.invalid("status.observedGeneration", status["observedGeneration"], text))
+        errors += immutable("status.qosClass", status.get("qosClass") or "", before.get("qosClass") or "")
+        return errors + _validate_addresses(status, before)
+
+    def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
+        errors = self.validate_meta(obj) + self._validate_pod(obj)
+        return errors + validate_annotation_changes(obj, old) + validate_ephemeral_changes(obj, old)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        wrong = dns1123_label(meta.name(obj)) if old is None else []
+        if not wrong:
+            return []
+        text = (
+            "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+            "a DNS label is recommended"
+        )
+        return [f"{text}: [{' '.join(wrong)}]"]
 
     def grace_seconds(self, obj: Tree, requested: int | None) -> int:
         spec = obj.get("spec") or {}
@@ -102,6 +181,41 @@ def reset_meta_for_status(obj: Tree, old: Tree) -> None:
     """Keep all metadata that no subresource may change."""
     for field in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
         keep_meta(obj, old, field)
+
+
+def _mirror_address(status: Tree) -> None:
+    """podIP is the first of podIPs; whichever is given gives the other, and podIP wins."""
+    first, all_ = status.get("podIP") or "", status.get("podIPs") or []
+    if first and (not all_ or all_[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif all_ and not first:
+        status["podIP"] = all_[0].get("ip") or ""
+
+
+def _validate_no_tokens(spec: Tree) -> list[FieldError]:
+    text = "must not be specified when serviceAccountName is not set"
+    return [
+        FieldError.forbidden(f"spec.volumes[{index}].projected.sources[{position}].serviceAccountToken", text)
+        for index, volume in enumerate(spec.get("volumes") or ())
+        for position, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+        if source.get("serviceAccountToken") is not None
+    ]
+
+
+def _validate_addresses(status: Tree, before: Tree) -> list[FieldError]:
+    known = {one.get("ip") for one in before.get("podIPs") or ()}
+    addresses = [one.get("ip") or "" for one in status.get("podIPs") or ()]
+    errors: list[FieldError] = []
+    for index, address in enumerate(addresses):
+        if address not in known:
+            errors += validate_address(address, f"status.podIPs[{index}]")
+    if not errors and len(addresses) > 1:
+        families = {getattr(parse_address(address), "version", 0) for address in addresses}
+        if len(families) < 2 or len(addresses) > 2:
+            shown = [{"IP": address} for address in addresses]
+            text = "may specify no more than one IP for each IP family"
+            errors.append(FieldError.invalid("status.podIPs", shown, text))
+    return errors
 
 
 def _request_limits(container: Tree) -> None:
