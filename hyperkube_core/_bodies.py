@@ -7,9 +7,9 @@ import threading
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 from hyperkube_core._errors import DescriptionError, ServerCrashed, ServerReturned
-from hyperkube_core._logging import server_name
 from hyperkube_core._registry import import_from
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class Body(Protocol):
         """End it now, where it has a process of its own. Called in signal handlers."""
 
 
+abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
+"""Tasks that ignored their cancellation; they end with the loop, and nobody waits for them."""
+
+
 class _HereBody:
     """Has no process of its own."""
 
@@ -54,7 +58,7 @@ class _HereBody:
 
 
 class CoroutineBody(_HereBody):
-    """`async def target(context)`, as a task that carries the server's name."""
+    """`async def target(context)`, as a task."""
 
     def __init__(self, target: str | Callable[[Any], Any], context: RunningContext[Any]) -> None:
         self._target = target
@@ -62,10 +66,7 @@ class CoroutineBody(_HereBody):
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Future[None]:
-        name = self._context.name
-        variables = copy_context()
-        variables.run(server_name.set, name)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=name, context=variables)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=self._context.name)
         return self._task
 
     def ask(self) -> None:
@@ -75,8 +76,7 @@ class CoroutineBody(_HereBody):
 
     async def abandon(self) -> bool:
         if self._task is not None:
-            # It ends with the loop, and everybody has been told already.
-            self._task._log_destroy_pending = False  # type: ignore[attr-defined]
+            abandoned.add(self._task)
         return False
 
     async def _run(self) -> None:
@@ -102,7 +102,6 @@ class ThreadBody(_HereBody):
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[None] = loop.create_future()
         variables = copy_context()
-        variables.run(server_name.set, self._context.name)
 
         def tell(error: BaseException | None) -> None:
             if outcome.done():

@@ -94,11 +94,8 @@ class Life:
                 self.abandoned = not await self.body.abandon()
         if ignored:
             seconds = self.server.stop_seconds
-            log.error("server %r did not stop within %g s and was %s", self._label, seconds, self._fate())
+            log.error("it did not stop within %g s and was %s", seconds, "abandoned" if self.abandoned else "killed")
             raise Interrupted("interrupted")
-
-    def _fate(self) -> str:
-        return "abandoned" if self.abandoned else "killed"
 
     def _judge(self, outcome: asyncio.Future[None]) -> None:
         """Return if the server ended as it should, and raise its failure by name if not."""
@@ -108,7 +105,10 @@ class Life:
             return
         error = outcome.exception()
         if error is not None:
-            raise named(self._label, error)
+            failure = named(self._label, error)
+            if isinstance(failure, ServerCrashed) and failure is not error:
+                log.error("crashed", exc_info=error)
+            raise failure
         if not self._asked and not self.server.completes:
             raise ServerReturned(self._label, "it returned, where it should serve until it is stopped")
 

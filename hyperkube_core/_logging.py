@@ -147,7 +147,7 @@ def painted(name: str) -> str:
 
 
 class HumanFormatter(_Formatter):
-    """`05:14:00.123 INFO  apiserver | message  key=value`, and the name again on each further line."""
+    """`apiserver | 05:14:00.123 INFO  message  key=value`, and the name again on each further line."""
 
     def __init__(self, *, color: bool, label: str = "") -> None:
         super().__init__()
@@ -157,20 +157,18 @@ class HumanFormatter(_Formatter):
     def line(self, record: logging.LogRecord) -> str:
         when = f"{time.strftime('%H:%M:%S', time.localtime(record.created))}.{int(record.created % 1 * 1000):03d}"
         level = record.levelname if record.levelno >= logging.INFO else f"V{logging.INFO - record.levelno}"
+        level = f"{level[:5]:<5}"
+        blank = " " * (len(when) + len(level) + 2)
         name = server_name.get()
-        name = "" if name == self._label else name
-        blank = " " * (len(when) + 7)
-        head = f"{when} {level[:5]:<5} "
+        prefix = f"{name} | " if name and name != self._label else ""
         if self._color:
             tint = 31 if record.levelno >= logging.ERROR else 33 if record.levelno >= logging.WARNING else 2
-            head = f"\x1b[2m{when}\x1b[0m \x1b[{tint}m{level[:5]:<5}\x1b[0m "
-            name = painted(name) if name else ""
-        text = record.getMessage()
-        text += "".join(f"  {key}={_plain(value)}" for key, value in _pairs(record))
+            when, level = f"\x1b[2m{when}\x1b[0m", f"\x1b[{tint}m{level}\x1b[0m"
+            prefix = f"{painted(name)} | " if prefix else ""
+        text = record.getMessage() + "".join(f"  {key}={_plain(value)}" for key, value in _pairs(record))
         trace = self.trace(record)
-        lines = (f"{text}\n{trace}" if trace else text).splitlines() or [""]
-        prefix = f"{name} | " if name else ""
-        return "\n".join((head if number == 0 else blank) + prefix + line for number, line in enumerate(lines))
+        first, *further = (f"{text}\n{trace}" if trace else text).splitlines() or [""]
+        return "\n".join([f"{prefix}{when} {level} {first}", *(f"{prefix}{blank}{line}" for line in further)])
 
 
 def _plain(value: object) -> str:

@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hyperkube_core._bodies import abandoned
 from hyperkube_core._registry import import_from
 
 if TYPE_CHECKING:
@@ -44,14 +45,15 @@ def run_until_complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any
 
 def _clear(loop: asyncio.AbstractEventLoop) -> None:
     """Give what is left on the loop a last chance to end."""
-    left = asyncio.all_tasks(loop)
+    left: set[asyncio.Task[Any]] = asyncio.all_tasks(loop) - set(abandoned)
     for task in left:
         task.cancel()
     if left:
         loop.run_until_complete(asyncio.wait(left, timeout=LEFTOVER_SECONDS))
-    for task in left:
+    for task in left.union(abandoned):
         if not task.done():
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # its server has been reported
+            # Nobody is to read of it when it is collected: its server has been reported.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
         elif not task.cancelled():
             task.exception()
     loop.run_until_complete(_bounded(loop.shutdown_asyncgens()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from hyperkube_core._errors import HyperkubeError, ServerReturned
 from hyperkube_core._life import Life
-from hyperkube_core._logging import verbose
+from hyperkube_core._logging import server_name, verbose
 from hyperkube_core._restart import CrashLoop, Restart, starts_again
 from hyperkube_core._status import Status
 
@@ -33,7 +34,9 @@ class Member:
         self._body: Body | None = None
         self._ready_at: float | None = None
         self._beside: list[Member] = []
-        self.task = asyncio.create_task(self._keep(), name=f"keep {label}")
+        variables = copy_context()
+        variables.run(server_name.set, label)  # in which the server runs as well
+        self.task = asyncio.get_running_loop().create_task(self._keep(), name=f"keep {label}", context=variables)
         self.stopping = False
 
     @property
@@ -111,7 +114,7 @@ class Member:
         self._body = run.make_body(invocation, self.name, context)
         life = Life(invocation.server, self._body, label=self.name, ready=context.ready, clock=run.clock)
         self.status.state = "starting"
-        verbose(log, run.verbosity, "starting %s", self.name)
+        verbose(log, run.verbosity, "starting")
         try:
             await life.serve(self._when_ready)
         except HyperkubeError as exc:
@@ -124,14 +127,14 @@ class Member:
             self._beside.clear()
             self._body = None
             run.provisions.withdraw(self.name)
-            verbose(log, run.verbosity, "%s has stopped", self.name)
+            verbose(log, run.verbosity, "stopped")
         return None
 
     def _when_ready(self) -> None:
         self._ready_at = self._run.clock.monotonic()
         self.status.state, self.status.error = "ready", None
         self.up.set()
-        verbose(log, self._run.verbosity, "%s is ready", self.name)
+        verbose(log, self._run.verbosity, "ready")
 
     async def start_beside(self, name: str, args: tuple[str, ...]) -> Spawned:
         """Start another installed server, which stops at the latest when this one does."""

@@ -99,7 +99,7 @@ class _ProcessBody:
         if line == "READY=1":
             self._context.ready.set()
 
-    def failure(self, status: int) -> HyperkubeError | None:
+    def failure(self, status: int) -> HyperkubeError:
         """What an exit status (below 0: a signal) other than 0 means."""
         if status < 0:
             return ServerKilled(self._label, f"its process was ended by {_signal_name(-status)}", -status)
@@ -151,11 +151,10 @@ class _ProcessBody:
         self._judge(status)
 
     def _judge(self, status: int) -> None:
-        if status == 0 or (self._asked and status in _STOPPED):
-            return
-        error = self._told or self.failure(status)
-        if error is not None:
-            raise error
+        if self._told is not None:
+            raise self._told
+        if status != 0 and not (self._asked and status in _STOPPED):
+            raise self.failure(status)
 
     def _hear(self, lines: list[bytes]) -> None:
         for line in lines:
@@ -215,7 +214,7 @@ class ChildBody(_ProcessBody):
         error.exit_code = found.exit_code if isinstance(found, type) and issubclass(found, HyperkubeError) else 1
         return error
 
-    def failure(self, status: int) -> HyperkubeError | None:
+    def failure(self, status: int) -> HyperkubeError:
         if status == UsageError.exit_code:
             return UsageError(
                 f"server {self._label!r}: its command line or settings cannot be used; its output says why"

@@ -67,6 +67,8 @@ class Run:
         self.provisions = Provisions()
         self.verbosity = verbosity
         self.members: list[Member] = []
+        self.statuses: list[Status] = []
+        """How the servers fare, in the order given."""
         self._restart = restart
         self._when_ready = when_ready
         self._labels: set[str] = set()
@@ -102,7 +104,7 @@ class Run:
         order = start_order(invocations)
         names = labels(invocations)
         self._labels.update(names)
-        statuses = [Status(name) for name in names]
+        statuses = self.statuses = [Status(name) for name in names]
         failures: list[tuple[int, HyperkubeError]] = []
         asked = asyncio.ensure_future(stop.wait())
         started: list[tuple[int, Member]] = []
@@ -251,7 +253,7 @@ async def conduct(
         except HyperkubeError as exc:
             error = exc
     if status_file:
-        _write(status_file, as_json([member.status for member in run.members], error.exit_code if error else 0))
+        _write(status_file, as_json(run.statuses, error.exit_code if error else 0))
     if error is not None:
         if tether is not None:
             tether.failed(error)

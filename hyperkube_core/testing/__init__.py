@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from hyperkube_core.testing._clock import VirtualClock
+from hyperkube_core.testing._install import Installed, Site
 from hyperkube_core.testing._running import LocalHost, RunningServer, running
 
-__all__ = ["LocalHost", "RunningServer", "VirtualClock", "running"]
+__all__ = ["Installed", "LocalHost", "RunningServer", "Site", "VirtualClock", "running"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hyperkube_core._errors import Interrupted, PluginError, ServerCrashed, ServerNotReady, UsageError
-from hyperkube_core._restart import CrashLoop, starts_again
+from hyperkube_core._errors import HyperkubeError, Interrupted, PluginError, ServerCrashed, ServerNotReady, UsageError
+from hyperkube_core._restart import CrashLoop, Restart, starts_again
 
 
 def test_the_delays_double_from_a_second_to_five_minutes() -> None:
@@ -36,5 +36,7 @@ def test_a_loop_that_crashes_for_years_keeps_its_longest_delay() -> None:
         ("always", Interrupted("interrupted"), False),
     ],
 )
-def test_only_failures_of_the_server_itself_are_worth_a_restart(restart, error, again) -> None:
+def test_only_failures_of_the_server_itself_are_worth_a_restart(
+    restart: Restart, error: HyperkubeError | None, again: bool
+) -> None:
     assert starts_again(restart, error) is again

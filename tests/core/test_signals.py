@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from _processes import Hk, install_actors, watched
+from _actors import Hk, watched
+
 from hyperkube_core._signals import ASKING, FORWARDED, handled
 
 Start = Callable[..., Hk]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    install_actors(folder)
-    return folder
-
-
 @pytest.fixture
-def hk(site: Path) -> Iterator[Start]:
-    started: list[Hk] = []
-
-    def start(*args: str, **environment: str) -> Hk:
-        started.append(Hk(site, *args, **environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.close()
+def hk(start_hk: Start) -> Start:
+    return start_hk
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -128,10 +114,10 @@ def test_a_program_gets_the_environment_of_its_description(hk: Start) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a process by pidfd (Linux)")
-def test_a_child_that_hangs_in_an_import_ends_with_its_parent(hk: Start, site: Path, tmp_path: Path) -> None:
+def test_a_child_that_hangs_in_an_import_ends_with_its_parent(hk: Start, actors: Path, tmp_path: Path) -> None:
     hang = "import os, threading\nprint('hangs', os.getpid(), flush=True)\nthreading.Event().wait()\n"
     (tmp_path / "hk_actors_servers.py").write_text(hang)
-    run = hk("run", "--mode=process", "a", PYTHONPATH=f"{tmp_path}:{site}")
+    run = hk("run", "--mode=process", "a", PYTHONPATH=f"{tmp_path}:{actors}")
     with watched(run.number(r"hangs (\d+)")) as (child,):
         run.send(signal.SIGKILL)
         assert child.ends()

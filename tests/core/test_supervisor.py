@@ -6,35 +6,20 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from _processes import Hk, install_actors, watched
+from _actors import Hk, watched
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the tests watch processes by pidfd (Linux)")
 
 Start = Callable[..., Hk]
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    install_actors(folder)
-    return folder
-
-
 @pytest.fixture
-def hk(site: Path) -> Iterator[Start]:
-    started: list[Hk] = []
-
-    def start(*args: str, **environment: str) -> Hk:
-        started.append(Hk(site, *args, **environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.close()
+def hk(start_hk: Start) -> Start:
+    return start_hk
 
 
 def processes(hk: Start, *args: str, **environment: str) -> Hk:
