@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         PluginVersionError,
         ServerCrashed,
         ServerError,
+        ServerKilled,
         ServerNotFound,
         ServerNotReady,
         ServerReturned,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from hyperkube_core._hookspecs import hookimpl
     from hyperkube_core._launcher import HyperKube
+    from hyperkube_core._logging import verbose
     from hyperkube_core._options import ForeignFlag, flag
     from hyperkube_core._registry import derive
     from hyperkube_core._server import (
@@ -61,6 +63,7 @@ _HOMES = {
         "PluginVersionError",
         "ServerCrashed",
         "ServerError",
+        "ServerKilled",
         "ServerNotFound",
         "ServerNotReady",
         "ServerReturned",
@@ -70,6 +73,7 @@ _HOMES = {
     ),
     "_hookspecs": ("hookimpl",),
     "_launcher": ("HyperKube",),
+    "_logging": ("verbose",),
     "_options": ("ForeignFlag", "flag"),
     "_registry": ("derive",),
     "_server": (
@@ -113,6 +117,7 @@ __all__ = [
     "Server",
     "ServerCrashed",
     "ServerError",
+    "ServerKilled",
     "ServerNotFound",
     "ServerNotReady",
     "ServerReturned",
@@ -124,6 +129,7 @@ __all__ = [
     "derive",
     "flag",
     "hookimpl",
+    "verbose",
 ]
 
 

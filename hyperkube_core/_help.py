@@ -47,7 +47,7 @@ def wrap(text: str, indent: str = "", width: int = WIDTH) -> str:
             if lines and lines[-1]:
                 lines.append("")
     flush()
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip()
 
 
 def launcher_help(

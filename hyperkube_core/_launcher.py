@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from hyperkube_core._commandline import LOG_FLAGS, VERSION_FLAG, CommandLine, help_flag, log_settings, reads_itself
 from hyperkube_core._discovery import GROUP
-from hyperkube_core._errors import HyperkubeError, PluginError, ServerNotFound, UnknownFlag, UsageError
+from hyperkube_core._errors import HyperkubeError, Interrupted, PluginError, ServerNotFound, UnknownFlag, UsageError
 from hyperkube_core._flags import Flag, FlagSet, Parsed, near
 from hyperkube_core._registry import Listed, Registry
 from hyperkube_core._server import Description, Invocation, Server
@@ -143,7 +143,7 @@ class HyperKube:
             self.run(argv)
             _flush()
         except HyperkubeError as exc:
-            if exc.exit_code == 130:  # a thread that ignored the request to stop would keep the process alive
+            if isinstance(exc, Interrupted):  # a thread that ignored the request to stop would keep the process alive
                 from hyperkube_core._loop import end_process
 
                 end_process(exc.exit_code)

@@ -196,7 +196,9 @@ def typer_group(server: Server) -> TyperGroup:
     app = import_from(server.commands or "", server.name)
     if not isinstance(app, typer.Typer):
         raise PluginLoadError(server.name, f"{server.commands} is no Typer application")
-    return get_group(app)
+    group = get_group(app)
+    group.name = server.name  # Typer has no name for an application that is nobody's part
+    return group
 
 
 def describe_commands(server: Server) -> list[tuple[str, str]]:

@@ -78,8 +78,9 @@ def flag(
 
     `help` is a sentence or two, `section` the heading it stands under. `kind` is a name (`duration`: seconds from
     `1m30s`; `quantity`, `ip`, `cidr`, `array`: repeated, commas kept) or a function that makes the value from text
-    and raises ValueError; `show` then makes the text again. `name` is the flag's where it isn't the field's, `short` its one letter. `secret` values are never shown. Numbers outside `minimum` … `maximum`, values that are not in
-    `choices`, and those for which `check` raises ValueError, are errors.
+    and raises ValueError; `show` then makes the text again. `name` is the flag's where it isn't the field's with
+    dashes, `short` its one letter. `secret` values are never shown. Numbers outside `minimum` … `maximum`, values that
+    are not in `choices`, and those for which `check` raises ValueError, are errors.
     """
     details = _Details(
         help, section, kind, name, short, metavar, secret, tuple(choices), minimum, maximum, check, show, hidden

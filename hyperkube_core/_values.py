@@ -8,9 +8,11 @@ is wrong with the text; who asked adds where the text stood.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["KINDS", "Kind", "format_duration", "parse_duration", "parse_quantity"]
 
@@ -34,22 +36,22 @@ class Kind:
             return self.parse(value)
         if isinstance(value, bool) and bool not in self.native:
             raise ValueError(f"{value!r} is not a {self.name}")
+        if isinstance(value, list | tuple) and isinstance(value, self.native):
+            return tuple(_text(item) for item in value)
+        if isinstance(value, dict) and isinstance(value, self.native):
+            return self.parse(_join(f"{key}={_text(item)}" for key, item in value.items()))
         if isinstance(value, self.native):
-            return self.parse(self._as_text(value))
+            return self.parse(_text(value))
         raise ValueError(f"{value!r} is not a {self.name}")
 
-    def _as_text(self, value: Any) -> str:
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, Mapping):
-            return _join(f"{key}={self._as_text(item)}" for key, item in value.items())
-        if isinstance(value, list | tuple):
-            if any(isinstance(item, dict | list | tuple) or item is None for item in value):
-                raise ValueError(f"{value!r} is not a list of plain values")
-            return _join(self._as_text(item) for item in value)
-        if value is None or isinstance(value, dict):
-            raise ValueError(f"{value!r} is not a plain value")
+
+def _text(value: Any) -> str:
+    """A plain value as it would stand on a command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
         return str(value)
+    raise ValueError(f"{value!r} is not a plain value")
 
 
 def _join(items: Any) -> str:
@@ -107,9 +109,11 @@ def _float(text: str) -> float:
 
 
 def _path(text: str) -> Any:
+    import os.path
     from pathlib import Path
 
-    return Path(text).expanduser() if text else None
+    # Unlike Path.expanduser, this leaves the home of somebody who isn't there alone.
+    return Path(os.path.expanduser(text)) if text else None
 
 
 def _ip(text: str) -> str:
@@ -156,7 +160,7 @@ def _gates(text: str) -> dict[str, bool]:
 
 # Source: Go's time.ParseDuration.
 _UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 
 def parse_duration(text: str) -> float:
@@ -198,7 +202,7 @@ def _decimal(amount: int, size: int) -> str:
 
 
 # Source: k8s.io/apimachinery/pkg/api/resource, the comment on Quantity.
-_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE])?)\Z")
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE])?)\Z")
 _POWERS_OF_TEN = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 
 
@@ -219,21 +223,17 @@ def parse_quantity(text: str) -> Any:
 
 
 def _format_map(value: Mapping[str, Any]) -> str:
-    return _join(f"{key}={_format_plain(item)}" for key, item in value.items())
-
-
-def _format_plain(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    return _join(f"{key}={_text(item)}" for key, item in value.items())
 
 
 def _format_strings(value: Sequence[Any]) -> str:
-    return _join(_format_plain(item) for item in value)
+    return _join(_text(item) for item in value)
 
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("bool", _bool, _format_plain, (bool,)),
+        Kind("bool", _bool, _text, (bool,)),
         Kind("int", _int, str, (int,)),
         Kind("float", _float, str, (int, float)),
         Kind("string", str, str, (str, int, float)),
