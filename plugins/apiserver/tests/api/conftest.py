@@ -1,0 +1,191 @@
+"""The API over a store in memory, called without sockets: what the tests of its behaviour drive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from hyperkube_apiserver.assembly import API, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.authn import Authenticator
+from hyperkube_apiserver.authn.tokens import StaticTokens
+from hyperkube_apiserver.authz import RBAC, union
+from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.discovery import Discovery
+from hyperkube_apiserver.handlers.nonresource import NonResource
+from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.health import Health
+from hyperkube_apiserver.pipeline import Pipeline
+from hyperkube_apiserver.populate import populate
+from hyperkube_apiserver.storage.memory import MemoryStore
+from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.serving.messages import Request, Response, StreamingResponse
+
+TOKENS = """\
+admin-token,admin,1,"system:masters"
+jane-token,jane,2,"developers"
+"""
+
+
+class FakeConnection:
+    """The far end of a request that came over no socket."""
+
+    peer_certificate = None
+    peer_address = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] = {}
+
+
+class Reply:
+    """An answer, read."""
+
+    def __init__(self, response: Response) -> None:
+        self.status = response.status
+        self.content_type = response.content_type
+        self.headers = list(response.headers)
+        body = response.body
+        self.body = body if isinstance(body, bytes) else b"".join(body)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [value for name, value in self.headers if name == "Warning"]
+
+
+class Stream:
+    """The body of a watch as its client sees it; also what the handler writes to."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Any] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self.buffered = 0
+        self.frames: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        for line in data.splitlines():
+            self._events.put_nowait(json.loads(line))
+
+    def send_framed(self, frame: bytes) -> None:
+        self.frames.append(frame)
+        length, _, rest = frame.partition(b"\r\n")
+        self.send(rest[: int(length, 16)])
+
+    @property
+    def closed(self) -> bool:
+        return self._gone.is_set()
+
+    async def drain(self) -> None:
+        self.buffered = 0
+
+    async def wait_closed(self) -> None:
+        await self._gone.wait()
+
+    async def next(self) -> Any:
+        """The next event, None once the stream has ended."""
+        return await asyncio.wait_for(self._events.get(), 10)
+
+    async def names(self, count: int) -> list[tuple[str, str]]:
+        """Type and name of the next `count` events."""
+        events = [await self.next() for _ in range(count)]
+        return [(event["type"], event["object"]["metadata"]["name"]) for event in events]
+
+    def ended(self) -> None:
+        self._events.put_nowait(None)
+
+
+class Client:
+    """Calls the API as one user."""
+
+    def __init__(self, api: API, pipeline: Pipeline, store: MemoryStore, clock: VirtualClock) -> None:
+        self.api = api
+        self.store = store
+        self.clock = clock
+        self._pipeline = pipeline
+        self._connection = FakeConnection()
+
+    async def answer(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The answer as the pipeline gives it. Header names are given with underscores, `token` as a word."""
+        token = headers.pop("token", "admin-token")
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if token:
+            sent["authorization"] = f"Bearer {token}"
+        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        if data:
+            sent.setdefault("content-type", "application/json")
+        path, _, query = path.partition("?")
+        answer = self._pipeline(Request(method, path, query, sent, data, self._connection))
+        return answer if isinstance(answer, Response | StreamingResponse) else await answer
+
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        answer = await self.answer(method, path, body, **headers)
+        assert isinstance(answer, Response), f"{method} {path} streams"
+        return Reply(answer)
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await self.call("GET", path, **headers)
+
+    async def create(self, path: str, body: Any, **headers: str) -> Any:
+        """What was made; a refusal fails the test."""
+        reply = await self.call("POST", path, body, **headers)
+        assert reply.status == 201, reply.body
+        return reply.json
+
+    async def put(self, path: str, body: Any, **headers: str) -> Reply:
+        return await self.call("PUT", path, body, **headers)
+
+    async def merge(self, path: str, patch: Any, **headers: str) -> Reply:
+        return await self.call("PATCH", path, patch, content_type="application/merge-patch+json", **headers)
+
+    async def delete(self, path: str, body: Any = None, **headers: str) -> Reply:
+        return await self.call("DELETE", path, body, **headers)
+
+    @asynccontextmanager
+    async def watch(self, path: str, **headers: str) -> AsyncIterator[Stream]:
+        """A watch, for the length of the block."""
+        answer = await self.answer("GET", path, **headers)
+        assert isinstance(answer, StreamingResponse), Reply(answer).body
+        stream = Stream()
+
+        async def produce() -> None:
+            await answer.produce(stream)
+            stream.ended()
+
+        task = asyncio.create_task(produce())
+        try:
+            yield stream
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """The whole API with its bootstrap objects, on a clock of the test's."""
+    tokens = tmp_path_factory.mktemp("tokens") / "tokens.csv"
+    tokens.write_text(TOKENS)
+    clock = VirtualClock()
+    async with MemoryStore.open(clock=clock) as store:
+        api = assemble(store, clock, event_ttl_seconds=3600)
+        async with api.hub.running():
+            follow_holdings(api)
+            await populate(api, clock, service_address="10.0.0.1", secure_port=6443)
+            rbac = RBAC()
+            follow_roles(api, rbac)
+            authorizer = union([rbac])
+            pipeline = Pipeline(
+                Authenticator(clock=clock, tokens=StaticTokens.load(tokens)),
+                authorizer,
+                Escalation(rbac, authorizer),
+                Router(api.served, api.hub, clock, shortest_watch_seconds=1800),
+                NonResource(Discovery(api.kinds.values(), "127.0.0.1:6443"), Health({})),
+                clock=clock,
+                timeout_seconds=60,
+            )
+            yield Client(api, pipeline, store, clock)
