@@ -23,12 +23,12 @@ class TimestampError(ValueError):
 
 def format_seconds(when: float) -> str:
     """`when`, in seconds since the epoch, as metadata shows it: `2026-01-02T03:04:05Z`."""
-    return datetime.fromtimestamp(int(when // 1), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(when // 1), UTC).isoformat()[:19] + "Z"
 
 
 def format_micro(when: float) -> str:
     """`when`, in seconds since the epoch, as leases and events show it: `2026-01-02T03:04:05.000006Z`."""
-    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(when, UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def parse(text: str) -> float:
@@ -41,19 +41,14 @@ def parse(text: str) -> float:
 def normal_seconds(text: str) -> str | None:
     """`text` as the API writes it back, or None for the zero time. Raises TimestampError."""
     moment = _read(text, _SECONDS_LAYOUT)
-    return None if moment == _ZERO else _write(moment, "")
+    return None if moment == _ZERO else moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 @lru_cache(maxsize=2048)
 def normal_micro(text: str) -> str | None:
     """The same for a MicroTime, which must be given with six decimals."""
     moment = _read(text, _MICRO_LAYOUT)
-    return None if moment == _ZERO else _write(moment, f".{moment.microsecond:06d}")
-
-
-def _write(moment: datetime, fraction: str) -> str:
-    # strftime does not pad years before 1000 everywhere.
-    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{fraction}Z"
+    return None if moment == _ZERO else moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def _read(text: str, layout: str) -> datetime:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.schema.compiled import Compiler, Suspect
-from hyperkube_machinery.schema.exact import Literal, Pairs, WrongType, decode_exactly
+from hyperkube_machinery.schema.exact import InexactNumber, Literal, Pairs, WrongType, decode_exactly
 from hyperkube_machinery.schema.table import Table, load_table
 
 if TYPE_CHECKING:
@@ -63,11 +63,19 @@ class Walker:
         try:
             return self._fast(tree), []
         except Suspect:
-            pruned, strict = decode_exactly(self._table, self.definition, tree if again is None else again())
+            pruned, strict = self._read_exactly(tree, again)
         try:
             return self._fast(pruned), strict
         except Suspect as error:  # the two ways disagree: a defect here, never the client's
             raise AssertionError(f"the exact walk of {self.definition} left something odd") from error
+
+    def _read_exactly(self, tree: Any, again: Callable[[], Any] | None) -> tuple[dict[str, Any], list[str]]:
+        if again is None:
+            return decode_exactly(self._table, self.definition, tree)
+        try:
+            return decode_exactly(self._table, self.definition, tree, knows_numbers=False)
+        except InexactNumber:
+            return decode_exactly(self._table, self.definition, again())
 
 
 class Schemas:

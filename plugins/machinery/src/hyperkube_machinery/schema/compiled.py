@@ -31,6 +31,9 @@ __all__ = ["Compiler", "Suspect"]
 Convert = Callable[[Any], Any]
 _Step = tuple[str, type, Convert, bool, Callable[[], Any] | None]
 
+# Of one definition; there is no end to what a client may think of.
+_MAX_SHAPES = 500
+
 
 class Suspect(Exception):
     """Something in the tree needs the exact walk: an unknown field, a wrong type, an odd number."""
@@ -49,24 +52,17 @@ class Compiler:
         if convert is None:
             # The plan is filled after the closure is known, for the definitions that hold themselves.
             plan: list[_Step] = []
-            known: set[str] = set()
-            convert = self._structs[definition] = _struct(plan, known)
-            fields = self._table.fields(definition)
-            known.update(field.name for field in fields)
-            plan.extend(self._step(field) for field in fields)
+            convert = self._structs[definition] = _struct(plan)
+            plan.extend(self._step(field) for field in self._table.fields(definition))
         return convert
 
     def _step(self, field: Field) -> _Step:
         """(name, type that needs no conversion, conversion, is an empty value written, what stands for no value)."""
         kind = field.type.kind
         simple = {"string": str, "bool": bool}.get(kind, _Never)
-        return (
-            field.name,
-            simple,
-            self._convert(field.type),
-            field.keeps_empty or _is_plain(field.type),
-            self._absent(field),
-        )
+        # A time that is zero is none, even behind a pointer.
+        keeps_empty = kind not in {"time", "microtime"} and (field.keeps_empty or _is_plain(field.type))
+        return field.name, simple, self._convert(field.type), keeps_empty, self._absent(field)
 
     def _absent(self, field: Field) -> Callable[[], Any] | None:
         if field.type.pointer:
@@ -143,20 +139,37 @@ class Compiler:
         return convert_map
 
 
-def _struct(plan: list[_Step], known: set[str]) -> Convert:
-    def convert_struct(tree: Any) -> Any:
-        if type(tree) is not dict or not tree.keys() <= known:
+def _struct(plan: list[_Step]) -> Convert:
+    # Objects of a kind mostly have the same few sets of fields, and most fields are absent: for each order of keys that
+    # is met, the steps that have something to do are kept.
+    shapes: dict[tuple[str, ...], list[_Step]] = {}
+
+    def shape_of(keys: tuple[str, ...]) -> list[_Step]:
+        steps = [step for step in plan if step[0] in keys or step[4] is not None]
+        if len(steps) - sum(step[0] not in keys for step in steps) != len(keys):
             raise Suspect
+        if len(shapes) >= _MAX_SHAPES:
+            shapes.clear()
+        shapes[keys] = steps
+        return steps
+
+    def convert_struct(tree: Any) -> Any:
+        if type(tree) is not dict:
+            raise Suspect
+        keys = tuple(tree)
+        steps = shapes.get(keys)
+        if steps is None:
+            steps = shape_of(keys)
         out: dict[str, Any] = {}
         get = tree.get
-        for name, simple, convert, keeps_empty, absent in plan:
+        for name, simple, convert, keeps_empty, absent in steps:
             value = get(name)
-            if value is None:
-                if absent is not None:
-                    out[name] = absent()
-            elif type(value) is simple:
+            if type(value) is simple:
                 if value or keeps_empty:
                     out[name] = value
+            elif value is None:
+                if absent is not None:
+                    out[name] = absent()
             else:
                 value = convert(value)
                 if value or keeps_empty:

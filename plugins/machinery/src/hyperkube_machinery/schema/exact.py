@@ -14,13 +14,23 @@ from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.quantity import QuantityError, canonical
-from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Field, Table, Type
+from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Table, Type
 from hyperkube_machinery.timestamps import TimestampError, normal_micro, normal_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Literal", "Pairs", "WrongType", "decode_exactly", "json_type", "plain", "quoted", "type_error"]
+__all__ = [
+    "InexactNumber",
+    "Literal",
+    "Pairs",
+    "WrongType",
+    "decode_exactly",
+    "json_type",
+    "plain",
+    "quoted",
+    "type_error",
+]
 
 # Upstream keeps no more than this many unknown and duplicate fields of one object.
 _MAX_FINDINGS = 100
@@ -48,12 +58,20 @@ class Literal(float):
         return literal
 
 
-def decode_exactly(table: Table, definition: str, tree: Any) -> tuple[dict[str, Any], list[str]]:
+class InexactNumber(Exception):
+    """A number stands where it matters how it was written, and the tree doesn't say."""
+
+
+def decode_exactly(
+    table: Table, definition: str, tree: Any, *, knows_numbers: bool = True
+) -> tuple[dict[str, Any], list[str]]:
     """The pruned tree, and the unknown and duplicate fields: `unknown field "spec.foo"`, in document order.
 
     Objects may be dictionaries or `Pairs`. Raises WrongType with the first error of type that Go would tell.
+    `knows_numbers` is False for a tree whose numbers were written in a way that is lost, and then InexactNumber may be
+    raised; otherwise they are taken to be as Go writes them.
     """
-    walk = _Walk(table)
+    walk = _Walk(table, knows_numbers=knows_numbers)
     value = walk.struct(table.type(definition), tree, {}, "")
     if walk.error is not None:
         raise WrongType(walk.error)
@@ -123,8 +141,9 @@ def plain(value: Any) -> Any:
 
 
 class _Walk:
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, *, knows_numbers: bool) -> None:
         self.table = table
+        self.knows_numbers = knows_numbers
         self.findings: list[str] = []
         self.error: str | None = None  # the first that Go would go on after
         self.strict = True
@@ -163,11 +182,16 @@ class _Walk:
             return decode(self, type_, value)
         return self.scalar(type_, value, current)
 
+    def number_text(self, value: float) -> str:
+        if type(value) is float and not self.knows_numbers:
+            raise InexactNumber
+        return number_text(value)
+
     def struct(self, type_: Type, value: Any, current: Any, path: str) -> Any:
         if not isinstance(value, dict | Pairs):
             self.save(self.wrong(json_type(value), type_.name))
             return current
-        fields: dict[str, Field] = {field.name: field for field in self.table.fields(type_.definition)}
+        fields = self.table.fields_by_name(type_.definition)
         out: dict[str, Any] = current if isinstance(current, dict) else {}
         seen: set[str] = set()
         outer, depth = self._struct, len(self._fields)
@@ -231,7 +255,7 @@ class _Walk:
             if isinstance(value, int) and low <= value <= high:
                 return value
             # A patch may have made 3.0 of 3: Go writes such a number without its fraction, and reads it back.
-            text = number_text(value)
+            text = self.number_text(value)
             if re.fullmatch(r"-?\d+", text) and low <= int(text) <= high:
                 return int(text)
             self.save(self.wrong(f"number {text}", type_.name))
@@ -257,7 +281,7 @@ class _Walk:
         elif isinstance(value, bool):
             text = "true" if value else "false"
         elif isinstance(value, (int, float)):
-            text = number_text(value)
+            text = self.number_text(value)
         else:
             text = "{}"  # any text that is no quantity: Go parses the JSON itself
         try:
@@ -277,7 +301,7 @@ class _Walk:
         if isinstance(value, str):
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            text = number_text(value)
+            text = self.number_text(value)
             if re.fullmatch(r"-?\d+", text) and -0x80000000 <= int(text) <= 0x7FFFFFFF:
                 return int(text)
             raise WrongType(self.wrong(f"number {text}", "int32"))

@@ -64,7 +64,12 @@ class Field:
 
     @property
     def keeps_empty(self) -> bool:
-        """Whether a value such as "" or {} that is present is written."""
+        """Whether a value such as "" or {} that is present is written.
+
+        A list or map that is empty is as good as none: what is stored doesn't tell them apart.
+        """
+        if self.type.kind in {"list", "map"}:
+            return self.type.pointer
         return self.type.pointer or self.when_empty == WRITTEN or self.type.kind == "struct"
 
 
@@ -76,6 +81,7 @@ class Table:
         self._named: dict[str, str] = data["named"]
         self._definitions: dict[str, list[list[Any]]] = data["definitions"]
         self._fields: dict[str, tuple[Field, ...]] = {}
+        self._by_name: dict[str, dict[str, Field]] = {}
         self._parsed: dict[str, Type] = {}
         self.kinds: dict[str, str] = data["kinds"]  # "apps/v1 Deployment" -> definition
         self.lists: dict[str, dict[str, dict[str, Any]]] = data["lists"]  # definition -> field -> how it merges
@@ -95,6 +101,13 @@ class Table:
                 Field(row[0], self.type(self._types[row[1]]), row[2], row[3] if len(row) > 3 else "") for row in rows
             )
             self._fields[definition] = fields
+        return fields
+
+    def fields_by_name(self, definition: str) -> dict[str, Field]:
+        """The same by their names. KeyError for an unknown definition."""
+        fields = self._by_name.get(definition)
+        if fields is None:
+            fields = self._by_name[definition] = {field.name: field for field in self.fields(definition)}
         return fields
 
     def type(self, expression: str) -> Type:
