@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from hyperkube_apiserver.flags import foreign_flags, treatments
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "hk"
 author = "The authors of hk"
 project_copyright = author
 version = release = installed_version("hyperkube-core")
 
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "changes"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
@@ -25,3 +35,28 @@ html_theme_options = {
     "show_powered_by": False,
 }
 html_static_path: list[str] = []
+
+
+class FlagTable(SphinxDirective):
+    """The flags of kube-apiserver that hk's API server warns of or refuses, with the reasons."""
+
+    def run(self) -> list[nodes.Node]:
+        flags = foreign_flags()
+        found: list[nodes.Node] = []
+        for treatment in ("warned", "refused"):
+            found.append(nodes.rubric(text=f"Flags that are {treatment}"))
+            names = sorted(name for name, chosen in treatments().items() if chosen == treatment)
+            items = [
+                nodes.list_item(
+                    "",
+                    nodes.paragraph("", "", nodes.literal(text=f"--{name}"), nodes.Text(f": {flags[name].reason}")),
+                )
+                for name in names
+            ]
+            found.append(nodes.bullet_list("", *items))
+        return found
+
+
+def setup(app: Sphinx) -> None:
+    """Add the directive; called by Sphinx."""
+    app.add_directive("flag-table", FlagTable)

@@ -2,7 +2,8 @@
 
 - `bash`: run as it stands; none of its commands may fail.
 - `console`: what follows `$ ` is run (`> ` continues it), the lines below are what it prints. `...` stands for
-  anything in a line and, alone, for any lines; columns may be spaced otherwise. A status other than 0 is an error unless the next command is `echo $?`.
+  anything in a line and, alone, for any lines; columns may be spaced otherwise. A status other than 0 is an error
+  unless the next command is `echo $?`.
 - `python`: run by the page's Python.
 - any language with a caption, `:caption: path`: the file of that name.
 - other languages, and blocks behind `<!-- not run: reason -->`, are not run.
