@@ -220,8 +220,11 @@ def _ask_importlib(path: list[str] | None) -> Iterator[_Found]:
     distributions = importlib_metadata.distributions() if path is None else importlib_metadata.distributions(path=path)
     found = []
     for distribution in distributions:
-        name = distribution.metadata["Name"]
-        if not name:  # the leftovers of an interrupted uninstall
+        try:
+            name = distribution.metadata["Name"]
+        except (FileNotFoundError, TypeError):  # the leftovers of an interrupted uninstall, as 9 and 8 say it
+            continue
+        if not name:
             continue
         location = str(distribution.locate_file(""))
         entry_points = distribution.read_text("entry_points.txt") or ""

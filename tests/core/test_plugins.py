@@ -1,0 +1,331 @@
+"""Plugins, good and bad: each test installs real distributions and calls the launcher as a user would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hyperkube_core import (
+    Coroutine,
+    DerivedServer,
+    DescriptionError,
+    HyperKube,
+    NameClash,
+    PluginError,
+    PluginLoadError,
+    PluginVersionError,
+    Server,
+    derive,
+)
+from hyperkube_core._registry import Registry, check
+from hyperkube_core.testing import Installed
+
+Install = Callable[..., Installed]
+HK = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def plugin(*names: str, more: str = "", body: str = "print('running', context.name)") -> str:
+    """The source of a plugin with a server that does its job at once."""
+    name, *aliases = names
+    return f"""
+from hyperkube_core import Coroutine, Server, hookimpl
+
+async def run(context):
+    {body}
+
+@hookimpl
+def hyperkube_servers():
+    return [Server(name={name!r}, aliases={tuple(aliases)!r}, long="The {name} server.", run=Coroutine(run),
+                   completes=True, {more})]
+"""
+
+
+def listed(hk: HK) -> dict[str, dict[str, Any]]:
+    """What `hk plugins` says of each server, by `distribution/server`."""
+    done = hk("plugins", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return {f"{item['distribution']}/{item['server']}": item for item in json.loads(done.stdout)["plugins"]}
+
+
+BAD_IMPORTS = {
+    "ImportError": "raise ImportError('no libnftables')",
+    "SyntaxError": "def broken(:",
+    "SystemExit": "raise SystemExit(0)",
+    "ZeroDivisionError": "1 / 0",
+    "ModuleNotFoundError": "import nowhere_to_be_found",
+}
+
+
+@pytest.mark.parametrize("error", BAD_IMPORTS)
+def test_a_broken_plugin_is_listed_and_its_neighbours_still_run(install_plugin: Install, hk: HK, error: str) -> None:
+    install_plugin("good", plugin("good"))
+    install_plugin("broken", BAD_IMPORTS[error])
+    helped = hk("--help")
+    assert helped.returncode == 0
+    assert "  broken\n    BROKEN: plugin 'broken': cannot import broken_plugin" in helped.stdout
+    assert hk("good").stdout == "running good\n"
+    done = hk("broken")
+    assert done.returncode == 3
+    assert error in done.stderr
+    item = listed(hk)["broken/broken"]
+    assert (item["state"], item["error"]) == ("broken", "PluginLoadError")
+    assert error in item["reason"]
+
+
+NONSENSE = {
+    "no hook": ("x = 1", "implements no hook"),
+    "no list": (
+        "from hyperkube_core import hookimpl\n@hookimpl\ndef hyperkube_servers(): return 5",
+        "its hook failed (TypeError",
+    ),
+    "no description": (
+        "from hyperkube_core import hookimpl\n@hookimpl\ndef hyperkube_servers(): return ['x']",
+        "it registers 'x', which is no Server",
+    ),
+    "another name": (plugin("elsewhere"), "registers no server of that name (it registers 'elsewhere')"),
+    "raising hook": (
+        "from hyperkube_core import hookimpl\n@hookimpl\ndef hyperkube_servers(): raise RuntimeError('boo')",
+        "its hook failed (RuntimeError: boo)",
+    ),
+    "wrong hook": (
+        "from hyperkube_core import hookimpl\n@hookimpl\ndef hyperkube_servers(surprise): return []",
+        "its hook failed (PluginValidationError",
+    ),
+    "bad target": (plugin("broken", more="options='no colon'"), "options is 'no colon', not 'module:attribute'"),
+    "newer field": (plugin("broken", more="colour='red'"), "may be written for a newer hyperkube-core"),
+    "newer name": ("from hyperkube_core import Teleporter", "may be written for a newer hyperkube-core"),
+}
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_nonsense_spoils_only_the_plugin_that_registers_it(install_plugin: Install, hk: HK, case: str) -> None:
+    source, reason = NONSENSE[case]
+    install_plugin("good", plugin("good"))
+    install_plugin("broken", source)
+    assert hk("good").returncode == 0
+    done = hk("broken")
+    assert done.returncode == 3
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert hk("--help").returncode == 0
+
+
+def test_a_plugin_for_a_newer_api_says_what_to_do(install_plugin: Install, hk: HK) -> None:
+    install_plugin("future", plugin("future", more="plugin_api=99"))
+    done = hk("future")
+    assert done.returncode == 3
+    assert "version 99 of the plugin API" in done.stderr
+    assert "upgrade hyperkube-core" in done.stderr
+    assert listed(hk)["future/future"]["error"] == "PluginVersionError"
+
+
+def test_only_the_plugin_of_the_server_that_runs_is_imported(install_plugin: Install, hk: HK) -> None:
+    install_plugin("good", plugin("good"))
+    install_plugin("loud", "print('loud was imported')\n" + plugin("loud"))
+    assert "loud" not in hk("good").stdout
+    assert "loud was imported" in hk("--help").stdout
+
+
+def test_help_imports_descriptions_and_no_server(install_plugin: Install, hk: HK) -> None:
+    source = """
+from hyperkube_core import Coroutine, Server, hookimpl
+
+@hookimpl
+def hyperkube_servers():
+    return [Server(name="heavy", long="Heavy.", run=Coroutine("heavy_server:run"), options="heavy_server:Options")]
+"""
+    install_plugin("heavy", source, files={"heavy_server.py": "raise RuntimeError('a server was imported')"})
+    done = hk("--help")
+    assert done.returncode == 0
+    assert "Heavy." in done.stdout
+    assert "a server was imported" not in done.stdout + done.stderr
+    assert "a server was imported" in hk("heavy").stderr
+
+
+def test_the_first_distribution_by_name_has_a_name_that_two_claim(install_plugin: Install, hk: HK) -> None:
+    install_plugin("same", plugin("same", body="print('of acme')"), distribution="acme")
+    install_plugin("same", plugin("same", body="print('of zeta')"), distribution="zeta")
+    assert hk("same").stdout == "of acme\n"
+    plugins = listed(hk)
+    assert plugins["acme/same"]["state"] == "ok"
+    loser = plugins["zeta/same"]
+    assert (loser["state"], loser["error"]) == ("broken", "NameClash")
+    assert "'zeta'" in loser["reason"]
+    assert "'acme'" in loser["reason"]
+    doctor = hk("doctor", "--output=json")
+    assert doctor.returncode == 1
+    assert any("'acme'" in finding["detail"] for finding in json.loads(doctor.stdout)["findings"])
+
+
+def test_the_distribution_that_is_called_after_a_server_has_its_names(install_plugin: Install, hk: HK) -> None:
+    install_plugin("thing", plugin("thing", "kube-thing", body="print('the real')"), aliases=["kube-thing"],
+                   distribution="hyperkube-thing")  # fmt: skip
+    install_plugin("thing", plugin("thing", "kube-thing"), aliases=["kube-thing"], distribution="acme")
+    assert hk("thing").stdout == "the real\n"
+    assert hk("kube-thing").stdout == "the real\n"
+
+
+def test_a_server_of_which_another_name_is_taken_is_broken_and_says_by_whom(install_plugin: Install, hk: HK) -> None:
+    install_plugin("first", plugin("first"))
+    install_plugin("second", plugin("second", "first"), aliases=["first"])
+    assert hk("first").stdout == "running first\n"
+    done = hk("second")
+    assert done.returncode == 3
+    assert "claims the name 'first', which is taken by distribution 'first'" in done.stderr
+    assert listed(hk)["second/second"]["error"] == "NameClash"
+
+
+def test_the_launchers_own_commands_cannot_be_taken(install_plugin: Install, hk: HK) -> None:
+    install_plugin("doctor", plugin("doctor"))
+    assert "running doctor" not in hk("doctor").stdout
+    assert "taken by a command of the launcher" in listed(hk)["doctor/doctor"]["reason"]
+
+
+def test_load_plugins_limits_what_is_considered(install_plugin: Install, hk: HK) -> None:
+    install_plugin("one", plugin("one"))
+    install_plugin("two", plugin("two"))
+    limit = {"HYPERKUBE_LOAD_PLUGINS": "two"}
+    done = hk("one", environment=limit)
+    assert done.returncode == 2
+    assert "Server not found: one" in done.stderr
+    assert hk("two", environment=limit).returncode == 0
+    assert "one" not in hk("plugins", environment=limit).stdout
+
+
+def test_plugins_lists_distributions_versions_servers_and_state(install_plugin: Install, hk: HK) -> None:
+    install_plugin("good", plugin("good", "fine"), aliases=["fine"], version="3.1", distribution="my-good")
+    item = listed(hk)["my-good/good"]
+    assert (item["version"], item["aliases"], item["state"], item["reason"]) == ("3.1", ["fine"], "ok", None)
+    line = next(line for line in hk("plugins").stdout.splitlines() if line.startswith("my-good"))
+    assert line.split() == ["my-good", "3.1", "good", "fine", "ok"]
+
+
+def test_doctor_is_content_with_a_good_environment(install_plugin: Install, hk: HK) -> None:
+    install_plugin("good", plugin("good"))
+    done = hk("doctor", "--output", "json", environment={"HYPERKUBE_LOAD_PLUGINS": "good"})
+    document = json.loads(done.stdout)
+    assert done.returncode == 0, document
+    assert document["healthy"]
+    assert {finding["state"] for finding in document["findings"]} <= {"ok", "warning"}
+    assert any(finding["check"] == "sqlite" for finding in document["findings"])
+
+
+def test_doctor_says_what_to_do_about_each_problem(install_plugin: Install, hk: HK) -> None:
+    install_plugin("broken", "raise ImportError('no libnftables')", distribution="hyperkube-broken")
+    install_plugin("needy", plugin("needy"), requires=["nobody-has-this>=1", "pluggy<1", "rich>=1", "typer==0; x"])
+    install_plugin("twice", plugin("twice"), version="1.0")
+    install_plugin("twice", plugin("twice"), version="1.1")
+    install_plugin("alias", plugin("alias", "unreachable"))
+    done = hk("doctor")
+    assert done.returncode == 1
+    text = done.stdout
+    assert "no libnftables" in text
+    assert "pip install --upgrade hyperkube-broken, or uninstall it" in text
+    assert "needy needs nobody-has-this>=1, which is not installed" in text
+    assert "needy needs pluggy<1, which" in text
+    assert "needy needs rich" not in text
+    assert "twice is installed more than once: " in text
+    assert "but has no entry point for it" in text
+
+
+class TestDerive:
+    BASE = Server(name="base", run=Coroutine("m:f"), long="Base.", defaults={"a": 1, "b": 1}, aliases=("kube-base",))
+
+    def test_an_installed_server_is_offered_under_another_brand(self, install_plugin: Install, hk: HK) -> None:
+        install_plugin("base", "print('base was imported')\n" + plugin("base"))
+        install_plugin(
+            "mine",
+            "from hyperkube_core import derive, hookimpl\n"
+            "@hookimpl\n"
+            "def hyperkube_servers(): return [derive('base', name='mine', long='My own.')]",
+        )
+        assert hk("mine").stdout == "base was imported\nrunning mine\n"
+        assert "My own." in hk("mine", "--help").stdout
+
+    def test_a_base_that_is_not_installed_is_named(self) -> None:
+        registry = Registry("nobody.servers")
+        registry.add(derive("base", name="mine", group="nobody.servers"))
+        with pytest.raises(PluginError, match="is made from the server 'base', which is not installed"):
+            registry.find("mine")
+
+    def test_what_is_not_given_stays_as_it_was(self) -> None:
+        derived = derive(self.BASE, name="mine", defaults={"b": 2})
+        assert isinstance(derived, Server)
+        assert (derived.name, derived.long, derived.defaults) == ("mine", "Base.", {"a": 1, "b": 2})
+        assert derived.aliases == ()
+        assert derived.run == self.BASE.run
+
+    def test_a_derived_server_can_be_derived_from(self) -> None:
+        first = derive("base", name="first", long="First.", defaults={"a": 2}, group="x.servers")
+        second = derive(first, name="second", defaults={"b": 2})
+        assert isinstance(second, DerivedServer)
+        assert (second.base, second.group, second.long) == ("base", "x.servers", "First.")
+        assert second.defaults == {"a": 2, "b": 2}
+
+    def test_one_that_is_made_from_itself_is_an_error(self) -> None:
+        registry = Registry("nobody.servers")
+        registry.add(derive("b", name="a", group="nobody.servers"))
+        registry.add(derive("a", name="b", group="nobody.servers"))
+        with pytest.raises(DescriptionError, match="made from itself"):
+            registry.find("a")
+
+    def test_servers_of_another_group_are_found_there(self) -> None:
+        asked: list[str] = []
+
+        def find(group: str) -> tuple[()]:
+            asked.append(group)
+            return ()
+
+        registry = Registry("km.servers", find_records=find)
+        registry.add(derive("apiserver", name="apiserver"))
+        with pytest.raises(PluginError, match="not installed"):
+            registry.find("apiserver")
+        assert "hyperkube.servers" in asked
+
+
+RUN = Coroutine("m:f")
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        (5, "which is no Server"),
+        (Server(name="", run=RUN), "is no name"),
+        (Server(name="a b", run=RUN), "is no name"),
+        (Server(name="-a", run=RUN), "is no name"),
+        (Server(name=5, run=RUN), "is no name"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, aliases="bc"), "aliases are 'bc'"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, aliases=("b/c",)), "is no name"),
+        (Server(name="a", run="m:f"), "neither Coroutine nor Blocking nor Command"),  # type: ignore[arg-type]
+        (Server(name="a", run=Coroutine("m.f")), "neither 'module:attribute' nor a function"),
+        (Server(name="a", run=RUN, defaults=[1]), "not a mapping"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, long=5), "long is no text"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, options=5), "no dataclass"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, options=int), "no dataclass"),
+        (Server(name="a", run=RUN, stop_seconds=0), "no number above 0"),
+        (Server(name="a", run=RUN, start_seconds="1"), "no number above 0"),  # type: ignore[arg-type]
+        (Server(name="a", run=RUN, plugin_api="2"), "no version"),  # type: ignore[arg-type]
+    ],
+)
+def test_descriptions_are_checked(description: object, reason: str) -> None:
+    with pytest.raises(DescriptionError, match=reason):
+        check(description, "p")
+
+
+def test_errors_are_told_apart_by_class() -> None:
+    assert issubclass(PluginLoadError, PluginError)
+    with pytest.raises(PluginVersionError):
+        check(Server(name="a", run=RUN, plugin_api=2), "p")
+
+
+def test_a_launchers_own_servers_do_not_share_a_name() -> None:
+    launcher = HyperKube("km", group="nobody.servers")
+    launcher.add_server(Server(name="a", run=RUN, aliases=("b",)))
+    with pytest.raises(NameClash, match="'b' is taken by server 'a'"):
+        launcher.add_server(Server(name="b", run=RUN))
+    with pytest.raises(NameClash, match="command of the launcher"):
+        launcher.add_server(Server(name="run", run=RUN))
