@@ -73,7 +73,8 @@ def _addresses(subsets: Iterable[Tree]) -> str:
         if not ports:
             listed += ips
         for port in ports:
-            listed += (f"[{ip}]:{port['port']}" if ":" in ip else f"{ip}:{port['port']}" for ip in ips)
+            number = port.get("port") or 0
+            listed += (f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}" for ip in ips)
     shown = ",".join(listed[:_MOST_ENDPOINTS])
     more = len(listed) - _MOST_ENDPOINTS
     return f"{shown} + {more} more..." if more > 0 else shown
@@ -122,14 +123,14 @@ def node(obj: Tree, now: float) -> list[Any]:
     """Name, Status, Roles, Age, Version, Internal-IP, External-IP, OS-Image, Kernel-Version, Container-Runtime."""
     status = _status(obj)
     info = status.get("nodeInfo") or {}
-    ready = {one["type"]: one.get("status") for one in status.get("conditions") or ()}.get("Ready")
+    ready = {one.get("type"): one.get("status") for one in status.get("conditions") or ()}.get("Ready")
     states = ["Unknown" if ready is None else "Ready" if ready == "True" else "NotReady"]
     if _spec(obj).get("unschedulable"):
         states.append("SchedulingDisabled")
     kernel = info.get("kernelVersion") or "<unknown>"
     if info.get("architecture"):
         kernel += f" ({info['architecture']})"
-    addresses = {one["type"]: one.get("address", "") for one in reversed(status.get("addresses") or ())}
+    addresses = {one.get("type"): one.get("address", "") for one in reversed(status.get("addresses") or ())}
     return [
         name(obj),
         ",".join(states),
@@ -244,12 +245,7 @@ def secret(obj: Tree, now: float) -> list[Any]:
 def service(obj: Tree, now: float) -> list[Any]:
     """Name, Type, Cluster-IP, External-IP, Port(s), Age, Selector."""
     spec = _spec(obj)
-    ports = ",".join(
-        f"{port['port']}:{port['nodePort']}/{port.get('protocol', '')}"
-        if port.get("nodePort")
-        else f"{port['port']}/{port.get('protocol', '')}"
-        for port in spec.get("ports") or ()
-    )
+    ports = ",".join(map(_port, spec.get("ports") or ()))
     return [
         name(obj),
         spec.get("type", ""),
@@ -259,6 +255,11 @@ def service(obj: Tree, now: float) -> list[Any]:
         age(obj, now),
         labels(spec.get("selector")),
     ]
+
+
+def _port(port: Tree) -> str:
+    number, protocol = port.get("port") or 0, port.get("protocol", "")
+    return f"{number}:{port['nodePort']}/{protocol}" if port.get("nodePort") else f"{number}/{protocol}"
 
 
 def _external(obj: Tree) -> str:

@@ -37,15 +37,15 @@ class _Restarts:
 def pod(obj: Tree, now: float) -> list[Any]:
     """Name, Ready, Status, Restarts, Age, IP, Node, Nominated Node, Readiness Gates."""
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    conditions = {one["type"]: one for one in reversed(status.get("conditions") or ())}
+    conditions = {one.get("type"): one for one in reversed(status.get("conditions") or ())}
     reason = status.get("reason") or status.get("phase") or ""
     if any(
-        one["type"] == "PodScheduled" and one.get("reason") == "SchedulingGated"
+        one.get("type") == "PodScheduled" and one.get("reason") == "SchedulingGated"
         for one in status.get("conditions") or ()
     ):
         reason = "SchedulingGated"
 
-    sidecars = {one["name"] for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"}
+    sidecars = {one.get("name") for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"}
     total = len(spec.get("containers") or ()) + len(sidecars)
     restarts, sidecar_restarts = _Restarts(), _Restarts()
     init_reason, ready = _initialization(spec, status, sidecars, restarts, sidecar_restarts)
@@ -92,7 +92,7 @@ def _initialization(
     ready = 0
     for index, container in enumerate(status.get("initContainerStatuses") or ()):
         restarts.add(container)
-        sidecar = container["name"] in sidecars
+        sidecar = container.get("name") in sidecars
         if sidecar:
             sidecar_restarts.add(container)
         state = container.get("state") or {}

@@ -25,8 +25,8 @@ def controller_revision(obj: Tree, now: float) -> list[Any]:
     controller = NONE
     if owner is not None:
         group, slash, _ = owner.get("apiVersion", "").partition("/")
-        kind = f"{owner['kind']}.{group}" if slash else owner["kind"]
-        controller = f"{kind.lower()}/{owner['name']}"
+        kind = f"{owner.get('kind', '')}.{group}" if slash else owner.get("kind", "")
+        controller = f"{kind.lower()}/{owner.get('name', '')}"
     return [name(obj), controller, obj.get("revision") or 0, age(obj, now)]
 
 
@@ -96,7 +96,7 @@ def job(obj: Tree, now: float) -> list[Any]:
 
 
 def _job_status(obj: Tree, status: Tree) -> str:
-    conditions = {one["type"]: one.get("status") for one in reversed(status.get("conditions") or ())}
+    conditions = {one.get("type"): one.get("status") for one in reversed(status.get("conditions") or ())}
     holding = {kind for kind, value in conditions.items() if value == "True"}
     for kind, shown in _ENDS.items():
         if kind in holding:
