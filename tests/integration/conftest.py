@@ -10,11 +10,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+
 from hyperkube_machinery import kubeconfig
 
 _SERVING = re.compile(r"serving Kubernetes \S+ on https://[^:\s]+:(\d+)")
@@ -67,8 +69,13 @@ class Server:
         """As a power cut would: the process has no say."""
         self.end(signal.SIGKILL)
 
-    def connect(self) -> Connection:
-        return Connection(self)
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        connection = Connection(self)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 class Connection:

@@ -140,15 +140,14 @@ def test_get_watch_prints_changes_as_they_come(kubectl: Any) -> None:
 def test_wait_for_a_condition_and_for_deletion(kubectl: Any) -> None:
     create(kubectl, DEPLOYMENT)
     waiting = kubectl.start("wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
-    connection = kubectl.server.connect()
     condition = {"type": "Available", "status": "True", "reason": "Test"}
-    status, _ = connection.call(
-        "PATCH",
-        f"/apis/apps/v1/namespaces/{kubectl.namespace}/deployments/web/status",
-        {"status": {"conditions": [condition]}},
-        content_type="application/merge-patch+json",
-    )
-    connection.close()
+    with kubectl.server.connect() as connection:
+        status, _ = connection.call(
+            "PATCH",
+            f"/apis/apps/v1/namespaces/{kubectl.namespace}/deployments/web/status",
+            {"status": {"conditions": [condition]}},
+            content_type="application/merge-patch+json",
+        )
     assert status == 200
     assert waiting.communicate(timeout=60)[0] == "deployment.apps/web condition met\n"
     gone = kubectl.start("wait", "--for=delete", "deployment/web", "--timeout=30s")

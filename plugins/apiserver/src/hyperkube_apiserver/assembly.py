@@ -92,9 +92,7 @@ def _removal_observer(strategy: Strategy) -> Callable[[Event], None]:
 def follow_roles(api: API, rbac: RBAC) -> None:
     """Load the roles and bindings into `rbac`, and keep them there as they change."""
     resources = {name: api.resource(RBAC_GROUP, name) for name in _ROLES}
-    trees = {
-        name: [decode_body(item.body) for item in served.cache.items()] for name, served in resources.items()
-    }
+    trees = {name: [decode_body(item.body) for item in served.cache.items()] for name, served in resources.items()}
     rbac.replace(**trees)
     for name, served in resources.items():
         served.cache.observe(_role_observer(rbac, name))

@@ -35,7 +35,9 @@ class Discovery:
         self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
         core = versions.pop("", {})
         self._add("/api", _api_versions(core, server_address))
-        self._add("/apis", {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in versions.items()]})
+        self._add(
+            "/apis", {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in versions.items()]}
+        )
         for version, served in core.items():
             self._add(f"/api/{version}", _resource_list(version, served))
         for group, by_version in versions.items():

@@ -165,9 +165,7 @@ def write_options(query: _Query, kind: str) -> WriteOptions:
     for character in manager:
         if not (character.isprintable() and (character == " " or not character.isspace())):
             shown = f"U+{ord(character):04X}"
-            errors.append(
-                FieldError.invalid("fieldManager", manager, f"invalid character {shown} (at position {at})")
-            )
+            errors.append(FieldError.invalid("fieldManager", manager, f"invalid character {shown} (at position {at})"))
         at += len(character.encode())
     errors += _dry_run_errors(dry_run)
     if validation not in ("", "Ignore", "Warn", "Strict"):

@@ -80,9 +80,7 @@ class Pipeline:
         info = request_info(request.method, request.path, query)
         call: Call | None = None
         try:
-            identity = impersonate(
-                self._authenticator.authenticate(request), request.headers, self._authorizer, info
-            )
+            identity = impersonate(self._authenticator.authenticate(request), request.headers, self._authorizer, info)
             decision = self._authorizer.authorize(identity, info)
             if not decision.allowed:
                 raise forbidden(identity, info, decision.reason)

@@ -1,6 +1,6 @@
 """The server: what is opened, in which order, and closed in reverse.
 
-    data directory → store → sockets → caches → bootstrap objects → certificates → listening → ready
+data directory → store → sockets → caches → bootstrap objects → certificates → listening → ready
 """
 
 from __future__ import annotations
@@ -78,9 +78,7 @@ def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
     serving = None
     if options.tls_cert_file is not None and options.tls_private_key_file is not None:
         serving = (options.tls_cert_file, options.tls_private_key_file)
-    return open_pki(
-        options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file
-    )
+    return open_pki(options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file)
 
 
 def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipeline:
@@ -88,9 +86,7 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
     follow_roles(api, rbac)
     authorizer = _authorizer(options.authorization_mode, rbac)
     tokens = StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None
-    router = Router(
-        api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout
-    )
+    router = Router(api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout)
     nonresource = NonResource(Discovery(api.kinds.values(), address), Health(_checks(api)))
     return Pipeline(
         Authenticator(clock=clock, tokens=tokens, anonymous=options.anonymous_auth),

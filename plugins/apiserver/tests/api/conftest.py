@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+
 from hyperkube_apiserver.assembly import API, assemble, follow_holdings, follow_roles
 from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authn.tokens import StaticTokens

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery import encoding
 
 pytestmark = pytest.mark.anyio
@@ -38,9 +39,7 @@ async def test_a_hundred_watchers_cost_no_encoding_beyond_that_of_the_write(api:
     await api.create(CONFIG_MAPS, config_map("unwatched"))
     unwatched = encoding.calls() - before
     async with AsyncExitStack() as stack:
-        streams = [
-            await stack.enter_async_context(api.watch(f"{CONFIG_MAPS}?watch=true")) for _ in range(WATCHERS)
-        ]
+        streams = [await stack.enter_async_context(api.watch(f"{CONFIG_MAPS}?watch=true")) for _ in range(WATCHERS)]
         for stream in streams:
             assert await stream.names(1) == [("ADDED", "unwatched")]
         before = encoding.calls()

@@ -50,9 +50,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     return Response(200, output.listing(served.kind, listing))
 
 
-async def read_list(
-    served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected
-) -> Listing:
+async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected) -> Listing:
     """Read what `options` ask for; raises 400, 410 and 504 as the API does."""
     limit = max(options.limit, 0)
     if options.continue_token:

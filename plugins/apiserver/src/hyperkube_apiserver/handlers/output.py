@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.printers import Form, IncludeObject, ListMeta, Representation, include_object, partial, partial_list, table
+from hyperkube_apiserver.printers import (
+    Form,
+    IncludeObject,
+    ListMeta,
+    Representation,
+    include_object,
+    partial,
+    partial_list,
+    table,
+)
 from hyperkube_apiserver.representation import decode_body, type_prefix
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_apiserver.watchcache.item import EventEncoder, Item

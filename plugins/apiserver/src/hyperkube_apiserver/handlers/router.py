@@ -74,9 +74,7 @@ class Router:
                 return await list.list_collection(call, served, self._hub, output)
             case "watch":
                 shortest = self._shortest_watch_seconds
-                return await watch.watch(
-                    call, served, self._hub, output, clock=self._clock, shortest_seconds=shortest
-                )
+                return await watch.watch(call, served, self._hub, output, clock=self._clock, shortest_seconds=shortest)
             case "create":
                 return await write.create(call, served, output, self._now())
             case "update":

@@ -36,7 +36,9 @@ async def create(call: Call, served: Served, output: Output, now: str) -> Respon
     """Store the object in the body."""
     options = write_options(call.query, "CreateOptions")
     tree = _object(call, served, options.field_validation)
-    written = await served.registry.create(tree, write_context(call, now, dry_run=options.dry_run), call.warn, guard=call.guard)
+    written = await served.registry.create(
+        tree, write_context(call, now, dry_run=options.dry_run), call.warn, guard=call.guard
+    )
     return Response(201, output.single(served.kind, written.body))
 
 

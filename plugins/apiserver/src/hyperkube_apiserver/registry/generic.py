@@ -79,9 +79,7 @@ class Registry:
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
 
-    async def create(
-        self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None
-    ) -> Written:
+    async def create(self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None) -> Written:
         """Store a new object; raises 409 if there is one of its name, 422 if it is not valid."""
         metadata = meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)

@@ -1,4 +1,4 @@
 """The watch cache: what lives in the store, held as bytes, for every read and every watch.
 
-    store ──one watch──▶ Hub ──a change──▶ WatchCache (one a resource) ──an event──▶ watchers
+store ──one watch──▶ Hub ──a change──▶ WatchCache (one a resource) ──an event──▶ watchers
 """

@@ -1,7 +1,7 @@
 """Watchers: who gets which event, and how a slow one is let go.
 
-    catching up ──caught_up()──▶ live ──finish()──▶ finished
-        events wait behind the initial ones    events are handed to the connection at once
+catching up ──caught_up()──▶ live ──finish()──▶ finished
+    events wait behind the initial ones    events are handed to the connection at once
 """
 
 from __future__ import annotations
