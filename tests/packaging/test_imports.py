@@ -70,6 +70,13 @@ def test_one_module_encodes_what_servers_send_and_store() -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
+def test_every_folder_of_modules_is_a_package() -> None:
+    """The tools that check imports don't see the others."""
+    folders = {path.parent for path in ROOT.glob("hyperkube_core/**/*.py")}
+    folders |= {path.parent for path in (ROOT / "plugins").glob("*/src/*/**/*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
 def imported_modules(path: Path) -> Iterator[str]:
     """What the module at `path` imports, wherever in it; `from a import b` is `a`, relative imports are left out."""
     for node in ast.walk(ast.parse(path.read_text())):
