@@ -12,8 +12,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hyperkube_apiserver.authn import Authenticator, Identity, StaticTokens, ignored_credentials_warning
+from hyperkube_apiserver.authn import (
+    Authenticator,
+    Identity,
+    StaticTokens,
+    identify,
+    ignored_credentials_warning,
+)
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request
 
@@ -204,3 +212,26 @@ def test_a_doubled_space_is_warned_of(authenticator: Authenticator, header: str,
     assert bool(ignored_credentials_warning({"authorization": header})) is warned
     if warned:
         assert authenticator.authenticate(request(authorization=header)).name == "system:anonymous"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(JOE) - 1), st.integers(0, 255)), max_size=3), st.integers(0, len(JOE)))
+def test_a_certificate_in_any_shape_is_read_or_refused(changes: list[tuple[int, int]], length: int) -> None:
+    shaped = bytearray(JOE)
+    for at, value in changes:
+        shaped[at] = value
+    for der in (bytes(shaped), bytes(shaped[:length])):
+        found = identify(der)
+        assert found.identity is None or not found.refused
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text())
+def test_an_authorization_header_in_any_shape_is_refused_or_anonymous(header: str) -> None:
+    authenticator = Authenticator(clock=FixedClock(), tokens=StaticTokens({"good": Identity("tina")}))
+    try:
+        found = authenticator.authenticate(request(authorization=header)).name
+    except APIError as error:
+        found = error.reason
+    assert found in ("system:anonymous", "Unauthorized", "tina")
+    ignored_credentials_warning({"authorization": header})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hyperkube_apiserver.authn import Identity, StaticTokens, TokenFileError, split_service_account
 from hyperkube_apiserver.authn.identity import node_name
@@ -89,3 +91,19 @@ def test_service_accounts_are_told_from_users(username: str, parts: tuple[str, s
 @pytest.mark.parametrize(("username", "node"), [("system:node:n1.x", "n1.x"), ("system:node:", None), ("n1", None)])
 def test_nodes_are_told_from_users(username: str, node: str | None) -> None:
     assert node_name(username) == node
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.lists(st.sampled_from(["t", "joe", "1", ",", '"', "\n", "\r", "\0", " "])).map("".join) | st.text(),
+)
+def test_a_file_of_anything_is_read_or_named(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        StaticTokens.load(path)
+    except TokenFileError as error:
+        named = str(error)
+    else:
+        named = str(path)
+    assert str(path) in named

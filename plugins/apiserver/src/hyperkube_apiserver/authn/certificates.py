@@ -40,7 +40,7 @@ def identify(der: bytes) -> CertificateIdentity:
     try:
         certificate = x509.load_der_x509_certificate(der)
         return _identify(certificate, der)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
         return CertificateIdentity(None, refused=f"cannot read the certificate: {exc}")
 
 
