@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from hyperkube_core._errors import HyperkubeError, ServerReturned
-from hyperkube_core._life import Life
+from hyperkube_core._errors import HyperkubeError, ServerError, ServerReturned
+from hyperkube_core._life import Life, named
 from hyperkube_core._logging import server_name, verbose
 from hyperkube_core._restart import CrashLoop, Restart, starts_again
 from hyperkube_core._status import Status
@@ -72,14 +73,18 @@ class Member:
         await _ended(self.task)
 
     def signal(self, signum: int) -> None:
-        for member in (self, *self._beside):
-            if member._body is not None:
-                member._body.signal(signum)
+        """Hand a signal on to its process, and to those of what it spawned; safe in a signal handler."""
+        for body in self._bodies():
+            body.signal(signum)
 
     def kill(self) -> None:
-        for member in (self, *self._beside):
-            if member._body is not None:
-                member._body.kill()
+        """Kill the same processes; safe in a signal handler."""
+        for body in self._bodies():
+            body.kill()
+
+    def _bodies(self) -> list[Body]:
+        own = [] if self._body is None else [self._body]
+        return own + [body for member in list(self._beside) for body in member._bodies()]
 
     async def _keep(self) -> None:
         """Run it until it is stopped or has failed for good. Failures end in the status, not in the task."""
@@ -102,8 +107,9 @@ class Member:
                 self.status.restarts += 1
         except asyncio.CancelledError:
             self.status.state = "stopped"
-        except HyperkubeError as exc:
-            self.status.state, self.status.error = "failed", exc
+        except Exception as exc:
+            # Whatever else it may be is a flaw of ours, and it still has to end the run and to name the server.
+            self.status.state, self.status.error = "failed", named(self.name, exc)
             self.up.clear()
 
     async def _live(self) -> HyperkubeError | None:
@@ -122,7 +128,7 @@ class Member:
                 raise  # a second one beside the first would do more harm
             return exc
         finally:
-            for member in reversed(self._beside):
+            for member in reversed(list(self._beside)):
                 await member.stop()
             self._beside.clear()
             self._body = None
@@ -139,6 +145,8 @@ class Member:
     async def start_beside(self, name: str, args: tuple[str, ...]) -> Spawned:
         """Start another installed server, which stops at the latest when this one does."""
         run = self._run
+        if self._body is None:
+            raise ServerError(self.name, f"it has ended, and cannot spawn {name!r} any more")
         invocation = run.host.parse(name, args)
         member = Member(run, invocation, run.label(invocation.server.name), restart="never")
         self._beside.append(member)
@@ -146,6 +154,9 @@ class Member:
         return member
 
     def _beside_ended(self, member: Member) -> None:
+        self._run.forget(member.name)
+        with suppress(ValueError):
+            self._beside.remove(member)
         if member.failure is not None:
             log.error("%s", member.failure, extra={"spawned_by": self.name})
 

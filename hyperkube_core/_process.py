@@ -282,23 +282,24 @@ async def _exited(process: subprocess.Popen[bytes]) -> None:
     """Return once the process has ended; it is not collected yet where the system can tell without."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    if hasattr(os, "pidfd_open"):
+    try:
         descriptor = os.pidfd_open(process.pid)
-        loop.add_reader(descriptor, ended.set)
-        try:
-            await ended.wait()
-        finally:
-            loop.remove_reader(descriptor)
-            os.close(descriptor)
+    except (AttributeError, OSError):  # not on this system, or not on this kernel
+
+        def wait() -> None:
+            process.wait()
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
+        await ended.wait()
         return
-
-    def wait() -> None:
-        process.wait()
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
-    await ended.wait()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _signal_name(number: int) -> str:

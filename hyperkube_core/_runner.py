@@ -94,6 +94,10 @@ class Run:
         self._labels.add(label)
         return label
 
+    def forget(self, label: str) -> None:
+        """Let the name of a server that has ended go to another."""
+        self._labels.discard(label)
+
     async def together(self, invocations: Sequence[Invocation], stop: Gate) -> list[Status]:
         """Run until `stop` is set, every server has done its job, or one failed; all have stopped then.
 

@@ -59,6 +59,7 @@ def hyperkube_servers():
         act("stubborn", stop_seconds=0.05),
         act("job", completes=True),
         Server(name="blocking", run=Blocking("hk_actors_servers:block"), stop_seconds=0.05),
+        Server(name="respectful", run=Blocking("hk_actors_servers:block")),
         Server(name="uv", run=Coroutine("hk_actors_servers:act"), event_loop="uvloop:new_event_loop"),
         Server(name="program", run=Command(program, environment={"GIVEN": "yes"})),
         Server(name="impatient", run=Command(program), stop_seconds=0.1),
@@ -99,6 +100,8 @@ async def act(context):
             os.kill(os.getpid(), getattr(signal, rest))
         elif word == "exit":
             os._exit(int(rest))
+        elif word == "loop":
+            print(context.name, "runs on", type(asyncio.get_running_loop()).__module__, flush=True)
         elif word == "spawn":
             name, *args = rest.split(",")
             spawned = await context.spawn(name, tuple(args))
@@ -147,13 +150,13 @@ def install_actors(folder: Path) -> None:
 class Hk:
     """A running hk whose output, both streams as one, can be waited for."""
 
-    def __init__(self, site: Path, *args: str, **environment: str) -> None:
+    def __init__(self, site: Path, *args: str, stderr: int = subprocess.STDOUT, **environment: str) -> None:
         env = Site(site).environment(PYTHONUNBUFFERED="1", HYPERKUBE_LOAD_PLUGINS="hk-actors")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hyperkube_core", *args],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             env={**env, **environment},
             start_new_session=True,
         )
@@ -248,8 +251,8 @@ def start_hk(actors: Path) -> Iterator[Callable[..., Hk]]:
     """Starts hk, with the scripted servers installed; what still runs when the test ends is killed."""
     started: list[Hk] = []
 
-    def start(*args: str, **environment: str) -> Hk:
-        started.append(Hk(actors, *args, **environment))
+    def start(*args: str, stderr: int = subprocess.STDOUT, **environment: str) -> Hk:
+        started.append(Hk(actors, *args, stderr=stderr, **environment))
         return started[-1]
 
     yield start

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hyperkube_core._clock import SystemClock
-from hyperkube_core._context import Gate
+from hyperkube_core._context import Gate, RunningContext
 from hyperkube_core._errors import (
     DescriptionError,
     HyperkubeError,
@@ -19,6 +19,7 @@ from hyperkube_core._errors import (
     NotProvided,
     PluginLoadError,
     ServerCrashed,
+    ServerError,
     ServerNotFound,
     ServerNotReady,
     ServerReturned,
@@ -43,6 +44,7 @@ class Together:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.clock = VirtualClock()
+        self.loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
     def note(self, what: str) -> None:
@@ -312,8 +314,8 @@ async def test_a_blocking_server_that_ignores_the_stop_is_interrupted(together: 
 
 async def test_a_blocking_server_that_respects_the_stop_ends_well(together: Together) -> None:
     def respects(context: Context[Any]) -> None:
+        together.loop.call_soon_threadsafe(together.note, "ran")
         context.ready.set()
-        together.note("ran")
         context.stopping.wait()
 
     together.begin(Server(name="a", run=Blocking(respects)))
@@ -417,6 +419,38 @@ async def test_a_bad_setting_is_not_tried_again(together: Together) -> None:
 
     together.begin(Server(name="b", run=Coroutine(refuses)), restart="on-failure")
     assert isinstance(await together.failure(), SettingsError)
+
+
+async def test_a_server_that_always_runs_is_started_again_when_it_returns(together: Together) -> None:
+    async def job(context: Context[Any]) -> None:
+        together.note("job")
+
+    together.begin(Server(name="b", run=Coroutine(job), completes=True), restart="always")
+    await together.clock.until_sleeping(1)
+    together.log.clear()
+    await together.clock.advance(1)
+    await together.until("job")
+    await together.clock.until_sleeping(2)
+    assert [status.error for status in await together.end()] == [None]
+
+
+async def test_a_server_that_was_abandoned_is_not_started_beside_itself(together: Together) -> None:
+    release = threading.Event()
+
+    def late(context: Context[Any]) -> None:
+        together.loop.call_soon_threadsafe(together.note, "start")
+        release.wait()
+
+    together.begin(Server(name="b", run=Blocking(late), start_seconds=5, stop_seconds=3), restart="on-failure")
+    await together.until("start")
+    await together.clock.until_sleeping(5)
+    await together.clock.advance(5)
+    await together.clock.until_sleeping(3)
+    await together.clock.advance(3)
+    error = await together.failure()
+    release.set()
+    assert isinstance(error, ServerNotReady)
+    assert together.log == ["start"]
 
 
 # What servers do for each other.
@@ -554,6 +588,31 @@ async def test_spawning_what_is_not_installed_says_so(together: Together) -> Non
     together.begin(Server(name="spawner", run=Coroutine(spawner)))
     error = await together.failure()
     assert isinstance(error, ServerNotFound)
+
+
+async def test_a_server_that_has_ended_spawns_nothing_more(together: Together) -> None:
+    contexts: list[Context[Any]] = []
+
+    async def job(context: Context[Any]) -> None:
+        contexts.append(context)
+
+    together.begin(
+        Server(name="job", run=Coroutine(job), completes=True),
+        together.server("a"),
+        beside=(together.server("helper"),),
+    )
+    await together.until("all ready")
+    with pytest.raises(ServerError, match="cannot spawn 'helper'"):
+        await contexts[0].spawn("helper")
+    await together.end()
+
+
+async def test_what_a_server_is_given_is_what_the_contract_says() -> None:
+    def conforms(context: RunningContext[int]) -> Context[int]:
+        return context  # mypy compares the two
+
+    assert conforms.__annotations__["return"] == "Context[int]"
+    assert {name for name in vars(Context) if not name.startswith("_")} <= set(dir(RunningContext))
 
 
 async def test_ready_may_be_set_from_any_thread() -> None:

@@ -65,17 +65,28 @@ def test_a_thread_that_ignores_the_stop_ends_with_the_process(hk: Start) -> None
 
 
 def test_a_thread_that_respects_the_stop_ends_well(hk: Start) -> None:
-    run = hk("blocking", "respect")
+    run = hk("respectful", "respect")
     run.until("blocking is ready")
     assert run.stop() == 0
     assert "blocking stops" in run.output
 
 
 def test_a_thread_that_respects_the_stop_with_an_error_keeps_it(hk: Start) -> None:
-    run = hk("blocking", "respect", "fail")
+    run = hk("respectful", "respect", "fail")
     run.until("blocking is ready")
     assert run.stop() == 4
     assert "server returning error" in run.lines()[-1]
+
+
+def test_the_first_loop_that_is_declared_runs_them_all(hk: Start) -> None:
+    run = hk("run", "a", "loop", "ready", "+", "uv", "loop", "ready")
+    run.until("uv said it is ready")
+    assert run.stop() == 0
+    assert "a runs on uvloop" in run.output
+    assert "uv runs on uvloop" in run.output
+    alone = hk("a", "loop", "ready")
+    alone.until("a runs on asyncio")
+    assert alone.stop() == 0
 
 
 def test_a_crash_shows_where_it_happened(hk: Start) -> None:
