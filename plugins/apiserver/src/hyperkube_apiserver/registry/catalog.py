@@ -5,15 +5,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry import apps, batch, rbac
+from hyperkube_apiserver.registry.coordination import Leases
+from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
+from hyperkube_apiserver.registry.core.configmaps import ConfigMaps, Secrets
+from hyperkube_apiserver.registry.core.controllers import PodTemplates, ReplicationControllers
+from hyperkube_apiserver.registry.core.endpoints import Endpoints
+from hyperkube_apiserver.registry.core.events import Events
+from hyperkube_apiserver.registry.core.namespaces import Namespaces
+from hyperkube_apiserver.registry.core.nodes import Nodes
+from hyperkube_apiserver.registry.core.pods import Pods
+from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
+from hyperkube_apiserver.registry.core.volumes import PersistentVolumeClaims, PersistentVolumes
 from hyperkube_apiserver.registry.strategy import Strategy
 
 __all__ = ["strategies"]
 
 Key = tuple[str, str, str]
 
-_CLASSES: Mapping[tuple[str, str], type[Strategy]] = {}
+_RBAC = "rbac.authorization.k8s.io"
+_CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
+    ("", "configmaps"): ConfigMaps,
+    ("", "endpoints"): Endpoints,
+    ("", "events"): Events,
+    ("", "limitranges"): LimitRanges,
+    ("", "namespaces"): Namespaces,
+    ("", "nodes"): Nodes,
+    ("", "persistentvolumeclaims"): PersistentVolumeClaims,
+    ("", "persistentvolumes"): PersistentVolumes,
+    ("", "pods"): Pods,
+    ("", "podtemplates"): PodTemplates,
+    ("", "replicationcontrollers"): ReplicationControllers,
+    ("", "resourcequotas"): ResourceQuotas,
+    ("", "secrets"): Secrets,
+    ("", "serviceaccounts"): ServiceAccounts,
+    ("apps", "controllerrevisions"): apps.ControllerRevisions,
+    ("apps", "daemonsets"): apps.DaemonSets,
+    ("apps", "deployments"): apps.Deployments,
+    ("apps", "replicasets"): apps.ReplicaSets,
+    ("apps", "statefulsets"): apps.StatefulSets,
+    ("batch", "cronjobs"): batch.CronJobs,
+    ("batch", "jobs"): batch.Jobs,
+    ("coordination.k8s.io", "leases"): Leases,
+    (_RBAC, "clusterrolebindings"): rbac.Bindings,
+    (_RBAC, "clusterroles"): rbac.ClusterRoles,
+    (_RBAC, "rolebindings"): rbac.Bindings,
+    (_RBAC, "roles"): rbac.Roles,
+}
 
 
 def strategies(kinds: Mapping[Key, Kind]) -> dict[Key, Strategy]:
-    """A strategy for each of `kinds`, by (group, version, plural)."""
+    """A strategy for each of `kinds`, by (group, version, plural); kinds without one of their own behave as all do."""
     return {key: _CLASSES.get((key[0], key[2]), Strategy)(kind) for key, kind in kinds.items()}

@@ -116,7 +116,8 @@ def _validate_scope_selector(spec: Tree) -> list[FieldError]:
                 errors.append(FieldError.invalid(path, selector, "unsupported scope applied to resource"))
         if scope in _POD_SCOPES and operator != "Exists":
             text = (
-                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
+                "ResourceQuotaScopeNotTerminating, "
                 "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
                 "ResourceQuotaScopeCrossNamespacePodAffinity"
             )

@@ -26,9 +26,15 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _NOT_EPHEMERAL = {
     # The order in which a recording lists several is not stable upstream either.
-    "ports": "Ports", "resources": "Resources", "livenessProbe": "LivenessProbe", "lifecycle": "Lifecycle",
-    "readinessProbe": "ReadinessProbe", "startupProbe": "StartupProbe", "resizePolicy": "ResizePolicy",
-    "restartPolicy": "RestartPolicy", "restartPolicyRules": "RestartPolicyRules",
+    "ports": "Ports",
+    "resources": "Resources",
+    "livenessProbe": "LivenessProbe",
+    "lifecycle": "Lifecycle",
+    "readinessProbe": "ReadinessProbe",
+    "startupProbe": "StartupProbe",
+    "resizePolicy": "ResizePolicy",
+    "restartPolicy": "RestartPolicy",
+    "restartPolicyRules": "RestartPolicyRules",
 }
 
 

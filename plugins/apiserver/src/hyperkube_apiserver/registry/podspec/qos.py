@@ -13,7 +13,7 @@ _COUNTED = ("cpu", "memory")
 
 
 def qos_class(spec: Mapping[str, Any]) -> str:
-    """Guaranteed, Burstable or BestEffort, by what the containers, or the pod as a whole, request and are limited to."""
+    """Guaranteed, Burstable or BestEffort, by what the containers, or the pod, request and are limited to."""
     if spec.get("resources"):
         parts = [spec["resources"]]
     else:

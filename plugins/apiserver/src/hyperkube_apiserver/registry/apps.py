@@ -1,0 +1,382 @@
+"""apps/v1. Source: k8s.io/kubernetes/pkg/{registry,apis}/apps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.fields import dns_label, nonnegative, one_of, validate_label_selector
+from hyperkube_apiserver.registry.meta import immutable, validate_annotations, validate_labels
+from hyperkube_apiserver.registry.podspec.claims import validate_claim_spec
+from hyperkube_apiserver.registry.podspec.defaults import default_claim_spec, fill
+from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations, validate_template
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep_meta
+from hyperkube_apiserver.registry.workloads import (
+    default_template,
+    name_warning,
+    percentage,
+    validate_amount_or_percent,
+    validate_at_most_all,
+    validate_collisions,
+    validate_counts,
+    validate_forever_template,
+    validate_matching_template,
+    validate_required_selector,
+)
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError
+
+__all__ = ["ControllerRevisions", "DaemonSets", "Deployments", "ReplicaSets", "StatefulSets"]
+
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+class _Workload(Strategy):
+    """A spec with a template, and a status that counts pods."""
+
+    counts_generation = True
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return name_warning(meta.name(obj)) if old is None else []
+
+
+class ReplicaSets(_Workload):
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, replicas=1)
+        default_template(spec)
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"replicas": 0}
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors = nonnegative(spec.get("replicas"), "spec.replicas")
+        errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+        # The word is upstream's, here too.
+        errors += validate_required_selector(spec, "deployment") + validate_matching_template(spec)
+        return errors + validate_forever_template(spec.get("template") or {}, "ReplicaSet")
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return self.validate_object(obj) + _validate_same_selector(obj, old)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        bounded = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        fields = ("replicas", *bounded, "observedGeneration", "terminatingReplicas")
+        return validate_counts(obj.get("status") or {}, fields, bounded)
+
+
+class Deployments(_Workload):
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
+        strategy = spec.setdefault("strategy", {})
+        fill(strategy, type="RollingUpdate")
+        if strategy["type"] == "RollingUpdate":
+            if strategy.get("rollingUpdate") is None:
+                strategy["rollingUpdate"] = {}
+            for field in ("maxUnavailable", "maxSurge"):
+                if strategy["rollingUpdate"].get(field) is None:
+                    strategy["rollingUpdate"][field] = "25%"
+        default_template(spec)
+
+    def is_new_generation(self, obj: Tree, old: Tree) -> bool:
+        return super().is_new_generation(obj, old) or meta.annotations_of(obj) != meta.annotations_of(old)
+
+    def prepare_status_update(self, obj: Tree, old: Tree) -> None:
+        super().prepare_status_update(obj, old)
+        keep_meta(obj, old, "labels")
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors = nonnegative(spec.get("replicas"), "spec.replicas")
+        errors += validate_required_selector(spec, "deployment") + validate_matching_template(spec)
+        errors += validate_forever_template(spec.get("template") or {}, "ReplicaSet")
+        errors += _validate_strategy(spec.get("strategy") or {}, "spec.strategy")
+        ready, deadline = spec.get("minReadySeconds") or 0, spec.get("progressDeadlineSeconds")
+        for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
+            errors += nonnegative(spec.get(field), f"spec.{field}")
+        if deadline is not None and deadline <= ready:
+            text = "must be greater than minReadySeconds"
+            errors.append(FieldError.invalid("spec.progressDeadlineSeconds", deadline, text))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return self.validate_object(obj) + _validate_same_selector(obj, old)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        bounded = ("updatedReplicas", "readyReplicas", "availableReplicas")
+        others = ("observedGeneration", "replicas", "unavailableReplicas", "terminatingReplicas", "collisionCount")
+        status = obj.get("status") or {}
+        errors = validate_counts(status, (*others, *bounded), bounded)
+        return errors + validate_collisions(status, old.get("status") or {})
+
+
+def _validate_same_selector(obj: Tree, old: Tree) -> list[FieldError]:
+    return immutable("spec.selector", obj["spec"].get("selector"), (old.get("spec") or {}).get("selector"))
+
+
+def _validate_strategy(strategy: Tree, path: str) -> list[FieldError]:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if kind == "Recreate":
+        if rolling is None:
+            return []
+        text = "may not be specified when strategy `type` is 'Recreate'"
+        return [FieldError.forbidden(f"{path}.rollingUpdate", text)]
+    if kind != "RollingUpdate":
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        return [FieldError.not_supported(path, shown, ("Recreate", "RollingUpdate"))]
+    rolling = rolling or {}
+    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    at = f"{path}.rollingUpdate"
+    errors = validate_amount_or_percent(unavailable, f"{at}.maxUnavailable")
+    errors += validate_amount_or_percent(surge, f"{at}.maxSurge")
+    if not percentage(unavailable) and not percentage(surge):
+        text = "may not be 0 when `maxSurge` is 0"
+        errors.append(FieldError.invalid(f"{at}.maxUnavailable", unavailable, text))
+    return errors + validate_at_most_all(unavailable, f"{at}.maxUnavailable")
+
+
+class DaemonSets(_Workload):
+    """Its template's generation lives in an annotation, where v1 moved it."""
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, revisionHistoryLimit=10)
+        strategy = spec.setdefault("updateStrategy", {})
+        fill(strategy, type="RollingUpdate")
+        if strategy["type"] == "RollingUpdate":
+            if strategy.get("rollingUpdate") is None:
+                strategy["rollingUpdate"] = {}
+            fill(strategy["rollingUpdate"], maxUnavailable=1, maxSurge=0)
+        default_template(spec)
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        super().prepare_for_create(obj, context)
+        _set_template_generation(obj, max(_template_generation(obj), 1))
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        super().prepare_for_update(obj, old, context)
+        generation = _template_generation(old)
+        if (obj.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
+            generation += 1
+        _set_template_generation(obj, generation)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        selector = spec.get("selector")
+        errors = validate_label_selector(selector, "spec.selector")
+        if selector is None:
+            labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+            text = "`selector` does not match template `labels`"
+            errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
+        else:
+            errors += validate_matching_template(spec)
+            if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+                text = "empty selector is invalid for daemonset"
+                errors.append(FieldError.invalid("spec.selector", dict(selector), text))
+        errors += validate_forever_template(spec.get("template") or {}, "DaemonSet")
+        errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+        errors += _validate_daemon_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
+        return errors + nonnegative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit")
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return self.validate_object(obj) + _validate_same_selector(obj, old)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        fields = (
+            *("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"),
+            *("observedGeneration", "updatedNumberScheduled", "numberAvailable", "numberUnavailable"),
+            "collisionCount",
+        )
+        status = obj.get("status") or {}
+        return validate_counts(status, fields) + validate_collisions(status, old.get("status") or {})
+
+
+def _template_generation(obj: Tree) -> int:
+    text = meta.annotations_of(obj).get(_TEMPLATE_GENERATION, "0")
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
+
+
+def _set_template_generation(obj: Tree, generation: int) -> None:
+    mine = meta.ensure_meta(obj)
+    mine["annotations"] = {**(mine.get("annotations") or {}), _TEMPLATE_GENERATION: str(generation)}
+
+
+def _validate_daemon_strategy(strategy: Tree, path: str) -> list[FieldError]:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate") or {}
+    if kind == "OnDelete":
+        return []
+    if kind != "RollingUpdate":
+        shown = {"Type": kind, "RollingUpdate": strategy.get("rollingUpdate")}
+        return [FieldError.not_supported(path, shown, ("RollingUpdate", "OnDelete"))]
+    at = f"{path}.rollingUpdate"
+    errors: list[FieldError] = []
+    for check in (validate_amount_or_percent, validate_at_most_all):
+        for field in ("maxUnavailable", "maxSurge"):
+            errors += check(rolling.get(field), f"{at}.{field}")
+    unavailable, surge = percentage(rolling.get("maxUnavailable")), percentage(rolling.get("maxSurge"))
+    if unavailable and surge:
+        text = "may not be set when maxUnavailable is non-zero"
+        errors.append(FieldError.invalid(f"{at}.maxSurge", rolling.get("maxSurge"), text))
+    elif not unavailable and not surge:
+        errors.append(FieldError.required(f"{at}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return errors
+
+
+class StatefulSets(_Workload):
+    """Pods with names and volumes of their own: only some of its spec may change."""
+
+    _MUTABLE = (
+        *("replicas", "template", "updateStrategy", "minReadySeconds", "ordinals", "revisionHistoryLimit"),
+        "persistentVolumeClaimRetentionPolicy",
+    )
+
+    def name_rule(self, name: str, prefix: bool) -> list[str]:
+        return object_meta.dns_label(name, prefix)
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, podManagementPolicy="OrderedReady", replicas=1, revisionHistoryLimit=10)
+        strategy = spec.setdefault("updateStrategy", {})
+        if not strategy.get("type"):
+            strategy["type"] = "RollingUpdate"
+            if strategy.get("rollingUpdate") is None:
+                strategy["rollingUpdate"] = {}
+        if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
+            fill(strategy["rollingUpdate"], partition=0)
+        policy = spec.get("persistentVolumeClaimRetentionPolicy")
+        if policy is None:
+            policy = spec["persistentVolumeClaimRetentionPolicy"] = {}
+        fill(policy, whenDeleted="Retain", whenScaled="Retain")
+        for claim in spec.get("volumeClaimTemplates") or ():
+            fill(claim, apiVersion="v1", kind="PersistentVolumeClaim")
+            default_claim_spec(claim.setdefault("spec", {}))
+            fill(claim.setdefault("status", {}), phase="Pending")
+        default_template(spec)
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"replicas": 0, "availableReplicas": 0}
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors = self._validate_spec(spec)
+        for index, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            errors += validate_claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{index}].spec")
+        if name := spec.get("serviceName"):
+            errors += dns_label(name, "spec.serviceName")
+        return errors
+
+    def _validate_spec(self, spec: Tree) -> list[FieldError]:
+        errors: list[FieldError] = []
+        policy = spec.get("podManagementPolicy") or ""
+        if not policy:
+            errors.append(FieldError.required("spec.podManagementPolicy"))
+        elif policy not in ("OrderedReady", "Parallel"):
+            text = "must be 'OrderedReady' or 'Parallel'"
+            errors.append(FieldError.invalid("spec.podManagementPolicy", policy, text))
+        errors += _validate_stateful_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
+        retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        for field in ("whenDeleted", "whenScaled"):
+            at = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
+            errors += one_of(retention.get(field) or "", ("Delete", "Retain"), at)
+        errors += nonnegative(spec.get("replicas"), "spec.replicas")
+        errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+        errors += nonnegative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
+        errors += validate_required_selector(spec, "statefulset") + validate_matching_template(spec)
+        template = spec.get("template") or {}
+        errors += validate_template(_as_made(template, spec), "spec.template")
+        # Upstream checks the template's metadata a second time.
+        mine = template.get("metadata") or {}
+        annotations = mine.get("annotations") or {}
+        errors += validate_labels(mine.get("labels") or {}, "spec.template.labels")
+        errors += validate_annotations(annotations, "spec.template.annotations")
+        errors += validate_pod_annotations(annotations, template.get("spec") or {}, "spec.template.annotations")
+        restart = (template.get("spec") or {}).get("restartPolicy") or ""
+        if restart != "Always":
+            errors.append(FieldError.not_supported("spec.template.spec.restartPolicy", restart, ["Always"]))
+        if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
+            text = "activeDeadlineSeconds in StatefulSet is not Supported"
+            errors.append(FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", text))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        errors = self._validate_spec(spec)
+        fixed, kept = (
+            {field: value for field, value in one.items() if field not in self._MUTABLE} for one in (spec, before)
+        )
+        if fixed != kept:
+            text = (
+                "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+                "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+                "'minReadySeconds' are forbidden"
+            )
+            errors.append(FieldError.forbidden("spec", text))
+        return errors
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        bounded = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+        status = obj.get("status") or {}
+        fields = ("replicas", *bounded, "observedGeneration", "collisionCount")
+        errors = validate_counts(status, fields, bounded, ready="status.readyReplicas")
+        return errors + validate_collisions(status, old.get("status") or {})
+
+
+def _as_made(template: Tree, spec: Tree) -> Tree:
+    """The template as the controller will use it: with the claims' volumes, its own hostname and subdomain."""
+    claims = [(claim.get("metadata") or {}).get("name") or "" for claim in spec.get("volumeClaimTemplates") or ()]
+    pod: dict[str, Any] = {
+        field: value for field, value in (template.get("spec") or {}).items() if field not in ("hostname", "subdomain")
+    }
+    added = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in dict.fromkeys(claims)]
+    if added:
+        volumes = [volume for volume in pod.get("volumes") or () if volume.get("name") not in claims]
+        pod["volumes"] = [*added, *volumes]
+    return {**template, "spec": pod}
+
+
+def _validate_stateful_strategy(strategy: Tree, path: str) -> list[FieldError]:
+    kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
+    if not kind:
+        return [FieldError.required(path)]
+    if kind == "OnDelete":
+        if rolling is None:
+            return []
+        shown = {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
+        text = "only allowed for updateStrategy 'RollingUpdate'"
+        return [FieldError.invalid(f"{path}.rollingUpdate", shown, text)]
+    if kind != "RollingUpdate":
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        return [FieldError.invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")]
+    if rolling is None:
+        return []
+    at, unavailable = f"{path}.rollingUpdate.maxUnavailable", rolling.get("maxUnavailable")
+    errors = nonnegative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
+    if unavailable is not None:
+        errors += validate_amount_or_percent(unavailable, at)
+        if not percentage(unavailable):
+            errors.append(FieldError.invalid(at, unavailable, "cannot be 0"))
+        errors += validate_at_most_all(unavailable, at)
+    return errors
+
+
+class ControllerRevisions(Strategy):
+    """A past state of a workload: its data never changes, so that every patch that touches it fails."""
+
+    revalidates_meta = True
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        data = obj.get("data")
+        errors = nonnegative(obj.get("revision"), "revision")
+        if data is None:
+            errors.append(FieldError.required("data", "data is mandatory"))
+        elif not isinstance(data, dict):
+            errors.append(FieldError.required("data", "data must be a valid JSON object"))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return nonnegative(obj.get("revision"), "revision") + immutable("data", obj.get("data"), old.get("data"))

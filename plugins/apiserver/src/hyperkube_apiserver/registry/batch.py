@@ -1,0 +1,341 @@
+"""batch/v1. Source: k8s.io/kubernetes/pkg/{registry,apis}/batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from hyperkube_apiserver.registry.fields import checked, nonnegative, one_of, validate_label_selector
+from hyperkube_apiserver.registry.jobpolicies import validate_failure_policy, validate_success_policy
+from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.podspec.defaults import fill
+from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_apiserver.registry.schedules import complaint, is_time_zone
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
+from hyperkube_apiserver.registry.workloads import default_template, name_warning, parsed_selector
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.names import dns1123_label, dns1123_subdomain, regex_error
+
+__all__ = ["CronJobs", "Jobs"]
+
+_CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+_MANY = 100_000
+_UNLIMITED = 2**31 - 1
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
+
+
+class Jobs(Strategy):
+    """Pods that end. The server itself makes the selector, from the job's uid."""
+
+    revalidates_meta = True
+    counts_generation = True
+    default_propagation = "Orphan"
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        if spec.get("completions") is None and spec.get("parallelism") is None:
+            spec["completions"] = 1
+        limit = 6 if spec.get("backoffLimitPerIndex") is None else _UNLIMITED
+        replace = "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed"
+        fill(spec, parallelism=1, backoffLimit=limit, completionMode="NonIndexed", suspend=False)
+        fill(spec, podReplacementPolicy=replace, manualSelector=False)
+        _default_failure_policy(spec)
+        default_template(spec)
+        mine = meta.ensure_meta(obj)
+        if (labels := spec["template"]["metadata"].get("labels")) and not mine.get("labels"):
+            mine["labels"] = dict(labels)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        spec = obj["spec"]
+        if not spec.get("manualSelector"):
+            _generate_selector(obj)
+        super().prepare_for_create(obj, context)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        errors = _validate_generated_selector(obj, spec)
+        errors += _validate_job(spec)
+        completions = spec.get("completions") or 0
+        if spec.get("completionMode") == "Indexed" and completions > 0:
+            longest = f"{meta.name(obj)}-{completions - 1}"
+            if dns1123_label(longest):
+                text = f"will not able to create pod with invalid DNS label: {longest}"
+                errors.append(FieldError.invalid("metadata.name", meta.name(obj), text))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        # Upstream checks the spec once as a new one and once as a change.
+        errors = self.validate_object(obj) + _validate_job(spec)
+        completions = spec.get("completions")
+        if spec.get("completionMode") != "Indexed":
+            errors += immutable("spec.completions", completions, before.get("completions"))
+        elif completions not in (None, before.get("completions"), spec.get("parallelism")):
+            text = "can only be modified in tandem with spec.parallelism"
+            errors.append(FieldError.invalid("spec.completions", completions, text))
+        errors += immutable("spec.selector", spec.get("selector"), before.get("selector"))
+        errors += immutable("spec.template", spec.get("template"), _with_directives(spec, old))
+        for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
+            errors += immutable(f"spec.{field}", spec.get(field), before.get(field))
+        return errors
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        status = obj.get("status") or {}
+        return [
+            error
+            for field in ("active", "ready", "succeeded", "failed", "terminating")
+            for error in nonnegative(status.get(field), f"status.{field}")
+        ]
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return name_warning(meta.name(obj)) if old is None else []
+
+    def field_values(self, obj: Tree) -> Mapping[str, str]:
+        return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
+
+
+def _default_failure_policy(spec: Tree) -> None:
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            fill(pattern, status="True")
+
+
+def _generate_selector(obj: Tree) -> None:
+    """Select by the job's uid, and label the template so that it is found."""
+    spec, uid = obj["spec"], meta.uid(obj)
+    template = spec["template"].setdefault("metadata", {})
+    generated = {"job-name": meta.name(obj), _JOB_NAME: meta.name(obj), "controller-uid": uid, _CONTROLLER_UID: uid}
+    labels = {**generated, **(template.get("labels") or {})}
+    mine = meta.ensure_meta(obj)
+    if not mine.get("labels"):
+        mine["labels"] = labels
+    template["labels"] = labels
+    selector = spec.get("selector") or {}
+    spec["selector"] = {**selector, "matchLabels": {_CONTROLLER_UID: uid, **(selector.get("matchLabels") or {})}}
+
+
+def _validate_generated_selector(obj: Tree, spec: Tree) -> list[FieldError]:
+    if spec.get("manualSelector") or spec.get("selector") is None:
+        return []
+    uid, name = meta.uid(obj), meta.name(obj)
+    expected = {"controller-uid": uid, "job-name": name, _CONTROLLER_UID: uid, _JOB_NAME: name}
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    errors: list[FieldError] = []
+    for key, value in expected.items():
+        if key not in labels:
+            detail = f"must be '{value}'"
+            errors.append(FieldError("FieldValueRequired", f"spec.template.metadata.labels[{key}]", detail, "", False))
+        elif labels[key] != value:
+            shown = dict(sorted(labels.items()))
+            errors.append(FieldError.invalid(f"spec.template.metadata.labels[{key}]", shown, f"must be '{value}'"))
+    selector = parsed_selector(spec)
+    if selector is not None and not selector.matches(expected):
+        errors.append(FieldError.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
+    return errors
+
+
+def _validate_job(spec: Tree) -> list[FieldError]:
+    errors = validate_job_spec(spec, "spec")
+    if spec.get("selector") is None:
+        errors.append(FieldError.required("spec.selector"))
+    errors += validate_label_selector(spec.get("selector"), "spec.selector")
+    selector = parsed_selector(spec)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if selector is not None and not selector.matches(labels or {}):
+        text = "`selector` does not match template `labels`"
+        errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
+    return errors
+
+
+def _with_directives(spec: Tree, old: Tree) -> Tree | None:
+    """The old template, with where to place pods taken from the new one while the job never ran."""
+    before = old.get("spec") or {}
+    template = before.get("template")
+    started = (old.get("status") or {}).get("startTime") is not None
+    if not before.get("suspend") or started or template is None:
+        return template
+    new = spec.get("template") or {}
+    merged = {**template, "spec": dict(template.get("spec") or {}), "metadata": dict(template.get("metadata") or {})}
+    pairs = (("spec", ("nodeSelector", "tolerations", "schedulingGates")), ("metadata", ("labels", "annotations")))
+    for part, fields in pairs:
+        for field in fields:
+            merged[part].pop(field, None)
+            if field in (new.get(part) or {}):
+                merged[part][field] = new[part][field]
+    affinity = dict(merged["spec"].pop("affinity", None) or {})
+    affinity.pop("nodeAffinity", None)
+    if (wanted := ((new.get("spec") or {}).get("affinity") or {}).get("nodeAffinity")) is not None:
+        affinity["nodeAffinity"] = wanted
+    if affinity:
+        merged["spec"]["affinity"] = affinity
+    return merged
+
+
+def validate_job_spec(spec: Tree, path: str) -> list[FieldError]:
+    """A job's spec but for its selector, which templates of jobs have none of."""
+    errors: list[FieldError] = []
+    for field in (
+        *("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"),
+        *("backoffLimitPerIndex", "maxFailedIndexes"),
+    ):
+        errors += nonnegative(spec.get(field), f"{path}.{field}")
+    if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
+        text = "when maxFailedIndexes is specified"
+        errors.append(FieldError.required(f"{path}.backoffLimitPerIndex", text))
+    if spec.get("managedBy") is not None:
+        errors += _validate_domain_path(spec["managedBy"], f"{path}.managedBy")
+        if len(spec["managedBy"]) > 63:
+            errors.append(FieldError.too_long(f"{path}.managedBy", 63))
+    mode = spec.get("completionMode")
+    if mode not in (None, "NonIndexed", "Indexed"):
+        errors.append(FieldError.not_supported(f"{path}.completionMode", mode, ("NonIndexed", "Indexed")))
+    if mode == "Indexed":
+        errors += _validate_indexed(spec, path)
+    elif mode in (None, "NonIndexed"):
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes"):
+            if spec.get(field) is not None:
+                text = "requires indexed completion mode"
+                errors.append(FieldError.invalid(f"{path}.{field}", spec[field], text))
+    errors += validate_failure_policy(spec, f"{path}.podFailurePolicy")
+    errors += validate_success_policy(spec, f"{path}.successPolicy")
+    replace = spec.get("podReplacementPolicy")
+    if replace is not None:
+        allowed = ("Failed", "TerminatingOrFailed") if spec.get("podFailurePolicy") is None else ("Failed",)
+        errors += one_of(replace, allowed, f"{path}.podReplacementPolicy")
+    errors += validate_template(spec.get("template") or {}, f"{path}.template")
+    return errors + _validate_restart_policy(spec, f"{path}.template.spec.restartPolicy")
+
+
+def _validate_indexed(spec: Tree, path: str) -> list[FieldError]:
+    completions, parallelism = spec.get("completions"), spec.get("parallelism")
+    failed, errors = spec.get("maxFailedIndexes"), []
+    if completions is None:
+        errors.append(FieldError.required(f"{path}.completions", "when completion mode is Indexed"))
+    if parallelism is not None and parallelism > _MANY:
+        text = f"must be less than or equal to {_MANY} when completion mode is Indexed"
+        errors.append(FieldError.invalid(f"{path}.parallelism", parallelism, text))
+    if failed is not None and completions is not None and failed > completions:
+        text = "must be less than or equal to completions"
+        errors.append(FieldError.invalid(f"{path}.maxFailedIndexes", failed, text))
+    if failed is not None and failed > _MANY:
+        text = f"must be less than or equal to {_MANY}"
+        errors.append(FieldError.invalid(f"{path}.maxFailedIndexes", failed, text))
+    if completions is not None and completions > _MANY and spec.get("backoffLimitPerIndex") is not None:
+        if failed is None:
+            text = f"must be specified when completions is above {_MANY}"
+            errors.append(FieldError.required(f"{path}.maxFailedIndexes", text))
+        why = f"when completions are above {_MANY} and used with backoff limit per index"
+        for field, value in (("parallelism", parallelism), ("maxFailedIndexes", failed)):
+            if value is not None and value > 10_000:
+                text = f"must be less than or equal to 10000 {why}"
+                errors.append(FieldError.invalid(f"{path}.{field}", value, text))
+    return errors
+
+
+def _validate_restart_policy(spec: Tree, path: str) -> list[FieldError]:
+    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy") or ""
+    if policy in ("Always", ""):
+        return [FieldError.required(path, 'valid values: "OnFailure", "Never"')]
+    if policy not in ("OnFailure", "Never"):
+        return [FieldError.not_supported(path, policy, ("OnFailure", "Never"))]
+    if spec.get("podFailurePolicy") is not None and policy != "Never":
+        text = 'only "Never" is supported when podFailurePolicy is specified'
+        return [FieldError.invalid(path, policy, text)]
+    return []
+
+
+def _validate_domain_path(text: str, path: str) -> list[FieldError]:
+    host, slash, rest = text.partition("/")
+    if not text:
+        return [FieldError.required(path)]
+    if not slash or not host or not rest:
+        return [FieldError.invalid(path, text, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+    errors = checked(dns1123_subdomain, host, path)
+    if not re.fullmatch(_HTTP_PATH, rest):
+        errors.append(FieldError.invalid(path, rest, regex_error("Invalid path", _HTTP_PATH)))
+    return errors
+
+
+class CronJobs(Strategy):
+    counts_generation = True
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
+        template = spec.setdefault("jobTemplate", {})
+        template.setdefault("metadata", {})
+        job = template.setdefault("spec", {})
+        _default_failure_policy(job)
+        default_template(job)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        name = meta.name(obj)
+        errors = _validate_cron(obj.get("spec") or {}, None)
+        if len(name) > 52:
+            # Eleven characters are added to it for a job's name.
+            errors.append(FieldError.invalid("metadata.name", name, "must be no more than 52 characters"))
+        return errors
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return _validate_cron(obj.get("spec") or {}, old.get("spec") or {})
+
+    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
+        if subresource == "status":
+            return self.validate_common_update(obj, old)
+        return super().validate_update(obj, old, subresource)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        schedule = (obj.get("spec") or {}).get("schedule") or ""
+        texts = name_warning(meta.name(obj)) if old is None else []
+        if old is not None and "TZ" in schedule:
+            source = "see https://kep.k8s.io/3140 for more details"
+            texts.append(f"CRON_TZ or TZ used in spec.schedule is not officially supported, {source}")
+        return texts
+
+
+def _validate_cron(spec: Tree, old: Tree | None) -> list[FieldError]:
+    schedule, zone = spec.get("schedule") or "", spec.get("timeZone")
+    errors: list[FieldError] = []
+    if not schedule:
+        errors.append(FieldError.required("spec.schedule"))
+    else:
+        if wrong := complaint(schedule):
+            errors.append(FieldError.invalid("spec.schedule", schedule, wrong))
+        tolerated = old is not None and "TZ" in (old.get("schedule") or "")
+        if "TZ" in schedule and not tolerated:
+            text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+            errors.append(FieldError.invalid("spec.schedule", schedule, text))
+        elif "TZ" in schedule and zone is not None:
+            text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
+            errors.append(FieldError.invalid("spec.schedule", schedule, text))
+    errors += nonnegative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
+    if zone is not None and (old is None or old.get("timeZone") != zone):
+        errors += _validate_time_zone(zone, "spec.timeZone")
+    policy = spec.get("concurrencyPolicy") or ""
+    if not policy:
+        errors.append(FieldError.required("spec.concurrencyPolicy"))
+    elif policy not in ("Allow", "Forbid", "Replace"):
+        errors.append(FieldError.not_supported("spec.concurrencyPolicy", policy, ("Allow", "Forbid", "Replace")))
+    job = (spec.get("jobTemplate") or {}).get("spec") or {}
+    errors += validate_job_spec(job, "spec.jobTemplate.spec")
+    if job.get("selector") is not None:
+        text = "`selector` will be auto-generated"
+        errors.append(FieldError.invalid("spec.jobTemplate.spec.selector", job["selector"], text))
+    if job.get("manualSelector"):
+        errors.append(FieldError.not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false")))
+    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        errors += nonnegative(spec.get(field), f"spec.{field}")
+    return errors
+
+
+def _validate_time_zone(zone: str, path: str) -> list[FieldError]:
+    if not zone:
+        return [FieldError.invalid(path, zone, "timeZone must be nil or non-empty string")]
+    for part in zone.split("/"):
+        if part in (".", "..") or part.startswith("-") or not re.fullmatch("[A-Za-z0-9+_-]{1,14}", part):
+            return [FieldError.invalid(path, zone, f"unknown time zone {zone}")]
+    if zone.lower() == "local":
+        text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
+        return [FieldError.invalid(path, zone, text)]
+    return [] if is_time_zone(zone) else [FieldError.invalid(path, zone, f"unknown time zone {zone}")]

@@ -1,0 +1,88 @@
+"""Replication controllers and pod templates.
+
+Source: k8s.io/kubernetes/pkg/registry/core/{replicationcontroller,podtemplate}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hyperkube_apiserver.registry.fields import nonnegative
+from hyperkube_apiserver.registry.podspec.defaults import fill
+from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
+from hyperkube_apiserver.registry.workloads import (
+    default_template,
+    name_warning,
+    validate_counts,
+    validate_forever_template,
+)
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError
+
+__all__ = ["PodTemplates", "ReplicationControllers"]
+
+
+class ReplicationControllers(Strategy):
+    """Its selector is a plain map; what its template says of labels it says of itself too."""
+
+    counts_generation = True
+    default_propagation = "Orphan"
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(spec, replicas=1)
+        if spec.get("template") is None:
+            return
+        default_template(spec)
+        labels = spec["template"]["metadata"].get("labels")
+        if labels:
+            if not spec.get("selector"):
+                spec["selector"] = dict(labels)
+            mine = meta.ensure_meta(obj)
+            if not mine.get("labels"):
+                mine["labels"] = dict(labels)
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"replicas": 0}
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        selector, template = spec.get("selector") or {}, spec.get("template")
+        errors = nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+        if not selector:
+            errors.append(FieldError.required("spec.selector"))
+        errors += nonnegative(spec.get("replicas"), "spec.replicas")
+        if template is None:
+            return [*errors, FieldError.required("spec.template")]
+        labels = (template.get("metadata") or {}).get("labels")
+        if any((labels or {}).get(key) != value for key, value in selector.items()):
+            text = "`selector` does not match template `labels`"
+            errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
+        return errors + validate_forever_template(template, "ReplicationController")
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        bounded = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        return validate_counts(obj.get("status") or {}, ("replicas", *bounded, "observedGeneration"), bounded)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return name_warning(meta.name(obj)) if old is None else []
+
+    def field_values(self, obj: Tree) -> Mapping[str, str]:
+        return {"status.replicas": field_text(obj, "status.replicas", "0")}
+
+
+class PodTemplates(Strategy):
+    counts_generation = True
+
+    def default(self, obj: Tree) -> None:
+        default_template(obj)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        meta.ensure_meta(obj)["generation"] = 1
+
+    def is_new_generation(self, obj: Tree, old: Tree) -> bool:
+        return obj.get("template") != old.get("template")
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        return validate_template(obj.get("template") or {}, "template")

@@ -1,0 +1,295 @@
+"""Persistent volumes and claims.
+
+Source: k8s.io/kubernetes/pkg/registry/core/{persistentvolume,persistentvolumeclaim} and their validation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hyperkube_apiserver.registry import admitted
+from hyperkube_apiserver.registry.amounts import validate_positive_amount
+from hyperkube_apiserver.registry.differences import difference
+from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of
+from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.podspec.claims import validate_access_modes, validate_claim_spec
+from hyperkube_apiserver.registry.podspec.defaults import (
+    default_claim_spec,
+    default_resource_list,
+    default_volume_source,
+    fill,
+)
+from hyperkube_apiserver.registry.podspec.paths import validate_no_backsteps
+from hyperkube_apiserver.registry.podspec.scheduling import validate_node_selector
+from hyperkube_apiserver.registry.podspec.sources import requires, validate_csi_driver_name, validate_source
+from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep
+from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.quantity import Quantity
+
+__all__ = ["PersistentVolumeClaims", "PersistentVolumes"]
+
+_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
+# In upstream's order: all after the first are forbidden.
+_SOURCES = (
+    *("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte"),
+    *("cephfs", "iscsi", "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk"),
+    *("portworxVolume", "azureDisk", "scaleIO", "local", "storageos", "csi"),
+)
+_FORBIDDEN_AS = {"cephfs": "cephFS"}
+_CHECKED_AS = {"gcePersistentDisk": "persistentDisk"}
+
+
+class PersistentVolumes(Strategy):
+    """Storage that exists; where it is never changes."""
+
+    revalidates_meta = True
+
+    def default(self, obj: Tree) -> None:
+        spec = obj.setdefault("spec", {})
+        fill(obj.setdefault("status", {}), phase="Pending")
+        fill(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+        default_resource_list(spec.get("capacity"))
+        default_volume_source(spec)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        admitted.protect_while_used(obj, "kubernetes.io/pv-protection")
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": context.now}
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        super().prepare_for_update(obj, old, context)
+        if context.subresource == "status":
+            _note_phase(obj.setdefault("status", {}), old.get("status") or {}, context.now)
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        return _validate_volume(obj.get("spec") or {})
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        # Upstream checks the volume twice, once as a new one.
+        errors = _validate_volume(spec) * 2
+        new, earlier = _sources(spec), _sources(before)
+        csi = new.get("csi") or {}
+        if "controllerExpandSecretRef" in csi and "controllerExpandSecretRef" not in (earlier.get("csi") or {}):
+            new["csi"] = {field: value for field, value in csi.items() if field != "controllerExpandSecretRef"}
+        if new != earlier:
+            text = f"spec.persistentvolumesource is immutable after creation\n{difference(earlier, new)}"
+            errors.append(FieldError.forbidden("spec.persistentvolumesource", text))
+        errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+        if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
+            text = "update from non-nil value to nil is forbidden"
+            errors.append(FieldError.forbidden("spec.volumeAttributesClassName", text))
+        return errors
+
+
+def _note_phase(status: Tree, before: Tree, now: str) -> None:
+    """When the phase last changed, unless the writer says so."""
+    field, said, known = "lastPhaseTransitionTime", status.get("lastPhaseTransitionTime"), before.get("phase")
+    if status.get("phase") == known:
+        if said is None:
+            keep(status, before, field)
+    elif said is None or said == before.get(field):
+        status[field] = now
+
+
+def _sources(spec: Tree) -> dict[str, Any]:
+    return {name: spec[name] for name in _SOURCES if spec.get(name) is not None}
+
+
+def _validate_volume(spec: Tree) -> list[FieldError]:
+    errors: list[FieldError] = []
+    modes, capacity = spec.get("accessModes") or (), spec.get("capacity") or {}
+    if not modes:
+        errors.append(FieldError.required("spec.accessModes"))
+    errors += validate_access_modes(modes, "spec.accessModes")
+    if not capacity:
+        errors.append(FieldError.required("spec.capacity"))
+    if set(capacity) != {"storage"}:
+        errors.append(FieldError.not_supported("spec.capacity", spec.get("capacity"), ["storage"]))
+    for name, text in capacity.items():
+        value = Quantity.parse(text).value
+        if value < 0:
+            errors.append(FieldError.invalid(f"spec.capacity[{name}]", value, "must be a valid resource quantity"))
+        errors += validate_positive_amount(text, f"spec.capacity[{name}]")
+    if policy := spec.get("persistentVolumeReclaimPolicy"):
+        errors += one_of(policy, ("Delete", "Recycle", "Retain"), "spec.persistentVolumeReclaimPolicy")
+    affinity = spec.get("nodeAffinity")
+    if affinity is not None:
+        if affinity.get("required") is not None:
+            errors += validate_node_selector(affinity["required"], "spec.nodeAffinity.required")
+        else:
+            text = "must specify required node constraints"
+            errors.append(FieldError.required("spec.nodeAffinity.required", text))
+    errors += _validate_sources(spec)
+    path = (spec.get("hostPath") or {}).get("path") or ""
+    if path and not path.strip("/.") and policy == "Recycle":
+        text = "may not be 'recycle' for a hostPath mount of '/'"
+        errors.append(FieldError.forbidden("spec.persistentVolumeReclaimPolicy", text))
+    if name := spec.get("storageClassName"):
+        errors += dns_subdomain(name, "spec.storageClassName")
+    if spec.get("volumeMode") is not None:
+        errors += one_of(spec["volumeMode"], ("Block", "Filesystem"), "spec.volumeMode")
+    if spec.get("volumeAttributesClassName") is not None:
+        errors += _validate_attributes_class(spec)
+    return errors
+
+
+def _validate_attributes_class(spec: Tree) -> list[FieldError]:
+    name, path = spec["volumeAttributesClassName"], "spec.volumeAttributesClassName"
+    errors = dns_subdomain(name, path) if name else [FieldError.required(path, "an empty string is disallowed")]
+    if spec.get("csi") is None:
+        text = "has to be specified when using volumeAttributesClassName"
+        errors.append(FieldError.required("spec.csi", text))
+    return errors
+
+
+def _validate_sources(spec: Tree) -> list[FieldError]:
+    given = [name for name in _SOURCES if spec.get(name) is not None]
+    if not given:
+        return [FieldError.required("spec", "must specify a volume type")]
+    first = given[0]
+    errors = _validate_source(first, spec[first], f"spec.{_CHECKED_AS.get(first, first)}")
+    for name in given[1:]:
+        where = f"spec.{_FORBIDDEN_AS.get(name, name)}"
+        errors.append(FieldError.forbidden(where, "may not specify more than 1 volume type"))
+    if first == "local" and spec.get("nodeAffinity") is None:
+        errors.append(FieldError.required("spec.nodeAffinity", "Local volume requires node affinity"))
+    return errors
+
+
+def _validate_source(name: str, source: Tree, path: str) -> list[FieldError]:
+    match name:
+        case "local":
+            return requires("path")(source, path) + validate_no_backsteps(source.get("path") or "", f"{path}.path")
+        case "csi":
+            errors = validate_csi_driver_name(source.get("driver") or "", f"{path}.driver")
+            errors += requires("volumeHandle")(source, path)
+            for field in ("controllerPublish", "controllerExpand", "nodePublish", "nodeExpand"):
+                if (secret := source.get(f"{field}SecretRef")) is not None:
+                    errors += requires("name", "namespace")(secret, f"{path}.{field}SecretRef")
+            return errors
+        case "glusterfs":
+            namespace, at = source.get("endpointsNamespace"), f"{path}.endpointsNamespace"
+            errors = validate_source(name, source, path)
+            if namespace == "":
+                text = "if the endpointnamespace is set, it must be a valid namespace name"
+                errors.append(FieldError.invalid(at, "", text))
+            elif namespace is not None:
+                errors += dns_label(namespace, at)
+            return errors
+        case "azureFile":
+            errors = validate_source(name, source, path)
+            if source.get("secretNamespace") == "":
+                errors.append(FieldError.required(f"{path}.secretNamespace"))
+            return errors
+    return validate_source(name, source, path)
+
+
+class PersistentVolumeClaims(Strategy):
+    """A wish for storage: but for its size, nothing changes once it is made."""
+
+    revalidates_meta = True
+
+    def default(self, obj: Tree) -> None:
+        fill(obj.setdefault("status", {}), phase="Pending")
+        default_claim_spec(obj.setdefault("spec", {}))
+
+    def initial_status(self, obj: Tree) -> Tree:
+        return {"phase": "Pending"}
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        admitted.protect_while_used(obj, "kubernetes.io/pvc-protection")
+        super().prepare_for_create(obj, context)
+        _drop_unknown_source(obj["spec"])
+        _mirror_sources(obj["spec"])
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        super().prepare_for_update(obj, old, context)
+        if not context.subresource:
+            before = old.get("spec") or {}
+            if before.get("dataSource") is None and before.get("dataSourceRef") is None:
+                _drop_unknown_source(obj["spec"])
+            _mirror_sources(obj["spec"])
+
+    def validate_object(self, obj: Tree) -> list[FieldError]:
+        return validate_claim_spec(obj.get("spec") or {}, "spec")
+
+    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        status = old.get("status") or {}
+        errors = self.validate_object(obj)
+        class_now, class_then = (meta.annotations_of(one).get(_STORAGE_CLASS, "") for one in (obj, old))
+        allowed, kept = dict(spec), dict(before)
+        if not before.get("volumeName") and "volumeName" in spec:
+            kept["volumeName"] = spec["volumeName"]
+        if class_then and not class_now and before.get("storageClassName") is None:
+            upgraded = spec.get("storageClassName") == class_then
+        else:
+            upgraded = before.get("storageClassName") is None and not class_then
+            errors += immutable(f"metadata.annotations.{_STORAGE_CLASS}", class_now, class_then)
+        if upgraded:
+            keep(allowed, before, "storageClassName")
+        bound = (obj.get("status") or {}).get("phase") == "Bound"
+        if bound:
+            keep(allowed, before, "volumeAttributesClassName")
+            if (spec.get("resources") or {}).get("requests"):
+                requests = {**spec["resources"]["requests"]}
+                keep(requests, ((before.get("resources") or {}).get("requests")) or {}, "storage")
+                allowed["resources"] = {**spec["resources"], "requests": requests}
+        if allowed != kept:
+            text = (
+                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
+                f"claims\n{difference(kept, allowed)}"
+            )
+            errors.append(FieldError.forbidden("spec", text))
+        errors += _validate_shrinking(spec, before, (status.get("capacity") or {}).get("storage"))
+        errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+        return errors + _validate_attributes_change(spec, before, status)
+
+    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        errors: list[FieldError] = []
+        for name, text in ((obj.get("status") or {}).get("capacity") or {}).items():
+            value = Quantity.parse(text).value
+            if value < 0:
+                at = f"status.capacity[{name}]"
+                errors.append(FieldError.invalid(at, value, "must be a valid resource quantity"))
+        return errors
+
+
+def _validate_attributes_change(spec: Tree, before: Tree, status: Tree) -> list[FieldError]:
+    field = "volumeAttributesClassName"
+    current = status.get("currentVolumeAttributesClassName")
+    if current is None or spec.get(field) == before.get(field) or spec.get(field):
+        return []
+    what = "nil" if spec.get(field) is None else "empty string"
+    text = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+    return [FieldError.forbidden(f"spec.{field}", text)]
+
+
+def _validate_shrinking(spec: Tree, before: Tree, capacity: str | None) -> list[FieldError]:
+    new, old = (
+        Quantity.parse(((one.get("resources") or {}).get("requests") or {}).get("storage") or "0")
+        for one in (spec, before)
+    )
+    if old <= new or Quantity.parse(capacity or "0") < new:
+        return []
+    return [FieldError.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
+
+
+def _drop_unknown_source(spec: Tree) -> None:
+    """The old field takes claims and snapshots alone; whatever else it names was always dropped."""
+    source = spec.get("dataSource")
+    if source is None or spec.get("dataSourceRef") is not None:
+        return
+    group, kind = source.get("apiGroup") or "", source.get("kind") or ""
+    if (group, kind) not in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")):
+        del spec["dataSource"]
+
+
+def _mirror_sources(spec: Tree) -> None:
+    """dataSource and dataSourceRef say the same; whichever is given gives the other."""
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source is not None and reference is None:
+        spec["dataSourceRef"] = dict(source)
+    elif reference is not None and source is None and not reference.get("namespace"):
+        spec["dataSource"] = {field: value for field, value in reference.items() if field != "namespace"}

@@ -1,0 +1,135 @@
+"""What all kinds that make pods from a template have in common.
+
+Source: k8s.io/kubernetes/pkg/apis/apps/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hyperkube_apiserver.registry.fields import checked, nonnegative, validate_label_selector
+from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
+from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.names import dns1123_label, percent
+from hyperkube_machinery.selectors import LabelSelector, label_selector
+
+__all__ = [
+    "default_template",
+    "name_warning",
+    "percentage",
+    "validate_amount_or_percent",
+    "validate_at_most_all",
+    "validate_counts",
+    "validate_forever_template",
+    "validate_matching_template",
+    "validate_required_selector",
+]
+
+Tree = Mapping[str, Any]
+
+
+def default_template(spec: dict[str, Any]) -> None:
+    """Defaults of the pod template in `spec`, which a spec always has."""
+    template = spec.setdefault("template", {})
+    default_pod_spec(template.setdefault("spec", {}))
+    template.setdefault("metadata", {})
+
+
+def validate_required_selector(spec: Tree, kind: str, path: str = "spec.selector") -> list[FieldError]:
+    """There is a selector and it selects something in particular. `kind` is the word in the text."""
+    selector = spec.get("selector")
+    if selector is None:
+        return [FieldError.required(path)]
+    errors = validate_label_selector(selector, path)
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        errors.append(FieldError.invalid(path, dict(selector), f"empty selector is invalid for {kind}"))
+    return errors
+
+
+def parsed_selector(spec: Tree) -> LabelSelector | None:
+    """The selector, or None if it is none: other errors tell why."""
+    try:
+        return label_selector(spec.get("selector"))
+    except ValueError:
+        return None
+
+
+def validate_matching_template(spec: Tree, path: str = "spec.template") -> list[FieldError]:
+    """The template's labels are ones that the selector finds again."""
+    selector = parsed_selector(spec)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if selector is None or selector.empty or selector.matches(labels or {}):
+        return []
+    text = "`selector` does not match template `labels`"
+    return [FieldError.invalid(f"{path}.metadata.labels", labels, text)]
+
+
+def validate_forever_template(template: Tree, kind: str, path: str = "spec.template") -> list[FieldError]:
+    """A template of pods that are to run for ever. `kind` is the word in the text."""
+    spec = template.get("spec") or {}
+    errors = validate_template(template, path)
+    policy = spec.get("restartPolicy") or ""
+    if policy != "Always":
+        errors.append(FieldError.not_supported(f"{path}.spec.restartPolicy", policy, ["Always"]))
+    if spec.get("activeDeadlineSeconds") is not None:
+        text = f"activeDeadlineSeconds in {kind} is not Supported"
+        errors.append(FieldError.forbidden(f"{path}.spec.activeDeadlineSeconds", text))
+    return errors
+
+
+def percentage(value: int | str | None) -> int:
+    """The number in `25%` or `3`: enough to know whether it is nothing."""
+    if isinstance(value, str):
+        digits = value.removesuffix("%")
+        return int(digits[:9]) if digits.isdecimal() and digits.isascii() else 0
+    return value or 0
+
+
+def validate_amount_or_percent(value: int | str | None, path: str) -> list[FieldError]:
+    if isinstance(value, str):
+        return checked(percent, value, path)
+    return nonnegative(value, path)
+
+
+def validate_at_most_all(value: int | str | None, path: str) -> list[FieldError]:
+    if isinstance(value, str) and not percent(value) and percentage(value) > 100:
+        return [FieldError.invalid(path, value, "must not be greater than 100%")]
+    return []
+
+
+def validate_counts(
+    status: Tree, fields: Iterable[str], bounded: Iterable[str] = (), ready: str = "readyReplicas"
+) -> list[FieldError]:
+    """Counts in a status: none below zero, `bounded` ones not above the replicas. `ready` is the word in a text."""
+    errors = [error for field in fields for error in nonnegative(status.get(field), f"status.{field}")]
+    replicas = status.get("replicas") or 0
+    for field in bounded:
+        if (status.get(field) or 0) > replicas:
+            text = "cannot be greater than status.replicas"
+            errors.append(FieldError.invalid(f"status.{field}", status[field], text))
+    if bounded and (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+        text = f"cannot be greater than {ready}"
+        errors.append(FieldError.invalid("status.availableReplicas", status["availableReplicas"], text))
+    return errors
+
+
+def validate_collisions(status: Tree, before: Tree) -> list[FieldError]:
+    """How often a name was taken already is only ever counted up."""
+    new, old = status.get("collisionCount"), before.get("collisionCount")
+    if old is None or (new is not None and new >= old):
+        return []
+    return [FieldError.invalid("status.collisionCount", new or 0, "cannot be decremented")]
+
+
+def name_warning(name: str) -> list[str]:
+    """Names that no label can hold make pods whose hostnames surprise."""
+    wrong = dns1123_label(name)
+    if not wrong:
+        return []
+    text = (
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+        "a DNS label is recommended"
+    )
+    return [f"{text}: [{' '.join(wrong)}]"]
