@@ -86,3 +86,16 @@ def test_objects_are_reduced_to_their_metadata() -> None:
 
 def test_an_empty_metadata_list_has_null_for_items() -> None:
     assert partial_list([], ListMeta("9"))["items"] is None
+
+
+def test_annotations_that_upstream_keeps_as_fields_are_not_shown_as_metadata() -> None:
+    daemon_sets = load_kinds()[("apps", "v1", "daemonsets")]
+    generation = {"deprecated.daemonset.template.generation": "1"}
+    obj = {"metadata": {"name": "a", "annotations": {**generation, "mine": "1"}}}
+    (row,) = table(daemon_sets, [obj], ListMeta(), now=NOW)["rows"]
+    assert row["object"]["metadata"] == {"name": "a", "annotations": {"mine": "1"}}
+    (whole,) = table(daemon_sets, [obj], ListMeta(), now=NOW, include=IncludeObject.OBJECT)["rows"]
+    assert whole["object"]["metadata"] == obj["metadata"]
+    alone = {"metadata": {"name": "a", "annotations": generation}}
+    assert partial_list([alone], ListMeta(), kind=daemon_sets)["items"][0]["metadata"] == {"name": "a"}
+    assert partial(alone, kind=CONFIG_MAPS)["metadata"] == alone["metadata"]

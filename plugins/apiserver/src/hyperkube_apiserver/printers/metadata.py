@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hyperkube_apiserver.kinds import Kind
     from hyperkube_apiserver.printers.cells import Tree
 
 __all__ = ["ListMeta", "partial", "partial_list"]
+
+# Annotations that are fields of upstream's internal versions, whose metadata it is that clients are shown.
+_HIDDEN = {
+    ("apps", "DaemonSet"): "deprecated.daemonset.template.generation",
+    ("apps", "Deployment"): "deprecated.deployment.rollback.to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +40,24 @@ class ListMeta:
         return tree
 
 
-def partial(obj: Tree, version: str = "v1") -> dict[str, Any]:
-    """`obj` as PartialObjectMetadata of meta.k8s.io/`version`."""
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": obj["metadata"],
-    }
+def partial(obj: Tree, version: str = "v1", *, kind: Kind | None = None) -> dict[str, Any]:
+    """`obj` as PartialObjectMetadata of meta.k8s.io/`version`; `kind` is the object's own."""
+    metadata = obj["metadata"]
+    hidden = _HIDDEN.get((kind.resource.group, kind.resource.kind)) if kind is not None else None
+    if hidden is not None and hidden in (metadata.get("annotations") or ()):
+        metadata = {**metadata, "annotations": {k: v for k, v in metadata["annotations"].items() if k != hidden}}
+        if not metadata["annotations"]:
+            del metadata["annotations"]
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": metadata}
 
 
-def partial_list(objects: Iterable[Tree], meta: ListMeta, version: str = "v1") -> dict[str, Any]:
+def partial_list(
+    objects: Iterable[Tree], meta: ListMeta, version: str = "v1", *, kind: Kind | None = None
+) -> dict[str, Any]:
     """`objects` as a PartialObjectMetadataList; of none, its items are null, as upstream's are."""
     return {
         "kind": "PartialObjectMetadataList",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": meta.tree(),
-        "items": [partial(obj, version) for obj in objects] or None,
+        "items": [partial(obj, version, kind=kind) for obj in objects] or None,
     }

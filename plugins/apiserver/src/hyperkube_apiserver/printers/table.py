@@ -111,7 +111,7 @@ def _row(kind: Kind, obj: Tree, cells: list[Any], include: IncludeObject, versio
     if include is IncludeObject.OBJECT:
         row["object"] = {**obj, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
     elif include is IncludeObject.METADATA or _INITIAL_EVENTS_END in (obj["metadata"].get("annotations") or ()):
-        row["object"] = partial(obj, version)
+        row["object"] = partial(obj, version, kind=kind)
     else:
         row["object"] = None
     return row
