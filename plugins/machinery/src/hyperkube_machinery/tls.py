@@ -4,8 +4,8 @@ Keys are ECDSA P-256: they are made in well under a millisecond, where RSA takes
 
 What a server here can't do as upstream: kube-apiserver takes whatever certificate a client shows and has its
 authenticators refuse it (401). Python's ssl either verifies during the handshake or asks for no certificate, so that a
-certificate of another CA, or an expired one, ends the handshake with an alert that says so. No certificate at all is
-fine in both. Nobody gets further than with upstream.
+certificate of another CA, or an expired one, ends the connection in its handshake; the server's log tells why. No
+certificate at all is fine in both. Nobody gets further than with upstream.
 """
 
 from __future__ import annotations

@@ -158,6 +158,8 @@ class HTTPConnection(asyncio.Protocol):
         return not tls and (self._request is not None or bool(self._queue))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.gone:
+            return
         self.gone = True
         self._host.lost(self)
         if self._successor is not None:
@@ -426,7 +428,7 @@ class HTTPConnection(asyncio.Protocol):
         self._request = None
         self._used = True
         self._since = self._host.now
-        if not request.persistent:
+        if not request.persistent or self._host.draining:
             self._close()
         elif request.upgrades:
             self._parser.start_again()

@@ -109,6 +109,11 @@ class HTTPServer:
         """How many clients are connected."""
         return len(self._connections)
 
+    @property
+    def handshakes(self) -> int:
+        """How many are about to be."""
+        return 0 if self._listener is None else self._listener.handshakes
+
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs finish, then close; what takes longer than `seconds` is dropped."""
         self.draining = True

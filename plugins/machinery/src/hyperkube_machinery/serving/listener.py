@@ -82,13 +82,18 @@ class Listener:
         self._ssl_context = ssl_context
         self._now = now
         self._connections = connections
-        self._handshakes: dict[asyncio.Task[None], float] = {}  # and when each began
+        self._opening: dict[asyncio.Task[None], float] = {}  # and when each began
         self._accepting = False
         self._loop = asyncio.get_running_loop()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
         return [sock.getsockname()[:2] for sock in self._sockets]
+
+    @property
+    def handshakes(self) -> int:
+        """How many connections are being opened."""
+        return len(self._opening)
 
     def start(self) -> None:
         for sock in self._sockets:
@@ -108,7 +113,7 @@ class Listener:
                 self._loop.remove_reader(sock)
 
     def _has_room(self) -> bool:
-        opening = len(self._handshakes)
+        opening = len(self._opening)
         return opening < self._limits.handshakes and self._connections() + opening < self._limits.connections
 
     def _accept(self, listening: socket.socket) -> None:
@@ -124,7 +129,7 @@ class Listener:
                 self._pause()
                 return
             task = self._loop.create_task(self._open(sock, str(address[0]) if address else ""))
-            self._handshakes[task] = self._now()
+            self._opening[task] = self._now()
             task.add_done_callback(self._opened)
             if not self._has_room():
                 self._pause()
@@ -137,26 +142,31 @@ class Listener:
 
     async def _open(self, sock: socket.socket, address: str) -> None:
         tls = self._ssl_context
+        protocol = self._connect(address)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             await self._loop.connect_accepted_socket(
-                lambda: self._connect(address),
+                lambda: protocol,
                 sock,
                 ssl=tls,
                 # The sweep is first.
                 ssl_handshake_timeout=None if tls is None else 2 * self._limits.handshake_seconds + 60,
                 ssl_shutdown_timeout=None if tls is None else _TLS_SHUTDOWN_SECONDS,
             )
-        except OSError as exc:  # with ssl.SSLError
+        except BaseException as exc:
             sock.close()
-            log.debug("TLS handshake with %s failed: %s", address, exc)
-        except BaseException:
-            sock.close()
-            raise
+            # uvloop closes a connection that is given up just as its protocol was told of it, and doesn't tell it.
+            protocol.connection_lost(None)
+            if not isinstance(exc, OSError):
+                raise
+            if isinstance(exc, ssl.SSLCertVerificationError):
+                log.warning("refused the client certificate of %s: %s", address, exc.verify_message)
+            else:
+                log.debug("TLS handshake with %s failed: %s", address, exc)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
-        del self._handshakes[task]
+        del self._opening[task]
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("cannot serve a connection", exc_info=exc)
         if self._sockets:
@@ -164,7 +174,7 @@ class Listener:
 
     def check(self, now: float) -> None:
         """Give up on handshakes that take too long, and try again where files had run out."""
-        for task, began in list(self._handshakes.items()):
+        for task, began in list(self._opening.items()):
             if now - began >= self._limits.handshake_seconds:
                 task.cancel()
         if self._sockets:
@@ -176,7 +186,7 @@ class Listener:
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
-        tasks = list(self._handshakes)
+        tasks = list(self._opening)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -65,6 +65,7 @@ class RequestParser:
         "_method",
         "_parser",
         "_persistent",
+        "_repeated",
         "_upgrades",
         "_url",
         "awaits_continue",
@@ -82,6 +83,7 @@ class RequestParser:
         self._fed_bytes = 0  # of the head, or since a body's last bytes
         self._url = b""
         self._headers: dict[str, str] = {}
+        self._repeated = 0  # header lines that were joined to others of their name
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._content_length = -1  # -1 where a body comes in chunks
@@ -149,12 +151,13 @@ class RequestParser:
         text = value.decode("utf-8", "replace").rstrip(" \t")
         if key not in headers:
             headers[key] = text
-            if len(headers) > self._limits.header_count:
-                raise self._refuse(431, "", f"too many request header fields: limit is {self._limits.header_count}")
         elif key == "host":
             raise self._refuse(400, "BadRequest", "too many Host headers")
         elif key != "content-length":  # llhttp refuses a second one itself
             headers[key] = f"{headers[key]}, {text}"
+            self._repeated += 1
+        if len(headers) + self._repeated > self._limits.header_count:
+            raise self._refuse(431, "", f"too many request header fields: limit is {self._limits.header_count}")
 
     def on_headers_complete(self) -> None:
         parser = self._parser
@@ -228,6 +231,7 @@ class RequestParser:
         self.requests.append(request)
         self._url = b""
         self._headers = {}
+        self._repeated = 0
         self._fed_bytes = 0
         self._content_length = 0
         self.awaits_continue = False
@@ -252,7 +256,8 @@ class RequestParser:
 
     def _explain(self, exc: HttpParserError, data: bytes | memoryview) -> None:
         text = str(exc)
-        if isinstance(exc, HttpParserInvalidMethodError) and bytes(data[:64]).lstrip(b"\r\n")[:1].isalpha():
+        unknown = isinstance(exc, HttpParserInvalidMethodError) and bytes(data[:64]).lstrip(b"\r\n")[:1].isalpha()
+        if unknown or text.startswith("Invalid method for HTTP"):
             self._refuse(501, "", "unsupported method")
         elif "HTTP version" in text or "PRI/Upgrade" in text:
             self._refuse(505, "", "unsupported protocol version: HTTP/1.1 and HTTP/1.0 are served")

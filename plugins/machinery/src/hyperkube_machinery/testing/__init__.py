@@ -1,0 +1,1 @@
+"""What tests of hk's servers share."""
