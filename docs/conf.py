@@ -24,6 +24,10 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 nitpicky = False
 
+# Docstrings write `names` and `code` alike.
+default_role = "py:obj"
+smartquotes = False
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from _wheels import Environment
 
 BRAND = Path(__file__).parent / "brand"
 
-HELP = """\
+BEGINNING = """\
 This is an all-in-one binary that can run any of the various Kubernetes-Mesos
 servers.
 
@@ -29,6 +30,9 @@ Servers
   minion
     A server of km's own, which nobody else has.
 
+"""
+
+END = """
 Call 'km --make-symlinks' to create symlinks for each server in the local directory.
 Call 'km <server> --help' for help on a specific server.
 """
@@ -50,13 +54,25 @@ def test_a_launcher_is_three_lines() -> None:
 def test_its_help_is_its_own(branded: Environment) -> None:
     answer = branded.run("km", "--help")
     assert answer.returncode == 0
-    assert answer.stdout == HELP
+    assert answer.stdout.startswith(BEGINNING)
+    assert answer.stdout.endswith(END)
+    assert " hk" not in answer.stdout
 
 
 def test_it_runs_a_server_of_its_own(branded: Environment) -> None:
     with branded.running("km", "minion", until="minion: ready") as server:
         status, _ = server.stop()
     assert status == 0
+
+
+def test_its_version_is_its_own(branded: Environment) -> None:
+    assert branded.run("km", "minion", "--version").stdout == "minion 2.5\n"
+
+
+def test_its_settings_have_its_name(branded: Environment) -> None:
+    answer = branded.run("km", "apiserver", "--print-config=json", KM_APISERVER_SECURE_PORT="7443")
+    setting = json.loads(answer.stdout)["settings"]["secure-port"]
+    assert setting == {"value": 7443, "source": "environment KM_APISERVER_SECURE_PORT"}
 
 
 def test_servers_of_others_are_not_its_own(branded: Environment) -> None:

@@ -108,7 +108,7 @@ def test_a_tool_spawns_another_server_and_ends(installed: Environment) -> None:
 
 
 def test_in_one_process_they_hand_each_other_things(installed: Environment) -> None:
-    command = ["hk", "run", "first-blocking", "first-coroutine", "--greeting=Hey"]
+    command = ["hk", "run", "first-blocking", "+", "first-coroutine", "--greeting=Hey"]
     with installed.running(*command, until="first-blocking: ready") as servers:
         status, output = servers.stop()
     assert status == 0

@@ -66,7 +66,7 @@ def test_one_module_encodes_what_servers_send_and_store() -> None:
         for path in sorted((ROOT / "plugins").glob("*/src/**/*.py"))
     }
     assert len(found) > 20
-    assert found.pop(str(ENCODER.relative_to(ROOT))) == ["orjson.dumps"]
+    assert set(found.pop(str(ENCODER.relative_to(ROOT)))) == {"orjson.dumps"}
     assert {path: names for path, names in found.items() if names} == {}
 
 
