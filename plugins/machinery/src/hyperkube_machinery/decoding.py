@@ -13,13 +13,24 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly
 from hyperkube_machinery.schema import Pairs, Schemas, Walker, WrongType
+from hyperkube_machinery.schema.converted import check_conversion
 from hyperkube_machinery.schema.exact import json_type, quoted, type_error
 from hyperkube_machinery.yamltext import BadYAML, parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BadBody", "Decoded", "StrictError", "check_tree", "decode", "duplicate_fields", "parse_body", "read_object"]
+__all__ = [
+    "BadBody",
+    "Decoded",
+    "StrictError",
+    "check_converted",
+    "check_tree",
+    "decode",
+    "duplicate_fields",
+    "parse_body",
+    "read_object",
+]
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -139,6 +150,23 @@ def check_tree(
             raise WrongType(why)
     findings = [*duplicates, *walker.walk(tree).strict]
     tree.update(kind=kind, apiVersion=group_version)
+    if field_validation == "Ignore":
+        return []
+    if findings and field_validation == "Strict":
+        raise StrictError(findings)
+    return findings
+
+
+def check_converted(
+    tree: dict[str, Any], walker: Walker, *, field_validation: str, duplicates: Sequence[str] = ()
+) -> list[str]:
+    """The same for a tree that a strategic merge patch made: upstream converts it without going through JSON.
+
+    So errors are worded otherwise, unknown fields come in the order of the alphabet, and kind and apiVersion stay what
+    they are.
+    """
+    check_conversion(Schemas.load().table, walker.definition, tree)
+    findings = [*duplicates, *sorted(walker.walk(tree).strict)]
     if field_validation == "Ignore":
         return []
     if findings and field_validation == "Strict":

@@ -20,14 +20,14 @@ from hyperkube_machinery.schema.exact import Pairs, json_type, plain, quoted, ty
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_COPIED_BYTES", "MAX_OPERATIONS", "apply", "read"]
+__all__ = ["MAX_COPIED_BYTES", "MAX_OPERATIONS", "REJECTED", "apply", "read"]
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024  # by all `copy` operations of one patch
 
 _FIELDS = ("op", "path", "from", "value")
 _INDEX = re.compile(r"[+-]?[0-9]+", re.ASCII)
-_REJECTED = "the server rejected our request due to an error in our request"
+REJECTED = "the server rejected our request due to an error in our request"
 
 
 def read(body: bytes, *, field_validation: str = "Warn") -> tuple[Callable[[dict[str, Any]], Any], list[str]]:
@@ -92,7 +92,7 @@ def apply(document: dict[str, Any], patch: list[Any]) -> Any:
             target.change(operation or {})
     except _Inapplicable:
         # The API says no more than this, and clients may not rely on more.
-        raise APIError.of(422, "Invalid", _REJECTED, {}) from None
+        raise APIError.of(422, "Invalid", REJECTED, {}) from None
     return target.result()
 
 
