@@ -120,7 +120,8 @@ def start(argv: list[str], notify: int) -> int:
         if os.getppid() != guard:
             os._exit(128 + signal.SIGKILL)
         for signum in (*HANDED_ON, signal.SIGPIPE, signal.SIGCHLD):
-            signal.signal(signum, signal.SIG_DFL)
+            if signum == signal.SIGPIPE or signal.getsignal(signum) is not signal.SIG_IGN:
+                signal.signal(signum, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvp(argv[0], argv)
     except OSError as exc:
@@ -142,7 +143,8 @@ def main() -> None:
     os.set_blocking(wakeup, False)
     pending: list[int] = []
     for signum in HANDED_ON:
-        signal.signal(signum, lambda number, frame: pending.append(number))
+        if signal.getsignal(signum) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signum, lambda number, frame: pending.append(number))
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 

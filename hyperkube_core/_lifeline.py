@@ -4,6 +4,7 @@ The lifeline is a pipe whose only writing end is the parent's, and nobody writes
 kill -9 too, the kernel closes that end and the child reads the end of file. (A process-death signal would follow the
 thread that forked; a subreaper dies with hk.) On the notify pipe a child sends lines:
 
+    STARTED=1                     its command line was read, its plugin was found, and its server starts
     READY=1                       its server is ready
     ERROR=ServerCrashed:it …      what its server ended with: the class and the message, line breaks as \n
 """
@@ -47,6 +48,9 @@ class Tether:
             lost = self._lost
         if lost:
             ask()
+
+    def started(self) -> None:
+        self._tell("STARTED=1")
 
     def ready(self) -> None:
         self._tell("READY=1")

@@ -68,12 +68,14 @@ def verbose(logger: logging.Logger, verbosity: int, message: str, *args: object,
 
 _handler: logging.Handler | None = None
 _settings = LogSettings()
+_label = ""
 
 
 def configure(settings: LogSettings) -> None:
     """Set logging up for the process, or anew; `warnings` are logged too."""
-    global _handler, _settings
+    global _handler, _settings, _label
     _settings = settings
+    _label = os.environ.pop(LABEL, _label)  # it is ours, and not for what we start
     settings = settings.resolved()
     handler = logging.StreamHandler()
     handler.setFormatter(_formatter(settings))
@@ -98,7 +100,7 @@ def _formatter(settings: LogSettings) -> logging.Formatter:
         return JSONFormatter()
     if settings.format == "klog":
         return KlogFormatter()
-    return HumanFormatter(color=settings.color == "always", label=os.environ.get(LABEL, ""))
+    return HumanFormatter(color=settings.color == "always", label=_label)
 
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

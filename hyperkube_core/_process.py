@@ -177,6 +177,7 @@ class ChildBody(_ProcessBody):
     def __init__(self, invocation: Invocation, label: str, context: RunningContext[Any], relay: Relay) -> None:
         super().__init__(invocation.server, label, context, relay)
         self._invocation = invocation
+        self._started = False
 
     def argv(self, lifeline: int, notify: int) -> Sequence[str]:
         name = ("alpha", self._server.name) if self._server.alpha else (self._server.name,)
@@ -197,7 +198,9 @@ class ChildBody(_ProcessBody):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def hears(self, line: str) -> None:
-        if line.startswith("ERROR="):
+        if line == "STARTED=1":
+            self._started = True
+        elif line.startswith("ERROR="):
             self._told = self._error(*line.removeprefix("ERROR=").partition(":")[::2])
         else:
             super().hears(line)
@@ -215,6 +218,8 @@ class ChildBody(_ProcessBody):
         return error
 
     def failure(self, status: int) -> HyperkubeError:
+        if self._started:
+            return super().failure(status)  # its command line was good enough
         if status == UsageError.exit_code:
             return UsageError(
                 f"server {self._label!r}: its command line or settings cannot be used; its output says why"

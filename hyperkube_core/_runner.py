@@ -19,6 +19,7 @@ from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._context import Gate, Host, Provisions, RunningContext
 from hyperkube_core._errors import HyperkubeError
 from hyperkube_core._lifeline import Tether, arm
+from hyperkube_core._logging import verbose
 from hyperkube_core._loop import new_event_loop, run_until_complete
 from hyperkube_core._member import Member
 from hyperkube_core._order import labels, start_order
@@ -136,6 +137,8 @@ class Run:
                     if not running:
                         break
                     await asyncio.wait([asked, *running], return_when=asyncio.FIRST_COMPLETED)
+            if asked.done():
+                verbose(log, self.verbosity, "asked to stop")
         finally:
             asked.cancel()
             note_failures()
@@ -241,6 +244,7 @@ async def conduct(
     run = make_run()
     if tether is not None:
         tether.when_lost(stop.set)
+        tether.started()
     # A terminal that was closed is no request to read the configuration again.
     hangup_asks = os.isatty(2)
 

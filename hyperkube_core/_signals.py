@@ -32,8 +32,8 @@ def handled(
 
     `ask` is called with the first SIGINT or SIGTERM. The second calls `insist` and ends the process at once, with
     128 + its number. `forward`, where it is given, is called with each signal of FORWARDED. All three are called in
-    the middle of anything, so they may only set and send. Does nothing on another thread than the main one, which
-    alone gets signals.
+    the middle of anything, so they may only set and send. A signal that whoever started us had ignored, as nohup does,
+    stays ignored. Does nothing on another thread than the main one, which alone gets signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,7 +58,8 @@ def handled(
     before = {}
     try:
         for signum, handler in handlers.items():
-            before[signum] = signal.signal(signum, handler)
+            if signum == signal.SIGTERM or signal.getsignal(signum) is not signal.SIG_IGN:
+                before[signum] = signal.signal(signum, handler)
         yield
     finally:
         for signum, previous in before.items():

@@ -145,3 +145,16 @@ def test_handlers_are_removed_afterwards() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
     assert (asked, forwarded) == ([signal.SIGTERM], [signal.SIGHUP])
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        forwarded: list[int] = []
+        with handled(ask=lambda signum: None, forward=forwarded.append):
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGUSR1)
+        assert forwarded == [signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

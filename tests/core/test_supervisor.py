@@ -124,6 +124,7 @@ def test_the_exit_status_tells_which_server_failed_and_why(hk: Start, tmp_path: 
         ("die=SIGKILL", 19, "server 'a': its process was ended by SIGKILL"),
         ("exit=9", 14, "server 'a': its process ended with exit status 9"),
         ("exit=0", 15, "server 'a': it returned"),
+        ("exit=2", 14, "server 'a': its process ended with exit status 2"),
     ],
 )
 def test_the_reasons_are_told_apart(hk: Start, step: str, status: int, message: str) -> None:
@@ -252,3 +253,10 @@ def test_a_server_that_runs_twice_is_told_apart(hk: Start) -> None:
     run = processes(hk, "a", "ready", "+", "a", "ready")
     run.until(r"^a-2 \| a said it is ready")
     assert run.stop() == 0
+
+
+def test_a_child_whose_plugin_is_broken_is_not_tried_again(hk: Start, actors: Path, tmp_path: Path) -> None:
+    (tmp_path / "hk_actors_servers.py").write_text("raise ImportError('no libnftables')")
+    run = processes(hk, "a", "+", "b", PYTHONPATH=f"{tmp_path}:{actors}")
+    assert run.wait() == 13
+    assert "no libnftables" in run.lines()[-1]
