@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import apps, batch, rbac
+from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.coordination import Leases
 from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
 from hyperkube_apiserver.registry.core.configmaps import ConfigMaps, Secrets
@@ -16,6 +18,7 @@ from hyperkube_apiserver.registry.core.namespaces import Namespaces
 from hyperkube_apiserver.registry.core.nodes import Nodes
 from hyperkube_apiserver.registry.core.pods import Pods
 from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
+from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumeClaims, PersistentVolumes
 from hyperkube_apiserver.registry.strategy import Strategy
 
@@ -54,6 +57,20 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
 }
 
 
-def strategies(kinds: Mapping[Key, Kind]) -> dict[Key, Strategy]:
-    """A strategy for each of `kinds`, by (group, version, plural); kinds without one of their own behave as all do."""
-    return {key: _CLASSES.get((key[0], key[2]), Strategy)(kind) for key, kind in kinds.items()}
+def strategies(
+    kinds: Mapping[Key, Kind],
+    *,
+    service_networks: Sequence[Network] = (IPv4Network("10.0.0.0/24"),),
+    node_ports: range = range(30000, 32768),
+) -> dict[Key, Strategy]:
+    """A strategy for each of `kinds`, by (group, version, plural); kinds without one of their own behave as all do.
+
+    The defaults are those of --service-cluster-ip-range and --service-node-port-range.
+    """
+    made: dict[Key, Strategy] = {}
+    for key, kind in kinds.items():
+        if (key[0], key[2]) == ("", "services"):
+            made[key] = Services(kind, service_networks, node_ports)
+        else:
+            made[key] = _CLASSES.get((key[0], key[2]), Strategy)(kind)
+    return made

@@ -13,6 +13,7 @@ _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 class ServiceAccounts(Strategy):
     """References to secrets hold the name alone."""
 
+    answers_deleted_object = True
     revalidates_meta = True
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:

@@ -73,6 +73,7 @@ class ReplicationControllers(Strategy):
 
 
 class PodTemplates(Strategy):
+    answers_deleted_object = True
     counts_generation = True
 
     def default(self, obj: Tree) -> None:

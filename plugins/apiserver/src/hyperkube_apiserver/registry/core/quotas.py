@@ -36,6 +36,8 @@ _COMPUTE = {
 class ResourceQuotas(Strategy):
     """What a namespace may use; the scopes it counts in never change."""
 
+    answers_deleted_object = True
+
     def default(self, obj: Tree) -> None:
         default_resource_list((obj.get("spec") or {}).get("hard"))
 

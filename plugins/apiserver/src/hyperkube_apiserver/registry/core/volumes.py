@@ -43,6 +43,7 @@ _CHECKED_AS = {"gcePersistentDisk": "persistentDisk"}
 class PersistentVolumes(Strategy):
     """Storage that exists; where it is never changes."""
 
+    answers_deleted_object = True
     revalidates_meta = True
 
     def default(self, obj: Tree) -> None:
@@ -188,6 +189,7 @@ def _validate_source(name: str, source: Tree, path: str) -> list[FieldError]:
 class PersistentVolumeClaims(Strategy):
     """A wish for storage: but for its size, nothing changes once it is made."""
 
+    answers_deleted_object = True
     revalidates_meta = True
 
     def default(self, obj: Tree) -> None:

@@ -48,6 +48,9 @@ def default_pod_spec(spec: Tree) -> None:
     )
     if spec.get("securityContext") is None:
         spec["securityContext"] = {}
+    if account := spec.get("serviceAccountName") or spec.get("serviceAccount"):
+        # The second is the first's old name; the API always shows both.
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
     for container in all_containers(spec):
