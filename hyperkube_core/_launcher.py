@@ -195,8 +195,10 @@ class HyperKube:
             *LOG_FLAGS,
             Flag("make-symlinks", "", "true", help="create a symlink for each server"),
             Flag("dir", metavar="DIR", help="where --make-symlinks creates them (default .)"),
-            Flag("install-completion", optional_value="", help="make the shell complete this command"),
-            Flag("show-completion", optional_value="", help="print what does so, for bash, zsh or fish"),
+            Flag(
+                "install-completion", optional_value="", metavar="[SHELL]", help="make bash, zsh or fish complete this"
+            ),
+            Flag("show-completion", optional_value="", metavar="[SHELL]", help="print what makes it do so"),
         )
 
     def _linked_name(self, argv0: str) -> str | None:
@@ -244,8 +246,7 @@ class HyperKube:
         if alpha and not server.alpha:
             meant = [item.name for item in self.servers() if item.server is not None and item.server.alpha]
             raise ServerNotFound(name, near(name, meant))
-        options_class = self.options_class(server)
-        self._usage = lambda: self._server_help(server, called, options_class)
+        self.show_usage_of(server, called)
         line = self.read(server, args, called)
         if line.wants_help:
             self.print(self._usage())
@@ -259,6 +260,10 @@ class HyperKube:
                 self._subcommand(line, called, log)
             else:
                 self.start([self.invocation(line)], log)
+
+    def show_usage_of(self, server: Server, called: str) -> None:
+        """From here on a usage error is one in the command line of `server`."""
+        self._usage = lambda: self._server_help(server, called, self.options_class(server))
 
     def read(self, server: Server, args: Sequence[str], called: str) -> CommandLine:
         from hyperkube_core._commandline import read
@@ -347,7 +352,8 @@ class HyperKube:
 
         words = [word for arg in args for word in arg.split("=", 1)]
         first = next(i for i, word in enumerate(words) if word.endswith("-completion"))
-        show_completion(self, words[first : first + 2], linked)
+        shell = next(iter(words[first + 1 :]), "")
+        show_completion(self, shell, install=words[first] == "--install-completion", linked=linked)
 
     # What it says.
 

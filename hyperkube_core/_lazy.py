@@ -43,6 +43,10 @@ PLAIN: dict[str, Any] = {"rich_markup_mode": None}
 """Typer imports rich for whatever it prints unless it is told not to."""
 
 
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""Of the launcher's own commands."""
+
+
 def new_app() -> typer.Typer:
     """An application for one of the launcher's own commands."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -106,7 +110,7 @@ class _ServerParts:
                 own += SERVER_FLAGS
         taken = {option.flag for option in options}
         return [
-            *(_from_option(option) for option in options),
+            *(_from_option(option) for option in options if not option.hidden),
             *(_from_flag(flag) for flag in own if flag.flag not in taken),
         ]
 
@@ -338,9 +342,37 @@ def complete(launcher: HyperKube, linked: str | None) -> None:
         root.main(args=[], prog_name=linked or launcher.name)
 
 
-def show_completion(launcher: HyperKube, args: Sequence[str], linked: str | None = None) -> None:
-    """`--show-completion` and `--install-completion` for the launcher, or for a soft link of a server's name."""
+SHELLS = ("bash", "zsh", "fish")
+
+
+def show_completion(launcher: HyperKube, shell: str, *, install: bool, linked: str | None = None) -> None:
+    """Print or install what makes `shell` complete the launcher, or a soft link of a server's name."""
+    from typer import completion
+
     name = linked or launcher.name
-    group = TyperGroup(name=name, params=[*get_install_completion_arguments()], **PLAIN)
-    with _translated():
-        group.main(args=list(args), prog_name=name, standalone_mode=False)
+    shell = shell or _own_shell()
+    if shell not in SHELLS:
+        raise UsageError(f"completion is for {', '.join(SHELLS)}: name one of them behind the flag")
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    if install:
+        with _translated():
+            _, path = completion.install(  # type: ignore[attr-defined]  # imported there, and used so for years
+                shell=shell, prog_name=name, complete_var=variable
+            )
+        launcher.print(f"{shell} completes {name} by {path}, in shells that start from now on.\n")
+    else:
+        script = completion.get_completion_script(  # type: ignore[attr-defined]
+            prog_name=name, complete_var=variable, shell=shell
+        )
+        launcher.print(f"{script}\n")
+
+
+def _own_shell() -> str:
+    """The shell that the launcher was called from, by its name; "" if that cannot be told."""
+    import shellingham  # type: ignore[import-untyped]  # which Typer depends on
+
+    try:
+        found: str = shellingham.detect_shell()[0]
+    except shellingham.ShellDetectionFailure:
+        return ""
+    return found

@@ -13,7 +13,7 @@ from typer.main import get_command
 from hyperkube_core import _discovery
 from hyperkube_core._commands.plugins import Output
 from hyperkube_core._errors import CommandEnded, NameClash, PluginVersionError
-from hyperkube_core._lazy import new_app
+from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(launcher: HyperKube) -> Any:
     """The command."""
     app = new_app()
 
-    @app.command("doctor")
+    @app.command("doctor", context_settings=SETTINGS)
     def doctor(
         output: Annotated[Output, typer.Option("--output", "-o", help="How to write the findings.")] = Output.TABLE,
     ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from hyperkube_core._lazy import new_app
+from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def command(launcher: HyperKube) -> Any:
     """The command."""
     app = new_app()
 
-    @app.command("plugins")
+    @app.command("plugins", context_settings=SETTINGS)
     def plugins(
         output: Annotated[Output, typer.Option("--output", "-o", help="How to write the list.")] = Output.TABLE,
     ) -> None:

@@ -10,16 +10,17 @@ a server that reads its command line itself, to which all words up to the next `
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 from typer.main import get_command
 
 from hyperkube_core._commandline import CommandLine, flag_set, reads_itself
 from hyperkube_core._errors import UsageError
 from hyperkube_core._flags import Given, Parsed
-from hyperkube_core._lazy import new_app
+from hyperkube_core._lazy import SETTINGS, new_app, server_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,11 +49,28 @@ class RestartChoice(StrEnum):
 def command(launcher: HyperKube, before: Parsed) -> Any:
     """The command; `before` is what stood before its name."""
     app = new_app()
-    settings = {"allow_interspersed_args": False, "allow_extra_args": True}
 
-    @app.command("run", context_settings=settings, options_metavar="[FLAGS] SERVER [ITS FLAGS] [SERVER [ITS FLAGS]]...")
+    class RunCommand(TyperCommand):
+        """Behind a server's name, its flags are what may be meant."""
+
+        def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+            names = set(launcher.names())
+            name = next((word for word in reversed(ctx.params.get("words") or ()) if word in names), "")
+            server = server_command(launcher, name) if name else None
+            if server is None:
+                return super().shell_complete(ctx, incomplete)
+            return server.shell_complete(server.make_context(name, [], parent=ctx, resilient_parsing=True), incomplete)
+
+    # Not annotated: annotations are read where `launcher` is not known.
+    servers = typer.Argument(
+        None,
+        metavar="SERVER [ITS FLAGS] [SERVER [ITS FLAGS]]...",
+        autocompletion=lambda incomplete: [name for name in launcher.names() if name.startswith(incomplete)],
+    )
+
+    @app.command("run", cls=RunCommand, context_settings={**SETTINGS, "allow_interspersed_args": False})
     def run(
-        ctx: typer.Context,
+        words: list[str] | None = servers,
         mode: Annotated[
             Mode, typer.Option(help="All in this process, or each in a process of its own that is managed.")
         ] = Mode.IN_PROCESS,
@@ -75,7 +93,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         A word that is no flag and no flag's value is the next server; '+' between two servers says so explicitly, and
         is needed behind one that reads its command line itself.
         """
-        lines = list(read(launcher, ctx.args))
+        lines = list(read(launcher, words or ()))
         if not lines:
             raise UsageError("no server specified")
         for line in lines:
@@ -106,6 +124,7 @@ def read(launcher: HyperKube, words: Sequence[str]) -> Iterator[CommandLine]:
         server = launcher.server(name)
         if server.alpha:
             launcher.print(f"{ALPHA_WARNING}\n", error=True)
+        launcher.show_usage_of(server, f"{launcher.name} {name}")
         line = launcher.read(server, args, f"{launcher.name} {name}")
         if line.wants_version or line.print_format is not None:
             asked = "version" if line.wants_version else "print-config"
@@ -124,6 +143,7 @@ def split(launcher: HyperKube, words: Sequence[str]) -> Iterator[tuple[str, list
         if name.startswith("-"):
             raise UsageError(f"{name} stands where the name of a server is expected")
         server = launcher.server(name)
+        launcher.show_usage_of(server, f"{launcher.name} {name}")
         start, position = position, _end(launcher, server, words, position)
         yield name, list(words[start:position])
 

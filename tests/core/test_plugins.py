@@ -162,8 +162,12 @@ def test_the_first_distribution_by_name_has_a_name_that_two_claim(install_plugin
 
 
 def test_the_distribution_that_is_called_after_a_server_has_its_names(install_plugin: Install, hk: HK) -> None:
-    install_plugin("thing", plugin("thing", "kube-thing", body="print('the real')"), aliases=["kube-thing"],
-                   distribution="hyperkube-thing")  # fmt: skip
+    install_plugin(
+        "thing",
+        plugin("thing", "kube-thing", body="print('the real')"),
+        aliases=["kube-thing"],
+        distribution="hyperkube-thing",
+    )
     install_plugin("thing", plugin("thing", "kube-thing"), aliases=["kube-thing"], distribution="acme")
     assert hk("thing").stdout == "the real\n"
     assert hk("kube-thing").stdout == "the real\n"

@@ -1,0 +1,183 @@
+"""The API server's options, and that every flag of kube-apiserver is classed."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperkube_apiserver.flags import foreign_flags, treatments
+from hyperkube_apiserver.options import Options, parse_port_range
+from hyperkube_apiserver.plugin import hyperkube_servers
+from hyperkube_core import HyperKube, SettingsError, UnknownFlag
+
+UPSTREAM: dict[str, dict[str, Any]] = json.loads(
+    (Path(__file__).parent / "data" / "kube-apiserver-flags-v1.36.json").read_text("utf-8")
+)
+
+
+def launcher(output: io.StringIO | None = None) -> HyperKube:
+    hk = HyperKube("hk", group="hyperkube.test.nobody", output=output or io.StringIO(), environment={})
+    for server in hyperkube_servers():
+        hk.add_server(server)
+    return hk
+
+
+def parse(*args: str) -> Options:
+    options: Options = launcher().parse("apiserver", args).options
+    return options
+
+
+def test_every_flag_of_kube_apiserver_is_classed_and_no_other() -> None:
+    assert treatments().keys() == UPSTREAM.keys()
+    assert set(treatments().values()) == {"honoured", "launcher", "warned", "refused"}
+
+
+def test_each_flag_is_classed_once() -> None:
+    table = json.loads((Path(__file__).parents[1] / "src/hyperkube_apiserver/flags.json").read_text("utf-8"))
+    counted = Counter(flag for group in table["groups"] for flag in group["flags"])
+    assert max(counted.values()) == 1
+    assert all(group["reason"] for group in table["groups"] if group["treatment"] in ("warned", "refused"))
+    assert set(table["agrees"]) <= set(foreign_flags())
+
+
+def test_honoured_flags_are_options() -> None:
+    honoured = {flag for flag, treatment in treatments().items() if treatment == "honoured"}
+    fields = {name.replace("_", "-") for name in Options.__dataclass_fields__}
+    assert fields - honoured == {"data-dir"}, "hk's own"
+    assert honoured <= fields
+
+
+def test_flags_take_a_value_where_upstreams_do() -> None:
+    for name, foreign in foreign_flags().items():
+        assert foreign.takes_value == (UPSTREAM[name]["type"] != "bool"), name
+
+
+@pytest.mark.parametrize("name", [name for name, treatment in treatments().items() if treatment == "warned"])
+def test_warned_flags_are_accepted(name: str) -> None:
+    output = io.StringIO()
+    launcher(output).run(["hk", "apiserver", f"--{name}=some-value", "--print-config=json"])
+    assert f"flag --{name} has no effect: {foreign_flags()[name].reason}" in output.getvalue()
+
+
+@pytest.mark.parametrize("name", [name for name, treatment in treatments().items() if treatment == "refused"])
+def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(f"--{name}=some-value")
+    assert str(caught.value) == f"flag --{name}: refused: {foreign_flags()[name].reason}"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "admission-control-config-file",
+        "audit-policy-file",
+        "authentication-config",
+        "authorization-config",
+        "encryption-provider-config",
+        "enable-admission-plugins",
+        "kubelet-certificate-authority",
+        "oidc-required-claim",
+        "service-account-max-token-expiration",
+        "strict-transport-security-directives",
+        "tls-cipher-suites",
+        "tls-min-version",
+    ],
+)
+def test_what_would_make_the_server_stricter_is_refused(name: str) -> None:
+    assert treatments()[name] == "refused"
+
+
+@pytest.mark.parametrize(
+    "arg", ["--allow-privileged=true", "--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"]
+)
+def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
+    assert parse(arg) == parse()
+
+
+def test_defaults_are_upstreams_but_for_the_ones_that_say_so() -> None:
+    options = parse()
+    assert options.bind_address == "127.0.0.1"
+    assert options.authorization_mode == ("RBAC",)
+    assert (options.secure_port, options.request_timeout, options.min_request_timeout) == (6443, 60.0, 1800)
+    assert (options.event_ttl, options.anonymous_auth) == (3600.0, True)
+    assert (options.service_cluster_ip_range, options.service_node_port_range) == ("10.0.0.0/24", (30000, 32767))
+    assert options.data_dir.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("arg", "field", "value"),
+    [
+        ("--data-dir=/x/y", "data_dir", Path("/x/y")),
+        ("--storage-backend=memory", "storage_backend", "memory"),
+        ("--event-ttl=1m30s", "event_ttl", 90.0),
+        ("--bind-address=::1", "bind_address", "::1"),
+        ("--secure-port=0", "secure_port", 0),
+        ("--request-timeout=5s", "request_timeout", 5.0),
+        ("--min-request-timeout=0", "min_request_timeout", 0),
+        ("--client-ca-file=ca.crt", "client_ca_file", Path("ca.crt")),
+        ("--token-auth-file=t.csv", "token_auth_file", Path("t.csv")),
+        ("--anonymous-auth=false", "anonymous_auth", False),
+        ("--authorization-mode=AlwaysDeny,RBAC", "authorization_mode", ("AlwaysDeny", "RBAC")),
+        ("--service-cluster-ip-range=10.96.0.0/12", "service_cluster_ip_range", "10.96.0.0/12"),
+        ("--service-node-port-range=100-200", "service_node_port_range", (100, 200)),
+    ],
+)
+def test_each_honoured_flag_is_read(arg: str, field: str, value: object) -> None:
+    assert getattr(parse(arg), field) == value
+
+
+def test_certificate_and_key_come_together() -> None:
+    options = parse("--tls-cert-file=a", "--tls-private-key-file=b")
+    assert (options.tls_cert_file, options.tls_private_key_file) == (Path("a"), Path("b"))
+    with pytest.raises(SettingsError, match="flag --tls-cert-file: must be given together with --tls-private-key-file"):
+        parse("--tls-private-key-file=b")
+
+
+@pytest.mark.parametrize(
+    ("arg", "reason"),
+    [
+        ("--authorization-mode=Node,RBAC", "the mode Node is refused: kubelets are authorized by roles"),
+        ("--authorization-mode=Webhook", "the mode Webhook is refused"),
+        ("--authorization-mode=rbac", '"rbac" is not an authorization mode'),
+        ("--authorization-mode=RBAC,RBAC", "several different ones"),
+        ("--authorization-mode=", "does not name one mode"),
+        ("--storage-backend=etcd3", "the store etcd3 is refused"),
+        ("--storage-backend=redis", '"redis" is not a store'),
+        ("--bind-address=localhost", "is not an IP address"),
+        ("--secure-port=65536", "65536 is more than 65535"),
+        ("--request-timeout=0s", "it must be more than 0"),
+        ("--event-ttl=-1s", "-1s is less than 0s"),
+        ("--service-cluster-ip-range=10.0.0.1/99", "is not an address range"),
+        ("--service-node-port-range=5-1", "is not a range of ports"),
+    ],
+)
+def test_bad_values_are_errors_that_name_the_flag(arg: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(arg)
+    assert str(caught.value).startswith(f"flag {arg.partition('=')[0]}: invalid value: ")
+    assert reason in str(caught.value)
+
+
+def test_other_programs_flags_are_unknown() -> None:
+    with pytest.raises(UnknownFlag) as caught:
+        parse("--node-ip=1")
+    assert str(caught.value) == "unknown flag: --node-ip"
+
+
+@pytest.mark.parametrize(
+    ("text", "ports"), [("30000-32767", (30000, 32767)), ("30000+10", (30000, 30010)), ("80", (80, 80))]
+)
+def test_port_ranges_are_read_in_upstreams_three_forms(text: str, ports: tuple[int, int]) -> None:
+    assert parse_port_range(text) == ports
+
+
+@pytest.mark.parametrize("text", ["", "a-b", "0-5", "5-70000", "1+", "-5", "5-"])
+def test_what_is_no_port_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a range of ports"):
+        parse_port_range(text)
