@@ -131,13 +131,40 @@ def test_another_version_of_the_same_kind_does_not_match() -> None:
     )
 
 
-@pytest.mark.parametrize("body", ["[" * 100_000, '{"a":' * 5000, '{"spec":' + "[" * 2000 + "]" * 2000 + "}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        '{"a":' * 5000,
+        '{"spec":' + "[" * 2000 + "]" * 2000 + "}",
+        '{"spec":' + "[" * 300 + "]" * 300 + "}",
+        '{"a":1,"a":' + '{"b":' * 300 + "1" + "}" * 300 + "}",
+    ],
+    ids=len,
+)
 def test_depth_is_limited(body: str) -> None:
     assert "exceeded max depth" in _refusal(body)
 
 
+@pytest.mark.parametrize("media_type", ["application/json", "application/yaml"])
+@pytest.mark.parametrize("rest", ["", ',"x":1,"x":2'])
+def test_what_is_as_deep_as_allowed_is_read_whichever_way_it_takes(media_type: str, rest: str) -> None:
+    data = '{"a":' * 195 + "1" + "}" * 195
+    tree, _ = read_object(
+        f'{{"data":{data}{rest}}}'.encode(),
+        media_type,
+        Schemas.load().walker("io.k8s.api.apps.v1.ControllerRevision"),
+        group_version="apps/v1",
+        kind="ControllerRevision",
+        field_validation="Warn",
+    )
+    assert tree["data"] == json.loads(data)
+
+
 def test_depth_is_limited_in_yaml() -> None:
     assert "exceeded max depth" in _refusal("[" * 5000, "application/yaml")
+    chained = ["a0: &a0 [x]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 300))]
+    assert "exceeded max depth" in _refusal("\n".join(chained), "application/yaml")
 
 
 def test_an_empty_body_is_told() -> None:

@@ -106,6 +106,20 @@ def test_copies_are_limited_to_three_mebibytes() -> None:
     assert raised.value.code == 422
 
 
+def test_copies_inside_copies_do_not_go_too_deep() -> None:
+    deeper = [{"op": "copy", "from": "/a", "path": "/a/a" + "/a" * 2**step} for step in range(12)]
+    with pytest.raises(APIError) as raised:
+        json_patch.apply({"a": {"a": {"a": {}}}}, deeper)
+    assert raised.value.code == 422
+    nested: dict[str, Any] = {}
+    for _ in range(150):
+        nested = {"a": nested}
+    adds = [{"op": "add", "path": "/a" * (150 * step + 1), "value": nested} for step in range(9)]
+    with pytest.raises(APIError) as raised:
+        json_patch.apply({}, adds)
+    assert raised.value.code == 422
+
+
 def test_operations_are_limited() -> None:
     change, _ = json_patch.read(json.dumps([{"op": "test", "path": "/n", "value": None}] * 10_000).encode())
     change(_DOCUMENT)

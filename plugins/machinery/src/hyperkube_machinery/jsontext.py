@@ -17,10 +17,10 @@ import orjson
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.schema.exact import Literal, Pairs, plain
 
-__all__ = ["MAX_DEPTH", "BadJSON", "has_duplicates", "parse", "parse_exactly"]
+__all__ = ["MAX_DEPTH", "BadJSON", "has_duplicates", "is_too_deep", "parse", "parse_exactly"]
 
-# Go stops at 10,000 levels; Python's stack ends earlier. No object of the API comes near either.
-MAX_DEPTH = 900
+# Go stops at 10,000 levels; orjson writes 254, and Python's stack ends not far from there. No object comes near either.
+MAX_DEPTH = 200
 
 # Digits that Python converts to an integer without a limit on their number.
 _MAX_DIGITS = 1000
@@ -33,11 +33,28 @@ class BadJSON(ValueError):
 def parse(body: bytes) -> Any:
     """The value of a JSON text; the last of duplicate keys wins. Raises BadJSON."""
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return plain(parse_exactly(body))
-    except RecursionError:
-        raise BadJSON("invalid character '[' exceeded max depth") from None
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and is_too_deep(value):
+        raise BadJSON(_Scanner(body).error())
+    return value
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether `value` nests deeper than MAX_DEPTH; what does can neither be written nor walked."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for container in level
+            if isinstance(container, dict | list)
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def has_duplicates(body: bytes, value: Any) -> bool:
@@ -60,10 +77,7 @@ def parse_exactly(body: bytes) -> Any:
     if message is not None:
         raise BadJSON(message)
     text = body.decode("utf-8", "hk-each-byte")
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise BadJSON("invalid character '[' exceeded max depth") from None
+    value = _DECODER.decode(text)
     return _without_surrogates(value) if "\\u" in text else value
 
 

@@ -74,18 +74,20 @@ def _explain(error: yaml.MarkedYAMLError) -> str:
 class _Frame:
     """A collection that is being read."""
 
-    __slots__ = ("anchor", "count", "key", "line", "value", "waits_for_key")
+    __slots__ = ("anchor", "count", "depth", "key", "line", "value", "waits_for_key")
 
     def __init__(self, value: dict[str, Any] | list[Any], anchor: str | None, line: int, count: int) -> None:
         self.value = value
         self.anchor = anchor
         self.line = line
         self.count = count  # nodes decoded before it
+        self.depth = 1  # levels in it, itself included
         self.key: Any = None
         self.waits_for_key = isinstance(value, dict)
 
 
 _MERGE = object()
+_TOO_DEEP = "yaml: exceeded max depth of 10000"  # upstream's limit; here it is MAX_DEPTH
 
 
 class _Builder:
@@ -94,7 +96,7 @@ class _Builder:
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self.events = events
         self.duplicates: list[str] = []
-        self.anchors: dict[str, tuple[Any, int]] = {}  # value and how many nodes it is
+        self.anchors: dict[str, tuple[Any, int, int]] = {}  # a value, how many nodes it has, and how many levels
         self.open: set[str] = set()
         self.stack: list[_Frame] = []
         self.result: Any = None
@@ -107,7 +109,7 @@ class _Builder:
                 self._count(1)
                 value = self._scalar(event)
                 if event.anchor:
-                    self.anchors[event.anchor] = (value, 1)
+                    self.anchors[event.anchor] = (value, 1, 0)
                 self._add(value, _line(event), is_plain=event.implicit[0])
             elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
                 self._begin(event)
@@ -115,7 +117,8 @@ class _Builder:
                 frame = self.stack.pop()
                 if frame.anchor:
                     self.open.discard(frame.anchor)
-                    self.anchors[frame.anchor] = (frame.value, self.decoded - frame.count)
+                    self.anchors[frame.anchor] = (frame.value, self.decoded - frame.count, frame.depth)
+                self._deepen(frame.depth)
                 self._add(frame.value, frame.line)
             elif isinstance(event, yaml.AliasEvent):
                 self._alias(event)
@@ -125,7 +128,7 @@ class _Builder:
 
     def _begin(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         if len(self.stack) >= MAX_DEPTH:
-            raise BadYAML("yaml: exceeded max depth of 10000")
+            raise BadYAML(_TOO_DEEP)
         if self.stack and self.stack[-1].waits_for_key:
             raise BadYAML("yaml: invalid map key")
         value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
@@ -139,10 +142,18 @@ class _Builder:
             raise BadYAML(f"yaml: anchor '{event.anchor}' value contains itself")
         if event.anchor not in self.anchors:
             raise BadYAML(f"yaml: unknown anchor '{event.anchor}' referenced")
-        value, nodes = self.anchors[event.anchor]
+        value, nodes, depth = self.anchors[event.anchor]
+        if len(self.stack) + depth > MAX_DEPTH:
+            raise BadYAML(_TOO_DEEP)
         self.from_aliases += nodes
         self._count(nodes + 1)
+        self._deepen(depth)
         self._add(deepcopy(value), _line(event))  # what shares a list here would share its changes later
+
+    def _deepen(self, depth: int) -> None:
+        """Note that the collection being read holds one of `depth` levels."""
+        if self.stack:
+            self.stack[-1].depth = max(self.stack[-1].depth, depth + 1)
 
     def _count(self, nodes: int) -> None:
         self.decoded += nodes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_machinery.decoding import duplicate_fields
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.jsontext import BadJSON, parse_exactly
+from hyperkube_machinery.jsontext import BadJSON, is_too_deep, parse_exactly
 from hyperkube_machinery.schema.exact import Pairs, json_type, plain, quoted, type_error
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def apply(document: dict[str, Any], patch: list[Any]) -> Any:
     try:
         for operation in patch:
             target.change(operation or {})
-    except _Inapplicable:
+        return target.result()
+    except (_Inapplicable, RecursionError):
         # The API says no more than this, and clients may not rely on more.
         raise APIError.of(422, "Invalid", REJECTED, {}) from None
-    return target.result()
 
 
 class _Inapplicable(Exception):
@@ -123,6 +123,8 @@ class _Target:
 
     def result(self) -> Any:
         """The changed document. The keys of what was changed are sorted, as those of a Go map that is encoded."""
+        if is_too_deep(self.root):
+            raise _Inapplicable
         return self._sorted(self.root)
 
     def _sorted(self, value: Any) -> Any:
@@ -206,6 +208,8 @@ class _Target:
 
     def _copy(self, operation: dict[str, Any]) -> None:
         value = self._get(_path(operation, "from"))
+        if is_too_deep(value):
+            raise _Inapplicable
         self._copied_bytes += len(encode(value))
         if self._copied_bytes > MAX_COPIED_BYTES:
             raise _Inapplicable
