@@ -15,6 +15,8 @@ from hyperkube_core._restart import CrashLoop, Restart, starts_again
 from hyperkube_core._status import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hyperkube_core._bodies import Body
     from hyperkube_core._runner import Run
     from hyperkube_core._server import Invocation, Spawned
@@ -56,7 +58,7 @@ class Member:
             await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
-        if not self.up.is_set():
+        if self.failure is not None or not self.up.is_set():
             raise self.failure or ServerReturned(self.name, "it was stopped before it was ready")
 
     async def wait(self) -> None:
@@ -70,7 +72,7 @@ class Member:
         if not self.stopping and not self.task.done():
             self.stopping = True
             self.task.cancel()
-        await _ended(self.task)
+        await asyncio.wait({self.task})
 
     def signal(self, signum: int) -> None:
         """Hand a signal on to its process, and to those of what it spawned; safe in a signal handler."""
@@ -94,10 +96,10 @@ class Member:
             while True:
                 error = await self._live()
                 if not starts_again(self._restart, error):
-                    self.status.state = "completed"
-                    self.up.set()
                     if error is not None:
                         raise error
+                    self.status.state = "completed"
+                    self.up.set()
                     return
                 served = 0.0 if self._ready_at is None else clock.monotonic() - self._ready_at
                 delay = crash_loop.delay(served)
@@ -110,7 +112,6 @@ class Member:
         except Exception as exc:
             # Whatever else it may be is a flaw of ours, and it still has to end the run and to name the server.
             self.status.state, self.status.error = "failed", named(self.name, exc)
-            self.up.clear()
 
     async def _live(self) -> HyperkubeError | None:
         """One run; what it failed with, if that may be tried again."""
@@ -128,12 +129,12 @@ class Member:
                 raise  # a second one beside the first would do more harm
             return exc
         finally:
-            for member in reversed(list(self._beside)):
-                await member.stop()
-            self._beside.clear()
             self._body = None
-            run.provisions.withdraw(self.name)
-            verbose(log, run.verbosity, "stopped")
+            try:
+                await stop_in_reverse(self._beside)
+            finally:
+                run.provisions.withdraw(self.name)
+                verbose(log, run.verbosity, "stopped")
         return None
 
     def _when_ready(self) -> None:
@@ -161,13 +162,15 @@ class Member:
             log.error("%s", member.failure, extra={"spawned_by": self.name})
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Return when `task` has ended: a second request to stop does not cut the first one short."""
+async def stop_in_reverse(members: Sequence[Member]) -> None:
+    """Stop them one after the other, the last one first; a second request to stop does not cut the first one short."""
     cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
+    for member in reversed(list(members)):
+        stopped = asyncio.ensure_future(member.stop())
+        while not stopped.done():
+            try:
+                await asyncio.wait({stopped})
+            except asyncio.CancelledError as exc:
+                cancelled = exc
     if cancelled is not None:
         raise cancelled

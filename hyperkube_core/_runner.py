@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from hyperkube_core._errors import HyperkubeError
 from hyperkube_core._lifeline import Tether, arm
 from hyperkube_core._logging import verbose
 from hyperkube_core._loop import new_event_loop, run_until_complete
-from hyperkube_core._member import Member
+from hyperkube_core._member import Member, stop_in_reverse
 from hyperkube_core._order import labels, start_order
 from hyperkube_core._server import Blocking, Command, Coroutine, Invocation
 from hyperkube_core._signals import handled
@@ -142,9 +143,9 @@ class Run:
         finally:
             asked.cancel()
             note_failures()
-            for _, member in reversed(started):
-                await member.stop()
-                note_failures()
+            await stop_in_reverse([member for _, member in started])
+            started.reverse()  # the order in which they stopped, and perhaps failed at it
+            note_failures()
         if failures:
             position, error = failures[0]
             if len(invocations) > 1:
@@ -288,4 +289,8 @@ def _become(invocation: Invocation) -> None:
     from hyperkube_core._process import program_of
 
     program = program_of(invocation.server.name, command)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for signum in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(signum, signal.SIG_DFL)  # which Python ignores, and a program does not expect
     os.execve(program, [*command.argv, *invocation.args], {**os.environ, **command.environment})

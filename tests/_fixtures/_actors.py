@@ -9,14 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hyperkube_core.testing import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PATIENCE_SECONDS = 60.0
 """How long anything may take on a busy machine before the test is called failed."""
@@ -64,6 +66,7 @@ def hyperkube_servers():
         Server(name="program", run=Command(program, environment={"GIVEN": "yes"})),
         Server(name="impatient", run=Command(program), stop_seconds=0.1),
         Server(name="missing", run=Command(("no-such-program-anywhere",))),
+        Server(name="ignored", run=Command(("grep", "SigIgn", "/proc/self/status")), completes=True),
         Server(name="tool", run=Command(tool), completes=True),
     ]
 '''

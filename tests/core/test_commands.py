@@ -8,9 +8,8 @@ import pty
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trustme
@@ -20,6 +19,10 @@ from hyperkube_core._errors import PluginLoadError, ServerCrashed, ServerKilled,
 from hyperkube_core._probe import answers
 from hyperkube_core._server import Command, Server
 from hyperkube_core.testing import VirtualClock, running
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 

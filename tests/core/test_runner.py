@@ -590,6 +590,40 @@ async def test_spawning_what_is_not_installed_says_so(together: Together) -> Non
     assert isinstance(error, ServerNotFound)
 
 
+async def test_a_stop_while_a_failed_server_ends_what_it_spawned_leaves_none_behind(together: Together) -> None:
+    crash, slow = asyncio.Event(), asyncio.Event()
+
+    async def lingering(context: Context[Any]) -> None:
+        context.ready.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            together.note("lingers")
+            await slow.wait()
+            together.note("stop lingering")
+
+    async def spawner(context: Context[Any]) -> None:
+        await (await context.spawn("helper")).ready()
+        await (await context.spawn("lingering")).ready()
+        context.ready.set()
+        await crash.wait()
+        raise OSError("gone")
+
+    together.begin(
+        Server(name="spawner", run=Coroutine(spawner)),
+        beside=(together.server("helper"), Server(name="lingering", run=Coroutine(lingering))),
+        restart="on-failure",
+    )
+    await together.until("all ready")
+    crash.set()
+    await together.until("lingers")
+    together.stop.set()
+    await asyncio.sleep(0)
+    slow.set()
+    await together.end()
+    assert together.log == ["start helper", "all ready", "lingers", "stop lingering", "stop helper"]
+
+
 async def test_a_server_that_has_ended_spawns_nothing_more(together: Together) -> None:
     contexts: list[Context[Any]] = []
 

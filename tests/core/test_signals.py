@@ -100,6 +100,15 @@ def test_a_tool_that_is_a_program_ends_as_it_pleases(hk: Start) -> None:
     assert hk("tool", "7").wait() == 7
 
 
+@pytest.mark.parametrize("how", [["ignored"], ["run", "ignored", "+", "job", "return"]])
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc (Linux)")
+def test_a_program_does_not_inherit_that_python_ignores_broken_pipes(hk: Start, how: list[str]) -> None:
+    run = hk(*how)
+    assert run.wait() == 0
+    ignored = int(run.until(r"SigIgn:\s+([0-9a-f]+)").group(1), 16)
+    assert not ignored & (1 << (signal.SIGPIPE - 1))
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="watches a process by pidfd (Linux)")
 def test_a_program_alone_writes_where_hk_writes_and_ends_with_it(hk: Start) -> None:
     run = hk("program", "--daemon")
