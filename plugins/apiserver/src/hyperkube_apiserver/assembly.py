@@ -21,7 +21,7 @@ from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
-from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["API", "assemble", "follow_holdings", "follow_roles", "send_bookmarks"]
@@ -109,8 +109,8 @@ def _role_observer(rbac: RBAC, resource: str) -> Callable[[Event], None]:
 
 def send_bookmarks(cache: WatchCache, revision: int) -> None:
     """Tell the watchers of a resource that want it how far they have come."""
-    frame = b""
+    item: Item | None = None
     for watcher in cache.watchers:
-        if watcher.bookmarks:
-            frame = frame or bookmark(cache.kind, revision)
-            watcher.send_bookmark(frame, revision)
+        if watcher.bookmarks and watcher.live and revision >= watcher.after:
+            item = item or bookmark(cache.kind, revision)
+            watcher.send_item("BOOKMARK", item)

@@ -91,7 +91,7 @@ class Pipeline:
                 answer = await self._nonresource.answer(request, query)
         except APIError as error:
             answer = _refusal(request, error)
-        return _dressed(request, query.get("pretty"), answer, _warnings(request, call))
+        return _dressed(request, query.get("pretty"), answer, _warnings(request, call), is_resource=info.is_resource)
 
     def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
         """What keeps writers of roles and bindings from giving away more than they have."""
@@ -128,7 +128,9 @@ def _warnings(request: Request, call: Call | None) -> list[str]:
     return [ignored, *warnings] if ignored else warnings
 
 
-def _dressed(request: Request, pretty: Sequence[str] | None, answer: Answer, warnings: Sequence[str]) -> Answer:
+def _dressed(
+    request: Request, pretty: Sequence[str] | None, answer: Answer, warnings: Sequence[str], *, is_resource: bool
+) -> Answer:
     """The answer with the headers that all have, laid out as the client wants it."""
     headers = [*answer.headers, _NO_STORE]
     left = _WARNING_BYTES
@@ -141,7 +143,7 @@ def _dressed(request: Request, pretty: Sequence[str] | None, answer: Answer, war
     if not isinstance(answer, Response) or answer.content_type != "application/json":
         return answer
     accept = request.headers.get("accept", "")
-    if accept not in _PLAIN_ACCEPTS and answer.status < 400:
+    if is_resource and accept not in _PLAIN_ACCEPTS and answer.status < 400:
         representation = negotiate(accept)
         if representation.media_type == "application/yaml":
             return as_yaml(answer)

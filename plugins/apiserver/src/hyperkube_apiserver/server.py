@@ -22,6 +22,7 @@ from hyperkube_apiserver.health import Check, Health
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
 from hyperkube_apiserver.populate import populate
+from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
@@ -50,7 +51,7 @@ async def serve(context: Context[Options]) -> None:
         # Bound first, for its port stands in what is made below; clients wait in the backlog meanwhile.
         sockets = await bind(host, options.secure_port, backlog=BACKLOG)
         api = assemble(store, clock, event_ttl_seconds=options.event_ttl)
-        async with api.hub.running():
+        async with api.hub.running(keep_gathered(api, clock)):
             port = int(sockets[0].getsockname()[1])
             service_address = str(services[1])
             follow_holdings(api)
@@ -89,7 +90,7 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
     router = Router(api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout)
     nonresource = NonResource(Discovery(api.kinds.values(), address), Health(_checks(api)))
     return Pipeline(
-        Authenticator(clock=clock, tokens=tokens, anonymous=options.anonymous_auth),
+        Authenticator(clock=clock, tokens=tokens, anonymous=_anonymous(options)),
         authorizer,
         Escalation(rbac, authorizer) if "RBAC" in options.authorization_mode else None,
         router,
@@ -97,6 +98,14 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
         clock=clock,
         timeout_seconds=options.request_timeout,
     )
+
+
+def _anonymous(options: Options) -> bool:
+    """Whether requests without credentials are somebody's; never where everybody may do everything, as upstream."""
+    if options.anonymous_auth and "AlwaysAllow" in options.authorization_mode:
+        log.warning("anonymous requests are refused, because --authorization-mode has AlwaysAllow")
+        return False
+    return options.anonymous_auth
 
 
 def _authorizer(modes: Sequence[str], rbac: RBAC) -> Authorizer:

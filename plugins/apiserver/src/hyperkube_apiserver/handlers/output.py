@@ -102,15 +102,15 @@ def _list_metadata(listing: Listing) -> bytes:
     return b"".join(parts)
 
 
-def bookmark(kind: Kind, revision: int, *, ends_initial_events: bool = False) -> bytes:
-    """A framed bookmark: an object of `kind` that tells nothing but how far the stream has come."""
+def bookmark(kind: Kind, revision: int, *, ends_initial_events: bool = False) -> Item:
+    """What a bookmark shows: an object of `kind` that tells nothing but how far the stream has come."""
     tree: dict[str, Any] = {"metadata": {}}
     Schemas.load().walker(kind.definition).walk(tree)
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if ends_initial_events:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-    typed = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, **tree, "metadata": metadata}
-    return chunk(encode({"type": "BOOKMARK", "object": typed}) + b"\n")
+    body = encode({"metadata": metadata, **{name: value for name, value in tree.items() if name != "metadata"}})
+    return Item("", "", "", revision, body[1:], {}, {})
 
 
 def error_event(status: Mapping[str, Any]) -> bytes:
@@ -127,15 +127,19 @@ class MetadataOutput:
         self._version = version
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
-        return (encode(partial(decode_body(body), self._version)),)
+        return (encode(partial(decode_body(body), self._version, kind=kind)),)
 
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         objects = (decode_body(item.body) for item in listing.items)
-        return (encode(partial_list(objects, _list_meta(listing), self._version)),)
+        return (encode(partial_list(objects, _list_meta(listing), self._version, kind=kind)),)
 
     def events(self, kind: Kind) -> EventEncoder:
         version = self._version
-        return _Transformed(f"metadata {version}", lambda item, first: partial(decode_body(item.body), version))
+
+        def metadata(item: Item, first: bool) -> dict[str, Any]:
+            return partial(decode_body(item.body), version, kind=kind)
+
+        return _Transformed(f"metadata {version}", metadata)
 
 
 class TableOutput:

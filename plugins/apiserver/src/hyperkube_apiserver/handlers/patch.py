@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -20,31 +21,33 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.patches import json as json_patch
 from hyperkube_machinery.patches import merge as merge_patch
+from hyperkube_machinery.patches import strategic as strategic_patch
 from hyperkube_machinery.schema import Schemas, WrongType
 from hyperkube_machinery.serving.messages import Response
 
-__all__ = ["Change", "change_of", "checked", "patch"]
+__all__ = ["Patch", "patch", "patched", "read_patch"]
 
 Tree = dict[str, Any]
-Change = Callable[[Tree], Tree]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch, read: what it makes of an object, and how a refusal of what it made shows it."""
+
+    apply: Callable[[Tree], Tree]
+    duplicates: list[str]
+    shown: Callable[[Tree], str]
 
 
 async def patch(call: Call, served: Served, output: Output, now: str) -> Response:
     """Apply the patch in the body to the object that `call` names."""
     options = write_options(call.query, "PatchOptions")
-    apply, duplicates = change_of(call, served.kind.definition, options.field_validation)
-    resource = served.kind.resource
+    kind = served.kind
+    asked = read_patch(call, kind.definition, options.field_validation)
+    group_version = kind.resource.api_version
 
     def change(old: Tree) -> Tree:
-        return checked(
-            call,
-            apply(old),
-            definition=served.kind.definition,
-            group_version=resource.api_version,
-            kind=resource.kind,
-            field_validation=options.field_validation,
-            duplicates=duplicates,
-        )
+        return patched(call, asked, old, kind.definition, group_version, kind.resource.kind, options.field_validation)
 
     written = await served.registry.update(
         call.info.name,
@@ -54,20 +57,31 @@ async def patch(call: Call, served: Served, output: Output, now: str) -> Respons
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
     )
-    return Response(200, output.single(served.kind, written.body))
+    return Response(200, output.single(kind, written.body))
 
 
-def checked(
-    call: Call,
-    tree: Tree,
-    *,
-    definition: str,
-    group_version: str,
-    kind: str,
-    field_validation: str,
-    duplicates: list[str],
+def read_patch(call: Call, definition: str, field_validation: str) -> Patch:
+    """Read the body as what its media type says.
+
+    Raises 415 for a patch of another kind, 400 for a body that is none.
+    """
+    body = call.request.body
+    match call.header("content-type").partition(";")[0].strip():
+        case "application/json-patch+json":
+            return Patch(*json_patch.read(body, field_validation=field_validation), _as_json)
+        case "application/merge-patch+json":
+            return Patch(*merge_patch.read(body, field_validation=field_validation), _as_json)
+        case "application/strategic-merge-patch+json":
+            read = strategic_patch.read(body, definition, field_validation=field_validation)
+            return Patch(*read, lambda tree: strategic_patch.shown(body))
+    raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+
+
+def patched(
+    call: Call, asked: Patch, old: Tree, definition: str, group_version: str, kind: str, field_validation: str
 ) -> Tree:
-    """A patched object, held against its schema; raises 422 for one that the patch spoiled."""
+    """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled."""
+    tree = asked.apply(old)
     sent = copy.deepcopy(tree)
     try:
         warnings = check_tree(
@@ -76,32 +90,19 @@ def checked(
             group_version=group_version,
             kind=kind,
             field_validation=field_validation,
-            duplicates=duplicates,
+            duplicates=asked.duplicates,
         )
     except (WrongType, StrictError) as exc:
-        raise _spoils(sent, str(exc)) from exc
+        error = FieldError.invalid("patch", asked.shown(sent), str(exc))
+        raise APIError.invalid("", "", "", [error]) from exc
     for text in warnings:
         call.warn(text)
     _check_name(tree, call.info.name)
     return tree
 
 
-def change_of(call: Call, definition: str, field_validation: str) -> tuple[Change, list[str]]:
-    """What the body asks for, as a function of the object, and the duplicate fields in it.
-
-    Raises 415 for a patch of another kind, 400 for a body that is none.
-    """
-    media_type = call.header("content-type").partition(";")[0].strip()
-    reader = _READERS.get(media_type)
-    if reader is None:
-        raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    return reader(call.request.body, field_validation=field_validation)
-
-
-_READERS = {
-    "application/json-patch+json": json_patch.read,
-    "application/merge-patch+json": merge_patch.read,
-}
+def _as_json(tree: Tree) -> str:
+    return encode(tree).decode()
 
 
 def _check_name(tree: Tree, name: str) -> None:
@@ -112,8 +113,3 @@ def _check_name(tree: Tree, name: str) -> None:
         )
     if given != name:
         raise APIError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-
-
-def _spoils(patched: Tree, why: str) -> APIError:
-    error = FieldError.invalid("patch", encode(patched).decode(), why)
-    return APIError.invalid("", "", "", [error])

@@ -8,7 +8,7 @@ from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import binding, get, list, patch, scale, watch, write
 from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
-from hyperkube_apiserver.printers import negotiate
+from hyperkube_apiserver.printers import check_form, negotiate
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_machinery.clock import Clock
@@ -66,7 +66,7 @@ class Router:
             raise APIError.method_not_allowed()
         if not served.kind.storage_prefix:
             return await binding.bind(call, self._served["", "v1", "pods"], self._now())
-        output = self._output(call, lists=not info.names_object)
+        output = self._output(call, served, lists=not info.names_object)
         match info.verb:
             case "get":
                 return await get.get(call, served, self._hub, output)
@@ -93,7 +93,7 @@ class Router:
             raise APIError.no_such_path()
         if call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
             raise APIError.method_not_allowed()
-        output = self._output(call, lists=False)
+        output = self._output(call, served, lists=False)
         if subresource.name == "scale":
             return await scale.answer(call, served, self._hub, self._now())
         if subresource.name == "binding":
@@ -106,8 +106,11 @@ class Router:
             case _:
                 return await patch.patch(call, served, output, self._now())
 
-    def _output(self, call: Call, *, lists: bool) -> Output:
-        representation = negotiate(call.header("accept"), lists=lists, watch=call.info.verb == "watch")
+    def _output(self, call: Call, served: Served, *, lists: bool) -> Output:
+        watches = call.info.verb == "watch"
+        representation = negotiate(call.header("accept"), lists=lists, watch=watches)
+        if call.info.verb in ("get", "list"):
+            check_form(representation.form, served.kind, lists=lists)
         return output_for(representation, call.query, self._clock.now)
 
     def _now(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get
-from hyperkube_apiserver.handlers.patch import change_of, checked
+from hyperkube_apiserver.handlers.patch import patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.parameters import WriteOptions, write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS, UPDATE_ATTEMPTS
@@ -104,13 +104,5 @@ def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
 
 
 def _patch(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
-    apply, duplicates = change_of(call, _DEFINITION, options.field_validation)
-    return lambda old: checked(
-        call,
-        apply(old),
-        definition=_DEFINITION,
-        group_version=_VERSION,
-        kind=_KIND,
-        field_validation=options.field_validation,
-        duplicates=duplicates,
-    )
+    asked = read_patch(call, _DEFINITION, options.field_validation)
+    return lambda old: patched(call, asked, old, _DEFINITION, _VERSION, _KIND, options.field_validation)

@@ -99,7 +99,7 @@ def _producer(
                 await _send_past(writer, watcher, past, selected)
                 watcher.after = max(after, seen)
             if initial and options.allow_bookmarks:
-                writer.send_framed(bookmark(served.kind, after, ends_initial_events=True))
+                watcher.send_item("BOOKMARK", bookmark(served.kind, after, ends_initial_events=True))
             watcher.caught_up()
             await watcher.finished()
         finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing, asynccontextmanager
+from typing import Any, NoReturn
 
 from hyperkube_apiserver.storage.interface import Compacted, Revision, Store
 from hyperkube_apiserver.watchcache.cache import WatchCache
@@ -43,22 +44,23 @@ class Hub:
         self._bookmark = send
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Fill the caches, then keep them up to date for the length of the block.
+    async def running(self, *beside: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
+        """Fill the caches, then keep them up to date for the length of the block, and run `beside` as long.
 
-        The block is cancelled, and the error raised, should the store's watch fail: a cache that stands still must
-        not be served from.
+        The block is cancelled, and the error raised, should the store's watch fail, for a cache that stands still
+        must not be served from; or should anything of `beside`.
         """
         await self._fill()
         try:
             async with asyncio.TaskGroup() as tasks:
                 follow = tasks.create_task(self._follow(), name="watch cache")
                 sweep = tasks.create_task(self._sweep(), name="watch deadlines")
+                companions = [tasks.create_task(coroutine) for coroutine in beside]
                 try:
                     yield
                 finally:
-                    follow.cancel()
-                    sweep.cancel()
+                    for task in (follow, sweep, *companions):
+                        task.cancel()
                     self.finish_watchers()
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None  # whatever failed first made the others end

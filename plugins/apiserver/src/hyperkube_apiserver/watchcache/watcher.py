@@ -86,7 +86,7 @@ class Watcher:
             self.finish()
 
     def send_item(self, event_type: str, item: Item) -> None:
-        """Send an object that exists already, before it is live."""
+        """Send an object by itself: one that exists already, or a bookmark."""
         self.sink.send_framed(self.encoder.frame(event_type, item, first=not self._sent))
         self._sent = True
 
@@ -95,10 +95,10 @@ class Watcher:
         self.sink.send_framed(event.frame(event_type, self.encoder, first=not self._sent))
         self._sent = True
 
-    def send_bookmark(self, frame: bytes, revision: int) -> None:
-        """Tell a live watcher how far it has come."""
-        if self._waiting is None and revision >= self.after and not self._finished.done():
-            self.sink.send_framed(frame)
+    @property
+    def live(self) -> bool:
+        """Whether events go straight to the client."""
+        return self._waiting is None and not self._finished.done()
 
     def caught_up(self) -> None:
         """Go live: send what came meanwhile, and from now on everything at once."""

@@ -1,0 +1,63 @@
+"""Keep aggregated cluster roles equal to what they gather.
+
+Upstream's controller manager does the same; both come to the same rules, so they may run beside each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from hyperkube_apiserver.assembly import API
+from hyperkube_apiserver.authz.aggregation import aggregate
+from hyperkube_apiserver.authz.rbac import GROUP
+from hyperkube_apiserver.registry.strategy import WriteContext
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.storage.interface import Unavailable
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.timestamps import format_seconds
+
+__all__ = ["gather", "keep_gathered"]
+
+log = logging.getLogger(__name__)
+
+_SERVER = "system:apiserver"
+_RETRY_SECONDS = 1.0
+
+Tree = dict[str, Any]
+
+
+async def keep_gathered(api: API, clock: Clock) -> NoReturn:
+    """Write the rules of aggregated roles whenever a cluster role changes, until cancelled."""
+    changed = asyncio.Event()
+    api.resource(GROUP, "clusterroles").cache.observe(lambda event: changed.set())
+    changed.set()
+    while True:
+        await changed.wait()
+        changed.clear()
+        try:
+            await gather(api, clock)
+        except (APIError, Unavailable) as exc:
+            log.warning("aggregated cluster roles could not be written: %s", exc)
+            await clock.sleep(_RETRY_SECONDS)
+            changed.set()
+
+
+async def gather(api: API, clock: Clock) -> None:
+    """Bring every aggregated role up to date, once."""
+    served = api.resource(GROUP, "clusterroles")
+    context = WriteContext(now=format_seconds(clock.now()), user=_SERVER)
+    roles = (decode_body(item.body) for item in served.cache.items())
+    for name, rules in aggregate(roles).items():
+        try:
+            await served.registry.update(name, _replacing(rules), context, log.warning)
+        except APIError as exc:
+            if exc.code != 404:  # one that was deleted meanwhile needs no rules
+                raise
+
+
+def _replacing(rules: list[Any]) -> Callable[[Tree], Tree]:
+    return lambda old: {**old, "rules": rules}
