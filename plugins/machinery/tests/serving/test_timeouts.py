@@ -16,7 +16,12 @@ pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 LIMITS = Limits(
-    header_seconds=10, idle_seconds=60, body_seconds=20, body_bytes_per_second=100, write_stall_seconds=30, linger_seconds=2
+    header_seconds=10,
+    idle_seconds=60,
+    body_seconds=20,
+    body_bytes_per_second=100,
+    write_stall_seconds=30,
+    linger_seconds=2,
 )
 
 

@@ -78,6 +78,7 @@ class HTTPConnection(asyncio.Protocol):
         "_waiters",
         "_written",
         "gone",
+        "made",
     )
 
     _transport: asyncio.Transport
@@ -109,6 +110,7 @@ class HTTPConnection(asyncio.Protocol):
         self._ending: asyncio.Future[None] | None = None  # what streams wait for
         self._lingering = False  # refused: what still comes is thrown away
         self._closing = False
+        self.made = False
         self.gone = False
 
     # The Connection of a request.
@@ -132,6 +134,7 @@ class HTTPConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self.made = True
         self._host.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -165,8 +165,7 @@ class HTTPServer:
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("a connection's task failed", exc_info=exc)
 
-    def _connect(self, address: str) -> asyncio.Protocol:
-        # Where ALPN chose another protocol than http/1.1, this is the place to make its connection.
+    def _connect(self, address: str) -> HTTPConnection:
         return HTTPConnection(self, address)
 
     # The sweep, which sees every timeout: a timer for each connection would cost each request two calls.

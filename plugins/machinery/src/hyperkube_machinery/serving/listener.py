@@ -8,7 +8,10 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
+from hyperkube_machinery.serving.connection import HTTPConnection
 from hyperkube_machinery.serving.limits import Limits
 
 __all__ = ["Listener", "bind"]
@@ -60,6 +63,21 @@ def _listen(family: int, address: tuple[str | int, ...], backlog: int) -> socket
     return sock
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A connection that may still be in its handshake."""
+
+    sock: socket.socket
+    connection: HTTPConnection
+    began: float  # on the monotonic clock
+
+    def hang_up(self) -> None:
+        """Let the handshake fail as if the client had gone. Cancelled at some moments, it would leave a transport open."""
+        if not self.connection.made:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
 class Listener:
     """Turns what knocks at some listening sockets into connections, of which it counts those in their handshake.
 
@@ -69,7 +87,7 @@ class Listener:
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        connect: Callable[[str], asyncio.Protocol],
+        connect: Callable[[str], HTTPConnection],
         *,
         limits: Limits,
         ssl_context: ssl.SSLContext | None,
@@ -82,7 +100,7 @@ class Listener:
         self._ssl_context = ssl_context
         self._now = now
         self._connections = connections
-        self._opening: dict[asyncio.Task[None], float] = {}  # and when each began
+        self._opening: dict[asyncio.Task[None], _Opening] = {}
         self._accepting = False
         self._loop = asyncio.get_running_loop()
 
@@ -128,8 +146,9 @@ class Listener:
                 log.error("cannot accept connections: %s", exc.strerror)
                 self._pause()
                 return
-            task = self._loop.create_task(self._open(sock, str(address[0]) if address else ""))
-            self._opening[task] = self._now()
+            connection = self._connect(str(address[0]) if address else "")
+            task = self._loop.create_task(self._open(sock, connection))
+            self._opening[task] = _Opening(sock, connection, self._now())
             task.add_done_callback(self._opened)
             if not self._has_room():
                 self._pause()
@@ -140,14 +159,17 @@ class Listener:
         for sock in self._sockets:
             self._loop.remove_reader(sock)
 
-    async def _open(self, sock: socket.socket, address: str) -> None:
+    async def _open(self, sock: socket.socket, connection: HTTPConnection) -> None:
         tls = self._ssl_context
-        protocol = self._connect(address)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        except BaseException:
+            sock.close()
+            raise
+        try:
             await self._loop.connect_accepted_socket(
-                lambda: protocol,
+                lambda: connection,
                 sock,
                 ssl=tls,
                 # The sweep is first.
@@ -155,15 +177,14 @@ class Listener:
                 ssl_shutdown_timeout=None if tls is None else _TLS_SHUTDOWN_SECONDS,
             )
         except BaseException as exc:
-            sock.close()
-            # uvloop closes a connection that is given up just as its protocol was told of it, and doesn't tell it.
-            protocol.connection_lost(None)
+            # uvloop closes a connection that is cancelled just as its protocol was told of it, and doesn't tell it.
+            connection.connection_lost(None)
             if not isinstance(exc, OSError):
                 raise
             if isinstance(exc, ssl.SSLCertVerificationError):
-                log.warning("refused the client certificate of %s: %s", address, exc.verify_message)
+                log.warning("refused the client certificate of %s: %s", connection.peer_address, exc.verify_message)
             else:
-                log.debug("TLS handshake with %s failed: %s", address, exc)
+                log.debug("TLS handshake with %s failed: %s", connection.peer_address, exc)
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         del self._opening[task]
@@ -174,9 +195,9 @@ class Listener:
 
     def check(self, now: float) -> None:
         """Give up on handshakes that take too long, and try again where files had run out."""
-        for task, began in list(self._opening.items()):
-            if now - began >= self._limits.handshake_seconds:
-                task.cancel()
+        for opening in self._opening.values():
+            if now - opening.began >= self._limits.handshake_seconds:
+                opening.hang_up()
         if self._sockets:
             self.adjust()
 
@@ -186,7 +207,7 @@ class Listener:
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
-        tasks = list(self._opening)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for opening in self._opening.values():
+            opening.hang_up()
+        if self._opening:
+            await asyncio.wait(list(self._opening))
