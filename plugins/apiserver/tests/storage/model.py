@@ -1,4 +1,4 @@
-"""The key space as plainly as it can be written, a copy of everything for each revision, and a store held against it."""
+"""The key space written plainly, a copy of everything for each revision, and a store held against it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DataDirectoryError", "DirectoryInUse", "UnsafeDirectory", "claim", "sync_directory"]
+__all__ = ["DataDirectoryError", "DirectoryInUse", "UnsafeDirectory", "claim", "filesystem", "sync_directory"]
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def claim(path: Path) -> Iterator[Path]:
     except OSError as exc:
         raise DataDirectoryError(f"can't use the data directory {path}: {exc.strerror or exc}") from exc
     try:
-        kind = _filesystem(path)
+        kind = filesystem(path)
         if kind in _NETWORK_FILESYSTEMS:
             log.warning(
                 "the data directory %s is on a network filesystem (%s), where locks may not hold: use a local disk",
@@ -155,7 +155,7 @@ def _pid(told: bytes) -> int | None:
         return None
 
 
-def _filesystem(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
+def filesystem(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str:
     """The type of the filesystem that holds `path`; empty where the system doesn't tell."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()

@@ -119,23 +119,21 @@ class Store(Protocol):
     async def get(self, key: str) -> Entry | None:
         """What lives at `key`, as of the newest durable write."""
 
-    async def range(
-        self, prefix: str, *, after: str = "", limit: int = 0, revision: Revision | None = None
-    ) -> Page:
-        """The entries below `prefix` whose key is greater than `after`, at most `limit` of them (0: all).
+    async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: Revision | None = None) -> Page:
+        """The entries whose key begins with `prefix` and is greater than `after`, at most `limit` of them (0: all).
 
-        At `revision`, or as of the newest durable write. Raises Compacted or FutureRevision.
+        At `revision`, or as of the newest durable write. Raises Compacted or FutureRevision. A long range is one
+        answer: who wants little memory asks for pages.
         """
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         """Write `value` at a key nothing lives at, or raise KeyExists. Durable when it returns.
 
-        After `ttl_seconds` the store deletes the key by itself, which watchers see as any deletion.
+        After `ttl_seconds` (above 0) the store deletes the key by itself, which watchers see as any deletion. Whoever
+        gives up waiting for a write, of any kind, does not learn whether it took place.
         """
 
-    async def update(
-        self, key: str, value: bytes, *, expected: Revision, ttl_seconds: float | None = None
-    ) -> Entry:
+    async def update(self, key: str, value: bytes, *, expected: Revision, ttl_seconds: float | None = None) -> Entry:
         """Write `value` at a key last written at `expected`, or raise StaleRevision. Durable when it returns."""
 
     async def delete(self, key: str, *, expected: Revision) -> Revision:
@@ -144,8 +142,9 @@ class Store(Protocol):
     def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         """Every change under `prefix` later than `after`, durable, in order, for ever.
 
-        What was committed together comes together; now and then comes an empty batch, for its revision only: one
-        comes at the latest when history has been replayed, so that a reader knows that it has seen all of it.
+        What was committed together comes together, to those who keep up; now and then comes an empty batch, for its
+        revision only: one comes at the latest when history has been replayed, so that a reader knows that it has seen
+        all of it. A slow reader costs no memory: it reads on from history.
         Raises Compacted if history that far back is gone.
         """
 

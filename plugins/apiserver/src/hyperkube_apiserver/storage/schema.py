@@ -95,66 +95,89 @@ def open_file(path: Path, current: Format = CURRENT) -> sqlite3.Connection:
     # SQLite gives the files that it puts beside this one the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     os.chmod(path, 0o600)
+    version = _inspect(path, current)
     connection = connect_writer(path)
     try:
-        _prepare(connection, path, current)
+        if version is None:
+            _create(connection, current)
+        elif version < current.version:
+            _migrate(connection, path, version, current)
+        # A process that was killed may leave a commit written but not yet synced: synced now, before it is read.
+        move_log(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def connect_writer(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
-    # Before the first table is made: pages of 8 KiB hold five values of 1.5 KB where two pages of 4 KiB hold four.
-    connection.execute("PRAGMA page_size = 8192")
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-    connection.execute("PRAGMA synchronous = FULL")  # in WAL mode: the log is synced by each commit
-    connection.execute("PRAGMA secure_delete = OFF")  # on in Debian's build
-    connection.execute("PRAGMA cache_size = -8192")  # KiB; a batch is seldom more
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer chooses the moment
-    connection.execute("PRAGMA journal_size_limit = 67108864")  # what a burst leaves of the log
-    return connection
-
-
-def connect_reader(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Each is used by one thread at a time, though not always by the one that made it.
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5, cached_statements=256)
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, current: Format) -> None:
-    try:
-        application_id = _pragma(connection, "application_id")
-        version = _pragma(connection, "user_version")
-        empty = not _pragma(connection, "schema_version")
-    except sqlite3.DatabaseError as exc:
-        raise ForeignFile(f"{path} can't be read as a store ({exc}); move it away, or use another directory") from exc
-    if not empty and application_id != _APPLICATION_ID:
-        raise ForeignFile(f"{path} is a database of another program; move it away, or use another directory")
-    if version > current.version:
-        raise NewerFormat(
-            f"{path} has format {version}, but this release reads formats up to {current.version}: "
-            "start the newer release again, or put back the backup that it made, "
-            f"{_backup_path(path, current.version).name}"
-        )
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    if empty:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {current.tables} PRAGMA application_id = {_APPLICATION_ID};"
-            f" PRAGMA user_version = {current.version}; COMMIT;"
-        )
-    elif version < current.version:
-        _migrate(connection, path, version, current)
-    # A process that was killed may leave a commit that was written but not yet synced: synced now, before it is read.
+def move_log(connection: sqlite3.Connection) -> None:
+    """Move the log into the database, both synced, and empty it. Raises sqlite3.Error."""
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
         raise sqlite3.OperationalError("another program is using the file")
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """A connection for the only one that writes to the store at `path`."""
+    return _connect(
+        path,
+        "synchronous = FULL",  # in WAL mode: the log is synced by each commit
+        "secure_delete = OFF",  # on in Debian's build
+        "cache_size = -8192",  # KiB; a batch is seldom more
+        "wal_autocheckpoint = 0",  # the writer chooses the moment
+        "journal_size_limit = 67108864",  # bytes: what a burst leaves of the log
+    )
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can't write to the store at `path`."""
+    return _connect(path, "query_only = ON")
+
+
+def _connect(path: Path, *pragmas: str) -> sqlite3.Connection:
+    # Each is used by one thread at a time, though not always by the one that made it.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5, cached_statements=256)
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _inspect(path: Path, current: Format) -> int | None:
+    """The format of the file, None if it is empty. Raises ForeignFile or NewerFormat, having changed nothing."""
+    try:
+        with closing(connect_reader(path)) as connection:
+            application_id = _pragma(connection, "application_id")
+            version = _pragma(connection, "user_version")
+            empty = not _pragma(connection, "schema_version")
+    except sqlite3.OperationalError:
+        raise  # what can't be read now
+    except sqlite3.DatabaseError as exc:
+        raise ForeignFile(f"{path} can't be read as a store ({exc}); move it away, or use another directory") from exc
+    if empty:
+        return None
+    if application_id != _APPLICATION_ID:
+        raise ForeignFile(f"{path} is a database of another program; move it away, or use another directory")
+    if version > current.version:
+        raise NewerFormat(
+            f"{path} has format {version}, but this release reads formats up to {current.version}: start the newer "
+            f"release again, or put back the backup that it made, {_backup_path(path, current.version).name}"
+        )
+    return version
+
+
+def _create(connection: sqlite3.Connection, current: Format) -> None:
+    # Both before anything is written. Pages of 8 KiB hold five values of 1.5 KB, where two of 4 KiB hold four.
+    connection.execute("PRAGMA page_size = 8192")
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {current.tables} PRAGMA application_id = {_APPLICATION_ID};"
+        f" PRAGMA user_version = {current.version}; COMMIT;"
+    )
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, current: Format) -> None:

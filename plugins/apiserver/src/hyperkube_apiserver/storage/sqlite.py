@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLiteStore"]
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -44,12 +47,13 @@ _EXPIRED_AT_ONCE = 256
 class SQLiteStore:
     """A Store in a file. Made by `open`, on the loop that uses it."""
 
-    def __init__(self, path: Path, writing: sqlite3.Connection, *, clock: Clock) -> None:
-        """Takes over the connection `writing`."""
+    def __init__(
+        self, path: Path, writing: sqlite3.Connection, reading: list[sqlite3.Connection], *, clock: Clock
+    ) -> None:
+        """Takes over the connections: the writer's, and one for each reading thread besides the loop's."""
         self._path = path
         self._clock = clock
-        self._reading = connect_reader(path)  # the loop's
-        self._spare = [connect_reader(path) for _ in range(_READERS)]
+        self._reading, *self._spare = reading
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store reader")
         self._feed = Feed(queries.newest(self._reading), self._history)
         self._writer = Writer(writing, path, publish=self._feed.publish, advance=self._feed.advance)
@@ -63,11 +67,15 @@ class SQLiteStore:
         Its directory should be one that is claimed (datadir): the file has one user at a time.
         Raises DataDirectoryError if the file can't be used.
         """
-        try:
-            store = cls(path, open_file(path), clock=clock)
-        except (sqlite3.Error, OSError) as exc:
-            raise DataDirectoryError(f"can't open the store {path}: {exc}") from exc
-        store._writer.run(free)
+        with ExitStack() as opened:
+            try:
+                writing = opened.enter_context(closing(open_file(path)))
+                reading = [opened.enter_context(closing(connect_reader(path))) for _ in range(1 + _READERS)]
+                store = cls(path, writing, reading, clock=clock)
+            except (sqlite3.Error, OSError) as exc:
+                raise DataDirectoryError(f"can't open the store {path}: {exc}") from exc
+            opened.pop_all()  # the store closes them, in its order
+        store._writer.run(free).add_done_callback(_log_failure)
         sweeper = asyncio.create_task(sweep(clock, store._delete_expired), name="store sweeper")
         try:
             yield store
@@ -154,6 +162,11 @@ class SQLiteStore:
         for connection in (self._reading, *self._spare):
             connection.close()
         await self._writer.close()
+
+
+def _log_failure(freeing: asyncio.Future[None]) -> None:
+    if not freeing.cancelled() and (failure := freeing.exception()) is not None:
+        log.info("what compaction left is not freed yet: %s", failure)
 
 
 def _forget_expired(connection: sqlite3.Connection, upto: queries.Expired) -> Iterator[None]:

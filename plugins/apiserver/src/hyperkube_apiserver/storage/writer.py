@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Literal
 
 from hyperkube_apiserver.storage.interface import Change, Revision, StoreError, Unavailable
 from hyperkube_apiserver.storage.queries import newest
-from hyperkube_apiserver.storage.schema import connect_writer
+from hyperkube_apiserver.storage.schema import connect_writer, move_log
 from hyperkube_apiserver.storage.transaction import apply
 from hyperkube_apiserver.storage.writes import Write
 
@@ -223,9 +223,7 @@ class Writer:
             self._connection.close()
         self._connection = connect_writer(self._path)
         # What the failed commit left in the log is either part of it or overwritten, and what is part of it is synced.
-        busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise sqlite3.OperationalError("another program is using the file")
+        move_log(self._connection)
         revision = newest(self._connection)
         if revision > self._revision:
             self._revision = revision
