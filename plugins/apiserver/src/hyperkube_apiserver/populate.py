@@ -51,5 +51,5 @@ async def _carry_out(api: API, write: Write, now: str) -> None:
         await registry.update(key.name, lambda old: write.obj, context, log.warning)
         return
     if write.action is Action.REPLACE:
-        await registry.delete(key.name, DeleteOptions(), context)
+        await registry.delete(key.name, DeleteOptions(), context, log.warning)
     await registry.create(write.obj, context, log.warning)

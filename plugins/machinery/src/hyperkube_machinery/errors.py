@@ -203,7 +203,8 @@ class APIError(Exception):
             details["name"] = name
         if group:
             details["group"] = group
-        details["kind"] = kind
+        if kind:
+            details["kind"] = kind
         details["causes"] = [error.cause for error in errors]
         texts = [f"{error.field}: {error.message}" for error in errors]
         told = texts[0] if len(texts) == 1 else "[" + ", ".join(dict.fromkeys(texts)) + "]"

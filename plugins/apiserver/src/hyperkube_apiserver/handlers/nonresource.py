@@ -9,6 +9,7 @@ from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.health import TEXT, Health
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request, Response
 
 __all__ = ["VERSION", "NonResource"]
@@ -31,6 +32,8 @@ class NonResource:
         path = request.path.rstrip("/") if len(request.path) > 1 else request.path
         document = self._discovery.answer(request, path)
         if document is not None:
+            if request.method != "GET" and path.count("/") > 1:  # the roots answer whatever the method
+                raise APIError.method_not_allowed()
             return document
         if path == "/version":
             return Response(200, self._version)

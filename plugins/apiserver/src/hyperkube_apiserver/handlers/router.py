@@ -56,6 +56,8 @@ class Router:
             return not_found()
         if served is None or not _is_path(info, served):
             raise APIError.no_such_path()
+        if served.kind.deprecation:
+            call.warn(served.kind.deprecation)
         if info.subresource:
             return await self._subresource(call, served)
         if call.request.method != _METHODS.get(info.verb) or info.verb not in served.kind.resource.verbs:

@@ -67,7 +67,9 @@ async def update(
 async def delete(call: Call, served: Served, output: Output, now: str) -> Response:
     """Delete one object."""
     options = _delete_options(call, served)
-    written = await served.registry.delete(call.info.name, options, write_context(call, now, dry_run=options.dry_run))
+    written = await served.registry.delete(
+        call.info.name, options, write_context(call, now, dry_run=options.dry_run), call.warn
+    )
     if written.removed and not served.registry.strategy.answers_deleted_object:
         return Response(200, encode(_gone(served, written.body)))
     accepted = not written.removed and options.orphan_dependents is False
@@ -84,7 +86,10 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
     items = list(listing.items)
     for start in range(0, len(items), AT_A_TIME):
         results = await asyncio.gather(
-            *(served.registry.delete(item.name, options, context) for item in items[start : start + AT_A_TIME]),
+            *(
+                served.registry.delete(item.name, options, context, call.warn)
+                for item in items[start : start + AT_A_TIME]
+            ),
             return_exceptions=True,
         )
         for result in results:

@@ -56,6 +56,7 @@ class Kind:
     selectable_fields: tuple[str, ...] = ()
     field_aliases: Mapping[str, str] = field(default_factory=dict)  # old names of selectable fields
     columns: tuple[Column, ...] = ()
+    deprecation: str = ""  # what every request for it is warned of
     unknown_field: str = ""  # the complaint about a field that can't be selected by, with {} for its name
 
     def key(self, namespace: str, name: str) -> str:
@@ -114,5 +115,6 @@ def _kind(entry: dict[str, Any]) -> Kind:
         selectable_fields=tuple(entry.get("selectable", ())),
         field_aliases=entry.get("fieldAliases", {}),
         columns=tuple(Column(**one) for one in entry.get("columns", ())),
+        deprecation=entry.get("deprecation", ""),
         unknown_field=entry.get("unknownField", ""),
     )

@@ -1,7 +1,7 @@
 """What services have each to themselves: cluster IPs and node ports.
 
 Kept in memory: the strategy of services is told of every stored one at start, and every write reserves what it needs
-before it stores, and commits or releases afterwards. All of it happens on one loop without waiting, so nothing is handed
+before it stores, and commits or releases afterwards. All of it happens on one loop without waiting, so nothing goes
 out twice. What nobody asked for by value comes from the upper band, so that the lower one stays for those who do.
 Source: k8s.io/kubernetes/pkg/registry/core/service/{ipallocator,portallocator}, KEP-3070, KEP-3668.
 """

@@ -31,6 +31,10 @@ class Jobs(Strategy):
     revalidates_meta = True
     counts_generation = True
     default_propagation = "Orphan"
+    orphaning_warning = (
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or "
+        "set propagationPolicy=Orphan to suppress this warning"
+    )
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})

@@ -184,6 +184,8 @@ class Registry:
         if guard is not None:
             guard(tree, old)
         object_meta.before_update(tree, old, namespace=context.namespace)
+        if context.subresource in self.strategy.direct_subresources:
+            return await self._write(item, tree, old, context)
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)
         try:
@@ -215,8 +217,10 @@ class Registry:
         revision = await self._replace(item, stored, tree)
         return Written(body_of(stored, self._prefix_length, revision))
 
-    async def delete(self, name: str, options: DeleteOptions, context: WriteContext) -> Written:
+    async def delete(self, name: str, options: DeleteOptions, context: WriteContext, warn: Warn) -> Written:
         """Delete an object, or mark it as being deleted where something keeps it."""
+        if self.strategy.orphaning_warning and options.propagation_policy is None and options.orphan_dependents is None:
+            warn(self.strategy.orphaning_warning)
         key = self.kind.key(context.namespace, name)
         for _ in range(UPDATE_ATTEMPTS):
             await self._hub.fresh()

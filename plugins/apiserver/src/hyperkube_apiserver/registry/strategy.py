@@ -65,6 +65,8 @@ class Strategy:
     knows_finalizers: ClassVar[bool] = True  # finalizers without a domain must be ones the API server knows
     counts_generation: ClassVar[bool] = False  # metadata.generation is 1 at first and grows with the spec
     default_propagation: ClassVar[str] = "Background"  # of a DELETE that does not say; or "Orphan"
+    direct_subresources: ClassVar[frozenset[str]] = frozenset()  # these change the object by rules of their own alone
+    orphaning_warning: ClassVar[str] = ""  # for who deletes without a word on what becomes of dependents
     deletes_gracefully: ClassVar[bool] = False
     deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, without a grace period
     answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status

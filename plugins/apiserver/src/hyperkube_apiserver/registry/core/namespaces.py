@@ -79,6 +79,7 @@ class Namespaces(Strategy):
 
     def mark_deleted(self, obj: Tree) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"
+        del obj["metadata"]["deletionGracePeriodSeconds"]  # a namespace has no grace period, not even none
 
     def blocks_removal(self, obj: Tree) -> bool:
         return bool((obj.get("spec") or {}).get("finalizers"))

@@ -34,6 +34,7 @@ class Pods(Strategy):
     counts_generation = True
     deletes_gracefully = True
     answers_deleted_object = True
+    direct_subresources = frozenset(("binding",))
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})
