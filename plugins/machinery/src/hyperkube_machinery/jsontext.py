@@ -112,13 +112,15 @@ def _without_surrogates(value: Any) -> Any:
 
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+"')
+# Groups are not possessive: before Python 3.11.5 what such a group had begun to match in vain was not given back.
+# Source: CPython's issue 106052.
+_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*"')
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?")
 _SCALAR = rb"(?:%s|%s|true|false|null)" % (_STRING.pattern, _NUMBER.pattern)
 _S = rb"[ \t\r\n]*+"
 # Whole runs of scalars at once: a large text is not walked value by value.
-_ITEMS = re.compile(rb"(?:%s%s%s,)++" % (_S, _SCALAR, _S))
-_MEMBERS = re.compile(rb"(?:%s%s%s:%s%s%s,)++" % (_S, _STRING.pattern, _S, _S, _SCALAR, _S))
+_ITEMS = re.compile(rb"(?:%s%s%s,)+" % (_S, _SCALAR, _S))
+_MEMBERS = re.compile(rb"(?:%s%s%s:%s%s%s,)+" % (_S, _STRING.pattern, _S, _S, _SCALAR, _S))
 
 
 class _Stop(Exception):
