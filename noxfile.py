@@ -135,12 +135,13 @@ def isolated(session: nox.Session, distribution: str) -> None:
     session.virtualenv.create()
     session.install(*(str(_wheel(name)) for name in (distribution, *_siblings(distribution))), *_CONSTRAINED)
     with tempfile.TemporaryDirectory(prefix="hk-isolated-") as folder:
-        session.chdir(folder)
-        session.run(_uv(), "pip", "check", "--quiet", "--python", session.virtualenv.location, external=True)
-        session.run("python", "-c", _IMPORT_ALL, distribution.replace("-", "_"))
-        session.install("--group", f"{ROOT / 'pyproject.toml'}:test", *_CONSTRAINED)
+        with session.chdir(folder):
+            session.run(_uv(), "pip", "check", "--quiet", "--python", session.virtualenv.location, external=True)
+            session.run("python", "-c", _IMPORT_ALL, distribution.replace("-", "_"))
+        session.install("--group", "test", *_CONSTRAINED)
         _copy_tests(Path(folder), TESTS[distribution])
-        session.run("python", "-P", "-m", "pytest", "-q", "-c", "pyproject.toml", TESTS[distribution], *session.posargs)
+        with session.chdir(folder):
+            session.run("python", "-m", "pytest", "-q", TESTS[distribution], *session.posargs)
 
 
 @nox.session(venv_backend="none")
