@@ -1,7 +1,8 @@
 """What the admission plugins that are always on add to new objects.
 
 They stand here, called by the strategies of the kinds they are about, for as long as there is no chain of plugins.
-Source: k8s.io/kubernetes/plugin/pkg/admission (defaulttolerationseconds, priority, nodetaint, storageobjectinuseprotection).
+Source: k8s.io/kubernetes/plugin/pkg/admission (defaulttolerationseconds, priority, nodetaint,
+runtimeclass, storageobjectinuseprotection).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["add_priority", "add_tolerations", "protect_while_used", "taint_new_node"]
+__all__ = ["add_priority", "add_tolerations", "check_runtime_class", "protect_while_used", "taint_new_node"]
 
 Tree = dict[str, Any]
 
@@ -61,6 +62,13 @@ def _refused(pod: Tree, resource: Resource, why: str) -> APIError:
     name = meta.name(pod)
     details = {"name": name, "kind": resource.resource}
     return APIError.of(403, "Forbidden", f'{resource.qualified} "{name}" is forbidden: {why}', details)
+
+
+def check_runtime_class(pod: Tree, resource: Resource) -> None:
+    """RuntimeClass: none is served yet, so that none can be meant. Raises 403."""
+    name = (pod.get("spec") or {}).get("runtimeClassName")
+    if name:
+        raise _refused(pod, resource, f'pod rejected: RuntimeClass "{name}" not found')
 
 
 def taint_new_node(node: Tree) -> None:

@@ -13,15 +13,18 @@ from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations, 
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep_meta
 from hyperkube_apiserver.registry.workloads import (
     default_template,
-    name_warning,
+    mismatched_labels,
+    parsed_selector,
     percentage,
     validate_amount_or_percent,
     validate_at_most_all,
     validate_collisions,
     validate_counts,
     validate_forever_template,
-    validate_matching_template,
     validate_required_selector,
+    validate_runs_forever,
+    validate_selected_template,
+    workload_warnings,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
@@ -37,7 +40,11 @@ class _Workload(Strategy):
     counts_generation = True
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return name_warning(meta.name(obj)) if old is None else []
+        return workload_warnings(obj, old)
+
+    def validate_selected(self, spec: Tree, kind: str) -> list[FieldError]:
+        template = spec.get("template") or {}
+        return validate_selected_template(spec, lambda: validate_forever_template(template, kind, self.policy))
 
 
 class ReplicaSets(_Workload):
@@ -54,8 +61,8 @@ class ReplicaSets(_Workload):
         errors = nonnegative(spec.get("replicas"), "spec.replicas")
         errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
         # The word is upstream's, here too.
-        errors += validate_required_selector(spec, "deployment") + validate_matching_template(spec)
-        return errors + validate_forever_template(spec.get("template") or {}, "ReplicaSet")
+        errors += validate_required_selector(spec, "deployment")
+        return errors + self.validate_selected(spec, "ReplicaSet")
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         return self.validate_object(obj) + _validate_same_selector(obj, old)
@@ -90,8 +97,7 @@ class Deployments(_Workload):
     def validate_object(self, obj: Tree) -> list[FieldError]:
         spec = obj.get("spec") or {}
         errors = nonnegative(spec.get("replicas"), "spec.replicas")
-        errors += validate_required_selector(spec, "deployment") + validate_matching_template(spec)
-        errors += validate_forever_template(spec.get("template") or {}, "ReplicaSet")
+        errors += validate_required_selector(spec, "deployment") + self.validate_selected(spec, "ReplicaSet")
         errors += _validate_strategy(spec.get("strategy") or {}, "spec.strategy")
         ready, deadline = spec.get("minReadySeconds") or 0, spec.get("progressDeadlineSeconds")
         for field in ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"):
@@ -171,14 +177,16 @@ class DaemonSets(_Workload):
         errors = validate_label_selector(selector, "spec.selector")
         if selector is None:
             labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-            text = "`selector` does not match template `labels`"
-            errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
+            errors.append(mismatched_labels(labels))
         else:
-            errors += validate_matching_template(spec)
+            parsed = parsed_selector(spec)
+            labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+            if parsed is not None and not parsed.matches(labels or {}):
+                errors.append(mismatched_labels(labels))
             if not selector.get("matchLabels") and not selector.get("matchExpressions"):
                 text = "empty selector is invalid for daemonset"
                 errors.append(FieldError.invalid("spec.selector", dict(selector), text))
-        errors += validate_forever_template(spec.get("template") or {}, "DaemonSet")
+        errors += validate_forever_template(spec.get("template") or {}, "DaemonSet", self.policy)
         errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
         errors += _validate_daemon_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
         return errors + nonnegative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit")
@@ -286,22 +294,20 @@ class StatefulSets(_Workload):
         errors += nonnegative(spec.get("replicas"), "spec.replicas")
         errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
         errors += nonnegative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
-        errors += validate_required_selector(spec, "statefulset") + validate_matching_template(spec)
-        template = spec.get("template") or {}
-        errors += validate_template(_as_made(template, spec), "spec.template")
+        errors += validate_required_selector(spec, "statefulset")
+        errors += validate_selected_template(spec, lambda: self._validate_template(spec), text="")
+        return errors + validate_runs_forever((spec.get("template") or {}).get("spec") or {}, "StatefulSet")
+
+    def _validate_template(self, spec: Tree) -> list[FieldError]:
+        template, path = spec.get("template") or {}, "spec.template"
+        privileged = self.policy.allow_privileged
+        errors = validate_template(_as_made(template, spec), path, allow_privileged=privileged)
         # Upstream checks the template's metadata a second time.
         mine = template.get("metadata") or {}
         annotations = mine.get("annotations") or {}
-        errors += validate_labels(mine.get("labels") or {}, "spec.template.labels")
-        errors += validate_annotations(annotations, "spec.template.annotations")
-        errors += validate_pod_annotations(annotations, template.get("spec") or {}, "spec.template.annotations")
-        restart = (template.get("spec") or {}).get("restartPolicy") or ""
-        if restart != "Always":
-            errors.append(FieldError.not_supported("spec.template.spec.restartPolicy", restart, ["Always"]))
-        if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
-            text = "activeDeadlineSeconds in StatefulSet is not Supported"
-            errors.append(FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", text))
-        return errors
+        errors += validate_labels(mine.get("labels") or {}, f"{path}.labels")
+        errors += validate_annotations(annotations, f"{path}.annotations")
+        return errors + validate_pod_annotations(annotations, template.get("spec") or {}, f"{path}.annotations")
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
@@ -377,6 +383,10 @@ class ControllerRevisions(Strategy):
         elif not isinstance(data, dict):
             errors.append(FieldError.required("data", "data must be a valid JSON object"))
         return errors
+
+    def validate_patch(self, obj: Tree, old: Tree) -> list[FieldError]:
+        # Upstream compares the data as it was read with the data as the patch wrote it, which never match.
+        return [FieldError.invalid("data", obj.get("data"), object_meta.IMMUTABLE)]
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         return nonnegative(obj.get("revision"), "revision") + immutable("data", obj.get("data"), old.get("data"))

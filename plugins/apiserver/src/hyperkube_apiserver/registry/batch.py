@@ -11,8 +11,13 @@ from hyperkube_apiserver.registry.meta import immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.schedules import complaint, is_time_zone
-from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
-from hyperkube_apiserver.registry.workloads import default_template, name_warning, parsed_selector
+from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree, WriteContext
+from hyperkube_apiserver.registry.workloads import (
+    default_template,
+    mismatched_labels,
+    parsed_selector,
+    workload_warnings,
+)
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain, regex_error
@@ -56,10 +61,17 @@ class Jobs(Strategy):
             _generate_selector(obj)
         super().prepare_for_create(obj, context)
 
+    def validate_meta(self, obj: Tree) -> list[FieldError]:
+        # Labels that were copied from the template are checked there; upstream copies them when it reads the job.
+        if set(meta.labels_of(obj)) == {"job-name", "controller-uid", _JOB_NAME, _CONTROLLER_UID}:
+            mine = {field: value for field, value in obj["metadata"].items() if field != "labels"}
+            obj = {**obj, "metadata": mine}
+        return super().validate_meta(obj)
+
     def validate_object(self, obj: Tree) -> list[FieldError]:
         spec = obj.get("spec") or {}
         errors = _validate_generated_selector(obj, spec)
-        errors += _validate_job(spec)
+        errors += _validate_job(spec, self.policy)
         completions = spec.get("completions") or 0
         if spec.get("completionMode") == "Indexed" and completions > 0:
             longest = f"{meta.name(obj)}-{completions - 1}"
@@ -71,7 +83,7 @@ class Jobs(Strategy):
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
         # Upstream checks the spec once as a new one and once as a change.
-        errors = self.validate_object(obj) + _validate_job(spec)
+        errors = self.validate_object(obj) + _validate_job(spec, self.policy)
         completions = spec.get("completions")
         if spec.get("completionMode") != "Indexed":
             errors += immutable("spec.completions", completions, before.get("completions"))
@@ -93,7 +105,7 @@ class Jobs(Strategy):
         ]
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return name_warning(meta.name(obj)) if old is None else []
+        return workload_warnings(obj, old)
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
@@ -139,16 +151,15 @@ def _validate_generated_selector(obj: Tree, spec: Tree) -> list[FieldError]:
     return errors
 
 
-def _validate_job(spec: Tree) -> list[FieldError]:
-    errors = validate_job_spec(spec, "spec")
+def _validate_job(spec: Tree, policy: Policy) -> list[FieldError]:
+    errors = validate_job_spec(spec, "spec", policy)
     if spec.get("selector") is None:
         errors.append(FieldError.required("spec.selector"))
     errors += validate_label_selector(spec.get("selector"), "spec.selector")
     selector = parsed_selector(spec)
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     if selector is not None and not selector.matches(labels or {}):
-        text = "`selector` does not match template `labels`"
-        errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
+        errors.append(mismatched_labels(labels))
     return errors
 
 
@@ -176,7 +187,7 @@ def _with_directives(spec: Tree, old: Tree) -> Tree | None:
     return merged
 
 
-def validate_job_spec(spec: Tree, path: str) -> list[FieldError]:
+def validate_job_spec(spec: Tree, path: str, policy: Policy) -> list[FieldError]:
     """A job's spec but for its selector, which templates of jobs have none of."""
     errors: list[FieldError] = []
     for field in (
@@ -207,7 +218,9 @@ def validate_job_spec(spec: Tree, path: str) -> list[FieldError]:
     if replace is not None:
         allowed = ("Failed", "TerminatingOrFailed") if spec.get("podFailurePolicy") is None else ("Failed",)
         errors += one_of(replace, allowed, f"{path}.podReplacementPolicy")
-    errors += validate_template(spec.get("template") or {}, f"{path}.template")
+    errors += validate_template(
+        spec.get("template") or {}, f"{path}.template", allow_privileged=policy.allow_privileged
+    )
     return errors + _validate_restart_policy(spec, f"{path}.template.spec.restartPolicy")
 
 
@@ -275,14 +288,14 @@ class CronJobs(Strategy):
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         name = meta.name(obj)
-        errors = _validate_cron(obj.get("spec") or {}, None)
+        errors = _validate_cron(obj.get("spec") or {}, None, self.policy)
         if len(name) > 52:
             # Eleven characters are added to it for a job's name.
             errors.append(FieldError.invalid("metadata.name", name, "must be no more than 52 characters"))
         return errors
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        return _validate_cron(obj.get("spec") or {}, old.get("spec") or {})
+        return _validate_cron(obj.get("spec") or {}, old.get("spec") or {}, self.policy)
 
     def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
         if subresource == "status":
@@ -291,14 +304,14 @@ class CronJobs(Strategy):
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         schedule = (obj.get("spec") or {}).get("schedule") or ""
-        texts = name_warning(meta.name(obj)) if old is None else []
+        texts = workload_warnings(obj, old, "spec.jobTemplate.spec.template")
         if old is not None and "TZ" in schedule:
             source = "see https://kep.k8s.io/3140 for more details"
             texts.append(f"CRON_TZ or TZ used in spec.schedule is not officially supported, {source}")
         return texts
 
 
-def _validate_cron(spec: Tree, old: Tree | None) -> list[FieldError]:
+def _validate_cron(spec: Tree, old: Tree | None, policy: Policy) -> list[FieldError]:
     schedule, zone = spec.get("schedule") or "", spec.get("timeZone")
     errors: list[FieldError] = []
     if not schedule:
@@ -316,13 +329,13 @@ def _validate_cron(spec: Tree, old: Tree | None) -> list[FieldError]:
     errors += nonnegative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
     if zone is not None and (old is None or old.get("timeZone") != zone):
         errors += _validate_time_zone(zone, "spec.timeZone")
-    policy = spec.get("concurrencyPolicy") or ""
-    if not policy:
+    concurrency = spec.get("concurrencyPolicy") or ""
+    if not concurrency:
         errors.append(FieldError.required("spec.concurrencyPolicy"))
-    elif policy not in ("Allow", "Forbid", "Replace"):
-        errors.append(FieldError.not_supported("spec.concurrencyPolicy", policy, ("Allow", "Forbid", "Replace")))
+    elif concurrency not in ("Allow", "Forbid", "Replace"):
+        errors.append(FieldError.not_supported("spec.concurrencyPolicy", concurrency, ("Allow", "Forbid", "Replace")))
     job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    errors += validate_job_spec(job, "spec.jobTemplate.spec")
+    errors += validate_job_spec(job, "spec.jobTemplate.spec", policy)
     if job.get("selector") is not None:
         text = "`selector` will be auto-generated"
         errors.append(FieldError.invalid("spec.jobTemplate.spec.selector", job["selector"], text))

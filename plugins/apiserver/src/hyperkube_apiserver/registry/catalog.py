@@ -20,7 +20,7 @@ from hyperkube_apiserver.registry.core.pods import Pods
 from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
 from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumeClaims, PersistentVolumes
-from hyperkube_apiserver.registry.strategy import Strategy
+from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 
 __all__ = ["strategies"]
 
@@ -60,6 +60,7 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
 def strategies(
     kinds: Mapping[Key, Kind],
     *,
+    policy: Policy = DEFAULT_POLICY,
     service_networks: Sequence[Network] = (IPv4Network("10.0.0.0/24"),),
     node_ports: range = range(30000, 32768),
 ) -> dict[Key, Strategy]:
@@ -70,7 +71,7 @@ def strategies(
     made: dict[Key, Strategy] = {}
     for key, kind in kinds.items():
         if (key[0], key[2]) == ("", "services"):
-            made[key] = Services(kind, service_networks, node_ports)
+            made[key] = Services(kind, policy, service_networks, node_ports)
         else:
-            made[key] = _CLASSES.get((key[0], key[2]), Strategy)(kind)
+            made[key] = _CLASSES.get((key[0], key[2]), Strategy)(kind, policy)
     return made

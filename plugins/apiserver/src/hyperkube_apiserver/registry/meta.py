@@ -41,7 +41,10 @@ NameRule = Callable[[str, bool], list[str]]
 
 IMMUTABLE = "field is immutable"
 _ANNOTATIONS_BYTES = 256 * 1024
-_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+# Nobody's fields are recorded yet, so that whatever a client says of them is lost too.
+_SERVER_OWNED = (
+    *("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"),
+)
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, so that no words appear
 _SUFFIX_LENGTH = 5
@@ -106,7 +109,8 @@ def before_update(obj: dict[str, Any], old: Tree, *, namespace: str) -> None:
         mine["deletionTimestamp"] = before["deletionTimestamp"]
     if mine.get("deletionGracePeriodSeconds") is None:
         _keep(mine, before, "deletionGracePeriodSeconds")
-    mine.pop("selfLink", None)
+    for field in ("selfLink", "managedFields"):
+        mine.pop(field, None)
 
 
 def _keep(mine: dict[str, Any], before: Tree, field: str) -> None:

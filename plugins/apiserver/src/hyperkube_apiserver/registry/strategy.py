@@ -21,7 +21,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.selectors import FieldSelector
 
-__all__ = ["NO_RESERVATION", "Reservation", "Strategy", "Tree", "WriteContext"]
+__all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strategy", "Tree", "WriteContext"]
 
 Tree = dict[str, Any]
 
@@ -35,6 +35,13 @@ class WriteContext:
     namespace: str = ""  # of the request; empty for cluster-wide kinds
     subresource: str = ""
     dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the server's flags allow objects to say."""
+
+    allow_privileged: bool = False  # --allow-privileged
 
 
 class Reservation(Protocol):
@@ -54,6 +61,7 @@ class _Nothing:
 
 
 NO_RESERVATION: Reservation = _Nothing()
+DEFAULT_POLICY = Policy()
 
 
 class Strategy:
@@ -71,8 +79,9 @@ class Strategy:
     deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, without a grace period
     answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, policy: Policy = DEFAULT_POLICY) -> None:
         self.kind = kind
+        self.policy = policy
         self.has_status = kind.subresource("status") is not None
 
     def name_rule(self, name: str, prefix: bool) -> list[str]:
@@ -125,7 +134,7 @@ class Strategy:
         errors += object_meta.validate_meta_update(obj, old) + self._validate_finalizers(obj)
         if subresource == "status":
             return errors + self.validate_status_update(obj, old)
-        if subresource:
+        if subresource not in ("", "scale"):
             return errors + self.validate_subresource_update(obj, old, subresource)
         if self.revalidates_meta:
             errors += self.validate_meta(obj)
@@ -153,6 +162,10 @@ class Strategy:
         return self.validate_object(obj)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
+        return []
+
+    def validate_patch(self, obj: Tree, old: Tree) -> list[FieldError]:
+        """What is wrong with a change beside all that, if it came as a patch."""
         return []
 
     def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:

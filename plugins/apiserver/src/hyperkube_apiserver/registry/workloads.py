@@ -5,26 +5,33 @@ Source: k8s.io/kubernetes/pkg/apis/apps/validation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry.fields import checked, nonnegative, validate_label_selector
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
+from hyperkube_apiserver.registry.strategy import Policy
+from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_label, percent
 from hyperkube_machinery.selectors import LabelSelector, label_selector
 
 __all__ = [
     "default_template",
+    "mismatched_labels",
     "name_warning",
+    "parsed_selector",
     "percentage",
     "validate_amount_or_percent",
     "validate_at_most_all",
     "validate_counts",
     "validate_forever_template",
-    "validate_matching_template",
     "validate_required_selector",
+    "validate_runs_forever",
+    "validate_selected_template",
+    "workload_warnings",
 ]
 
 Tree = Mapping[str, Any]
@@ -56,23 +63,36 @@ def parsed_selector(spec: Tree) -> LabelSelector | None:
         return None
 
 
-def validate_matching_template(spec: Tree, path: str = "spec.template") -> list[FieldError]:
-    """The template's labels are ones that the selector finds again."""
+def validate_selected_template(
+    spec: Tree, check_template: Callable[[], list[FieldError]], text: str = "invalid label selector"
+) -> list[FieldError]:
+    """The template, whose labels are ones that the selector finds again; without a selector it is not looked at."""
     selector = parsed_selector(spec)
+    if selector is None:
+        return [FieldError.invalid("spec.selector", dict(spec["selector"]), text)]
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
-    if selector is None or selector.empty or selector.matches(labels or {}):
-        return []
-    text = "`selector` does not match template `labels`"
-    return [FieldError.invalid(f"{path}.metadata.labels", labels, text)]
+    errors: list[FieldError] = []
+    if not selector.empty and not selector.matches(labels or {}):
+        errors.append(mismatched_labels(labels))
+    return errors + check_template()
 
 
-def validate_forever_template(template: Tree, kind: str, path: str = "spec.template") -> list[FieldError]:
-    """A template of pods that are to run for ever. `kind` is the word in the text."""
-    spec = template.get("spec") or {}
-    errors = validate_template(template, path)
-    policy = spec.get("restartPolicy") or ""
-    if policy != "Always":
-        errors.append(FieldError.not_supported(f"{path}.spec.restartPolicy", policy, ["Always"]))
+def mismatched_labels(labels: Any, path: str = "spec.template.metadata.labels") -> FieldError:
+    return FieldError.invalid(path, labels, "`selector` does not match template `labels`")
+
+
+def validate_forever_template(template: Tree, kind: str, policy: Policy) -> list[FieldError]:
+    """spec.template of pods that are to run for ever. `kind` is the word in the text."""
+    path, spec = "spec.template", template.get("spec") or {}
+    errors = validate_template(template, path, allow_privileged=policy.allow_privileged)
+    return errors + validate_runs_forever(spec, kind, path)
+
+
+def validate_runs_forever(spec: Tree, kind: str, path: str = "spec.template") -> list[FieldError]:
+    errors: list[FieldError] = []
+    restart = spec.get("restartPolicy") or ""
+    if restart != "Always":
+        errors.append(FieldError.not_supported(f"{path}.spec.restartPolicy", restart, ["Always"]))
     if spec.get("activeDeadlineSeconds") is not None:
         text = f"activeDeadlineSeconds in {kind} is not Supported"
         errors.append(FieldError.forbidden(f"{path}.spec.activeDeadlineSeconds", text))
@@ -121,6 +141,17 @@ def validate_collisions(status: Tree, before: Tree) -> list[FieldError]:
     if old is None or (new is not None and new >= old):
         return []
     return [FieldError.invalid("status.collisionCount", new or 0, "cannot be decremented")]
+
+
+def workload_warnings(obj: Tree, old: Tree | None, template: str = "spec.template") -> list[str]:
+    """Warnings about the name of a new object, and about the template of a new or newly changed one."""
+    told = name_warning(meta.name(obj)) if old is None else []
+    if old is not None and meta.generation(old) == meta.generation(obj):
+        return told
+    tree: Any = obj
+    for part in template.split("."):
+        tree = (tree or {}).get(part)
+    return told + spec_warnings(tree or {}, template)
 
 
 def name_warning(name: str) -> list[str]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import base64
 
-import orjson
-
 from hyperkube_apiserver.registry.fields import checked
 from hyperkube_apiserver.registry.meta import immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.jsontext import BadJSON, parse
 from hyperkube_machinery.names import config_map_key
 
 __all__ = ["ConfigMaps", "Secrets"]
@@ -85,6 +84,19 @@ class Secrets(Strategy):
         errors = immutable("type", obj.get("type") or "", old.get("type") or "")
         return errors + _validate_frozen(obj, old, "data") + self.validate_object(obj)
 
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return _tls_warnings(obj.get("data") or {}) if obj.get("type") == "kubernetes.io/tls" else []
+
+
+def _tls_warnings(data: Tree) -> list[str]:
+    """What is odd about the certificate and key of a TLS secret."""
+    certificate, key = (base64.b64decode(data.get(name) or "") for name in ("tls.crt", "tls.key"))
+    if b"-----BEGIN " not in certificate:
+        return ["tls: failed to find any PEM data in certificate input"]
+    if b"-----BEGIN " not in key:
+        return ["tls: failed to find any PEM data in key input"]
+    return []
+
 
 def _validate_type(obj: Tree, data: Tree) -> list[FieldError]:
     """The keys that a secret of its type must have."""
@@ -112,19 +124,14 @@ def _validate_type(obj: Tree, data: Tree) -> list[FieldError]:
 
 def _validate_json(key: str, data: Tree) -> list[FieldError]:
     """The value holds a JSON object; the complaint never shows it."""
+    why = ""
     try:
-        value = orjson.loads(base64.b64decode(data[key]))
-    except ValueError:
-        text = base64.b64decode(data[key]).decode("utf-8", "replace").lstrip()
-        why = f"invalid character {_quoted(text[0])} looking for beginning of value" if text else ""
-        why = why or "unexpected end of JSON input"
+        value = parse(base64.b64decode(data[key]))
+    except BadJSON as exc:
+        why = str(exc)
     else:
         if value is None or isinstance(value, dict):
             return []
         names = {bool: "bool", str: "string", list: "array", int: "number", float: "number"}
         why = f"json: cannot unmarshal {names[type(value)]} into Go value of type map[string]interface {{}}"
     return [FieldError.invalid(f"data[{key}]", "<secret contents redacted>", why)]
-
-
-def _quoted(char: str) -> str:
-    return "'\\''" if char == "'" else f"'{char}'"

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from hyperkube_apiserver.registry.fields import nonnegative
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
 from hyperkube_apiserver.registry.workloads import (
     default_template,
-    name_warning,
+    mismatched_labels,
     validate_counts,
     validate_forever_template,
+    workload_warnings,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
@@ -57,16 +59,15 @@ class ReplicationControllers(Strategy):
             return [*errors, FieldError.required("spec.template")]
         labels = (template.get("metadata") or {}).get("labels")
         if any((labels or {}).get(key) != value for key, value in selector.items()):
-            text = "`selector` does not match template `labels`"
-            errors.append(FieldError.invalid("spec.template.metadata.labels", labels, text))
-        return errors + validate_forever_template(template, "ReplicationController")
+            errors.append(mismatched_labels(labels))
+        return errors + validate_forever_template(template, "ReplicationController", self.policy)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         bounded = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
         return validate_counts(obj.get("status") or {}, ("replicas", *bounded, "observedGeneration"), bounded)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return name_warning(meta.name(obj)) if old is None else []
+        return workload_warnings(obj, old)
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:
         return {"status.replicas": field_text(obj, "status.replicas", "0")}
@@ -86,4 +87,9 @@ class PodTemplates(Strategy):
         return obj.get("template") != old.get("template")
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
-        return validate_template(obj.get("template") or {}, "template")
+        return validate_template(obj.get("template") or {}, "template", allow_privileged=self.policy.allow_privileged)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        if old is not None and meta.generation(old) == meta.generation(obj):
+            return []
+        return spec_warnings(obj.get("template") or {}, "template")

@@ -19,6 +19,7 @@ from hyperkube_apiserver.registry.podspec.update import (
     validate_ephemeral_changes,
     validate_spec_changes,
 )
+from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep, keep_meta
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
@@ -50,13 +51,18 @@ class Pods(Strategy):
                     for port in container.get("ports") or ():
                         if not port.get("hostPort") and port.get("containerPort"):
                             port["hostPort"] = port["containerPort"]
+        if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+            spec["terminationGracePeriodSeconds"] = 1
         default_pod_spec(spec)
         _mirror_address(obj.get("status") or {})
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
         admitted.add_tolerations(obj)
         admitted.add_priority(obj, self.kind.resource)
+        admitted.check_runtime_class(obj, self.kind.resource)
         super().prepare_for_create(obj, context)
+        for condition in obj["status"].get("conditions") or ():
+            condition["lastTransitionTime"] = context.now
         _merge_label_keys(obj)
 
     def initial_status(self, obj: Tree) -> Tree:
@@ -107,7 +113,9 @@ class Pods(Strategy):
         """What upstream checks of every pod, old and new."""
         spec = obj.get("spec") or {}
         errors = validate_pod_annotations(meta.annotations_of(obj), spec, "metadata.annotations")
-        errors += validate_pod_spec(spec, "spec", pod_name=meta.name(obj), is_pod=True)
+        errors += validate_pod_spec(
+            spec, "spec", pod_name=meta.name(obj), is_pod=True, allow_privileged=self.policy.allow_privileged
+        )
         if not spec.get("serviceAccountName"):
             errors += _validate_no_tokens(spec)
         for field in ("containers", "initContainers"):
@@ -147,14 +155,17 @@ class Pods(Strategy):
         return errors + validate_annotation_changes(obj, old) + validate_ephemeral_changes(obj, old)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        wrong = dns1123_label(meta.name(obj)) if old is None else []
-        if not wrong:
+        if old is not None:
             return []
+        told = spec_warnings(obj)
+        wrong = dns1123_label(meta.name(obj))
+        if not wrong:
+            return told
         text = (
             "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
             "a DNS label is recommended"
         )
-        return [f"{text}: [{' '.join(wrong)}]"]
+        return [f"{text}: [{' '.join(wrong)}]", *told]
 
     def grace_seconds(self, obj: Tree, requested: int | None) -> int:
         spec = obj.get("spec") or {}

@@ -20,7 +20,15 @@ from hyperkube_apiserver.registry.core.servicerules import (
     validate_service,
 )
 from hyperkube_apiserver.registry.podspec.defaults import fill
-from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, Tree, WriteContext, keep
+from hyperkube_apiserver.registry.strategy import (
+    NO_RESERVATION,
+    Policy,
+    Reservation,
+    Strategy,
+    Tree,
+    WriteContext,
+    keep,
+)
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
@@ -35,9 +43,9 @@ class Services(Strategy):
     allows_create_on_update = True
     answers_deleted_object = True
 
-    def __init__(self, kind: Kind, networks: Sequence[Network], node_ports: range) -> None:
+    def __init__(self, kind: Kind, policy: Policy, networks: Sequence[Network], node_ports: range) -> None:
         """`networks`: one of each family at most, the default one first."""
-        super().__init__(kind)
+        super().__init__(kind, policy)
         self._addresses = {pool.family: pool for pool in map(AddressPool, networks)}
         self._ports = PortPool(node_ports)
 

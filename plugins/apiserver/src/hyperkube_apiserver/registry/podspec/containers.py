@@ -48,6 +48,7 @@ class Surroundings:
     os: Tree | None
     restart_policy: str
     host_users: bool
+    allow_privileged: bool
 
 
 def validate_containers(containers: Sequence[Tree], pod: Surroundings, path: str) -> list[FieldError]:
@@ -152,7 +153,9 @@ def _validate_common(container: Tree, pod: Surroundings, path: str) -> list[Fiel
     errors += validate_resources(container.get("resources") or {}, pod.claims, f"{path}.resources")
     errors += _validate_resize_policy(container.get("resizePolicy") or (), pod.restart_policy, f"{path}.resizePolicy")
     context = container.get("securityContext")
-    return errors + validate_container_security(context, f"{path}.securityContext", host_users=pod.host_users)
+    return errors + validate_container_security(
+        context, f"{path}.securityContext", host_users=pod.host_users, allow_privileged=pod.allow_privileged
+    )
 
 
 def _validate_ports(ports: Sequence[Tree], path: str) -> list[FieldError]:

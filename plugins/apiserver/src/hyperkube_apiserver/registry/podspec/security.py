@@ -27,10 +27,14 @@ _INTERNAL_NAMES = (
 )
 
 
-def validate_container_security(context: Tree | None, path: str, *, host_users: bool) -> list[FieldError]:
+def validate_container_security(
+    context: Tree | None, path: str, *, host_users: bool, allow_privileged: bool
+) -> list[FieldError]:
     if context is None:
         return []
     errors = _validate_ids(context, path, "runAsUser", "runAsGroup")
+    if context.get("privileged") and not allow_privileged:
+        errors.append(FieldError.forbidden(f"{path}.privileged", "disallowed by cluster policy"))
     mount = context.get("procMount")
     if mount is not None:
         if mount not in ("Default", "Unmasked"):
@@ -40,8 +44,7 @@ def validate_container_security(context: Tree | None, path: str, *, host_users: 
             errors.append(FieldError.invalid(f"{path}.procMount", mount, text))
     errors += _validate_seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
     if context.get("allowPrivilegeEscalation") is False:
-        shown = {(name[0].upper() + name[1:]): context.get(name) for name in _INTERNAL_NAMES}
-        shown["SELinuxOptions"] = shown.pop("SeLinuxOptions")
+        shown = {_internal_name(name): context.get(name) for name in _INTERNAL_NAMES}
         if context.get("privileged"):
             text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
             errors.append(FieldError.invalid(path, shown, text))
@@ -49,6 +52,11 @@ def validate_container_security(context: Tree | None, path: str, *, host_users: 
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             errors.append(FieldError.invalid(path, shown, text))
     return errors + _validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
+
+
+def _internal_name(name: str) -> str:
+    """What Go calls the field, which is how upstream shows a whole context."""
+    return "SELinuxOptions" if name == "seLinuxOptions" else name[0].upper() + name[1:]
 
 
 def validate_pod_security(spec: Tree, path: str) -> list[FieldError]:

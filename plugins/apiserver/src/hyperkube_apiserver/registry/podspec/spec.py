@@ -41,7 +41,9 @@ _MIRROR = "kubernetes.io/config.mirror"
 _MAX_INT32 = 2**31 - 1
 
 
-def validate_pod_spec(spec: Tree, path: str, *, pod_name: str = "", is_pod: bool = False) -> list[FieldError]:
+def validate_pod_spec(
+    spec: Tree, path: str, *, pod_name: str = "", is_pod: bool = False, allow_privileged: bool
+) -> list[FieldError]:
     """All that is wrong with a spec; `pod_name` is that of the pod, if it is one that stands for itself."""
     errors: list[FieldError] = []
     grace = spec.get("terminationGracePeriodSeconds")
@@ -58,6 +60,7 @@ def validate_pod_spec(spec: Tree, path: str, *, pod_name: str = "", is_pod: bool
         os=spec.get("os"),
         restart_policy=spec.get("restartPolicy") or "",
         host_users=spec.get("hostUsers") is not False,
+        allow_privileged=allow_privileged,
     )
     containers, inits = spec.get("containers") or (), spec.get("initContainers") or ()
     ephemeral = spec.get("ephemeralContainers") or ()
@@ -86,14 +89,14 @@ def validate_pod_spec(spec: Tree, path: str, *, pod_name: str = "", is_pod: bool
     return errors + _validate_file_references(spec, path)
 
 
-def validate_template(template: Tree, path: str) -> list[FieldError]:
+def validate_template(template: Tree, path: str, *, allow_privileged: bool) -> list[FieldError]:
     """The template of a pod: labels, annotations and spec; its name is not looked at."""
     mine, spec = template.get("metadata") or {}, template.get("spec") or {}
     annotations = mine.get("annotations") or {}
     errors = validate_labels(mine.get("labels") or {}, f"{path}.labels")
     errors += validate_annotations(annotations, f"{path}.annotations")
     errors += validate_pod_annotations(annotations, spec, f"{path}.annotations")
-    errors += validate_pod_spec(spec, f"{path}.spec")
+    errors += validate_pod_spec(spec, f"{path}.spec", allow_privileged=allow_privileged)
     if spec.get("ephemeralContainers"):
         text = "ephemeral containers not allowed in pod template"
         errors.append(FieldError.forbidden(f"{path}.spec.ephemeralContainers", text))
