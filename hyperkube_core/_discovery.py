@@ -221,14 +221,14 @@ def _ask_importlib(path: list[str] | None) -> Iterator[_Found]:
     found = []
     for distribution in distributions:
         try:
-            name = distribution.metadata["Name"]
-        except (FileNotFoundError, TypeError):  # the leftovers of an interrupted uninstall, as 9 and 8 say it
+            name, version = distribution.metadata["Name"], distribution.version
+        except (LookupError, FileNotFoundError):  # the leftovers of an interrupted uninstall
             continue
         if not name:
             continue
         location = str(distribution.locate_file(""))
         entry_points = distribution.read_text("entry_points.txt") or ""
-        found.append(_Found(normalised(name), distribution.version, location.rstrip("/") or "/", entry_points))
+        found.append(_Found(normalised(name), version, location.rstrip("/") or "/", entry_points))
     # Keep the order of the path, and within one place let the later version count, as the direct reading does.
     places = {item.location: index for index, item in reversed(list(enumerate(found)))}
     found.sort(key=lambda item: _natural(item.version), reverse=True)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._server import Server
 
+_REFUSED: type[Any] = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+"""What all that Typer raises about a command line derives from; it has had no public name in every version."""
+
 _NO_CONTEXT: Any = None  # groups of Typer commands, and those here, find theirs without one
 
 PLAIN: dict[str, Any] = {"rich_markup_mode": None}
@@ -257,7 +260,7 @@ def _translated() -> Iterator[None]:
             raise CommandEnded(exc.exit_code) from None
     except typer.Abort:
         raise CommandEnded(130, "aborted") from None
-    except typer.TyperException as exc:
+    except _REFUSED as exc:
         option = getattr(exc, "option_name", None)
         if option is not None and type(exc).__name__ == "NoSuchOption":
             raise UnknownFlag(option, tuple(getattr(exc, "possibilities", None) or ())) from None
