@@ -3,8 +3,8 @@
     python generate_definitions.py KUBERNETES/staging/src/k8s.io swagger.json OUT.json
 
 What the wire form of a type is, its Go declaration says: the order of fields, which are written when empty, what is a
-pointer, what error texts call a type. How lists merge, the OpenAPI definitions say. Both are tables of facts; no text
-of either is copied. Run once for each Kubernetes version.
+pointer, what error texts call a type, and the number of a field in protobuf. How lists merge, the OpenAPI definitions
+say. Both are tables of facts; no text of either is copied. Run once for each Kubernetes version.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 _DECLARATION = re.compile(r"^type (\w+) (struct \{|.+)$|^\t(\w+) (struct \{)$")
 _FIELD = re.compile(r"^\t+(?:(\w+)\s+)?([\w.*\[\]{}]+)\s+`([^`]*)`")
 _JSON_TAG = re.compile(r'json:"([^"]*)"')
+_NUMBER = re.compile(r'protobuf:"\w+,(\d+)')
 _IMPORT = re.compile(r'^(?:import)?\s+(?:(\w+)\s+)?"(k8s\.io/[^"]+)"', re.M)
 _BUILTIN = {"string", "bool", "int32", "int64", "int", "float64", "byte", "uint8", "uint16", "uint32", "uint64"}
 _MERGE = {
@@ -34,7 +35,7 @@ class Package:
 
     def __init__(self, folder: Path, prefix: str) -> None:
         self.prefix = prefix
-        self.structs: dict[str, list[tuple[str, str, str]]] = {}  # name -> (Go name, type, JSON tag)
+        self.structs: dict[str, list[tuple[str, str, str, int]]] = {}  # (Go name, type, JSON tag, field number)
         self.named: dict[str, str] = {}
         for file in sorted(folder.glob("*.go")):
             if not file.name.startswith("zz_") and not file.name.endswith(("_test.go", ".pb.go")):
@@ -62,7 +63,9 @@ class Package:
                 field = _FIELD.match(inner)
                 tag = field and _JSON_TAG.search(field[3])
                 if field and tag:
-                    fields.append((field[1] or "", self._qualify(field[2], imports), tag[1]))
+                    number = _NUMBER.search(field[3])
+                    told = int(number[1]) if number else 0
+                    fields.append((field[1] or "", self._qualify(field[2], imports), tag[1], told))
             self.structs[name] = fields
 
     def _qualify(self, expression: str, imports: dict[str, str]) -> str:
@@ -104,7 +107,7 @@ class Generator:
             self.packages[prefix] = Package(folder_of(self.root, prefix), prefix)
         return self.packages[prefix]
 
-    def struct(self, name: str) -> list[tuple[str, str, str]]:
+    def struct(self, name: str) -> list[tuple[str, str, str, int]]:
         prefix, short = name.rsplit(".", 1)
         try:
             return self.package(prefix).structs[short]
@@ -119,21 +122,24 @@ class Generator:
                 self.named[word] = base
                 self.note_named(base)
 
-    def fields(self, name: str, inlined: tuple[str, ...] = ()) -> list[list[Any]]:
+    def fields(self, name: str, inlined: tuple[str, ...] = (), outer: tuple[int, ...] = ()) -> list[list[Any]]:
+        """Rows of name, type, when written if empty and field number, and of inlined ones the structs they stand in."""
         found: list[list[Any]] = []
-        for go_name, expression, tag in self.struct(name):
+        for go_name, expression, tag, number in self.struct(name):
             json_name, *options = tag.split(",")
             if json_name == "-":
                 continue
             if not json_name and (not go_name or "inline" in options):
-                found += self.fields(expression.lstrip("*"), (*inlined, expression.rsplit(".", 1)[1]))
+                short = expression.rsplit(".", 1)[1]
+                found += self.fields(expression.lstrip("*"), (*inlined, short), (*outer, number))
                 continue
             self.note_named(expression)
             index = self.types.setdefault(expression, len(self.types))
             kept = 1 if "omitzero" in options else 0 if "omitempty" in options else 2
-            entry: list[Any] = [json_name, index, kept]
+            # Kind and apiVersion stand in a struct that has no number: they are not part of the message.
+            entry: list[Any] = [json_name, index, kept, 0 if 0 in outer else number]
             if inlined:
-                entry.append(".".join(inlined))
+                entry += [".".join(inlined), *(outer if 0 not in outer else ())]
             found.append(entry)
         return found
 

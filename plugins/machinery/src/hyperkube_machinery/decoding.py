@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly
+from hyperkube_machinery.protobuf import BadProtobuf, decode_message, open_envelope
 from hyperkube_machinery.schema import Pairs, Schemas, Walker, WrongType
 from hyperkube_machinery.schema.converted import check_conversion
 from hyperkube_machinery.schema.exact import json_type, quoted, type_error
@@ -34,6 +35,7 @@ __all__ = [
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 _ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
 # How the API server's errors call the set of kinds that it knows.
@@ -43,7 +45,7 @@ _MAX_FINDINGS = 100
 
 
 class BadBody(ValueError):
-    """A body is no JSON or YAML; the message is the API server's, without what stands around it."""
+    """A body is nothing that can be read; the message is the API server's, without what stands around it."""
 
 
 @dataclass(slots=True)
@@ -56,9 +58,9 @@ class Decoded:
 
 
 def parse_body(body: bytes, media_type: str) -> Decoded:
-    """Read a body of JSON or YAML. Raises BadBody; 415 for another media type."""
-    name = media_type.partition(";")[0].strip().lower()
-    if name in {JSON, ""}:
+    """Read a body of JSON, YAML or protobuf. Raises BadBody; 415 for another media type."""
+    name = _media_type(media_type)
+    if name == JSON:
         try:
             tree = parse(body)
             if not has_duplicates(body, tree):
@@ -72,6 +74,8 @@ def parse_body(body: bytes, media_type: str) -> Decoded:
             return Decoded(*parse_yaml(body))
         except BadYAML as error:
             raise BadBody(str(error)) from None
+    if name == PROTOBUF:
+        return Decoded(_parse_protobuf(body))
     raise APIError.of(
         415,
         "UnsupportedMediaType",
@@ -79,8 +83,31 @@ def parse_body(body: bytes, media_type: str) -> Decoded:
     )
 
 
+def _parse_protobuf(body: bytes) -> dict[str, Any]:
+    """The object in a body that says itself what it is."""
+    schemas = Schemas.load()
+    try:
+        envelope = open_envelope(body)
+        definition = schemas.definition_of(envelope.api_version, envelope.kind)
+        if definition is None:
+            raise BadBody(_unregistered(envelope.api_version, envelope.kind))
+        tree = decode_message(schemas.table, definition, envelope.raw)
+    except BadProtobuf as error:
+        raise BadBody(str(error)) from None
+    return {"kind": envelope.kind, "apiVersion": envelope.api_version, **tree}
+
+
+def _unregistered(group_version: str, kind: str) -> str:
+    return f'no kind "{kind}" is registered for version "{group_version}" in scheme "{_SCHEME}"'
+
+
+def _media_type(header: str) -> str:
+    """The type in a Content-Type header, without parameters; none means JSON."""
+    return header.partition(";")[0].strip().lower() or JSON
+
+
 def decode(body: bytes, media_type: str) -> Decoded:
-    """The same, with 400 for what is no JSON or YAML."""
+    """The same, with 400 for what can't be read."""
     try:
         return parse_body(body, media_type)
     except BadBody as error:
@@ -95,9 +122,12 @@ def read_object(
     `group_version` ("apps/v1") and `kind` are what the path calls for; a body may leave them out, not contradict them.
     `field_validation` is Strict, Warn or Ignore. Raises APIError 400 or 415.
     """
-    is_yaml = media_type.lower().startswith(YAML)
+    media = _media_type(media_type)
+    if media == PROTOBUF:
+        return _read_protobuf(body, walker, group_version, kind), []
+    is_yaml = media == YAML
     try:
-        decoded = parse_body(body, media_type)
+        decoded = parse_body(body, media)
     except BadBody as error:
         raise _unrecognized(kind, str(error) if is_yaml else _PARSE_ERROR + str(error), body) from None
     tree = {} if decoded.tree is None else decoded.tree
@@ -122,11 +152,30 @@ def read_object(
     elif yaml_warnings:
         findings = [*yaml_warnings, *findings]
     warnings = _judge(findings, group_version, kind, field_validation)
-    if next(iter(normal), "") != "kind" or len(normal) < 2 or "apiVersion" not in normal:
-        normal = {"kind": kind, "apiVersion": group_version, **normal}
-    normal["kind"] = kind
-    normal["apiVersion"] = group_version
-    return normal, warnings
+    return _typed(normal, group_version, kind), warnings
+
+
+def _typed(tree: dict[str, Any], group_version: str, kind: str) -> dict[str, Any]:
+    """`tree` beginning with its kind and apiVersion."""
+    if next(iter(tree), "") != "kind" or "apiVersion" not in tree:
+        return {"kind": kind, "apiVersion": group_version, **tree}
+    tree["kind"] = kind
+    tree["apiVersion"] = group_version
+    return tree
+
+
+def _read_protobuf(body: bytes, walker: Walker, group_version: str, kind: str) -> dict[str, Any]:
+    try:
+        envelope = open_envelope(body)
+    except BadProtobuf as error:
+        raise _unrecognized(kind, str(error), body) from None
+    _check_kind({"apiVersion": envelope.api_version, "kind": envelope.kind}, body, group_version, kind)
+    try:
+        tree = decode_message(Schemas.load().table, walker.definition, envelope.raw)
+        normal, _ = walker.read(tree)
+    except (BadProtobuf, WrongType) as error:
+        raise _cannot_be_handled(kind, group_version, kind, str(error)) from None
+    return _typed(normal, group_version, kind)
 
 
 def check_tree(
@@ -253,7 +302,7 @@ def _unfit(sent_version: str, sent_kind: str, group_version: str, kind: str) -> 
     if (sent_version, sent_kind) == (group_version, kind):
         return ""
     if Schemas.load().definition_of(sent_version, sent_kind) is None:
-        return f'no kind "{sent_kind}" is registered for version "{sent_version}" in scheme "{_SCHEME}"'
+        return _unregistered(sent_version, sent_kind)
     if _internal(sent_version, sent_kind) != _internal(group_version, kind):
         sent_type = f"{sent_version.rpartition('/')[2]}.{sent_kind}"
         return f"converting ({sent_type}) to ({_internal(group_version, kind)}): unknown conversion"

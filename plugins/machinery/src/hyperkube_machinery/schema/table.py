@@ -60,7 +60,9 @@ class Field:
     name: str
     type: Type
     when_empty: int
+    number: int  # in protobuf; 0 for kind and apiVersion, which stand beside the message
     inlined: str  # the embedded structs it stands in, which error texts name: "VolumeSource"
+    outer: tuple[int, ...]  # the numbers of those
 
     @property
     def keeps_empty(self) -> bool:
@@ -82,6 +84,7 @@ class Table:
         self._definitions: dict[str, list[list[Any]]] = data["definitions"]
         self._fields: dict[str, tuple[Field, ...]] = {}
         self._by_name: dict[str, dict[str, Field]] = {}
+        self._by_number: dict[str, dict[int, Any]] = {}
         self._parsed: dict[str, Type] = {}
         self.kinds: dict[str, str] = data["kinds"]  # "apps/v1 Deployment" -> definition
         self.lists: dict[str, dict[str, dict[str, Any]]] = data["lists"]  # definition -> field -> how it merges
@@ -98,7 +101,8 @@ class Table:
         if fields is None:
             rows = self._definitions[definition]
             fields = tuple(
-                Field(row[0], self.type(self._types[row[1]]), row[2], row[3] if len(row) > 3 else "") for row in rows
+                Field(name, self.type(self._types[type_]), when_empty, number, "".join(inlined[:1]), tuple(inlined[1:]))
+                for name, type_, when_empty, number, *inlined in rows
             )
             self._fields[definition] = fields
         return fields
@@ -109,6 +113,19 @@ class Table:
         if fields is None:
             fields = self._by_name[definition] = {field.name: field for field in self.fields(definition)}
         return fields
+
+    def fields_by_number(self, definition: str) -> dict[int, Any]:
+        """JSON name and type by number in protobuf; for a struct that is inlined, the same of its fields."""
+        numbers = self._by_number.get(definition)
+        if numbers is None:
+            numbers = self._by_number[definition] = {}
+            for field in self.fields(definition):
+                place = numbers
+                for outer in field.outer:
+                    place = place.setdefault(outer, {})
+                if field.number:
+                    place[field.number] = (field.name, field.type)
+        return numbers
 
     def type(self, expression: str) -> Type:
         """The type that a Go expression names."""
