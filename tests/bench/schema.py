@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 import timeit
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,6 +18,9 @@ from hyperkube_machinery.patches import json as json_patch
 from hyperkube_machinery.patches import merge as merge_patch
 from hyperkube_machinery.schema import Schemas, Walker
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _CALLS = 500
 _REPEATS = 9
 
@@ -27,7 +29,7 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """How long one step takes, in microseconds, and what it is meant to take at most (0: no limit)."""
+    """How long one step takes, in microseconds, and how many times `orjson.loads` it may take (0: no limit)."""
 
     what: str
     took: float
@@ -36,10 +38,10 @@ class Figure:
 
     @property
     def kept(self) -> bool:
-        return not self.limit or self.took <= self.limit
+        return not self.limit or self.took <= self.limit * self.parse
 
     def __str__(self) -> str:
-        verdict = "" if not self.limit else f"   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
+        verdict = "" if not self.limit else f"   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} x)"
         return f"{self.what:<44} {self.took:8.1f} µs   {self.took / self.parse:6.1f} x orjson.loads{verdict}"
 
 
@@ -125,8 +127,8 @@ def _steps(name: str, walker: Walker, tree: Tree) -> Iterator[Figure]:
 
     assert read(body)[1] == []
     yield Figure(f"{label}: orjson.loads", parse, parse, 0)
-    yield Figure(f"{label}: duplicate keys", _microseconds(lambda: has_duplicates(body, tree)), parse, 10)
-    yield Figure(f"{label}: walk", _microseconds(lambda: walker.read(tree)), parse, 60)
+    yield Figure(f"{label}: duplicate keys", _microseconds(lambda: has_duplicates(body, tree)), parse, 1.5)
+    yield Figure(f"{label}: walk", _microseconds(lambda: walker.read(tree)), parse, 8)
     yield Figure(f"{label}: all of it", _microseconds(lambda: read(body)), parse, 0)
     unknown = orjson.dumps({**tree, "unknown": 1})
     assert read(unknown)[1] == ['unknown field "unknown"']

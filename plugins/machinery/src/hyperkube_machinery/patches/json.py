@@ -106,6 +106,7 @@ class _Target:
     def __init__(self, document: Any) -> None:
         self._owned: dict[int, Any] = {}  # copies by their id; held here, so that an id stays its own
         self._copied_bytes = 0
+        self._may_be_deeper = False
         self.root = self._own(document)
 
     def change(self, operation: dict[str, Any]) -> None:
@@ -123,7 +124,7 @@ class _Target:
 
     def result(self) -> Any:
         """The changed document. The keys of what was changed are sorted, as those of a Go map that is encoded."""
-        if is_too_deep(self.root):
+        if self._may_be_deeper and is_too_deep(self.root):
             raise _Inapplicable
         return self._sorted(self.root)
 
@@ -163,6 +164,7 @@ class _Target:
         self._put(_path(operation, "path"), operation.get("value"))
 
     def _put(self, path: str, value: Any) -> None:
+        self._may_be_deeper |= isinstance(value, dict | list)
         container, key = self._find(path)
         if isinstance(container, dict):
             container[key] = value
@@ -191,6 +193,7 @@ class _Target:
 
     def _replace(self, operation: dict[str, Any]) -> None:
         path, value = _path(operation, "path"), operation.get("value")
+        self._may_be_deeper |= isinstance(value, dict | list)
         if path == "":
             if not isinstance(value, dict | list):
                 raise _Inapplicable
