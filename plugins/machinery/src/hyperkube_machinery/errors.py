@@ -206,8 +206,8 @@ class APIError(Exception):
         if kind:
             details["kind"] = kind
         details["causes"] = [error.cause for error in errors]
-        texts = [f"{error.field}: {error.message}" for error in errors]
-        told = texts[0] if len(texts) == 1 else "[" + ", ".join(dict.fromkeys(texts)) + "]"
+        texts = list(dict.fromkeys(f"{error.field}: {error.message}" for error in errors))
+        told = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
         qualified = f"{kind}.{group}" if group else kind
         return cls.of(422, "Invalid", f'{qualified} "{name}" is invalid: {told}', details)
 

@@ -24,6 +24,7 @@ __all__ = [
     "name_warning",
     "parsed_selector",
     "percentage",
+    "shown_selector",
     "validate_amount_or_percent",
     "validate_at_most_all",
     "validate_counts",
@@ -69,7 +70,7 @@ def validate_selected_template(
     """The template, whose labels are ones that the selector finds again; without a selector it is not looked at."""
     selector = parsed_selector(spec)
     if selector is None:
-        return [FieldError.invalid("spec.selector", dict(spec["selector"]), text)]
+        return [FieldError.invalid("spec.selector", shown_selector(spec["selector"]), text)]
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     errors: list[FieldError] = []
     if not selector.empty and not selector.matches(labels or {}):
@@ -78,7 +79,16 @@ def validate_selected_template(
 
 
 def mismatched_labels(labels: Any, path: str = "spec.template.metadata.labels") -> FieldError:
-    return FieldError.invalid(path, labels, "`selector` does not match template `labels`")
+    shown = labels and dict(sorted(labels.items()))
+    return FieldError.invalid(path, shown, "`selector` does not match template `labels`")
+
+
+def shown_selector(selector: Tree) -> dict[str, Any]:
+    """The selector as messages show it, which is how Go writes maps: sorted by their keys."""
+    shown = dict(selector)
+    if labels := selector.get("matchLabels"):
+        shown["matchLabels"] = dict(sorted(labels.items()))
+    return shown
 
 
 def validate_forever_template(template: Tree, kind: str, policy: Policy) -> list[FieldError]:
