@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -199,8 +199,12 @@ def test_a_patched_tree_is_checked_like_a_body() -> None:
     tree = {"kind": "Pod", "apiVersion": "v1", "spec": {"y": 1, "containers": []}}
     assert check(tree) == ['duplicate field "x"', 'unknown field "spec.y"']
     assert tree == {"kind": "Pod", "apiVersion": "v1", "metadata": {}, "spec": {"containers": None}, "status": {}}
+    refused = {"kind": "Pod", "apiVersion": "v1", "z": 1}
     with pytest.raises(StrictError, match='strict decoding error: duplicate field "x", unknown field "z"'):
-        check({"kind": "Pod", "apiVersion": "v1", "z": 1}, "Strict")
+        check(refused, "Strict")
+    assert refused == {"kind": "Pod", "apiVersion": "v1", "z": 1}
+    with pytest.raises(WrongType, match="cannot unmarshal array into Go value of type struct"):
+        check(cast("dict[str, Any]", []))
     with pytest.raises(WrongType, match=r"converting \(v1.Secret\) to \(core.Pod\): unknown conversion"):
         check({"kind": "Secret", "apiVersion": "v1"})
 

@@ -191,19 +191,16 @@ def check_tree(
 
     It is normalised in place, and the warnings are returned. `duplicates` are findings of the patch itself, which stand
     before those of the tree. Raises WrongType for what can't be decoded or is another kind, StrictError for findings
-    under Strict: a patch words both around the patched object.
+    under Strict: a patch words both around the patched object, which is then as it was.
     """
+    if not isinstance(tree, dict):
+        raise WrongType(_PARSE_ERROR + type_error(json_type(tree), _TYPE_META))
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
         why = _unfit(*_sent_kind(tree, group_version, kind), group_version, kind)
         if why:
             raise WrongType(why)
-    findings = [*duplicates, *walker.walk(tree).strict]
-    tree.update(kind=kind, apiVersion=group_version)
-    if field_validation == "Ignore":
-        return []
-    if findings and field_validation == "Strict":
-        raise StrictError(findings)
-    return findings
+    normal, findings = walker.read(tree)
+    return _settle(tree, _typed(normal, group_version, kind), [*duplicates, *findings], field_validation)
 
 
 def check_converted(
@@ -215,12 +212,17 @@ def check_converted(
     they are.
     """
     check_conversion(Schemas.load().table, walker.definition, tree)
-    findings = [*duplicates, *sorted(walker.walk(tree).strict)]
-    if field_validation == "Ignore":
-        return []
+    normal, findings = walker.read(tree)
+    return _settle(tree, normal, [*duplicates, *sorted(findings)], field_validation)
+
+
+def _settle(tree: dict[str, Any], normal: dict[str, Any], findings: list[str], field_validation: str) -> list[str]:
+    """Make `tree` what it should be, unless findings forbid it."""
     if findings and field_validation == "Strict":
         raise StrictError(findings)
-    return findings
+    tree.clear()
+    tree.update(normal)
+    return [] if field_validation == "Ignore" else findings
 
 
 class StrictError(ValueError):
