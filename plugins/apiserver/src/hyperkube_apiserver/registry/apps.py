@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hyperkube_apiserver.registry import meta as object_meta
-from hyperkube_apiserver.registry.fields import dns_label, nonnegative, one_of, validate_label_selector
+from hyperkube_apiserver.registry.fields import dns_label, nonnegative, validate_label_selector
 from hyperkube_apiserver.registry.meta import immutable, validate_annotations, validate_labels
 from hyperkube_apiserver.registry.podspec.claims import validate_claim_spec
 from hyperkube_apiserver.registry.podspec.defaults import default_claim_spec, fill
@@ -290,7 +290,9 @@ class StatefulSets(_Workload):
         retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
         for field in ("whenDeleted", "whenScaled"):
             at = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
-            errors += one_of(retention.get(field) or "", ("Delete", "Retain"), at)
+            value = retention.get(field) or ""
+            if value not in ("Retain", "Delete"):
+                errors.append(FieldError.not_supported(at, value, ("Retain", "Delete")))
         errors += nonnegative(spec.get("replicas"), "spec.replicas")
         errors += nonnegative(spec.get("minReadySeconds"), "spec.minReadySeconds")
         errors += nonnegative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")

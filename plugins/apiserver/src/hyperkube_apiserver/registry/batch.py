@@ -16,6 +16,7 @@ from hyperkube_apiserver.registry.workloads import (
     default_template,
     mismatched_labels,
     parsed_selector,
+    shown_selector,
     workload_warnings,
 )
 from hyperkube_machinery import meta
@@ -147,7 +148,9 @@ def _validate_generated_selector(obj: Tree, spec: Tree) -> list[FieldError]:
             errors.append(FieldError.invalid(f"spec.template.metadata.labels[{key}]", shown, f"must be '{value}'"))
     selector = parsed_selector(spec)
     if selector is not None and not selector.matches(expected):
-        errors.append(FieldError.invalid("spec.selector", spec["selector"], "`selector` not auto-generated"))
+        errors.append(
+            FieldError.invalid("spec.selector", shown_selector(spec["selector"]), "`selector` not auto-generated")
+        )
     return errors
 
 
