@@ -40,7 +40,8 @@ def identify(der: bytes) -> CertificateIdentity:
     try:
         certificate = x509.load_der_x509_certificate(der)
         return _identify(certificate, der)
-    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    # KeyError: cryptography before 49, for a type of text that it doesn't know in a name.
+    except (ValueError, KeyError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
         return CertificateIdentity(None, refused=f"cannot read the certificate: {exc}")
 
 
