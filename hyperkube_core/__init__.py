@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hyperkube_core._clock import Clock, SystemClock
+    from hyperkube_core._describe import derive
     from hyperkube_core._errors import (
         CommandEnded,
         DescriptionError,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import verbose
     from hyperkube_core._options import ForeignFlag, flag
-    from hyperkube_core._registry import derive
     from hyperkube_core._server import (
         PLUGIN_API,
         Blocking,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_clock": ("Clock", "SystemClock"),
+    "_describe": ("derive",),
     "_errors": (
         "CommandEnded",
         "DescriptionError",
@@ -75,7 +76,6 @@ _HOMES = {
     "_launcher": ("HyperKube",),
     "_logging": ("verbose",),
     "_options": ("ForeignFlag", "flag"),
-    "_registry": ("derive",),
     "_server": (
         "PLUGIN_API",
         "Blocking",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperkube_core._errors import SettingsError, UsageError
 from hyperkube_core._flags import Flag, FlagLike, FlagSet, Parsed, near
-from hyperkube_core._options import Option, foreign_flags_of, options_of
+from hyperkube_core._options import Option, OptionsClassError, foreign_flags_of, options_of
 from hyperkube_core._server import Command, Server
 
 if TYPE_CHECKING:
@@ -85,6 +85,13 @@ class _Foreign(NamedTuple):
     flag: str
     short: str
     optional_value: str | None
+
+
+def check_flags(options_class: type[Any]) -> None:
+    """Raises OptionsClassError unless the class can be a server's options."""
+    taken = {"help", "version", "print-config"} & {option.flag for option in options_of(options_class)}
+    if taken:
+        raise OptionsClassError(f"{options_class.__qualname__}: the flag --{min(taken)} is the launcher's")
 
 
 def flag_set(server: Server, options_class: type[Any] | None) -> FlagSet:
@@ -196,10 +203,9 @@ def log_settings(given: Sequence[Parsed], environment: Mapping[str, str], prefix
     values: dict[str, Any] = {}
     verbosity, form, color = find("v"), find("logging-format"), find("log-color")
     if verbosity:
-        try:
-            values["verbosity"] = int(verbosity[0])
-        except ValueError:
-            raise SettingsError("v", verbosity[1], f'invalid value: "{verbosity[0]}" is not a whole number') from None
+        if not verbosity[0].isdecimal():
+            raise SettingsError("v", verbosity[1], f'invalid value: "{verbosity[0]}" is not a whole number from 0 on')
+        values["verbosity"] = int(verbosity[0])
     if form:
         # `text` is what Kubernetes calls klog's format.
         values["format"] = {"text": "klog"}.get(form[0], form[0])

@@ -13,10 +13,27 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from hyperkube_core._commandline import LOG_FLAGS, VERSION_FLAG, CommandLine, help_flag, log_settings, reads_itself
+from hyperkube_core._commandline import (
+    LOG_FLAGS,
+    VERSION_FLAG,
+    CommandLine,
+    check_flags,
+    help_flag,
+    log_settings,
+    reads_itself,
+)
 from hyperkube_core._discovery import GROUP
-from hyperkube_core._errors import HyperkubeError, Interrupted, PluginError, ServerNotFound, UnknownFlag, UsageError
+from hyperkube_core._errors import (
+    DescriptionError,
+    HyperkubeError,
+    Interrupted,
+    PluginError,
+    ServerNotFound,
+    UnknownFlag,
+    UsageError,
+)
 from hyperkube_core._flags import Flag, FlagSet, Parsed, near
+from hyperkube_core._options import OptionsClassError
 from hyperkube_core._registry import Listed, Registry
 from hyperkube_core._server import Description, Invocation, Server
 
@@ -323,12 +340,20 @@ class HyperKube:
         logging.getLogger("hyperkube_core").warning("%s", warning)
 
     def options_class(self, server: Server) -> type[Any] | None:
-        if not isinstance(server.options, str):
-            return server.options
-        from hyperkube_core._registry import import_from
+        """The class of its options, imported; raises PluginLoadError, DescriptionError."""
+        if server.options is None:
+            return None
+        found = server.options
+        if isinstance(found, str):
+            from hyperkube_core._registry import import_from
 
-        found: type[Any] = import_from(server.options, server.name)
-        return found
+            found = import_from(found, server.name)
+        cls: type[Any] = found
+        try:
+            check_flags(cls)
+        except OptionsClassError as exc:
+            raise DescriptionError(server.name, str(exc)) from exc
+        return cls
 
     def _subcommand(self, line: CommandLine, called: str, log: LogSettings) -> None:
         from hyperkube_core._lazy import run_command, typer_group

@@ -28,7 +28,7 @@ from hyperkube_core._errors import (
     UsageError,
 )
 from hyperkube_core._flags import Flag, Parsed, near
-from hyperkube_core._options import Option, OptionsClassError, options_of
+from hyperkube_core._options import Option, options_of
 from hyperkube_core._values import KINDS
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def server_command(launcher: HyperKube, name: str) -> ServerCommand | ServerGrou
     try:
         server = launcher.server(name)
         return ServerGroup(launcher, server) if server.commands else ServerCommand(launcher, server)
-    except (ServerNotFound, PluginError, OptionsClassError):
+    except (ServerNotFound, PluginError):
         return None
 
 

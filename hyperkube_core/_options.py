@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hyperkube_core._errors import HyperkubeError
 from hyperkube_core._values import KINDS, Kind
 
 _METADATA = "hyperkube_core.flag"
@@ -153,10 +152,8 @@ class Option:
         return value
 
 
-class OptionsClassError(HyperkubeError):
-    """A class cannot be a server's options; its author has to mend it."""
-
-    exit_code = 3
+class OptionsClassError(TypeError):
+    """A class cannot be a server's options; its author has to mend it. A DescriptionError once its server is known."""
 
 
 _cache: dict[type[Any], tuple[Option, ...]] = {}

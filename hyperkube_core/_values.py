@@ -98,7 +98,10 @@ def _int(text: str) -> int:
     if digits.startswith(("0x", "0b", "0o")):
         return sign * int(digits, 0)
     # As in Go, and in C before it: a leading zero means base eight.
-    return sign * (int(digits, 8) if len(digits) > 1 and digits[0] == "0" else int(digits))
+    try:
+        return sign * int(digits, 8 if len(digits) > 1 and digits[0] == "0" else 10)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a whole number') from None
 
 
 def _float(text: str) -> float:

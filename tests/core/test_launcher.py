@@ -99,7 +99,7 @@ class TestCalls:
     @pytest.mark.parametrize(
         ("args", "reason"),
         [
-            (["-v=x", "thing"], 'flag -v: invalid value: "x" is not a whole number'),
+            (["-v=x", "thing"], 'flag -v: invalid value: "x" is not a whole number from 0 on'),
             (["thing", "--logging-format=jsn"], '"jsn" is none of auto, human, text, json; did you mean json?'),
             (["thing", "--log-color=red"], '"red" is none of auto, always, never'),
         ],

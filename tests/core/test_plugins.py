@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from hyperkube_core import (
     Server,
     derive,
 )
-from hyperkube_core._registry import Registry, check
+from hyperkube_core._describe import check
+from hyperkube_core._discovery import PluginRecord
+from hyperkube_core._registry import Registry
 from hyperkube_core.testing import Installed
 
 Install = Callable[..., Installed]
@@ -94,6 +97,10 @@ NONSENSE = {
     "wrong hook": (
         "from hyperkube_core import hookimpl\n@hookimpl\ndef hyperkube_servers(surprise): return []",
         "its hook failed (PluginValidationError",
+    ),
+    "the same twice": (
+        plugin("broken").replace("return [", "return 2 * ["),
+        "it registers the name 'broken' twice",
     ),
     "bad target": (plugin("broken", more="options='no colon'"), "options is 'no colon', not 'module:attribute'"),
     "newer field": (plugin("broken", more="colour='red'"), "may be written for a newer hyperkube-core"),
@@ -324,6 +331,26 @@ def test_errors_are_told_apart_by_class() -> None:
     assert issubclass(PluginLoadError, PluginError)
     with pytest.raises(PluginVersionError):
         check(Server(name="a", run=RUN, plugin_api=2), "p")
+
+
+def test_what_is_added_in_code_has_the_name_even_when_added_late() -> None:
+    records = [PluginRecord("a", "acme", "1", "acme_plugin", "/")]
+    registry = Registry("nobody.servers", find_records=lambda group: records)
+    assert registry.names() == ["a"]
+    registry.add(Server(name="a", run=RUN))
+    assert registry.find("a").run == RUN
+    assert [(item.name, type(item.error)) for item in registry.listing()] == [("a", type(None)), ("a", NameClash)]
+
+
+def test_options_that_take_the_launchers_flags_are_a_bad_description() -> None:
+    @dataclass(frozen=True)
+    class Greedy:
+        version: str = ""
+
+    launcher = HyperKube("km", group="nobody.servers")
+    launcher.add_server(Server(name="a", run=RUN, options=Greedy))
+    with pytest.raises(DescriptionError, match="the flag --version is the launcher's"):
+        launcher.parse("a", [])
 
 
 def test_a_launchers_own_servers_do_not_share_a_name() -> None:

@@ -124,7 +124,7 @@ def test_each_kind_reads_its_text(kind: str, text: str, value: object) -> None:
         ("bool", "", "neither true nor false"),
         ("int", "1.5", "not a whole number"),
         ("int", "1_000", "not a whole number"),
-        ("int", "089", "invalid literal"),
+        ("int", "089", "not a whole number"),
         ("float", "x", "not a number"),
         ("map", "a", "not of the form key=value"),
         ("map", "=a", "not of the form key=value"),
