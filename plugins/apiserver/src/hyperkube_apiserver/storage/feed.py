@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from hyperkube_apiserver.storage.interface import Change, Changes, Revision, Unavailable
 
-__all__ = ["Feed", "History"]
+__all__ = ["TAIL_BYTES", "Feed", "History"]
 
 # (prefix, after, upto): the first changes under prefix later than `after`, and how far they tell: `upto` or less.
 # Raises Compacted.
 History = Callable[[str, Revision, Revision], Awaitable[Changes]]
 
-_TAIL_BYTES = 4 * 1024 * 1024
+TAIL_BYTES = 4 * 1024 * 1024
 _CHANGE_BYTES = 300  # of a change besides its values, roughly
 
 
@@ -30,7 +30,7 @@ class Feed:
         self._history = history
         self._tail: deque[tuple[Changes, int]] = deque()  # with the bytes that each holds
         self._tail_after = revision  # the tail tells everything later than this
-        self._tail_bytes = 0
+        self.held_bytes = 0  # by the tail, of values
         self._watching = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._ended: str | None = None
@@ -43,11 +43,11 @@ class Feed:
             return
         size = sum(map(_size, changes))
         self._tail.append((Changes(changes, revision), size))
-        self._tail_bytes += size
-        while self._tail_bytes > _TAIL_BYTES and len(self._tail) > 1:
+        self.held_bytes += size
+        while self.held_bytes > TAIL_BYTES and len(self._tail) > 1:
             dropped, size = self._tail.popleft()
             self._tail_after = dropped.revision
-            self._tail_bytes -= size
+            self.held_bytes -= size
         self._wake()
 
     def advance(self, revision: Revision) -> None:
@@ -65,26 +65,26 @@ class Feed:
     async def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Changes, None]:
         """See Store.watch."""
         position = after
+        replayed = False  # whether it was told of everything there was, once
         self._watching += 1
         try:
-            replayed = position > self.revision
-            if not replayed:
+            if position <= self.revision:
                 await self._history(prefix, position, position)  # for Compacted, which the tail knows nothing of
             while True:
                 if self._ended is not None:
                     raise Unavailable(self._ended)
-                if position >= self.revision:
-                    if replayed:
-                        await self._changed()
-                    else:
-                        replayed = True
-                        yield Changes((), position)
+                # A reader may know of a revision that is durable and not yet published: it waits for that here.
+                if position > self.revision or (position == self.revision and replayed):
+                    await self._changed()
                     continue
-                if position >= self._tail_after:
+                if position == self.revision:
+                    batch = Changes((), position)
+                elif position >= self._tail_after:
                     batch = self._from_tail(prefix, position)
                 else:
                     batch = await self._history(prefix, position, self.revision)
                 position = batch.revision
+                replayed = replayed or position >= self.revision
                 yield batch
         finally:
             self._watching -= 1
@@ -126,7 +126,7 @@ class Feed:
 
     def _forget_tail(self) -> None:
         self._tail.clear()
-        self._tail_bytes = 0
+        self.held_bytes = 0
         self._tail_after = self.revision
 
 

@@ -230,6 +230,7 @@ class Writer:
             self._call(self._advance, revision)
         self._log_bytes = 0
         self._sound = True
+        log.warning("%s could not be written to for a while; now it can", self._path)
 
     def _advance_job(self, job: _Job) -> bool:
         """Do a slice; whether it was the last."""
