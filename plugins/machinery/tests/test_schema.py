@@ -137,6 +137,71 @@ def test_quantities_times_and_base64_are_canonical() -> None:
     assert secret["data"] == {"a": "YWI=", "b": ""}
 
 
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("YWI", 0),
+        ("YWJjZA", 4),
+        ("YW\nI", 1),
+        ("Y!I=", 1),
+        ("=", 0),
+        ("Y===", 1),
+        ("YQ=x", 2),
+        ("YQ=", 3),
+        ("YQ==x", 4),
+    ],
+)
+def test_broken_base64_is_told_with_gos_position(text: str, position: int) -> None:
+    assert _refusal(_CORE + "Secret", {"data": {"a": text}}) == f"illegal base64 data at input byte {position}"
+
+
+@pytest.mark.parametrize("text", ["YWI=", "YW\r\nI=", "YQ=\n=", "YQ==\n", ""])
+def test_base64_may_hold_line_ends(text: str) -> None:
+    tree = {"data": {"a": text}}
+    assert _walk(_CORE + "Secret", tree) == []
+    assert "\n" not in tree["data"]["a"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "tree", "message"),
+    [
+        ("Pod", {"spec": {"overhead": {"cpu": True}}}, "quantities must match the regular expression"),
+        ("Pod", {"spec": {"overhead": {"cpu": []}}}, "quantities must match the regular expression"),
+        (
+            "Pod",
+            {"metadata": {"creationTimestamp": {}}},
+            "cannot unmarshal object into Go struct field ObjectMeta.metadata.",
+        ),
+        ("Event", {"eventTime": "2026-01-01T00:00:00Z"}, 'cannot parse "Z" as ".000000"'),
+        (
+            "Service",
+            {"spec": {"ports": [{"targetPort": 2**31}]}},
+            "number 2147483648 into Go struct field ServicePort.spec.p",
+        ),
+        (
+            "Service",
+            {"spec": {"ports": [{"targetPort": []}]}},
+            "array into Go struct field ServicePort.spec.ports.targetPort",
+        ),
+        (
+            "Secret",
+            {"data": {"a": 1}},
+            "json: cannot unmarshal number into Go struct field Secret.data of type []uint8",
+        ),
+        (
+            "Secret",
+            {"immutable": "x"},
+            "json: cannot unmarshal string into Go struct field Secret.immutable of type bool",
+        ),
+        ("Pod", {"spec": []}, "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+    ],
+)
+def test_values_that_decode_themselves_have_words_of_their_own(
+    definition: str, tree: dict[str, Any], message: str
+) -> None:
+    assert message in _refusal(_CORE + definition, tree)
+
+
 def test_the_zero_time_is_no_time() -> None:
     tree = {"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z"}, "firstTimestamp": "0001-01-01T00:00:00Z"}
     _walk(_CORE + "Event", tree)

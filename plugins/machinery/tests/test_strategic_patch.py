@@ -17,6 +17,8 @@ from hyperkube_machinery.schema.converted import go_value
 
 _POD = "io.k8s.api.core.v1.Pod"
 _DEPLOYMENT = "io.k8s.api.apps.v1.Deployment"
+_NO_INT32 = "json: cannot unmarshal array into Go value of type int32"
+_NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _SPEC: dict[str, Any] = {
     "containers": [
         {
@@ -196,6 +198,9 @@ def test_a_patch_can_be_applied_again() -> None:
         ({"metadata": {"labels": []}}, "cannot restore map from slice"),
         ({"spec": "x"}, "cannot restore struct from: string"),
         ({"spec": {"template": {"spec": {"containers": {}}}}}, "cannot restore slice from map"),
+        ({"spec": {"strategy": {"rollingUpdate": {"maxSurge": []}}}}, _NO_INT32),
+        ({"metadata": {"creationTimestamp": 1}}, "json: cannot unmarshal number into Go value of type string"),
+        ({"spec": {"template": {"spec": {"overhead": {"cpu": "x"}}}}}, _NO_QUANTITY),
     ],
 )
 def test_a_patched_object_of_wrong_types_is_worded_as_go_converts(tree: dict[str, Any], message: str) -> None:

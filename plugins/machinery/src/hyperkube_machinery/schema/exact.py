@@ -352,7 +352,7 @@ def _base64_error(text: str) -> int | None:
             if position == len(data):
                 return len(data)
             if data[position] != ord("="):
-                return position
+                return position - 1
             position += 1
         while position < len(data) and data[position] in b"\r\n":
             position += 1
