@@ -17,7 +17,7 @@ import orjson
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.encoding import encode
 
-__all__ = ["body_of", "decode_body", "decode_stored", "encode_stored", "type_prefix", "unversioned", "with_version"]
+__all__ = ["body_of", "decode_body", "decode_stored", "encode_stored", "type_prefix", "with_version"]
 
 _METADATA = b'"metadata":{'
 _VERSION = b'"metadata":{"resourceVersion":"'
@@ -42,11 +42,6 @@ def encode_stored(kind: Kind, tree: dict[str, Any]) -> bytes:
 def body_of(stored: bytes, prefix_length: int, revision: int) -> bytes:
     """The body of a stored object that was written at `revision`; `prefix_length` is that of its type."""
     return b'%b%d",%b' % (_VERSION, revision, stored[prefix_length + len(_METADATA) :])
-
-
-def unversioned(kind: Kind, tree: dict[str, Any]) -> bytes:
-    """The body of an object that was not stored, as a dry run answers it."""
-    return encode_stored(kind, tree)[len(type_prefix(kind)) :]
 
 
 def with_version(body: bytes, revision: int) -> bytes:

@@ -11,8 +11,9 @@ Source: k8s.io/apiserver/pkg/registry/generic/registry (Store), storage/etcd3 (G
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,8 +22,8 @@ from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
-from hyperkube_apiserver.registry.strategy import Strategy, WriteContext
-from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, unversioned, with_version
+from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
+from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
 from hyperkube_apiserver.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
 from hyperkube_apiserver.versions import invalid_version, parse_version
 from hyperkube_apiserver.watchcache.cache import WatchCache
@@ -78,6 +79,7 @@ class Registry:
         self._admit = admit
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
+        self._writes: set[asyncio.Future[Entry]] = set()
 
     async def create(self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None) -> Written:
         """Store a new object; raises 409 if there is one of its name, 422 if it is not valid."""
@@ -108,29 +110,25 @@ class Registry:
                 raise _not_for_create(version)
             for text in self.strategy.warnings(tree):
                 warn(text)
-            name = tree["metadata"]["name"]
-            key = self.kind.key(context.namespace, name)
+            key = self.kind.key(context.namespace, tree["metadata"]["name"])
+            stored = self._encode(tree)
             if context.dry_run:
                 await self._hub.fresh()
                 existing = self._cache.get(key)
                 if existing is not None:
                     raise self._exists(tree, existing)
-                return Written(unversioned(self.kind, tree), created=True)
-            stored = self._encode(tree)
-            try:
-                entry = await self._announced(
-                    key, stored, tree, self._store.create(key, stored, ttl_seconds=self._ttl_seconds)
-                )
-            except KeyExists as exc:
-                await self._hub.fresh()
-                raise self._exists(tree, self._cache.get(key)) from exc
         except BaseException:
             reservation.release()
             raise
         if context.dry_run:
             reservation.release()
-        else:
-            reservation.commit()
+            return Written(stored[self._prefix_length :], created=True)
+        write = self._store.create(key, stored, ttl_seconds=self._ttl_seconds)
+        try:
+            entry = await self._carried_out(key, stored, tree, write, reservation)
+        except KeyExists as exc:
+            await self._hub.fresh()
+            raise self._exists(tree, self._cache.get(key)) from exc
         return Written(body_of(stored, self._prefix_length, entry.mod_revision), created=True)
 
     async def update(
@@ -185,37 +183,33 @@ class Registry:
             guard(tree, old)
         object_meta.before_update(tree, old, namespace=context.namespace)
         if context.subresource in self.strategy.direct_subresources:
-            return await self._write(item, tree, old, context)
+            return await self._write(item, tree, old, context, NO_RESERVATION)
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)
         try:
             self._refuse(tree, self.strategy.validate_update(tree, old, context.subresource), name=item.name)
             for text in self.strategy.warnings(tree, old):
                 warn(text)
-            written = await self._write(item, tree, old, context)
         except BaseException:
             reservation.release()
             raise
-        if context.dry_run:
-            reservation.release()
-        else:
-            reservation.commit()
-        return written
+        return await self._write(item, tree, old, context, reservation)
 
-    async def _write(self, item: Item, tree: Tree, old: Tree, context: WriteContext) -> Written:
+    async def _write(
+        self, item: Item, tree: Tree, old: Tree, context: WriteContext, reservation: Reservation
+    ) -> Written:
         tree["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if ends_with_update(self.strategy, tree, old):
+        goes = ends_with_update(self.strategy, tree, old)
+        if not goes and tree != old and not context.dry_run:
+            stored = self._encode(tree)
+            revision = await self._replace(item, stored, tree, reservation)
+            return Written(body_of(stored, self._prefix_length, revision))
+        reservation.release()
+        if goes and not context.dry_run:
             # The object as it was sent is the answer; it is not written once more before it goes.
-            if not context.dry_run:
-                await self._store.delete(item.key, expected=Revision(item.revision))
-            return Written(self._body(tree, item.revision), removed=True)
-        if tree == old:
-            return Written(item.body)
-        stored = self._encode(tree)
-        if context.dry_run:
-            return Written(body_of(stored, self._prefix_length, item.revision))
-        revision = await self._replace(item, stored, tree)
-        return Written(body_of(stored, self._prefix_length, revision))
+            await self._store.delete(item.key, expected=Revision(item.revision))
+        body = item.body if tree == old else body_of(self._encode(tree), self._prefix_length, item.revision)
+        return Written(body, removed=goes)
 
     async def delete(self, name: str, options: DeleteOptions, context: WriteContext, warn: Warn) -> Written:
         """Delete an object, or mark it as being deleted where something keeps it."""
@@ -243,20 +237,33 @@ class Registry:
         if plan.write and tree != before:
             stored = self._encode(tree)
             if not context.dry_run:
-                revision = await self._replace(item, stored, tree)
+                revision = await self._replace(item, stored, tree, NO_RESERVATION)
             body = body_of(stored, self._prefix_length, revision)
         if plan.remove and not context.dry_run:
             body = with_version(body, await self._store.delete(item.key, expected=revision))
         return Written(body, removed=plan.remove)
 
-    async def _replace(self, item: Item, stored: bytes, tree: Tree) -> Revision:
+    async def _replace(self, item: Item, stored: bytes, tree: Tree, reservation: Reservation) -> Revision:
         write = self._store.update(item.key, stored, expected=Revision(item.revision), ttl_seconds=self._ttl_seconds)
-        return (await self._announced(item.key, stored, tree, write)).mod_revision
+        return (await self._carried_out(item.key, stored, tree, write, reservation)).mod_revision
 
-    async def _announced(self, key: str, stored: bytes, tree: Tree, write: Awaitable[Entry]) -> Entry:
+    async def _carried_out(
+        self, key: str, stored: bytes, tree: Tree, write: Coroutine[Any, Any, Entry], reservation: Reservation
+    ) -> Entry:
+        """The outcome of a write, which what is reserved for it shares.
+
+        A write can't be called back. Where something is reserved, it is waited for even if the caller goes away, so
+        that nothing is given up which the store has.
+        """
         self._cache.announce(key, stored, tree)
         try:
-            return await write
+            if reservation is NO_RESERVATION:
+                return await write
+            task = asyncio.ensure_future(write)
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
+            task.add_done_callback(lambda done: _settle(reservation, done))
+            return await asyncio.shield(task)
         except BaseException:
             self._cache.withdraw(key)
             raise
@@ -264,9 +271,6 @@ class Registry:
     def _tree(self, item: Item) -> Tree:
         resource = self.kind.resource
         return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(item.body)}
-
-    def _body(self, tree: Tree, revision: int) -> bytes:
-        return body_of(self._encode(tree), self._prefix_length, revision)
 
     def _encode(self, tree: Tree) -> bytes:
         stored = encode_stored(self.kind, tree)
@@ -314,6 +318,13 @@ class Registry:
         if existing is not None and meta.deletion_timestamp(self._tree(existing)):
             status["message"] = f"object is being deleted: {status['message']}"
         return APIError(status, headers=headers)
+
+
+def _settle(reservation: Reservation, write: asyncio.Future[Entry]) -> None:
+    if write.cancelled() or write.exception() is not None:
+        reservation.release()
+    else:
+        reservation.commit()
 
 
 def _not_for_create(resource_version: str) -> APIError:

@@ -1,0 +1,130 @@
+"""Deleting: at once, gracefully, after finalizers, with preconditions, and whole collections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.anyio
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+
+
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, **metadata}}
+
+
+def pod(name: str, **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i:1"}], **spec}}
+
+
+async def test_a_plain_object_goes_at_once_and_a_status_tells_which_it_was(api: Any) -> None:
+    made = await api.create(CONFIG_MAPS, config_map("a"))
+    reply = await api.delete(f"{CONFIG_MAPS}/a")
+    assert reply.json["status"] == "Success"
+    assert reply.json["details"] == {"name": "a", "kind": "configmaps", "uid": made["metadata"]["uid"]}
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 404
+    assert (await api.delete(f"{CONFIG_MAPS}/a")).status == 404
+
+
+async def test_finalizers_keep_an_object_until_the_last_is_gone(api: Any) -> None:
+    await api.create(CONFIG_MAPS, config_map("a", finalizers=["ex.com/one", "ex.com/two"]))
+    marked = await api.delete(f"{CONFIG_MAPS}/a")
+    assert marked.json["metadata"]["deletionTimestamp"]
+    added = await api.merge(f"{CONFIG_MAPS}/a", {"metadata": {"finalizers": ["ex.com/one", "ex.com/new"]}})
+    assert added.status == 422
+    taken = await api.call("POST", CONFIG_MAPS, config_map("a"))
+    assert taken.json["message"].startswith("object is being deleted: ")
+    await api.merge(f"{CONFIG_MAPS}/a", {"metadata": {"finalizers": ["ex.com/two"]}})
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 200
+    last = await api.merge(f"{CONFIG_MAPS}/a", {"metadata": {"finalizers": None}})
+    assert last.status == 200
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 404
+
+
+async def test_a_bound_pod_is_given_its_grace_which_can_only_shrink(api: Any) -> None:
+    await api.create(PODS, pod("p", nodeName="n1"))
+    assert (await api.delete(f"{PODS}/p")).json["metadata"]["deletionGracePeriodSeconds"] == 30
+    longer = await api.delete(f"{PODS}/p?gracePeriodSeconds=60")
+    assert longer.json["metadata"]["deletionGracePeriodSeconds"] == 30
+    shorter = await api.delete(f"{PODS}/p?gracePeriodSeconds=5")
+    assert shorter.json["metadata"]["deletionGracePeriodSeconds"] == 5
+    forced = await api.delete(f"{PODS}/p", {"gracePeriodSeconds": 0})
+    assert forced.json["kind"] == "Pod"
+    assert (await api.get(f"{PODS}/p")).status == 404
+
+
+async def test_an_unbound_pod_goes_at_once(api: Any) -> None:
+    await api.create(PODS, pod("p"))
+    reply = await api.delete(f"{PODS}/p")
+    assert (reply.json["kind"], reply.json["metadata"]["deletionGracePeriodSeconds"]) == ("Pod", 0)
+    assert (await api.get(f"{PODS}/p")).status == 404
+
+
+@pytest.mark.parametrize("precondition", [{"uid": "00000000-0000-0000-0000-000000000000"}, {"resourceVersion": "1"}])
+async def test_a_precondition_that_fails_leaves_the_object(api: Any, precondition: dict[str, str]) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    reply = await api.delete(f"{CONFIG_MAPS}/a", {"preconditions": precondition})
+    assert (reply.status, reply.json["reason"]) == (409, "Conflict")
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 200
+
+
+@pytest.mark.parametrize(("policy", "finalizer"), [("Foreground", "foregroundDeletion"), ("Orphan", "orphan")])
+async def test_what_the_garbage_collector_has_to_see_to_is_left_as_a_finalizer(
+    api: Any, policy: str, finalizer: str
+) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    marked = await api.delete(f"{CONFIG_MAPS}/a?propagationPolicy={policy}")
+    assert marked.json["metadata"]["finalizers"] == [finalizer]
+    gone = await api.delete(f"{CONFIG_MAPS}/a?propagationPolicy=Background")
+    assert gone.json["status"] == "Success"
+
+
+async def test_a_collection_is_deleted_as_far_as_it_is_selected(api: Any) -> None:
+    for name, app in (("a", "x"), ("b", "y"), ("c", "x")):
+        await api.create(CONFIG_MAPS, config_map(name, labels={"app": app}))
+    reply = await api.delete(f"{CONFIG_MAPS}?labelSelector=app%3Dx")
+    assert [item["metadata"]["name"] for item in reply.json["items"]] == ["a", "c"]
+    left = (await api.get(CONFIG_MAPS)).json["items"]
+    assert [item["metadata"]["name"] for item in left] == ["b"]
+
+
+async def test_a_namespace_ends_when_its_finalizers_are_taken_from_it(api: Any) -> None:
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    ending = await api.delete("/api/v1/namespaces/n")
+    assert ending.json["status"] == {"phase": "Terminating"}
+    ignored = await api.merge("/api/v1/namespaces/n", {"spec": {"finalizers": []}})
+    assert ignored.json["spec"]["finalizers"] == ["kubernetes"]
+    finalized = await api.put("/api/v1/namespaces/n/finalize", {"metadata": {"name": "n"}, "spec": {"finalizers": []}})
+    assert finalized.status == 200
+    assert (await api.get("/api/v1/namespaces/n")).status == 404
+
+
+@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
+async def test_namespaces_that_everything_needs_are_not_deleted(api: Any, name: str) -> None:
+    reply = await api.delete(f"/api/v1/namespaces/{name}")
+    assert reply.status == 403
+    assert "this namespace may not be deleted" in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "word"),
+    [
+        ("?propagationPolicy=Bogus", None, 422, "propagationPolicy"),
+        ("?gracePeriodSeconds=x", None, 400, "strconv.ParseInt"),
+        ("", {"dryRun": ["Some"]}, 422, "dryRun"),
+        ("", {"propagationPolicy": "Orphan", "orphanDependents": True}, 422, "cannot be both set"),
+        ("", {"kind": "ConfigMap", "apiVersion": "v1"}, 400, 'no kind "ConfigMap" is registered'),
+        ("", b"{bad", 400, "invalid character"),
+    ],
+)
+async def test_bad_options_are_named_and_delete_nothing(
+    api: Any, query: str, body: Any, status: int, word: str
+) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    reply = await api.delete(f"{CONFIG_MAPS}/a{query}", body)
+    assert reply.status == status
+    assert word in reply.json["message"]
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 200
