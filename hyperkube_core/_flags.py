@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hyperkube_core._errors import UnknownFlag, UsageError
 
@@ -27,8 +27,7 @@ class FlagLike(Protocol):
         """What the flag alone means; None where a value must follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """A flag that belongs to no options class: the launcher's own."""
 
     flag: str
@@ -39,8 +38,7 @@ class Flag:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A flag as it was given."""
 
     flag: str

@@ -82,7 +82,7 @@ def _joined(listed: Iterable[Listed]) -> list[Listed]:
         if item.error is None or last is None or item.record is None or last.record is None:
             result.append(item)
         elif (last.record.location, last.record.target) == (item.record.location, item.record.target):
-            result[-1] = dataclasses.replace(last, name=f"{last.name}, {item.name}")
+            result[-1] = last._replace(name=f"{last.name}, {item.name}")
         else:
             result.append(item)
     return result

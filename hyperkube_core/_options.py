@@ -39,23 +39,6 @@ class ForeignFlag:
     short: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Details:
-    help: str
-    section: str
-    kind: str | Kind | Callable[[str], Any] | None
-    name: str
-    short: str
-    metavar: str
-    secret: bool
-    choices: tuple[Any, ...]
-    minimum: float | None
-    maximum: float | None
-    check: Callable[[Any], None] | None
-    show: Callable[[Any], str] | None
-    hidden: bool
-
-
 def flag(
     default: Any = dataclasses.MISSING,
     *,
@@ -81,16 +64,25 @@ def flag(
     dashes, `short` its one letter. `secret` values are never shown. Numbers outside `minimum` … `maximum`, values that
     are not in `choices`, and those for which `check` raises ValueError, are errors.
     """
-    details = _Details(
-        help, section, kind, name, short, metavar, secret, tuple(choices), minimum, maximum, check, show, hidden
-    )
+    details = {
+        "help": help,
+        "section": section,
+        "kind": kind,
+        "flag": name,
+        "short": short,
+        "metavar": metavar,
+        "secret": secret,
+        "choices": tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+        "check": check,
+        "show": show,
+        "hidden": hidden,
+    }
     metadata = {_METADATA: details}
     if isinstance(default, dict | list):
         return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
-
-
-_PLAIN = _Details("", "", None, "", "", "", False, (), None, None, None, None, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,33 +194,20 @@ def _annotations(cls: type[Any]) -> Mapping[str, Any]:
 
 
 def _option(cls: type[Any], field: dataclasses.Field[Any], annotation: Any) -> Option:
-    details: _Details = field.metadata.get(_METADATA, _PLAIN)
+    details: dict[str, Any] = dict(field.metadata.get(_METADATA, {}))
     default = field.default
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
+    show = details.pop("show", None)
     try:
-        kind, convert, choices = _sort(annotation, details.kind)
-        if details.show is not None:
-            kind = dataclasses.replace(kind, format=details.show)
+        kind, convert, choices = _sort(annotation, details.pop("kind", None))
     except TypeError as exc:
         raise OptionsClassError(f"{cls.__qualname__}.{field.name}: {exc}") from None
-    return Option(
-        field=field.name,
-        flag=details.name or field.name.replace("_", "-"),
-        kind=kind,
-        default=default,
-        help=details.help,
-        section=details.section,
-        short=details.short,
-        metavar=details.metavar,
-        secret=details.secret,
-        choices=details.choices or choices,
-        minimum=details.minimum,
-        maximum=details.maximum,
-        check=details.check,
-        hidden=details.hidden,
-        convert=convert,
-    )
+    if show is not None:
+        kind = dataclasses.replace(kind, format=show)
+    details["flag"] = details.get("flag") or field.name.replace("_", "-")
+    details["choices"] = details.get("choices") or choices
+    return Option(field=field.name, kind=kind, default=default, convert=convert, **details)
 
 
 def _sort(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hyperkube_core._describe import apply as apply
 from hyperkube_core._describe import check
@@ -33,8 +33,7 @@ from hyperkube_core._server import DerivedServer, Description, Server
 _Plugin = tuple[str, str]  # distribution, target
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """A server in a list: described, or broken with the reason. `record` is None for one that was added in code."""
 
     name: str

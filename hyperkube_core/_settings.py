@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperkube_core._errors import HyperkubeError, SettingsError
 from hyperkube_core._flags import Given, near
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What one option came to, and where from: `default`, `file F`, `environment V` or `flag --F`."""
 
     option: Option
