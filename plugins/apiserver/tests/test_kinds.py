@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from hyperkube_apiserver.kinds import load_kinds
+from hyperkube_machinery.schema import Schemas
+
+KINDS = load_kinds()
+
+
+@pytest.mark.parametrize(
+    ("key", "namespace", "expected"),
+    [
+        (("", "v1", "pods"), "n", "/registry/pods/n/a"),
+        (("", "v1", "nodes"), "", "/registry/minions/a"),
+        (("", "v1", "services"), "n", "/registry/services/specs/n/a"),
+        (("", "v1", "endpoints"), "n", "/registry/services/endpoints/n/a"),
+        (("", "v1", "replicationcontrollers"), "n", "/registry/controllers/n/a"),
+        (("apps", "v1", "deployments"), "n", "/registry/deployments/n/a"),
+        (("rbac.authorization.k8s.io", "v1", "clusterroles"), "n", "/registry/clusterroles/a"),
+    ],
+)
+def test_objects_are_kept_where_etcd_keeps_them(key: tuple[str, str, str], namespace: str, expected: str) -> None:
+    assert KINDS[key].key(namespace, "a") == expected
+
+
+def test_no_two_kinds_share_a_place_in_the_store() -> None:
+    prefixes = [kind.prefix() for kind in KINDS.values() if kind.storage_prefix]
+    assert not [(a, b) for a in prefixes for b in prefixes if a != b and b.startswith(a)]
+    assert len(set(prefixes)) == len(prefixes)
+
+
+def test_every_kind_has_a_schema_and_a_subresource_knows_its_verbs() -> None:
+    for kind in KINDS.values():
+        assert Schemas.load().walker(kind.definition)
+        assert all(one.verbs for one in kind.subresources)
+
+
+def test_what_is_stored_is_listed_watched_and_shown() -> None:
+    for kind in KINDS.values():
+        if kind.storage_prefix:
+            assert {"get", "list", "watch", "create", "update", "patch", "delete"} <= set(kind.resource.verbs)
+            assert kind.columns
+            assert "metadata.name" in kind.selectable_fields
+
+
+def test_namespaces_are_not_deleted_by_the_dozen() -> None:
+    lacking = {key[2] for key, kind in KINDS.items() if "deletecollection" not in kind.resource.verbs}
+    assert lacking == {"bindings", "namespaces"}
