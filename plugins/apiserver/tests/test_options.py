@@ -94,7 +94,7 @@ def test_what_would_make_the_server_stricter_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arg", ["--allow-privileged=true", "--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"]
+    "arg", ["--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"]
 )
 def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
     assert parse(arg) == parse()

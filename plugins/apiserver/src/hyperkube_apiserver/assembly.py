@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from hyperkube_apiserver.admission import NamespaceLifecycle
 from hyperkube_apiserver.authz import RBAC
@@ -14,9 +15,10 @@ from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
+from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_apiserver.registry.generic import Registry
-from hyperkube_apiserver.registry.strategy import Strategy
+from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.watchcache.cache import WatchCache
@@ -24,13 +26,14 @@ from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_machinery.clock import Clock
 
-__all__ = ["API", "assemble", "follow_holdings", "follow_roles", "send_bookmarks"]
+__all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "send_bookmarks"]
 
 Key = tuple[str, str, str]
 
 NAMESPACES: Key = ("", "v1", "namespaces")
 PODS: Key = ("", "v1", "pods")
 BINDINGS: Key = ("", "v1", "bindings")
+_SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
 _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
 
@@ -51,10 +54,27 @@ class API:
         return next(served for (found, _, plural), served in self.served.items() if (found, plural) == (group, name))
 
 
-def assemble(store: Store, clock: Clock, *, event_ttl_seconds: float) -> API:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the API is told of the cluster it is for."""
+
+    event_ttl_seconds: float = 3600.0
+    policy: Policy = DEFAULT_POLICY
+    service_network: Network = _SERVICE_NETWORK
+    node_ports: range = range(30000, 32768)
+
+    @property
+    def service_address(self) -> str:
+        """The address of the service `kubernetes`: the first of the range."""
+        return str(self.service_network[1])
+
+
+def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     """Put the API together over `store`; the caches are empty until the hub runs."""
     kinds = load_kinds()
-    by_kind = strategies(kinds)
+    by_kind = strategies(
+        kinds, policy=settings.policy, service_networks=(settings.service_network,), node_ports=settings.node_ports
+    )
     stored = {key: kind for key, kind in kinds.items() if kind.storage_prefix}
     caches = {key: WatchCache(kind, by_kind[key].field_values) for key, kind in stored.items()}
     hub = Hub(store, caches.values(), clock)
@@ -62,7 +82,7 @@ def assemble(store: Store, clock: Clock, *, event_ttl_seconds: float) -> API:
     admit = NamespaceLifecycle(caches[NAMESPACES])
     served = {}
     for key, kind in stored.items():
-        ttl = event_ttl_seconds if kind.resource.resource == "events" else None
+        ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
         registry = Registry(kind, by_kind[key], caches[key], hub, store, admit=admit, ttl_seconds=ttl)
         served[key] = Served(kind, caches[key], registry)
     pods = served[PODS]

@@ -156,6 +156,10 @@ class Options:
         " unless told otherwise, this server asks RBAC.",
     )
 
+    allow_privileged: bool = flag(
+        False, section="Admission", help="Let pods have privileged containers, which may do all that their node may."
+    )
+
     service_cluster_ip_range: str = flag(
         "10.0.0.0/24",
         section="Services",

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.assembly import API, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
 from hyperkube_apiserver.authn import Authenticator, StaticTokens
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
 from hyperkube_apiserver.authz.escalation import Escalation
@@ -22,6 +22,7 @@ from hyperkube_apiserver.health import Check, Health
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
 from hyperkube_apiserver.populate import populate
+from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
 from hyperkube_machinery.clock import Clock
@@ -46,17 +47,16 @@ async def serve(context: Context[Options]) -> None:
     options, clock = context.options, context.clock
     host = options.bind_address
     backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
-    services = ipaddress.ip_network(options.service_cluster_ip_range)
+    settings = _settings(options)
     async with open_store(backend, options.data_dir, clock) as store:
         # Bound first, for its port stands in what is made below; clients wait in the backlog meanwhile.
         sockets = await bind(host, options.secure_port, backlog=BACKLOG)
-        api = assemble(store, clock, event_ttl_seconds=options.event_ttl)
+        api = assemble(store, clock, settings)
         async with api.hub.running(keep_gathered(api, clock)):
             port = int(sockets[0].getsockname()[1])
-            service_address = str(services[1])
             follow_holdings(api)
-            await populate(api, clock, service_address=service_address, secure_port=port)
-            pki = _pki(options, serving_names(host, service_address), clock)
+            await populate(api, clock, service_address=settings.service_address, secure_port=port)
+            pki = _pki(options, serving_names(host, settings.service_address), clock)
             address = f"{_reachable(host)}:{port}"
             server = HTTPServer(
                 _pipeline(api, options, clock, address),
@@ -73,6 +73,16 @@ async def serve(context: Context[Options]) -> None:
             finally:
                 api.hub.finish_watchers()
                 await server.drain(DRAIN_SECONDS)
+
+
+def _settings(options: Options) -> Settings:
+    first, last = options.service_node_port_range
+    return Settings(
+        event_ttl_seconds=options.event_ttl,
+        policy=Policy(allow_privileged=options.allow_privileged),
+        service_network=ipaddress.ip_network(options.service_cluster_ip_range),
+        node_ports=range(first, last + 1),
+    )
 
 
 def _pki(options: Options, names: list[str], clock: Clock) -> PKI:

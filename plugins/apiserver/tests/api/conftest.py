@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.assembly import API, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
 from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authn.tokens import StaticTokens
 from hyperkube_apiserver.authz import RBAC, union
@@ -167,16 +167,20 @@ class Client:
 
 
 @pytest.fixture
-async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """The whole API with its bootstrap objects, on a clock of the test's."""
+async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """The whole API with its bootstrap objects, on a clock of the test's.
+
+    Parametrized indirectly, a test gives the settings it wants.
+    """
+    settings: Settings = getattr(request, "param", Settings())
     tokens = tmp_path_factory.mktemp("tokens") / "tokens.csv"
     tokens.write_text(TOKENS)
     clock = VirtualClock()
     async with MemoryStore.open(clock=clock) as store:
-        api = assemble(store, clock, event_ttl_seconds=3600)
+        api = assemble(store, clock, settings)
         async with api.hub.running():
             follow_holdings(api)
-            await populate(api, clock, service_address="10.0.0.1", secure_port=6443)
+            await populate(api, clock, service_address=settings.service_address, secure_port=6443)
             rbac = RBAC()
             follow_roles(api, rbac)
             authorizer = union([rbac])

@@ -5,7 +5,6 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers (patch.go).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,13 @@ from hyperkube_apiserver.handlers.write import write_context
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS
 from hyperkube_machinery import meta
-from hyperkube_machinery.decoding import StrictError, check_tree
+from hyperkube_machinery.decoding import StrictError, check_converted, check_tree
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.patches import json as json_patch
 from hyperkube_machinery.patches import merge as merge_patch
 from hyperkube_machinery.patches import strategic as strategic_patch
-from hyperkube_machinery.schema import Schemas, WrongType
+from hyperkube_machinery.schema import Schemas, Walker, WrongType
 from hyperkube_machinery.serving.messages import Response
 
 __all__ = ["Patch", "patch", "patched", "read_patch"]
@@ -32,26 +31,22 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A patch, read: what it makes of an object, and how a refusal of what it made shows it."""
+    """A patch, read: what it makes of an object, and how that is held against the object's schema."""
 
     apply: Callable[[Tree], Tree]
-    duplicates: list[str]
-    shown: Callable[[Tree], str]
+    check: Callable[[Tree], list[str]]  # normalises in place, returns warnings; leaves alone what it raises for
+    shown: Callable[[Tree], str]  # how a refusal shows the patched object, or the patch
 
 
 async def patch(call: Call, served: Served, output: Output, now: str) -> Response:
     """Apply the patch in the body to the object that `call` names."""
     options = write_options(call.query, "PatchOptions")
     kind = served.kind
-    asked = read_patch(call, kind.definition, options.field_validation)
-    group_version = kind.resource.api_version
-
-    def change(old: Tree) -> Tree:
-        return patched(call, asked, old, kind.definition, group_version, kind.resource.kind, options.field_validation)
-
+    walker = Schemas.load().walker(kind.definition)
+    asked = read_patch(call, walker, kind.resource.api_version, kind.resource.kind, options.field_validation)
     written = await served.registry.update(
         call.info.name,
-        change,
+        lambda old: patched(call, asked, walker, old),
         write_context(call, now, dry_run=options.dry_run),
         call.warn,
         guard=call.guard,
@@ -60,49 +55,53 @@ async def patch(call: Call, served: Served, output: Output, now: str) -> Respons
     return Response(200, output.single(kind, written.body))
 
 
-def read_patch(call: Call, definition: str, field_validation: str) -> Patch:
-    """Read the body as what its media type says.
+def read_patch(call: Call, walker: Walker, group_version: str, kind: str, field_validation: str) -> Patch:
+    """Read the body as what its media type says, for an object of `kind`.
 
     Raises 415 for a patch of another kind, 400 for a body that is none.
     """
     body = call.request.body
-    match call.header("content-type").partition(";")[0].strip():
-        case "application/json-patch+json":
-            return Patch(*json_patch.read(body, field_validation=field_validation), _as_json)
-        case "application/merge-patch+json":
-            return Patch(*merge_patch.read(body, field_validation=field_validation), _as_json)
-        case "application/strategic-merge-patch+json":
-            read = strategic_patch.read(body, definition, field_validation=field_validation)
-            return Patch(*read, lambda tree: strategic_patch.shown(body))
-    raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    media_type = call.header("content-type").partition(";")[0].strip()
+    if media_type == "application/strategic-merge-patch+json":
+        apply, found = strategic_patch.read(body, walker.definition, field_validation=field_validation)
 
+        def check_conversion(tree: Tree) -> list[str]:
+            return check_converted(tree, walker, field_validation=field_validation, duplicates=found)
 
-def patched(
-    call: Call, asked: Patch, old: Tree, definition: str, group_version: str, kind: str, field_validation: str
-) -> Tree:
-    """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled."""
-    tree = asked.apply(old)
-    sent = copy.deepcopy(tree)
-    try:
-        warnings = check_tree(
+        return Patch(apply, check_conversion, lambda tree: strategic_patch.shown(body))
+    if media_type == "application/json-patch+json":
+        apply, found = json_patch.read(body, field_validation=field_validation)
+    elif media_type == "application/merge-patch+json":
+        apply, found = merge_patch.read(body, field_validation=field_validation)
+    else:
+        raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+
+    def check(tree: Tree) -> list[str]:
+        return check_tree(
             tree,
-            Schemas.load().walker(definition),
+            walker,
             group_version=group_version,
             kind=kind,
             field_validation=field_validation,
-            duplicates=asked.duplicates,
+            duplicates=found,
         )
+
+    return Patch(apply, check, lambda tree: encode(tree).decode())
+
+
+def patched(call: Call, asked: Patch, walker: Walker, old: Tree) -> Tree:
+    """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled."""
+    tree = asked.apply(old)
+    try:
+        warnings = asked.check(tree)
     except (WrongType, StrictError) as exc:
-        error = FieldError.invalid("patch", asked.shown(sent), str(exc))
+        in_order = asked.apply(walker.read(old)[0])  # errors show fields in the order of their declarations
+        error = FieldError.invalid("patch", asked.shown(in_order), str(exc))
         raise APIError.invalid("", "", "", [error]) from exc
     for text in warnings:
         call.warn(text)
     _check_name(tree, call.info.name)
     return tree
-
-
-def _as_json(tree: Tree) -> str:
-    return encode(tree).decode()
 
 
 def _check_name(tree: Tree, name: str) -> None:

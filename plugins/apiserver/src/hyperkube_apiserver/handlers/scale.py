@@ -104,5 +104,6 @@ def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
 
 
 def _patch(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
-    asked = read_patch(call, _DEFINITION, options.field_validation)
-    return lambda old: patched(call, asked, old, _DEFINITION, _VERSION, _KIND, options.field_validation)
+    walker = Schemas.load().walker(_DEFINITION)
+    asked = read_patch(call, walker, _VERSION, _KIND, options.field_validation)
+    return lambda old: patched(call, asked, walker, old)

@@ -137,8 +137,11 @@ def _delete_options(call: Call, served: Served) -> DeleteOptions:
     """The options of a deletion, from its body or its query."""
     if not call.request.body:
         return delete_options(call.query, None)
-    decoded = decode(call.request.body, call.header("content-type"))
-    tree = decoded.tree
+    tree = decode(call.request.body, call.header("content-type")).tree
+    if tree is None:
+        return delete_options({}, {})
+    if not isinstance(tree, dict):
+        raise APIError.bad_request("couldn't get version/kind; the body of a deletion must be an object")
     kind, version = tree.get("kind", "DeleteOptions"), tree.get("apiVersion", "v1")
     if kind != "DeleteOptions":
         raise APIError.bad_request(
