@@ -83,7 +83,7 @@ def limited(records: Iterable[PluginRecord], limit: str | None) -> tuple[PluginR
     records = tuple(records)
     if limit is None:
         return records
-    wanted = {word.strip() for word in limit.split(",") if word.strip()}
+    wanted = _words(limit)
     distributions = {normalised(word) for word in wanted}
     plugins = {(record.distribution, record.target) for record in records if record.name in wanted}
     return tuple(
@@ -91,6 +91,16 @@ def limited(records: Iterable[PluginRecord], limit: str | None) -> tuple[PluginR
         for record in records
         if record.distribution in distributions or (record.distribution, record.target) in plugins
     )
+
+
+def unmatched(records: Iterable[PluginRecord], limit: str) -> list[str]:
+    """The names in `HYPERKUBE_LOAD_PLUGINS=limit` that nothing among `records` has."""
+    known = {name for record in records for name in (record.name, record.distribution)}
+    return sorted(word for word in _words(limit) if word not in known and normalised(word) not in known)
+
+
+def _words(limit: str) -> set[str]:
+    return {word.strip() for word in limit.split(",") if word.strip()}
 
 
 def normalised(distribution: str) -> str:

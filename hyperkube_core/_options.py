@@ -7,6 +7,10 @@
 
 The annotation says what sort of value it is; `kind` says so where the annotation can't. A field without `flag` is
 one that has no help, and a field without default is a flag that must be given.
+
+A class may have two more things, neither of them a field: `foreign_flags` (see `ForeignFlag`), and a class method
+`read_config(document)` which turns a config file of a kind of its own (`KubeletConfiguration`) into a mapping from
+field names to values, or raises ValueError.
 """
 
 from __future__ import annotations

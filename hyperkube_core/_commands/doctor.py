@@ -78,6 +78,11 @@ def _plugins(launcher: HyperKube) -> Iterator[Finding]:
     if limit is not None:
         advice = f"unset {_discovery.LIMIT_VARIABLE} to have all that is installed"
         yield Finding("plugins", "warning", f"{_discovery.LIMIT_VARIABLE}={limit} limits what is considered", advice)
+        for name in _discovery.unmatched(_discovery.discover(launcher.group, environment={}), limit):
+            detail = f"{_discovery.LIMIT_VARIABLE} names {name!r}, which no distribution or server is called"
+            yield Finding(
+                "plugins", "warning", detail, f"'{launcher.name} plugins' lists what there is when it is unset"
+            )
     working = 0
     reachable = set(launcher.names())
     for item in launcher.servers():

@@ -205,6 +205,8 @@ def test_load_plugins_limits_what_is_considered(install_plugin: Install, hk: HK)
     assert "Server not found: one" in done.stderr
     assert hk("two", environment=limit).returncode == 0
     assert "one" not in hk("plugins", environment=limit).stdout
+    mistyped = hk("doctor", environment={"HYPERKUBE_LOAD_PLUGINS": "two,tow"}).stdout
+    assert "HYPERKUBE_LOAD_PLUGINS names 'tow', which no distribution or server is called" in mistyped
 
 
 def test_plugins_lists_distributions_versions_servers_and_state(install_plugin: Install, hk: HK) -> None:
