@@ -163,7 +163,7 @@ def test_an_exhausted_range_is_an_internal_error_that_says_so() -> None:
 
 
 def test_two_ranges_serve_both_families() -> None:
-    networks = [IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/108")]
+    networks: list[IPv4Network | IPv6Network] = [IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/108")]
     services = Services(_KIND, DEFAULT_POLICY, networks, range(30000, 30100))
     obj, _ = _begun(services, ipFamilyPolicy="PreferDualStack")
     assert obj["spec"]["ipFamilies"] == ["IPv4", "IPv6"]
