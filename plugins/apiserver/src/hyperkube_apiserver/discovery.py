@@ -54,6 +54,11 @@ class Discovery:
         """The paths that are answered, for the index at the root."""
         return sorted([*self._documents, "/apis/"])
 
+    def knows_group_of(self, path: str) -> bool:
+        """Whether `path` lies below a group that is served; all of /api does."""
+        parts = path.split("/")
+        return len(parts) > 2 and (parts[1] == "api" or "/".join(parts[:3]) in self._documents)
+
     def answer(self, request: Request, path: str) -> Response | None:
         """The document at `path`, which has no slash at its end, or None where there is none."""
         document = self._documents.get(path)

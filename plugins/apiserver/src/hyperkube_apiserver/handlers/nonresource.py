@@ -39,7 +39,10 @@ class NonResource:
             return Response(200, self._version)
         if path == "/":
             return Response(200, self._index)
-        return await self._health.answer(path, query) or not_found()
+        answer = await self._health.answer(path, query)
+        if answer is None and self._discovery.knows_group_of(path):
+            raise APIError.no_such_path()
+        return answer or not_found()
 
 
 def not_found() -> Response:
