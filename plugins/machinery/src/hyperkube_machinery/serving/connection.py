@@ -145,9 +145,11 @@ class HTTPConnection(asyncio.Protocol):
             self._proceed()
         elif not self._lingering and not self._closing:
             self._parse(data)
-            parser = self._parser
-            if self._queue or self._backlog or parser.awaits_continue or parser.refusal is not None:
+            queue, parser = self._queue, self._parser
+            if self._backlog or parser.awaits_continue or parser.refusal is not None or len(queue) > 1:
                 self._proceed()
+            elif queue and self._request is None and not self._paused:
+                self._serve(queue.popleft())  # the usual case, in the shortest way
 
     def eof_received(self) -> bool:
         """Let a client that closed its half only have what it asked for; over TLS there is no half."""
@@ -362,30 +364,31 @@ class HTTPConnection(asyncio.Protocol):
         head = host.heads.start(answer.status, answer.content_type)
         if answer.headers:
             head += encode_headers(answer.headers)
-        if host.draining:
+        if host.draining or not request.persistent:
             request.persistent = False
-        if not request.persistent:
-            head += b"Connection: close\r\n"
-        elif request.http_1_0:
-            head += b"Connection: keep-alive\r\n"
-        return head
+            return head + b"Connection: close\r\n"
+        return head + b"Connection: keep-alive\r\n" if request.http_1_0 else head
 
     def _answer(self, request: IncomingRequest, response: Response) -> None:
         head = self._head(request, response)
         body = response.body
-        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        if isinstance(body, bytes):
+            size = len(body)
+        else:
+            size = sum(map(len, body))
+            if size <= _WRITE_BYTES:
+                body = b"".join(body)
         if response.status in _NO_BODY:
             self._transport.write(head + b"\r\n")
         elif request.method == "HEAD":
             self._transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, size))
-        elif size > _WRITE_BYTES:
+        elif size > _WRITE_BYTES or not isinstance(body, bytes):
             self._request = request
             self._pieces = _pieces(b"%bContent-Length: %d\r\n\r\n" % (head, size), body)
             self._write_pieces()
             return
         else:
-            whole = body if isinstance(body, bytes) else b"".join(body)
-            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, size, whole))
+            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, size, body))
         self._answered(request)
 
     def _write_pieces(self) -> None:

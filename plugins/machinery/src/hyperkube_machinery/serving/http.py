@@ -19,6 +19,7 @@ from hyperkube_machinery.serving.connection import HTTPConnection
 from hyperkube_machinery.serving.heads import Heads
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.listener import Listener, bind
+from hyperkube_machinery.serving.loop import keep_read_buffers
 from hyperkube_machinery.serving.messages import Handler
 
 __all__ = ["HTTPServer"]
@@ -69,6 +70,7 @@ class HTTPServer:
         """
         if self._listener is not None:
             raise RuntimeError("the server was started before")
+        keep_read_buffers()
         limits = self.limits
         listening = sockets if sockets is not None else await bind(host, port, backlog=limits.backlog)
         self._listener = Listener(

@@ -2,6 +2,9 @@
 
 llhttp, under httptools, refuses most of what two servers could read differently: a length next to chunks, two lengths,
 folded lines, blanks around a header's name, bare line feeds. What it lets through is refused here.
+
+Most clients send the same header lines over and over. A request without a body that ends in the very bytes that the
+parser took for headers before, on the same connection, has those headers: only its first line is read.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ _METHODS = {
     name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
 }
 _BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
+_FIRST_LINE = re.compile(rb"(GET|HEAD|DELETE|POST|PUT|PATCH) (/[!-~]*) HTTP/1\.1")
 _MOST_NAMES = 512
+_MOST_REMEMBERED_BYTES = 2048
 
 _names: dict[bytes, str] = {}
 """Header names as clients spell them, in lower case; bounded, since clients choose them."""
@@ -65,6 +70,8 @@ class RequestParser:
         "_method",
         "_parser",
         "_persistent",
+        "_remembered",
+        "_remembered_headers",
         "_repeated",
         "_upgrades",
         "_url",
@@ -86,7 +93,9 @@ class RequestParser:
         self._repeated = 0  # header lines that were joined to others of their name
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._content_length = -1  # -1 where a body comes in chunks
+        self._content_length = 0  # -1 where a body comes in chunks
+        self._remembered = b""  # the end of a request that had no body, from the end of its first line
+        self._remembered_headers: dict[str, str] = {}
         self.requests: deque[IncomingRequest] = deque()
         self.refusal: APIError | None = None
         self.stage = Stage.IDLE
@@ -103,12 +112,15 @@ class RequestParser:
         """Whether the next `size` bytes can't hold the begin of another request."""
         return self.stage is Stage.BODY and self._content_length - self._body_bytes >= size
 
-    def feed(self, data: bytes | memoryview) -> bytes | memoryview:
+    def feed(self, data: bytes) -> bytes:
         """Read on; return what comes after a request for another protocol, else nothing."""
         if self._parser is None or self.finished:
             return b""
         if self.suspended:
             return data
+        fresh = not self._fed_bytes and self.stage is Stage.IDLE
+        if fresh and self._remembered and self._recognize(data):
+            return b""
         self._fed_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -120,7 +132,47 @@ class RequestParser:
             return b""
         if self._fed_bytes > self._limits.header_bytes:
             self._refuse(431, "", f"request header fields too large: limit is {self._limits.header_bytes} bytes")
+        elif fresh and self.stage is Stage.IDLE and len(self.requests) == 1:
+            self._remember(data)
         return b""
+
+    def _recognize(self, data: bytes) -> bool:
+        """Read a request that differs in its first line only from an earlier one."""
+        tail = self._remembered
+        if not data.endswith(tail):
+            return False
+        end = len(data) - len(tail)
+        line = _FIRST_LINE.fullmatch(data, 0, end)
+        if line is None or end > self._limits.request_line_bytes:
+            return False
+        method, target = line.groups()
+        if b"%" in target:
+            return False
+        path, _, query = target.decode("ascii").partition("?")
+        headers = self._remembered_headers.copy()
+        request = IncomingRequest(_METHODS[method], path, query, headers, b"", self._connection)
+        request.http_1_0 = request.upgrades = False
+        request.persistent = True
+        self.requests.append(request)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        request = self.requests[0]
+        headers = request.headers
+        start = data.find(b"\r\n")
+        if (
+            start > 0
+            and data.find(b"\r\n\r\n") == len(data) - 4
+            and len(data) - start <= _MOST_REMEMBERED_BYTES
+            and request.persistent
+            and not request.http_1_0
+            and "content-length" not in headers
+            and "transfer-encoding" not in headers
+            and "upgrade" not in headers
+            and "expect" not in headers
+        ):
+            self._remembered = data[start:]
+            self._remembered_headers = headers.copy()
 
     def start_again(self) -> None:
         """Read requests again, after one for another protocol that was not granted."""
@@ -254,9 +306,9 @@ class RequestParser:
         self.awaits_continue = False
         return error
 
-    def _explain(self, exc: HttpParserError, data: bytes | memoryview) -> None:
+    def _explain(self, exc: HttpParserError, data: bytes) -> None:
         text = str(exc)
-        unknown = isinstance(exc, HttpParserInvalidMethodError) and bytes(data[:64]).lstrip(b"\r\n")[:1].isalpha()
+        unknown = isinstance(exc, HttpParserInvalidMethodError) and data[:64].lstrip(b"\r\n")[:1].isalpha()
         if unknown or text.startswith("Invalid method for HTTP"):
             self._refuse(501, "", "unsupported method")
         elif "HTTP version" in text or "PRI/Upgrade" in text:
