@@ -1,6 +1,6 @@
 """The server: what is opened, in which order, and closed in reverse.
 
-data directory → store → sockets → caches → bootstrap objects → certificates → listening → ready
+data directory → store → socket → caches → bootstrap objects → certificates → serving → ready
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
-from hyperkube_apiserver.authn import Authenticator, StaticTokens
+from hyperkube_apiserver.authn import Authenticator, StaticTokens, TokenFileError
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.discovery import Discovery
@@ -25,10 +27,14 @@ from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
+from hyperkube_apiserver.storage.datadir import DataDirectoryError
+from hyperkube_apiserver.storage.interface import Store
+from hyperkube_apiserver.storage.schedule import keep_compacted
+from hyperkube_core import SettingsError
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
-from hyperkube_machinery.tls import server_context
+from hyperkube_machinery.tls import CertificateError, server_context
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.options import Options
@@ -43,36 +49,63 @@ DRAIN_SECONDS = 20.0
 
 
 async def serve(context: Context[Options]) -> None:
-    """Serve the Kubernetes API until cancelled. Raises what keeps it from starting, with what to do in its text."""
+    """Serve the Kubernetes API until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    options, clock = context.options, context.clock
+    backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
+    with _blamed_on_flags():
+        async with open_store(backend, options.data_dir, clock) as store:
+            await _serve(context, store)
+
+
+async def _serve(context: Context[Options], store: Store) -> None:
     options, clock = context.options, context.clock
     host = options.bind_address
-    backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
     settings = _settings(options)
-    async with open_store(backend, options.data_dir, clock) as store:
-        # Bound first, for its port stands in what is made below; clients wait in the backlog meanwhile.
-        sockets = await bind(host, options.secure_port, backlog=BACKLOG)
-        api = assemble(store, clock, settings)
-        async with api.hub.running(keep_gathered(api, clock)):
-            port = int(sockets[0].getsockname()[1])
-            follow_holdings(api)
-            await populate(api, clock, service_address=settings.service_address, secure_port=port)
-            pki = _pki(options, serving_names(host, settings.service_address), clock)
-            address = f"{_reachable(host)}:{port}"
-            server = HTTPServer(
-                _pipeline(api, options, clock, address),
-                clock=clock,
-                ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
-            )
-            await server.start(sockets=sockets)
-            try:
-                kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())
-                log.info("serving Kubernetes %s on https://%s", VERSION, address)
-                log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
-                context.ready.set()
-                await asyncio.get_running_loop().create_future()
-            finally:
-                api.hub.finish_watchers()
-                await server.drain(DRAIN_SECONDS)
+    # Bound first, for the port stands in what is made below; clients wait in the backlog meanwhile.
+    sockets = await _listen(host, options.secure_port)
+    port = int(sockets[0].getsockname()[1])
+    address = f"{_reachable(host)}:{port}"
+    api = assemble(store, clock, settings)
+    async with api.hub.running(keep_gathered(api, clock), keep_compacted(store, clock)):
+        follow_holdings(api)
+        await populate(api, clock, service_address=settings.service_address, secure_port=port)
+        pki = _pki(options, serving_names(host, settings.service_address), clock)
+        server = HTTPServer(
+            _pipeline(api, options, clock, address),
+            clock=clock,
+            ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
+        )
+        await server.start(sockets=sockets)
+        try:
+            kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())
+            log.info("serving Kubernetes %s on https://%s", VERSION, address)
+            log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
+            context.ready.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            api.hub.finish_watchers()
+            await server.drain(DRAIN_SECONDS)
+
+
+@contextmanager
+def _blamed_on_flags() -> Iterator[None]:
+    """Tell what keeps the server from starting by the flag that is behind it."""
+    try:
+        yield
+    except DataDirectoryError as exc:
+        raise SettingsError("data-dir", "flag --data-dir", str(exc)) from exc
+    except TokenFileError as exc:
+        raise SettingsError("token-auth-file", "flag --token-auth-file", str(exc)) from exc
+    except CertificateError as exc:  # its text names the file, be it a flag's or one in the data directory
+        raise SettingsError("tls-cert-file", "certificates", str(exc)) from exc
+
+
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        return await bind(host, port, backlog=BACKLOG)
+    except OSError as exc:
+        why = f"{exc.strerror}; choose another port, or 0 for any that is free"
+        raise SettingsError("secure-port", "flag --secure-port", why) from exc
 
 
 def _settings(options: Options) -> Settings:

@@ -214,6 +214,17 @@ class StoreContract:
         assert [page.remaining for page in (first, second, third)] == [4, 2, 0]
         assert {page.revision for page in (first, second, third)} == {first.revision}
 
+    async def test_every_revision_can_be_read_as_it_was(self, store: Store) -> None:
+        a1 = await store.create("/a", b"1")
+        b = await store.create("/b", b"1")
+        a2 = await store.update("/a", b"2", expected=a1.mod_revision)
+        a3 = await store.update("/a", b"3", expected=a2.mod_revision)
+        await store.delete("/b", expected=b.mod_revision)
+        await store.delete("/a", expected=a3.mod_revision)
+        a4 = await store.create("/a", b"4")
+        states = [(await store.range("/", revision=Revision(revision))).entries for revision in range(1, 9)]
+        assert states == [[], [a1], [a1, b], [a2, b], [a3, b], [a3], [], [a4]]
+
     async def test_a_revision_to_come_can_not_be_read(self, store: Store) -> None:
         with pytest.raises(FutureRevision) as raised:
             await store.range("/", revision=Revision(2))

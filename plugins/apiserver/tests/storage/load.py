@@ -1,9 +1,10 @@
 """A program that writes to a store and prints a line for each write, once it was acknowledged. See test_durability.
 
-    python load.py FILE SEED WRITES [unsynced]
+    python load.py FILE SEED WRITES [unsynced | dies]
 
-`acknowledged REVISION VERB KEY DIGEST`, or `refused VERB KEY`. It ends by printing `told REVISION …`: what a watch
-told, and `end`. With `unsynced` the store doesn't sync: what a checker of syncs must find out.
+`acknowledged REVISION VERB KEY DIGEST`, or `refused VERB KEY WHY`. It ends by printing `told REVISION …`, what a watch
+told, and `end`. With `unsynced` the store doesn't sync: what a checker of syncs must find out. With `dies` the program
+ends at once, as if killed, when a write was refused.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ async def write(store: Store, keys: Iterator[int], chance: random.Random) -> Non
                 continue
         except Unavailable as exc:
             tell(f"refused {verb} {key} {exc}")
+            if "dies" in sys.argv[4:]:
+                os._exit(0)
             continue
         mine.append(entry)
         tell(f"acknowledged {entry.mod_revision} {verb} {key} {digest(value)}")

@@ -108,26 +108,46 @@ class TestSyncs:
 
     def test_a_sync_that_fails_fails_its_writes_and_no_others(self, strace: Path, tmp_path: Path) -> None:
         path = tmp_path / "hk.db"
-        failing = [str(strace), "-f", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=30+7"]
-        load = [sys.executable, str(LOAD), str(path), "2", "400"]
-        run = subprocess.run(
-            [*failing, "-o", str(tmp_path / "trace"), *load], capture_output=True, text=True, timeout=120, check=True
-        )
-        claims = acknowledged(run.stdout)
-        refusals = [line for line in run.stdout.splitlines() if line.startswith("refused")]
-        assert run.stdout.endswith("end\n")
+        output = self.fail_syncs(strace, path, "30+7", "400")
+        claims = acknowledged(output)
+        refusals = [line for line in output.splitlines() if line.startswith("refused")]
+        assert output.endswith("end\n")
         assert len(refusals) >= 8
         assert "disk I/O error" in refusals[0]
         assert len(claims) > 100
-        assert run.stdout.rfind("acknowledged") > run.stdout.find("refused")
+        assert output.rfind("acknowledged") > output.find("refused")
         changes = asyncio.run(check_history(path))
         check_acknowledged(claims, changes)
-        told = next(line.split()[1:] for line in run.stdout.splitlines() if line.startswith("told"))
+        told = next(line.split()[1:] for line in output.splitlines() if line.startswith("told"))
         assert [int(revision) for revision in told] == [change.revision for change in changes]
         hidden = {change.key for change in changes} - {claim.key for claim in claims}
         for refusal in refusals:  # what it says of the write's fate is so
             if refusal.endswith("nothing was written") and refusal.split()[1] == "create":
                 assert refusal.split()[2] not in hidden
+
+    @pytest.mark.parametrize("when", range(14, 22))  # counted for each thread; opening takes 13
+    def test_what_is_said_of_a_write_whose_sync_failed_is_so_after_a_crash(
+        self, when: int, strace: Path, tmp_path: Path
+    ) -> None:
+        """The log holds that write whole: nothing but its sync failed."""
+        path = tmp_path / "hk.db"
+        output = self.fail_syncs(strace, path, str(when), "400", "dies")
+        refusals = [line.split() for line in output.splitlines() if line.startswith("refused")]
+        assert refusals
+        changes = asyncio.run(check_history(path))
+        check_acknowledged(acknowledged(output), changes)
+        claimed = {claim.key for claim in acknowledged(output)}
+        for _, verb, key, *told in refusals:
+            assert " ".join(told).endswith("nothing was written")
+            assert verb != "create" or key in claimed or key not in {change.key for change in changes}
+
+    def fail_syncs(self, strace: Path, path: Path, when: str, *options: str) -> str:
+        """What a load prints whose syncs fail at times: strace's `when`."""
+        failing = [str(strace), "-f", "-e", "trace=fdatasync", "-e", f"inject=fdatasync:error=EIO:when={when}"]
+        load = [sys.executable, str(LOAD), str(path), "2", *options]
+        return subprocess.run(
+            [*failing, "-o", f"{path}.trace", *load], capture_output=True, text=True, timeout=120, check=True
+        ).stdout
 
 
 def read_trace(lines: list[str]) -> tuple[int, list[str]]:

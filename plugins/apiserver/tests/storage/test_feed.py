@@ -66,6 +66,17 @@ async def test_who_is_a_little_behind_gets_what_was_missed_at_once(feed: Feed, h
     assert history.reads == []
 
 
+async def test_a_watch_that_begins_within_what_was_committed_together_gets_the_rest(
+    feed: Feed, history: History
+) -> None:
+    async with aclosing(feed.watch("/", Revision(1))) as other, aclosing(feed.watch("/", Revision(3))) as watch:
+        await anext(other)
+        told = asyncio.create_task(anext(watch))
+        await asyncio.sleep(0)
+        publish(feed, history, put(2), put(3), put(4), put(5))
+        assert [change.revision for change in (await told).changes] == [4, 5]
+
+
 async def test_who_is_far_behind_reads_history_and_keeps_nothing_in_memory(feed: Feed, history: History) -> None:
     size = TAIL_BYTES // 10
     async with aclosing(feed.watch("/", Revision(1))) as watch:

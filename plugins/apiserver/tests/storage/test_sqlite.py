@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sqlite3
 from contextlib import AbstractAsyncContextManager, aclosing, closing
 from itertools import count
@@ -87,6 +89,32 @@ async def test_compaction_gives_space_back(tmp_path: Path, clock: VirtualClock) 
         await asyncio.gather(*(store.delete(entry.key, expected=entry.mod_revision) for entry in entries))
         await store.compact(await store.revision())
     assert path.stat().st_size < 4_000_000  # of more than 16 MB
+
+
+async def test_compaction_keeps_no_row_that_nobody_can_read(tmp_path: Path, clock: VirtualClock) -> None:
+    path = tmp_path / "hk.db"
+    async with SQLiteStore.open(path, clock=clock) as store:
+        a = await store.create("/a", b"")
+        b = await store.create("/b", b"")
+        a = await store.update("/a", b"", expected=a.mod_revision)
+        await store.compact(await store.delete("/b", expected=b.mod_revision))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT revision, key FROM log").fetchall() == [(a.mod_revision, "/a")]
+
+
+async def test_what_a_killed_process_left_in_the_log_is_synced_before_it_is_read(
+    tmp_path: Path, clock: VirtualClock
+) -> None:
+    """It may have died between writing a commit and syncing it, so that what is read could still be lost."""
+    left = tmp_path / "left.db"
+    async with SQLiteStore.open(tmp_path / "hk.db", clock=clock) as store:
+        entry = await store.create("/a", b"")
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"hk.db{suffix}", f"{left}{suffix}")
+    assert os.stat(f"{left}-wal").st_size > 0
+    async with SQLiteStore.open(left, clock=clock) as store:
+        assert os.stat(f"{left}-wal").st_size == 0  # moved into the database, both synced
+        assert await store.get("/a") == entry
 
 
 async def test_the_log_stays_small_under_writes(tmp_path: Path, clock: VirtualClock) -> None:

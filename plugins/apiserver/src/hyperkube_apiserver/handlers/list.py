@@ -78,9 +78,11 @@ def _from_cache(
     items: list[Item] = []
     for item in cache.items(namespace, after=after):
         if selected.matches(item):
-            if len(items) == limit:
-                return _page(served, namespace, selected, items, revision, cache.count(namespace, after=items[-1].key))
             items.append(item)
+            if len(items) == limit:
+                # What follows is counted, not looked at: a page may be followed by an empty one.
+                remaining = cache.count(namespace, after=item.key)
+                return _page(served, namespace, selected, items, revision, remaining)
     return Listing(items, revision)
 
 
@@ -111,9 +113,10 @@ async def _from_store(
             item = _item(served, entry)
             if not selected.matches(item):
                 continue
-            if limit and len(items) == limit:
-                return _page(served, namespace, selected, items, revision, page.remaining + len(page.entries) - index)
             items.append(item)
+            if len(items) == limit:
+                remaining = page.remaining + len(page.entries) - index - 1
+                return _page(served, namespace, selected, items, revision, remaining)
         if not page.remaining:
             return Listing(items, revision)
         after = page.entries[-1].key
@@ -126,6 +129,8 @@ def _item(served: Served, entry: Entry) -> Item:
 def _page(
     served: Served, namespace: str, selected: Selected, items: list[Item], revision: int, remaining: int
 ) -> Listing:
+    if not remaining:
+        return Listing(items, revision)
     token = _encode_token(items[-1].key, served.cache.key_range(namespace), revision)
     return Listing(items, revision, token, remaining if selected.empty else None)
 

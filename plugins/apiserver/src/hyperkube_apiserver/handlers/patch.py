@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output
-from hyperkube_apiserver.handlers.write import write_context
+from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS
 from hyperkube_machinery import meta
@@ -46,13 +46,22 @@ async def patch(call: Call, served: Served, output: Output, now: str) -> Respons
     asked = read_patch(call, walker, kind.resource.api_version, kind.resource.kind, options.field_validation)
     written = await served.registry.update(
         call.info.name,
-        lambda old: patched(call, asked, walker, old),
+        lambda old: _allowed(served, patched(call, asked, walker, old), old),
         write_context(call, now, dry_run=options.dry_run),
         call.warn,
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
     )
     return Response(200, output.single(kind, written.body))
+
+
+def _allowed(served: Served, tree: Tree, old: Tree) -> Tree:
+    """`tree`, unless its kind has an objection against the patch as such."""
+    errors = served.registry.strategy.validate_patch(tree, old)
+    if errors:
+        resource = served.kind.resource
+        raise APIError.invalid(resource.group, resource.kind, meta.name(tree), errors)
+    return tree
 
 
 def read_patch(call: Call, walker: Walker, group_version: str, kind: str, field_validation: str) -> Patch:
@@ -100,15 +109,5 @@ def patched(call: Call, asked: Patch, walker: Walker, old: Tree) -> Tree:
         raise APIError.invalid("", "", "", [error]) from exc
     for text in warnings:
         call.warn(text)
-    _check_name(tree, call.info.name)
+    check_name(tree, call.info.name)
     return tree
-
-
-def _check_name(tree: Tree, name: str) -> None:
-    given = meta.name(tree)
-    if not given:
-        raise APIError.bad_request(
-            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-        )
-    if given != name:
-        raise APIError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")

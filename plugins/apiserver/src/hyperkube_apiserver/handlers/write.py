@@ -125,11 +125,13 @@ def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | Non
 
 
 def check_name(tree: Tree, name: str) -> None:
-    """Give an object the name in its path; raises 400 if it has another."""
+    """Raise 400 unless the object has the name in its path."""
     given = meta.name(tree)
     if not given:
-        meta.ensure_meta(tree)["name"] = name
-    elif given != name:
+        raise APIError.bad_request(
+            f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )
+    if given != name:
         raise APIError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 

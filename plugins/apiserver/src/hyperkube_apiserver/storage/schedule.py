@@ -1,0 +1,34 @@
+"""Compaction on a schedule: history is kept for five to ten minutes, as upstream keeps it in etcd.
+
+Source: k8s.io/apiserver/pkg/storage/etcd3/compact.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NoReturn
+
+from hyperkube_apiserver.storage.interface import Compacted, Store, Unavailable
+from hyperkube_machinery.clock import Clock
+
+__all__ = ["keep_compacted"]
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 300.0
+
+
+async def keep_compacted(store: Store, clock: Clock) -> NoReturn:
+    """Every five minutes, forget the history that was old five minutes ago, until cancelled."""
+    old = await store.revision()
+    while True:
+        await clock.sleep(INTERVAL_SECONDS)
+        try:
+            newest = await store.revision()
+            if newest > old:
+                await store.compact(old)
+            old = newest
+        except Compacted:  # by somebody else, and further
+            old = await store.revision()
+        except Unavailable as exc:
+            log.warning("history could not be compacted: %s", exc)
