@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery import tls
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
