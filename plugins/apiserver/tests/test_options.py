@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_every_flag_of_kube_apiserver_is_classed_and_no_other() -> None:
 
 
 def test_each_flag_is_classed_once() -> None:
-    table = json.loads((Path(__file__).parents[1] / "src/hyperkube_apiserver/flags.json").read_text("utf-8"))
+    table = json.loads(files("hyperkube_apiserver").joinpath("flags.json").read_text("utf-8"))
     counted = Counter(flag for group in table["groups"] for flag in group["flags"])
     assert max(counted.values()) == 1
     assert all(group["reason"] for group in table["groups"] if group["treatment"] in ("warned", "refused"))
@@ -93,9 +94,7 @@ def test_what_would_make_the_server_stricter_is_refused(name: str) -> None:
     assert treatments()[name] == "refused"
 
 
-@pytest.mark.parametrize(
-    "arg", ["--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"]
-)
+@pytest.mark.parametrize("arg", ["--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"])
 def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
     assert parse(arg) == parse()
 

@@ -16,9 +16,7 @@ from hyperkube_machinery.resources import Resource
 __all__ = ["APIError", "FieldError", "failure"]
 
 
-def failure(
-    code: int, reason: str, message: str, details: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def failure(code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:
     """A `Status` object that tells of a failure; an empty reason is left out, as the API leaves it out."""
     status: dict[str, Any] = {
         "kind": "Status",
