@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,7 +122,7 @@ class Client:
             sent.setdefault("content-type", "application/json")
         path, _, query = path.partition("?")
         answer = self._pipeline(Request(method, path, query, sent, data, self._connection))
-        return answer if isinstance(answer, Response | StreamingResponse) else await answer
+        return await answer if isinstance(answer, Awaitable) else answer
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         answer = await self.answer(method, path, body, **headers)

@@ -167,7 +167,7 @@ async def test_a_dry_run_answers_like_the_write_and_writes_nothing(api: Any) -> 
 
 
 async def test_an_address_reserved_by_a_dry_run_is_free_again(api: Any) -> None:
-    body = {"metadata": {"name": "s"}, "spec": {"clusterIP": "10.0.0.77", "ports": [{"port": 80}]}}
+    body: dict[str, Any] = {"metadata": {"name": "s"}, "spec": {"clusterIP": "10.0.0.77", "ports": [{"port": 80}]}}
     assert (await api.call("POST", f"{SERVICES}?dryRun=All", body)).status == 201
     assert (await api.call("POST", SERVICES, body)).status == 201
     body["metadata"]["name"] = "t"
