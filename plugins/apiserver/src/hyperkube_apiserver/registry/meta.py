@@ -31,6 +31,7 @@ __all__ = [
     "validate_labels",
     "validate_meta",
     "validate_meta_update",
+    "validate_name",
     "validate_standard_finalizer",
 ]
 
@@ -129,8 +130,8 @@ def immutable(field: str, new: Any, old: Any) -> list[FieldError]:
     return [] if new == old else [FieldError.invalid(field, new, IMMUTABLE)]
 
 
-def validate_meta(obj: Tree, name_rule: NameRule, *, namespaced: bool, path: str = "metadata") -> list[FieldError]:
-    """All that can be wrong with the metadata of one object, its names checked by the kind's rule."""
+def validate_name(obj: Tree, name_rule: NameRule, path: str = "metadata") -> list[FieldError]:
+    """What is wrong with the name of an object, and with what it was generated from."""
     mine = meta.metadata(obj)
     errors: list[FieldError] = []
     if generate := mine.get("generateName"):
@@ -139,6 +140,13 @@ def validate_meta(obj: Tree, name_rule: NameRule, *, namespaced: bool, path: str
         errors += [FieldError.invalid(f"{path}.name", name, text) for text in name_rule(name, False)]
     else:
         errors.append(FieldError.required(f"{path}.name", "name or generateName is required"))
+    return errors
+
+
+def validate_meta(obj: Tree, name_rule: NameRule, *, namespaced: bool, path: str = "metadata") -> list[FieldError]:
+    """All that can be wrong with the metadata of one object, its names checked by the kind's rule."""
+    mine = meta.metadata(obj)
+    errors = validate_name(obj, name_rule, path)
     namespace = mine.get("namespace") or ""
     if namespaced and not namespace:
         errors.append(FieldError.required(f"{path}.namespace"))

@@ -121,9 +121,12 @@ class Strategy:
         return obj.get("spec") != old.get("spec")
 
     def validate(self, obj: Tree) -> list[FieldError]:
-        """What is wrong with a new object."""
+        """What is wrong with a new object.
+
+        Upstream then checks the metadata of every kind once more, which differs in the rule for names alone.
+        """
         errors = self.validate_meta(obj) + self.validate_object(obj)
-        return errors or self._validate_path_name(obj)
+        return errors or object_meta.validate_name(obj, object_meta.path_segment)
 
     def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
         """What is wrong with the change of `old` to `obj`.
