@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.files import make_private_directory, write_durably
 
 

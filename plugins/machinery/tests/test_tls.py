@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from hyperkube_machinery import tls
 
 NOW = 1_790_000_000.0
@@ -166,10 +167,10 @@ def test_validity_is_told_with_the_file_and_what_to_do(ca: tls.KeyPair) -> None:
     tls.check_validity(certificate, source=source, now=NOW)
     tls.check_validity(certificate, source=source, now=NOW - 299)  # others' clocks may be behind
     with pytest.raises(
-        tls.CertificateError, match="/etc/jane.crt: the certificate expired on 2027-09-21 14:13 UTC; renew"
+        tls.CertificateError, match=r"/etc/jane\.crt: the certificate expired on 2027-09-21 14:13 UTC; renew"
     ):
         tls.check_validity(certificate, source=source, now=NOW + 366 * DAY)
-    with pytest.raises(tls.CertificateError, match="/etc/jane.crt: .* valid from 2026-09-21 14:08 UTC .* clock"):
+    with pytest.raises(tls.CertificateError, match=r"/etc/jane\.crt: .* valid from 2026-09-21 14:08 UTC .* clock"):
         tls.check_validity(certificate, source=source, now=NOW - DAY)
 
 

@@ -55,6 +55,7 @@ _BACKDATED = timedelta(minutes=5)
 _RENEWED_AT = 0.7
 """The part of its life after which a certificate is renewed, so that a year's has more than three months to spare."""
 
+_LONGEST_NAME = 64  # RFC 5280, ub-common-name and ub-organization-name
 _PUBLIC_FILE = 0o644
 
 
@@ -151,12 +152,13 @@ def _builder(
 
 
 def _name(common_name: str, organizations: Sequence[str]) -> x509.Name:
-    try:
-        attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in organizations]
-        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
-    except ValueError as exc:
-        raise CertificateError(f"cannot issue a certificate to {common_name!r}: {exc}") from exc
-    return x509.Name(attributes)
+    for name in (common_name, *organizations):
+        if not 0 < len(name) <= _LONGEST_NAME:
+            raise CertificateError(
+                f"cannot issue a certificate to {name!r}: a name in it has 1 to {_LONGEST_NAME} characters"
+            )
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
+    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _general_name(name: str) -> x509.GeneralName:

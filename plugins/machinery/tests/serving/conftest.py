@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import Handler, Request, Response

@@ -7,9 +7,11 @@ import socket
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.messages import BodyWriter, Request, Response, StreamingResponse
 from hyperkube_machinery.testing.clock import VirtualClock
+from hyperkube_machinery.testing.waiting import until
 from hyperkube_machinery.testing.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -137,9 +139,7 @@ async def test_a_server_that_closes_while_a_client_connects_forgets_it(serve: An
 
 
 async def _connection(server: Any) -> Any:
-    async with asyncio.timeout(10):
-        while not server.connections:
-            await asyncio.sleep(0)
+    await until(lambda: server.connections)
     return next(iter(server._connections))
 
 
@@ -162,7 +162,7 @@ async def test_an_address_that_is_taken_is_named(clock: VirtualClock) -> None:
 
 
 async def test_an_address_that_is_not_ours_is_named(clock: VirtualClock) -> None:
-    with pytest.raises(OSError, match="cannot listen on 192.0.2.1:0: "):
+    with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1:0: "):
         await HTTPServer(lambda _: Response(200), clock=clock).start("192.0.2.1", 0)
 
 

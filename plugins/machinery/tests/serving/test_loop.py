@@ -7,6 +7,7 @@ import asyncio.sslproto
 import sys
 
 import pytest
+
 from hyperkube_machinery.serving.loop import new_event_loop
 
 

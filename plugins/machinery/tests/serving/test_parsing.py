@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from hyperkube_machinery.serving.limits import Limits
-from hyperkube_machinery.serving.parsing import IncomingRequest, RequestParser, Stage
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hyperkube_machinery.serving.limits import Limits
+from hyperkube_machinery.serving.parsing import IncomingRequest, RequestParser, Stage
 
 _TOKEN = st.text("abcXYZ019-_", min_size=1, max_size=8).filter(
     lambda name: name.lower() not in {"te", "host", "upgrade", "expect"}

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import Request, Response
 from hyperkube_machinery.testing.wire import Wire
@@ -139,20 +140,24 @@ async def test_unknown_expectations_are_refused(serve: Any, handler: Any) -> Non
 
 class TestLimits:
     async def test_a_target_that_is_too_long(self, serve: Any, handler: Any) -> None:
-        async with serve(handler, limits=Limits(request_line_bytes=100)) as server:
-            async with Wire.connect(server.port) as wire:
-                assert (await wire.ask("GET", "/" + "a" * 99)).status == 200
-                wire.send(b"GET /" + b"a" * 100)  # without an end: it is refused as it grows
-                assert "100" in await _refused(wire, 414)
+        async with (
+            serve(handler, limits=Limits(request_line_bytes=100)) as server,
+            Wire.connect(server.port) as wire,
+        ):
+            assert (await wire.ask("GET", "/" + "a" * 99)).status == 200
+            wire.send(b"GET /" + b"a" * 100)  # without an end: it is refused as it grows
+            assert "100" in await _refused(wire, 414)
 
     @pytest.mark.parametrize("header", [b"X: ", b"", b"\r\n\r\n\r\n"])
     async def test_headers_that_are_too_long(self, serve: Any, handler: Any, header: bytes) -> None:
-        async with serve(handler, limits=Limits(header_bytes=10_000)) as server:
-            async with Wire.connect(server.port) as wire:
-                assert (await wire.ask("GET", "/", headers=f"X: {'a' * 9900}\r\n")).status == 200
-                start = b"" if header.startswith(b"\r") else b"GET / HTTP/1.1\r\nHost: test\r\n"
-                wire.send(start + (header or b"a") * 12_000)
-                assert "10000" in await _refused(wire, 431)
+        async with (
+            serve(handler, limits=Limits(header_bytes=10_000)) as server,
+            Wire.connect(server.port) as wire,
+        ):
+            assert (await wire.ask("GET", "/", headers=f"X: {'a' * 9900}\r\n")).status == 200
+            start = b"" if header.startswith(b"\r") else b"GET / HTTP/1.1\r\nHost: test\r\n"
+            wire.send(start + (header or b"a") * 12_000)
+            assert "10000" in await _refused(wire, 431)
 
     async def test_too_many_headers(self, serve: Any, handler: Any) -> None:
         async with serve(handler, limits=Limits(header_count=10)) as server, Wire.connect(server.port) as wire:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import Request, Response
@@ -67,7 +68,7 @@ async def test_an_answer_in_parts_arrives_joined(serve: Any) -> None:
 @pytest.mark.parametrize("size", [65535, 65536, 65537, 10_000_000])
 async def test_an_answer_of_any_size_arrives_whole(serve: Any, size: int) -> None:
     body = bytes(range(256)) * (size // 256 + 1)
-    parts = [body[:size], [body[at : min(at + 999, size)] for at in range(0, size, 999)]]
+    parts: list[bytes | list[bytes]] = [body[:size], [body[at : min(at + 999, size)] for at in range(0, size, 999)]]
     async with serve(lambda r: Response(200, parts[int(r.query)])) as server, Wire.connect(server.port) as wire:
         for query in "01":
             answer = await wire.ask("GET", f"/?{query}")

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.serving.messages import BodyWriter, Request, Response, StreamingResponse
 from hyperkube_machinery.serving.stream import chunk
+from hyperkube_machinery.testing.waiting import until
 from hyperkube_machinery.testing.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -190,12 +192,9 @@ async def test_a_large_answer_waits_for_a_client_that_does_not_read(serve: Any) 
     async with serve(lambda _: Response(200, body)) as server, Wire.connect(server.port) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         wire.send(GET)
-        while not server.connections:
-            await asyncio.sleep(0)
+        await until(lambda: server.connections)
         (connection,) = server._connections
-        async with asyncio.timeout(10):
-            while not connection._paused:
-                await asyncio.sleep(0)
+        await until(lambda: connection._paused)
         assert connection.buffered < 4 * 65536
         wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert (await wire.answer()).body == b"".join(body)
@@ -213,12 +212,9 @@ async def test_answers_wait_for_a_client_that_pipelines_and_does_not_read(serve:
     async with serve(handler) as server, Wire.connect(server.port) as wire:
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         wire.send(GET * 1000)
-        while not server.connections:
-            await asyncio.sleep(0)
+        await until(lambda: server.connections)
         (connection,) = server._connections
-        async with asyncio.timeout(10):
-            while not connection._paused:
-                await asyncio.sleep(0)
+        await until(lambda: connection._paused)
         for _ in range(100):
             await asyncio.sleep(0)
         assert served < 1000

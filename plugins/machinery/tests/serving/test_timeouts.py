@@ -7,9 +7,11 @@ import json
 from typing import Any
 
 import pytest
+
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import BodyWriter, Request, Response, StreamingResponse
 from hyperkube_machinery.testing.clock import VirtualClock
+from hyperkube_machinery.testing.waiting import until
 from hyperkube_machinery.testing.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -33,9 +35,7 @@ async def server(serve: Any) -> Any:
 
 async def _arrives(server: Any, count: int = 1) -> None:
     """Wait until `count` clients are connected, and what they sent has been read."""
-    async with asyncio.timeout(10):
-        while server.connections < count:
-            await asyncio.sleep(0)
+    await until(lambda: server.connections >= count)
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -134,9 +134,7 @@ async def test_who_stops_reading_is_left_and_who_reads_slowly_is_not(serve: Any,
         wire.send(GET)
         await _arrives(server)
         (connection,) = server._connections
-        async with asyncio.timeout(10):
-            while not connection._paused:
-                await asyncio.sleep(0)
+        await until(lambda: connection._paused)
         for _ in range(3):
             await clock.advance(25)
             before = connection._written - connection.buffered
@@ -148,9 +146,7 @@ async def test_who_stops_reading_is_left_and_who_reads_slowly_is_not(serve: Any,
             transport.pause_reading()
         assert server.connections == 1
         await clock.advance(70)
-        async with asyncio.timeout(10):
-            while server.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not server.connections)
 
 
 async def test_a_refused_client_is_left_after_a_while_even_if_it_never_stops(serve: Any, clock: VirtualClock) -> None:
@@ -162,23 +158,24 @@ async def test_a_refused_client_is_left_after_a_while_even_if_it_never_stops(ser
         await clock.advance(1)
         wire.send(b"more")
         await clock.advance(2)
-        async with asyncio.timeout(10):
-            while server.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not server.connections)
 
 
 async def test_connections_beyond_the_limit_wait_for_others_to_go(serve: Any) -> None:
-    async with serve(limits=Limits(connections=2)) as server:
-        async with Wire.connect(server.port) as first, Wire.connect(server.port) as second:
-            assert [(await wire.ask("GET", "/")).status for wire in (first, second)] == [200, 200]
-            async with Wire.connect(server.port) as third:  # in the kernel's backlog
-                third.send(GET)
-                for _ in range(50):
-                    await asyncio.sleep(0)
-                assert server.connections == 2
-                assert not third.reader._buffer  # type: ignore[attr-defined]
-                first.writer.close()
-                assert (await third.answer()).status == 200
+    async with (
+        serve(limits=Limits(connections=2)) as server,
+        Wire.connect(server.port) as first,
+        Wire.connect(server.port) as second,
+    ):
+        assert [(await wire.ask("GET", "/")).status for wire in (first, second)] == [200, 200]
+        async with Wire.connect(server.port) as third:  # in the kernel's backlog
+            third.send(GET)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert server.connections == 2
+            assert not third.reader._buffer  # type: ignore[attr-defined]
+            first.writer.close()
+            assert (await third.answer()).status == 200
 
 
 async def test_one_sweep_looks_after_thousands_of_connections(serve: Any, clock: VirtualClock) -> None:
@@ -188,8 +185,6 @@ async def test_one_sweep_looks_after_thousands_of_connections(serve: Any, clock:
         streams = await asyncio.gather(*opened)
         await _arrives(server, 600)
         await clock.advance(12)
-        async with asyncio.timeout(10):
-            while server.connections:
-                await asyncio.sleep(0)
+        await until(lambda: not server.connections)
         for _, writer in streams:
             writer.transport.abort()

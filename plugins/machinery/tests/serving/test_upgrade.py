@@ -6,7 +6,9 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+
 from hyperkube_machinery.serving.messages import Request, Response, Upgrade
+from hyperkube_machinery.testing.waiting import until
 from hyperkube_machinery.testing.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -82,8 +84,7 @@ async def test_the_connection_is_handed_over_with_what_was_sent_ahead(
             wire.writer.write_eof()
             assert await wire.rest() == b"EOF"
             await shout.lost.wait()
-            while server.connections:
-                await asyncio.sleep(0)
+            await until(lambda: not server.connections)
 
 
 async def test_the_new_protocol_is_told_of_back_pressure(serve: Any, shout: Shout) -> None:
@@ -101,10 +102,12 @@ async def test_the_new_protocol_is_told_of_back_pressure(serve: Any, shout: Shou
 
 async def test_what_is_not_granted_goes_on_as_http(serve: Any) -> None:
     """As curl asks for h2c."""
-    async with serve(lambda request: Response(200, request.path.encode())) as server:
-        async with Wire.connect(server.port) as wire:
-            wire.send(ASK + GET + ASK + GET)
-            assert [(await wire.answer()).body for _ in range(4)] == [b"/exec", b"/b", b"/exec", b"/b"]
+    async with (
+        serve(lambda request: Response(200, request.path.encode())) as server,
+        Wire.connect(server.port) as wire,
+    ):
+        wire.send(ASK + GET + ASK + GET)
+        assert [(await wire.answer()).body for _ in range(4)] == [b"/exec", b"/b", b"/exec", b"/b"]
 
 
 async def test_an_upgrade_that_nobody_asked_for_is_the_handlers_error(

@@ -40,6 +40,7 @@ class Host(Protocol):
     heads: Heads
     now: float  # the monotonic clock at the last sweep
     draining: bool
+    read_buffer: memoryview
 
     def opened(self, connection: HTTPConnection) -> None: ...
 
@@ -49,7 +50,7 @@ class Host(Protocol):
         """Keep `task` and wait for it when the server closes."""
 
 
-class HTTPConnection(asyncio.Protocol):
+class HTTPConnection(asyncio.BufferedProtocol):
     """The protocol of one connection, and the `Connection` that its requests carry."""
 
     __slots__ = (
@@ -137,6 +138,16 @@ class HTTPConnection(asyncio.Protocol):
         self.made = True
         self._host.opened(self)
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """One buffer serves all connections, for it is read into and out of within one call of the loop.
+
+        Without it uvloop would read TLS into 256 KiB of its own, which glibc maps and unmaps each time: 30 µs.
+        """
+        return self._host.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._host.read_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         if self._successor is not None:
             self._successor.data_received(data)
@@ -144,8 +155,8 @@ class HTTPConnection(asyncio.Protocol):
             self._backlog += data
             self._proceed()
         elif not self._lingering and not self._closing:
+            parser, queue = self._parser, self._queue
             self._parse(data)
-            queue, parser = self._queue, self._parser
             if self._backlog or parser.awaits_continue or parser.refusal is not None or len(queue) > 1:
                 self._proceed()
             elif queue and self._request is None and not self._paused:

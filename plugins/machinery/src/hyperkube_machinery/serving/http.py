@@ -19,12 +19,13 @@ from hyperkube_machinery.serving.connection import HTTPConnection
 from hyperkube_machinery.serving.heads import Heads
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.listener import Listener, bind
-from hyperkube_machinery.serving.loop import keep_read_buffers
 from hyperkube_machinery.serving.messages import Handler
 
 __all__ = ["HTTPServer"]
 
 log = logging.getLogger(__name__)
+
+_READ_BYTES = 64 * 1024
 
 _SWEPT_AT_ONCE = 500
 """Connections looked at before others have their turn."""
@@ -60,6 +61,7 @@ class HTTPServer:
         self.now = self._clock.monotonic()
         self.heads = Heads(self._clock.now())
         self.draining = False
+        self.read_buffer = memoryview(bytearray(_READ_BYTES))
 
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, *, sockets: Sequence[socket.socket] | None = None
@@ -70,7 +72,6 @@ class HTTPServer:
         """
         if self._listener is not None:
             raise RuntimeError("the server was started before")
-        keep_read_buffers()
         limits = self.limits
         listening = sockets if sockets is not None else await bind(host, port, backlog=limits.backlog)
         self._listener = Listener(

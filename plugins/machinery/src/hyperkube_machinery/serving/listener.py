@@ -72,7 +72,7 @@ class _Opening:
     began: float  # on the monotonic clock
 
     def hang_up(self) -> None:
-        """Let the handshake fail as if the client had gone. Cancelled at some moments, it would leave a transport open."""
+        """Let the handshake fail as if the client had gone: cancelled, it can leave a transport open."""
         if not self.connection.made:
             with suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ import asyncio
 import asyncio.sslproto
 import sys
 
-__all__ = ["keep_read_buffers", "new_event_loop"]
+__all__ = ["new_event_loop"]
 
 _TLS_BUFFER_BYTES = 16 * 1024
 """One TLS record. asyncio's loop reserves 256 KiB a connection, idle or not."""
@@ -31,12 +31,3 @@ def _asyncio_loop() -> asyncio.AbstractEventLoop:
         # The proactor can't watch a listening socket.
         return asyncio.SelectorEventLoop()
     return asyncio.new_event_loop()
-
-
-def keep_read_buffers() -> None:
-    """Let the C library serve the buffers that TLS reads into from its heap.
-
-    Both loops read into 256 KiB that they shrink at once. glibc maps and unmaps so much for every read, 30 µs each, until
-    a block as large was freed once: so one is, rather than when the garbage collector happens to.
-    """
-    bytearray(1 << 20)
