@@ -12,42 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, cast
 
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.serving.heads import CONTINUE, Heads, encode_headers, refusal
-from hyperkube_machinery.serving.limits import Limits
-from hyperkube_machinery.serving.messages import Answer, Handler, Response, StreamingResponse, Upgrade
+from hyperkube_machinery.serving.heads import CONTINUE, encode_headers, failure, refusal
+from hyperkube_machinery.serving.host import Host
+from hyperkube_machinery.serving.messages import Answer, Response, StreamingResponse, Upgrade
 from hyperkube_machinery.serving.parsing import SLICE, IncomingRequest, RequestParser, Stage
-from hyperkube_machinery.serving.stream import Stream
+from hyperkube_machinery.serving.stream import PIECE_BYTES, Stream, pieces
 
-__all__ = ["HTTPConnection", "Host"]
+__all__ = ["HTTPConnection"]
 
 log = logging.getLogger(__name__)
 
-_WRITE_BYTES = 64 * 1024
-"""Bodies longer than this are written in pieces of about that size, so that they wait for their reader."""
-
 _NO_BODY = frozenset({204, 304})
-
-
-class Host(Protocol):
-    """The server, as its connections know it."""
-
-    handler: Handler
-    limits: Limits
-    heads: Heads
-    now: float  # the monotonic clock at the last sweep
-    draining: bool
-    read_buffer: memoryview
-
-    def opened(self, connection: HTTPConnection) -> None: ...
-
-    def lost(self, connection: HTTPConnection) -> None: ...
-
-    def own(self, task: asyncio.Task[None]) -> None:
-        """Keep `task` and wait for it when the server closes."""
 
 
 class HTTPConnection(asyncio.BufferedProtocol):
@@ -328,7 +307,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
         try:
             answer = self._host.handler(request)
         except Exception as exc:
-            answer = _failed(request, exc)
+            answer = failure(request, exc)
         if type(answer) is Response:
             self._answer(request, answer)
             return
@@ -350,9 +329,9 @@ class HTTPConnection(asyncio.BufferedProtocol):
         except asyncio.CancelledError as exc:
             if _is_cancelled():
                 raise
-            answer = _failed(request, exc)  # the handler's own
+            answer = failure(request, exc)  # the handler's own
         except Exception as exc:
-            answer = _failed(request, exc)
+            answer = failure(request, exc)
         self._awaitable = None
         if isinstance(answer, StreamingResponse):
             await self._produce(request, answer)
@@ -387,15 +366,15 @@ class HTTPConnection(asyncio.BufferedProtocol):
             size = len(body)
         else:
             size = sum(map(len, body))
-            if size <= _WRITE_BYTES:
+            if size <= PIECE_BYTES:
                 body = b"".join(body)
         if response.status in _NO_BODY:
             self._transport.write(head + b"\r\n")
         elif request.method == "HEAD":
             self._transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, size))
-        elif size > _WRITE_BYTES or not isinstance(body, bytes):
+        elif size > PIECE_BYTES or not isinstance(body, bytes):
             self._request = request
-            self._pieces = _pieces(b"%bContent-Length: %d\r\n\r\n" % (head, size), body)
+            self._pieces = pieces(b"%bContent-Length: %d\r\n\r\n" % (head, size), body)
             self._write_pieces()
             return
         else:
@@ -404,12 +383,12 @@ class HTTPConnection(asyncio.BufferedProtocol):
 
     def _write_pieces(self) -> None:
         """Write on until the client has to read first."""
-        pieces, request = self._pieces, self._request
-        assert pieces is not None
+        left, request = self._pieces, self._request
+        assert left is not None
         assert request is not None
-        for piece in pieces:
+        for piece in left:
             self.write(piece)
-            if self._paused or self._pieces is not pieces:
+            if self._paused or self._pieces is not left:
                 return
         self._pieces = None
         self._answered(request)
@@ -471,7 +450,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
                 raise RuntimeError("the request doesn't ask for another protocol, so it can't be answered with one")
             successor = answer.protocol()
         except Exception as exc:
-            self._answer(request, _failed(request, exc))
+            self._answer(request, failure(request, exc))
             return
         head = self._host.heads.start(101, "") + encode_headers(answer.headers)
         self._transport.write(head + b"Connection: Upgrade\r\n\r\n")
@@ -555,29 +534,3 @@ def _is_cancelled() -> bool:
     """Whether the present task was told to stop, rather than its work having cancelled itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _failed(request: IncomingRequest, exc: BaseException) -> Response:
-    if isinstance(exc, APIError):
-        return refusal(exc)
-    log.error("%s %s failed", request.method, request.path, exc_info=exc)
-    return refusal(APIError.internal("the request could not be answered; the server's log tells why"))
-
-
-def _pieces(head: bytes, body: bytes | Sequence[bytes]) -> Iterator[bytes | memoryview]:
-    """`head` and `body` in pieces that are neither small nor much larger than `_WRITE_BYTES`."""
-    parts = [head]
-    size = len(head)
-    for part in (body,) if isinstance(body, bytes) else body:
-        if size + len(part) <= _WRITE_BYTES:
-            parts.append(part)
-            size += len(part)
-            continue
-        yield b"".join(parts)
-        parts, size = [part], len(part)
-        if size > _WRITE_BYTES:
-            view = memoryview(part)
-            yield from (view[at : at + _WRITE_BYTES] for at in range(0, size, _WRITE_BYTES))
-            parts, size = [], 0
-    if parts:
-        yield b"".join(parts)

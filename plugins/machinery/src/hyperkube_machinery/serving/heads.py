@@ -1,16 +1,19 @@
-"""The heads of answers: status line, Date, headers."""
+"""The heads of answers: status line, Date, headers; and the answers that tell of errors."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.serving.messages import Response
+from hyperkube_machinery.serving.messages import Request, Response
 
-__all__ = ["CONTINUE", "Heads", "encode_headers", "refusal"]
+__all__ = ["CONTINUE", "Heads", "encode_headers", "failure", "refusal"]
+
+log = logging.getLogger(__name__)
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -61,3 +64,11 @@ def _one_line(text: str) -> str:
 def refusal(error: APIError) -> Response:
     """The answer that tells of `error`."""
     return Response(error.code, encode(error.status), headers=error.headers)
+
+
+def failure(request: Request, exc: BaseException) -> Response:
+    """The answer for a handler that raised `exc`, which is logged unless it is an answer itself."""
+    if isinstance(exc, APIError):
+        return refusal(exc)
+    log.error("%s %s failed", request.method, request.path, exc_info=exc)
+    return refusal(APIError.internal("the request could not be answered; the server's log tells why"))

@@ -1,12 +1,16 @@
-"""Answers whose body is written piece by piece."""
+"""Bodies that are written piece by piece."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-__all__ = ["LAST_CHUNK", "Stream", "chunk"]
+__all__ = ["LAST_CHUNK", "PIECE_BYTES", "Stream", "chunk", "pieces"]
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+PIECE_BYTES = 64 * 1024
+"""Bodies longer than this are written in pieces of about that size, so that they wait for their reader."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -67,3 +71,22 @@ class Stream:
         if self._chunked and not self.closed:
             self._outlet.write(LAST_CHUNK)
         self._ended = True
+
+
+def pieces(head: bytes, body: bytes | Sequence[bytes]) -> Iterator[bytes | memoryview]:
+    """`head` and `body` in pieces that are neither small nor much larger than `PIECE_BYTES`."""
+    parts = [head]
+    size = len(head)
+    for part in (body,) if isinstance(body, bytes) else body:
+        if size + len(part) <= PIECE_BYTES:
+            parts.append(part)
+            size += len(part)
+            continue
+        yield b"".join(parts)
+        parts, size = [part], len(part)
+        if size > PIECE_BYTES:
+            view = memoryview(part)
+            yield from (view[at : at + PIECE_BYTES] for at in range(0, size, PIECE_BYTES))
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
