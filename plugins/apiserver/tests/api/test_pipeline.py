@@ -136,3 +136,10 @@ async def test_a_body_of_an_unknown_type_is_415(api: Any) -> None:
 async def test_deprecated_kinds_warn_on_every_request(api: Any) -> None:
     reply = await api.get("/api/v1/namespaces/default/endpoints")
     assert reply.warnings == ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"']
+
+
+async def test_the_export_of_old_is_refused(api: Any) -> None:
+    await api.create(CONFIG_MAPS, {"metadata": {"name": "a"}})
+    assert (await api.get(f"{CONFIG_MAPS}/a?export=false")).status == 200
+    reply = await api.get(f"{CONFIG_MAPS}/a?export=true")
+    assert (reply.status, "no longer supported" in reply.json["message"]) == (400, True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output
+from hyperkube_apiserver.parameters import flag
 from hyperkube_apiserver.versions import fresh_enough, invalid_version, parse_version
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
@@ -18,6 +19,8 @@ async def get(call: Call, served: Served, hub: Hub, output: Output) -> Response:
     if not call.query:
         item = await read(served, hub, call.info.namespace, call.info.name)
     else:
+        if flag(call.query, "export"):
+            raise APIError.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
         wanted = call.query.get("resourceVersion", [""])[0]
         item = await read(served, hub, call.info.namespace, call.info.name, wanted)
     return Response(200, output.single(served.kind, item.body))

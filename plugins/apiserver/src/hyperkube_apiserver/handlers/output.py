@@ -123,8 +123,9 @@ class MetadataOutput:
 
     stream_type = JSON
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, *, lists: bool) -> None:
         self._version = version
+        self._lists = lists  # the metadata of a list was asked for, as which no event can be shown
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         return (encode(partial(decode_body(body), self._version, kind=kind)),)
@@ -139,7 +140,18 @@ class MetadataOutput:
         def metadata(item: Item, first: bool) -> dict[str, Any]:
             return partial(decode_body(item.body), version, kind=kind)
 
+        if self._lists:
+            return _NoEvents()
         return _Transformed(f"metadata {version}", metadata)
+
+
+class _NoEvents:
+    """Leaves out every event, as upstream does where it can't show one."""
+
+    key = "none"
+
+    def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
+        return b""
 
 
 class TableOutput:
@@ -207,4 +219,4 @@ def output_for(representation: Representation, query: Query, now: Callable[[], f
             include = include_object(query.get("includeObject", [""])[0])
             return TableOutput(include, representation.version, now)
         case _:
-            return MetadataOutput(representation.version)
+            return MetadataOutput(representation.version, lists=representation.form is Form.METADATA_LIST)
