@@ -202,7 +202,7 @@ _IMPORT_ALL = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
 names = [module.name for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
-names = [name for name in names if not name.endswith(".__main__") and ".testing" not in name]
+names = [name for name in names if not name.endswith(".__main__") and not name.endswith(".testing.fixtures")]
 for name in names:
     importlib.import_module(name)
 print(f"{package.__file__}: all {len(names)} modules import")

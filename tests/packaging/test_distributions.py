@@ -50,7 +50,8 @@ def test_names_licence_and_python_are_the_same_everywhere(project: dict[str, Any
 
 @pytest.mark.parametrize("folder", [path.parent for path in PROJECTS[1:]], ids=lambda path: path.name)
 def test_every_distribution_carries_the_licence(folder: Path) -> None:
-    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    for file in load(ROOT / "pyproject.toml")["project"]["license-files"]:
+        assert (folder / file).read_bytes() == (ROOT / file).read_bytes()
 
 
 def test_every_distribution_is_checked_like_the_others() -> None:

@@ -42,8 +42,9 @@ def test_it_is_typed_and_licensed(name: str, content: Mapping[str, bytes]) -> No
     package = name.replace("-", "_")
     assert f"{package}/py.typed" in content
     assert f"{package}/__init__.py" in content
-    (licence,) = [path for path in content if path.endswith(".dist-info/licenses/LICENSE")]
-    assert b"Apache License" in content[licence]
+    licences = {path.rpartition("/")[2]: text for path, text in content.items() if ".dist-info/licenses/" in path}
+    assert b"Apache License" in licences["LICENSE"]
+    assert b"The Kubernetes Authors" in licences["NOTICE"]
 
 
 def test_it_holds_its_package_and_nothing_else(name: str, content: Mapping[str, bytes]) -> None:
