@@ -68,6 +68,8 @@ async def test_the_connection_is_handed_over_with_what_was_sent_ahead(
         return later() if asynchronous else answer
 
     async with serve(handler) as server, Wire.connect(server.port) as wire:
+        wire.send(GET)
+        assert (await wire.answer()).body == b"plain"
         wire.send(GET + ASK + b"ahead ")
         assert (await wire.answer()).body == b"plain"
         wire.send(b"of time")

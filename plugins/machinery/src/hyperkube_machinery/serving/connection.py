@@ -128,18 +128,20 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self.data_received(bytes(self._host.read_buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
+        # The usual case, in the shortest way.
+        if self._request is None and not self._queue and not self._backlog and not self._paused:
+            request = self._parser.recognize(data)
+            if request is not None:
+                self._serve(request)
+                return
         if self._successor is not None:
             self._successor.data_received(data)
         elif self._backlog or self._reading_paused or (len(data) > SLICE and not self._parser.takes_whole(len(data))):
             self._backlog += data
             self._proceed()
         elif not self._lingering and not self._closing:
-            parser, queue = self._parser, self._queue
             self._parse(data)
-            if self._backlog or parser.awaits_continue or parser.refusal is not None or len(queue) > 1:
-                self._proceed()
-            elif queue and self._request is None and not self._paused:
-                self._serve(queue.popleft())  # the usual case, in the shortest way
+            self._proceed()
 
     def eof_received(self) -> bool:
         """Let a client that closed its half only have what it asked for; over TLS there is no half."""
@@ -512,6 +514,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         """Close the connection once what was written has left."""
+        self._parser.finished = True
         self._closing = True
         self._since = self._host.now
         self._transport.close()

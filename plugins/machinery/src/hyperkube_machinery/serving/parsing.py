@@ -119,8 +119,6 @@ class RequestParser:
         if self.suspended:
             return data
         fresh = not self._fed_bytes and self.stage is Stage.IDLE
-        if fresh and self._remembered and self._recognize(data):
-            return b""
         self._fed_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -136,25 +134,26 @@ class RequestParser:
             self._remember(data)
         return b""
 
-    def _recognize(self, data: bytes) -> bool:
-        """Read a request that differs in its first line only from an earlier one."""
+    def recognize(self, data: bytes) -> IncomingRequest | None:
+        """The request that `data` is, if only its first line differs from an earlier one; else `feed` reads it."""
         tail = self._remembered
-        if not data.endswith(tail):
-            return False
+        if not tail or not data.endswith(tail) or self._fed_bytes or self.stage is not Stage.IDLE:
+            return None
+        if self.finished or self.suspended:
+            return None
         end = len(data) - len(tail)
         line = _FIRST_LINE.fullmatch(data, 0, end)
         if line is None or end > self._limits.request_line_bytes:
-            return False
+            return None
         method, target = line.groups()
         if b"%" in target:
-            return False
+            return None
         path, _, query = target.decode("ascii").partition("?")
         headers = self._remembered_headers.copy()
         request = IncomingRequest(_METHODS[method], path, query, headers, b"", self._connection)
         request.http_1_0 = request.upgrades = False
         request.persistent = True
-        self.requests.append(request)
-        return True
+        return request
 
     def _remember(self, data: bytes) -> None:
         request = self.requests[0]
@@ -180,7 +179,8 @@ class RequestParser:
         self.suspended = False
 
     def close(self) -> None:
-        """Let go of the connection; each knows the other."""
+        """Read nothing more, and let go of the connection; each knows the other."""
+        self.finished = True
         self._parser = None
         self.requests.clear()
         self._body.clear()
