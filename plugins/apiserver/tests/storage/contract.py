@@ -179,6 +179,8 @@ class StoreContract:
         assert keys((await store.range("/pods")).entries) == ["/pods/a", "/pods/b", "/pods0", "/podsets/a"]
         assert keys((await store.range("/\U0010ffff")).entries) == ["/\U0010ffff", "/\U0010ffff\U0010ffff"]
         assert len((await store.range("")).entries) == 8
+        await store.create("\ud7ff", b"")  # the last code point before the surrogates, which have no UTF-8
+        assert keys((await store.range("\ud7ff")).entries) == ["\ud7ff"]
         assert keys((await store.range("/pods/a")).entries) == ["/pods/a"]
 
     async def test_a_limited_range_says_how_many_remain(self, store: Store) -> None:

@@ -147,7 +147,7 @@ def _connect(path: Path, *pragmas: str) -> sqlite3.Connection:
 
 
 def _inspect(path: Path, current: Format) -> int | None:
-    """The format of the file, None if it is empty. Raises ForeignFile or NewerFormat; changes nothing of what is in it."""
+    """The format of the file, None if it is empty; changes nothing. Raises ForeignFile or NewerFormat."""
     try:
         with closing(connect_reader(path)) as connection:
             application_id = _pragma(connection, "application_id")
