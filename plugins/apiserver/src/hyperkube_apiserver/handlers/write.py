@@ -121,6 +121,7 @@ def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | Non
         namespace=call.info.namespace if call.info.resource != "namespaces" else "",
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=dry_run,
+        warn=call.warn,
     )
 
 

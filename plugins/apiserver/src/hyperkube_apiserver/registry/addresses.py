@@ -7,7 +7,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from hyperkube_machinery.errors import FieldError
 
-__all__ = ["parse_address", "validate_address", "validate_endpoint_address", "validate_network"]
+__all__ = [
+    "address_warnings",
+    "network_warnings",
+    "parse_address",
+    "validate_address",
+    "validate_endpoint_address",
+    "validate_network",
+]
 
 Address = IPv4Address | IPv6Address
 
@@ -37,6 +44,44 @@ def validate_address(text: str, path: str) -> list[FieldError]:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return [FieldError.invalid(path, text, "must not be an IPv4-mapped IPv6 address")]
     return []
+
+
+def address_warnings(text: str, path: str) -> list[str]:
+    """A better spelling of an address that is accepted all the same; nothing for what is no address."""
+    address = parse_address(text)
+    if address is None:
+        return []
+    preferred = _preferred(address)
+    if _leading_zero(text) or preferred is not address:
+        return [f'{path}: non-standard IP address "{text}" is invalid: use "{preferred}"']
+    if str(address) != text:
+        return [f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{address}")']
+    return []
+
+
+def network_warnings(text: str, path: str) -> list[str]:
+    """The same for a range."""
+    host, _, length = text.partition("/")
+    address = parse_address(host)
+    if address is None or not re.fullmatch("[0-9]{1,4}", length) or int(length) > address.max_prefixlen:
+        return []
+    network: IPv4Network | IPv6Network = ip_network((address, int(length)), strict=False)
+    mapped = _preferred(network.network_address) is not network.network_address
+    shown = f"{_preferred(network.network_address)}/{int(length) - 96}" if mapped else str(network)
+    texts = []
+    if network.network_address != address:
+        alone = f"{_preferred(address)}/{address.max_prefixlen}"
+        texts.append(f'{path}: CIDR value "{text}" is ambiguous in this context (should be "{shown}" or "{alone}"?)')
+    if _leading_zero(host) or length != str(int(length)) or mapped:
+        texts.append(f'{path}: non-standard CIDR value "{text}" is invalid: use "{shown}"')
+    if not texts and str(network) != text:
+        texts.append(f'{path}: IPv6 CIDR value "{text}" should be in RFC 5952 canonical format ("{network}")')
+    return texts
+
+
+def _preferred(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for; any other address itself."""
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
 
 
 def _leading_zero(text: str) -> bool:

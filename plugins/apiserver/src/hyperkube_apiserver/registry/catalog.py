@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry import apps, batch, rbac
+from hyperkube_apiserver.registry import apps, rbac
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.coordination import Leases
 from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
@@ -20,6 +20,9 @@ from hyperkube_apiserver.registry.core.pods import Pods
 from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
 from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumeClaims, PersistentVolumes
+from hyperkube_apiserver.registry.cronjobs import CronJobs
+from hyperkube_apiserver.registry.jobs import Jobs
+from hyperkube_apiserver.registry.statefulsets import StatefulSets
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 
 __all__ = ["strategies"]
@@ -46,9 +49,9 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("apps", "daemonsets"): apps.DaemonSets,
     ("apps", "deployments"): apps.Deployments,
     ("apps", "replicasets"): apps.ReplicaSets,
-    ("apps", "statefulsets"): apps.StatefulSets,
-    ("batch", "cronjobs"): batch.CronJobs,
-    ("batch", "jobs"): batch.Jobs,
+    ("apps", "statefulsets"): StatefulSets,
+    ("batch", "cronjobs"): CronJobs,
+    ("batch", "jobs"): Jobs,
     ("coordination.k8s.io", "leases"): Leases,
     (_RBAC, "clusterrolebindings"): rbac.Bindings,
     (_RBAC, "clusterroles"): rbac.ClusterRoles,

@@ -188,7 +188,7 @@ class Registry:
         reservation = self.strategy.begin_update(tree, old, context)
         try:
             self._refuse(tree, self.strategy.validate_update(tree, old, context.subresource), name=item.name)
-            for text in self.strategy.warnings(tree, old):
+            for text in self.strategy.update_warnings(tree, old, context.subresource):
                 warn(text)
         except BaseException:
             reservation.release()

@@ -11,7 +11,7 @@ Source: k8s.io/apiserver/pkg/registry/rest, the strategies in k8s.io/kubernetes/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -26,6 +26,10 @@ __all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strateg
 Tree = dict[str, Any]
 
 
+def _unheard(text: str) -> None:
+    """Nobody reads warnings of writes that the server itself makes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteContext:
     """What a write knows beside its body."""
@@ -35,6 +39,7 @@ class WriteContext:
     namespace: str = ""  # of the request; empty for cluster-wide kinds
     subresource: str = ""
     dry_run: bool = False
+    warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +181,18 @@ class Strategy:
         return []
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        """Texts for Warning headers of a create (no `old`) or an update."""
+        """Texts for Warning headers of a create (no `old`) or an update of the object itself or its scale."""
         return []
+
+    def status_warnings(self, obj: Tree) -> list[str]:
+        """The same for an update of the status."""
+        return []
+
+    def update_warnings(self, obj: Tree, old: Tree, subresource: str) -> list[str]:
+        """What to warn of in the change of `old` to `obj`."""
+        if subresource in ("", "scale"):
+            return self.warnings(obj, old)
+        return self.status_warnings(obj) if subresource == "status" else []
 
     def begin_create(self, obj: Tree, context: WriteContext) -> Reservation:
         """Take what the object needs to have alone. May fill it in, and raises APIError if it can't be had."""

@@ -25,6 +25,7 @@ __all__ = [
     "parsed_selector",
     "percentage",
     "shown_selector",
+    "template_warnings",
     "validate_amount_or_percent",
     "validate_at_most_all",
     "validate_counts",
@@ -158,10 +159,15 @@ def workload_warnings(obj: Tree, old: Tree | None, template: str = "spec.templat
     told = name_warning(meta.name(obj)) if old is None else []
     if old is not None and meta.generation(old) == meta.generation(obj):
         return told
+    return told + template_warnings(obj, template)
+
+
+def template_warnings(obj: Tree, path: str = "spec.template") -> list[str]:
+    """Warnings about the template that stands at a path."""
     tree: Any = obj
-    for part in template.split("."):
+    for part in path.split("."):
         tree = (tree or {}).get(part)
-    return told + spec_warnings(tree or {}, template)
+    return spec_warnings(tree or {}, path)
 
 
 def name_warning(name: str) -> list[str]:

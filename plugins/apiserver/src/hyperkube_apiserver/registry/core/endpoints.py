@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hyperkube_apiserver.registry.addresses import validate_address, validate_endpoint_address
+from hyperkube_apiserver.registry.addresses import address_warnings, validate_address, validate_endpoint_address
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of, port_number, qualified
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.strategy import Strategy, Tree
+from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["PROTOCOLS", "Endpoints"]
@@ -39,6 +40,17 @@ class Endpoints(Strategy):
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         # What was once stored may stay.
         return [] if obj.get("subsets") == old.get("subsets") else self.validate_object(obj)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        if meta.labels_of(obj).get("endpoints.kubernetes.io/managed-by") == "endpoint-controller":
+            return []  # it writes addresses in the form that is asked for, and many of them
+        return [
+            text
+            for index, subset in enumerate(obj.get("subsets") or ())
+            for field in ("addresses", "notReadyAddresses")
+            for position, address in enumerate(subset.get(field) or ())
+            for text in address_warnings(address.get("ip") or "", f"subsets[{index}].{field}[{position}].ip")
+        ]
 
 
 def _validate_address(address: Tree, path: str) -> list[FieldError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hyperkube_apiserver.registry import admitted
-from hyperkube_apiserver.registry.addresses import parse_address, validate_network
+from hyperkube_apiserver.registry.addresses import network_warnings, parse_address, validate_network
 from hyperkube_apiserver.registry.amounts import validate_amount
 from hyperkube_apiserver.registry.meta import validate_label_key
 from hyperkube_apiserver.registry.podspec.defaults import default_resource_list
@@ -79,6 +79,8 @@ class Nodes(Strategy):
             texts.append("spec.configSource: the feature is removed")
         if spec.get("externalID"):
             texts.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+        for index, value in enumerate(spec.get("podCIDRs") or ()):
+            texts += network_warnings(value, f"spec.podCIDRs[{index}]")
         return texts
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:

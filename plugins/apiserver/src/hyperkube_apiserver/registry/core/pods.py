@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry import admitted
-from hyperkube_apiserver.registry.addresses import parse_address, validate_address
+from hyperkube_apiserver.registry.addresses import address_warnings, parse_address, validate_address
 from hyperkube_apiserver.registry.fields import dns_subdomain, qualified
 from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.podspec.apparmor import take_annotated_profiles
 from hyperkube_apiserver.registry.podspec.containers import validate_image_spaces
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
@@ -64,6 +65,7 @@ class Pods(Strategy):
         for condition in obj["status"].get("conditions") or ():
             condition["lastTransitionTime"] = context.now
         _merge_label_keys(obj)
+        take_annotated_profiles(obj, context.warn)
 
     def initial_status(self, obj: Tree) -> Tree:
         status: Tree = {"phase": "Pending", "qosClass": qos_class(obj.get("spec") or {})}
@@ -166,6 +168,15 @@ class Pods(Strategy):
             "a DNS label is recommended"
         )
         return [f"{text}: [{' '.join(wrong)}]", *told]
+
+    def status_warnings(self, obj: Tree) -> list[str]:
+        status = obj.get("status") or {}
+        return [
+            text
+            for field in ("podIPs", "hostIPs")
+            for index, one in enumerate(status.get(field) or ())
+            for text in address_warnings(one.get("ip") or "", f"status.{field}[{index}].ip")
+        ]
 
     def grace_seconds(self, obj: Tree, requested: int | None) -> int:
         spec = obj.get("spec") or {}

@@ -19,6 +19,7 @@ from hyperkube_apiserver.registry.core.servicerules import (
     validate_changes,
     validate_service,
 )
+from hyperkube_apiserver.registry.core.servicewarnings import balancer_warnings, service_warnings
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.strategy import (
     NO_RESERVATION,
@@ -92,6 +93,12 @@ class Services(Strategy):
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         return validate_balancer_status(obj, old)
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return service_warnings(obj)
+
+    def status_warnings(self, obj: Tree) -> list[str]:
+        return balancer_warnings(obj)
 
     # Reserving
 

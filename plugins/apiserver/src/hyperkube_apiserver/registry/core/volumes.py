@@ -9,6 +9,7 @@ from typing import Any
 
 from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.amounts import validate_positive_amount
+from hyperkube_apiserver.registry.core.volumewarnings import persistent_claim_warnings, persistent_volume_warnings
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of
 from hyperkube_apiserver.registry.meta import immutable
@@ -81,6 +82,9 @@ class PersistentVolumes(Strategy):
             text = "update from non-nil value to nil is forbidden"
             errors.append(FieldError.forbidden("spec.volumeAttributesClassName", text))
         return errors
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return persistent_volume_warnings(obj)
 
 
 def _note_phase(status: Tree, before: Tree, now: str) -> None:
@@ -256,6 +260,9 @@ class PersistentVolumeClaims(Strategy):
                 at = f"status.capacity[{name}]"
                 errors.append(FieldError.invalid(at, value, "must be a valid resource quantity"))
         return errors
+
+    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
+        return persistent_claim_warnings(obj)
 
 
 def _validate_attributes_change(spec: Tree, before: Tree, status: Tree) -> list[FieldError]:

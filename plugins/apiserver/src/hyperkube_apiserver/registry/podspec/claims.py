@@ -11,8 +11,9 @@ from typing import Any
 from hyperkube_apiserver.registry.amounts import validate_amount, validate_positive_amount
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of, validate_label_selector
 from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["validate_access_modes", "validate_claim_spec"]
+__all__ = ["claim_warnings", "validate_access_modes", "validate_claim_spec"]
 
 Tree = Mapping[str, Any]
 
@@ -56,6 +57,17 @@ def validate_claim_spec(spec: Tree, path: str) -> list[FieldError]:
     elif source is not None and reference is not None and _identity(source) != _identity(reference):
         errors.append(FieldError.invalid(path, {}, "must match dataSourceRef"))
     return errors
+
+
+def claim_warnings(spec: Tree, path: str) -> list[str]:
+    """Sizes that no number of bytes is."""
+    texts = []
+    for field in ("requests", "limits"):
+        size = ((spec.get("resources") or {}).get(field) or {}).get("storage")
+        if size is not None and Quantity.parse(size).milli % 1000:
+            told = f'fractional byte value "{size}" is invalid, must be an integer'
+            texts.append(f"{path}.resources.{field}[storage]: {told}")
+    return texts
 
 
 def _identity(source: Tree) -> tuple[str, str, str]:

@@ -14,7 +14,12 @@ from hyperkube_apiserver.registry.podspec.paths import validate_descending_path
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import in_range
 
-__all__ = ["validate_container_security", "validate_operating_system", "validate_pod_security"]
+__all__ = [
+    "validate_app_armor",
+    "validate_container_security",
+    "validate_operating_system",
+    "validate_pod_security",
+]
 
 Tree = Mapping[str, Any]
 
@@ -51,7 +56,7 @@ def validate_container_security(
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             errors.append(FieldError.invalid(path, shown, text))
-    return errors + _validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
+    return errors + validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
 
 
 def _internal_name(name: str) -> str:
@@ -78,7 +83,7 @@ def validate_pod_security(spec: Tree, path: str) -> list[FieldError]:
         if context.get(field) is not None:
             errors += one_of(context[field], allowed, f"{path}.{field}")
     errors += _validate_seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
-    return errors + _validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
+    return errors + validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
 
 
 def _validate_ids(context: Tree, path: str, *fields: str) -> list[FieldError]:
@@ -128,7 +133,7 @@ def _validate_seccomp(profile: Tree | None, path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_app_armor(profile: Tree | None, path: str) -> list[FieldError]:
+def validate_app_armor(profile: Tree | None, path: str) -> list[FieldError]:
     if profile is None:
         return []
     kind, local = profile.get("type") or "", profile.get("localhostProfile")

@@ -7,6 +7,7 @@ from typing import Any
 
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import invalid_each
+from hyperkube_apiserver.registry.podspec.apparmor import APP_ARMOR_PREFIX
 from hyperkube_apiserver.registry.podspec.scheduling import validate_tolerations
 from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations
 from hyperkube_machinery import meta
@@ -22,7 +23,6 @@ _UPDATABLE = (
     "`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _MIRROR = "kubernetes.io/config.mirror"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -35,7 +35,7 @@ def validate_annotation_changes(obj: Tree, old: Tree) -> list[FieldError]:
         if new.get(key) == before.get(key):
             continue
         verb = "remove or update" if key in before else "add"
-        if key.startswith(_APP_ARMOR):
+        if key.startswith(APP_ARMOR_PREFIX):
             errors.append(FieldError.forbidden(f"{path}[{key}]", f"may not {verb} AppArmor annotations"))
         if key == _MIRROR:
             errors.append(FieldError.forbidden(f"{path}[{key}]", f"may not {verb} mirror pod annotation"))

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hyperkube_apiserver.registry.addresses import address_warnings
+from hyperkube_apiserver.registry.nodelabels import OLD_NODE_LABELS, node_term_warnings
+from hyperkube_apiserver.registry.podspec.apparmor import APP_ARMOR_PREFIX, profile_of
+from hyperkube_apiserver.registry.podspec.claims import claim_warnings
+from hyperkube_apiserver.registry.podspec.overlaps import overlap_warnings
 from hyperkube_machinery.quantity import Quantity
 
 __all__ = ["spec_warnings"]
@@ -35,13 +40,10 @@ _OLD_ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
     "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
 }
-_OLD_LABELS = {
-    "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
-    "beta.kubernetes.io/os": 'deprecated since v1.14; use "kubernetes.io/os" instead',
-    "failure-domain.beta.kubernetes.io/region": 'deprecated since v1.17; use "topology.kubernetes.io/region" instead',
-    "failure-domain.beta.kubernetes.io/zone": 'deprecated since v1.17; use "topology.kubernetes.io/zone" instead',
-    "beta.kubernetes.io/instance-type": 'deprecated since v1.17; use "node.kubernetes.io/instance-type" instead',
-}
+_SECCOMP, _CONTAINER_SECCOMP = (
+    "seccomp.security.alpha.kubernetes.io/pod",
+    "container.seccomp.security.alpha.kubernetes.io/",
+)
 
 
 def spec_warnings(pod: Tree, path: str = "") -> list[str]:
@@ -51,22 +53,32 @@ def spec_warnings(pod: Tree, path: str = "") -> list[str]:
         *_placement(spec, at),
         *_annotations(pod, f"{path}.metadata" if path else "metadata"),
         *_volumes(spec, at),
+        *overlap_warnings(spec.get("volumes") or ()),
         *_repeated(spec, at),
-        *_fractions(spec.get("overhead") or {}, f"{at}.overhead"),
+        *_fractions({f"{at}.overhead": spec.get("overhead") or {}}),
+        *_profiles(pod, spec, path),
         *_containers(spec, at),
         *_ports(spec, at),
+        *_negative_grace(spec, at),
         *_affinity(spec.get("affinity") or {}, f"{at}.affinity"),
+        *_addresses(spec, at),
     ]
 
 
 def _placement(spec: Tree, path: str) -> Iterator[str]:
     for key in spec.get("nodeSelector") or ():
-        if key in _OLD_LABELS:
-            yield f"{path}.nodeSelector[{key}]: {_OLD_LABELS[key]}"
+        if key in OLD_NODE_LABELS:
+            yield f"{path}.nodeSelector[{key}]: {OLD_NODE_LABELS[key]}"
+    node, at = (spec.get("affinity") or {}).get("nodeAffinity") or {}, f"{path}.affinity.nodeAffinity"
+    for index, term in enumerate((node.get(_REQUIRED) or {}).get("nodeSelectorTerms") or ()):
+        yield from node_term_warnings(term, f"{at}.{_REQUIRED}.nodeSelectorTerms[{index}]", check_values=False)
+    for index, weighted in enumerate(node.get(_PREFERRED) or ()):
+        term = weighted.get("preference") or {}
+        yield from node_term_warnings(term, f"{at}.{_PREFERRED}[{index}].preference", check_values=True)
     for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         at, key = f"{path}.topologySpreadConstraints[{index}]", constraint.get("topologyKey") or ""
-        if key in _OLD_LABELS:
-            yield f"{at}.topologyKey: {key} is {_OLD_LABELS[key]}"
+        if key in OLD_NODE_LABELS:
+            yield f"{at}.topologyKey: {key} is {OLD_NODE_LABELS[key]}"
         if constraint.get("labelSelector") is None:
             yield f"{at}.labelSelector: a null labelSelector results in matching no pod"
 
@@ -82,9 +94,9 @@ def _volumes(spec: Tree, path: str) -> Iterator[str]:
         for name, text in _OLD_VOLUMES.items():
             if volume.get(name) is not None:
                 yield f"{path}.volumes[{index}].{_SHOWN_AS.get(name, name)}: {text}"
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            if not any(value is not None for value in source.values()):
-                yield f'volume "{volume.get("name") or ""}" (Projected) has no sources provided'
+        if (template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate")) is not None:
+            where = f"{path}.volumes[{index}].ephemeral.volumeClaimTemplate.spec"
+            yield from claim_warnings(template.get("spec") or {}, where)
 
 
 def _repeated(spec: Tree, path: str) -> Iterator[str]:
@@ -100,10 +112,37 @@ def _repeated(spec: Tree, path: str) -> Iterator[str]:
             yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
 
 
-def _fractions(amounts: Mapping[str, str], path: str) -> Iterator[str]:
+def _fractions(lists: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Sizes that no number of bytes is, in resource lists by their paths."""
     for name in ("memory", "ephemeral-storage"):
-        if name in amounts and Quantity.parse(amounts[name]).milli % 1000:
-            yield f'{path}[{name}]: fractional byte value "{amounts[name]}" is invalid, must be an integer'
+        for path, amounts in lists.items():
+            if name in amounts and Quantity.parse(amounts[name]).milli % 1000:
+                yield f'{path}[{name}]: fractional byte value "{amounts[name]}" is invalid, must be an integer'
+
+
+def _profiles(pod: Tree, spec: Tree, path: str) -> Iterator[str]:
+    """Annotations that were fields of security contexts before there were such fields.
+
+    Those of AppArmor are still read in pods (see `podspec.apparmor`), and only told of in templates.
+    """
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    if not annotations:
+        return
+    at = f"{path}.metadata.annotations" if path else "metadata.annotations"
+    context = spec.get("securityContext") or {}
+    text = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+    if context.get("seccompProfile") is None and _SECCOMP in annotations:
+        yield f"{at}[{_SECCOMP}]: {text}"
+    for container, _ in _each_container(spec, ""):
+        name, own = container.get("name") or "", container.get("securityContext") or {}
+        if own.get("seccompProfile") is None and (key := f"{_CONTAINER_SECCOMP}{name}") in annotations:
+            yield f"{at}[{key}]: {text}"
+        key = f"{APP_ARMOR_PREFIX}{name}"
+        if not path or own.get("appArmorProfile") is not None or key not in annotations:
+            continue
+        whole = context.get("appArmorProfile")
+        if whole is None or whole != profile_of(annotations[key]):
+            yield f'{at}[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
 
 
 def _each_container(spec: Tree, path: str) -> Iterator[tuple[Tree, str]]:
@@ -115,8 +154,8 @@ def _each_container(spec: Tree, path: str) -> Iterator[tuple[Tree, str]]:
 def _containers(spec: Tree, path: str) -> Iterator[str]:
     for container, at in _each_container(spec, path):
         resources = container.get("resources") or {}
-        for field in ("limits", "requests"):
-            yield from _fractions(resources.get(field) or {}, f"{at}.resources.{field}")
+        fields = ("limits", "requests")
+        yield from _fractions({f"{at}.resources.{field}": resources.get(field) or {} for field in fields})
         seen: set[str] = set()
         for index, variable in enumerate(container.get("env") or ()):
             name = variable.get("name") or ""
@@ -136,6 +175,8 @@ def _ports(spec: Tree, path: str) -> Iterator[str]:
     ]
     names: dict[str, str] = {}
     for position, (port, at) in enumerate(ports):
+        if port.get("hostIP") and not port.get("hostPort"):
+            yield f"{at}: hostIP set without hostPort: {_as_go(port)}"
         for other, where in ports[:position]:
             if any((port.get(field) or 0) != (other.get(field) or 0) for field in ("containerPort", "protocol")):
                 continue
@@ -154,6 +195,27 @@ def _ports(spec: Tree, path: str) -> Iterator[str]:
             uses = f"services and probes that select ports by name will use {first}"
             yield f'{at}: duplicate port name "{name}" with {first}, {uses}'
         names.setdefault(name, at)
+
+
+def _as_go(port: Tree) -> str:
+    """A port as Go prints the struct that upstream shows."""
+    shown = {"Name": port.get("name") or "", "HostPort": port.get("hostPort") or 0}
+    shown |= {"ContainerPort": port.get("containerPort") or 0, "Protocol": port.get("protocol") or ""}
+    shown["HostIP"] = port.get("hostIP") or ""
+    return "{" + " ".join(f"{field}:{value}" for field, value in shown.items()) + "}"
+
+
+def _negative_grace(spec: Tree, path: str) -> Iterator[str]:
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        text = "must be >= 0; negative values are invalid and will be treated as 1"
+        yield f"{path}.terminationGracePeriodSeconds: {text}"
+
+
+def _addresses(spec: Tree, path: str) -> Iterator[str]:
+    for index, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        yield from address_warnings(server, f"{path}.dnsConfig.nameservers[{index}]")
+    for index, alias in enumerate(spec.get("hostAliases") or ()):
+        yield from address_warnings(alias.get("ip") or "", f"{path}.hostAliases[{index}].ip")
 
 
 def _affinity(affinity: Tree, path: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""batch/v1. Source: k8s.io/kubernetes/pkg/{registry,apis}/batch."""
+"""Jobs. Source: k8s.io/kubernetes/pkg/{registry,apis}/batch."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from hyperkube_apiserver.registry.jobpolicies import validate_failure_policy, va
 from hyperkube_apiserver.registry.meta import immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.podspec.spec import validate_template
-from hyperkube_apiserver.registry.schedules import complaint, is_time_zone
 from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree, WriteContext
 from hyperkube_apiserver.registry.workloads import (
     default_template,
     mismatched_labels,
+    name_warning,
     parsed_selector,
     shown_selector,
-    workload_warnings,
+    template_warnings,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain, regex_error
 
-__all__ = ["CronJobs", "Jobs"]
+__all__ = ["Jobs", "default_failure_policy", "job_warnings", "validate_job_spec"]
 
 _CONTROLLER_UID, _JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
-_MANY = 100_000
+_MANY, _MANY_AT_ONCE = 100_000, 10_000
 _UNLIMITED = 2**31 - 1
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 
@@ -50,7 +50,7 @@ class Jobs(Strategy):
         replace = "TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed"
         fill(spec, parallelism=1, backoffLimit=limit, completionMode="NonIndexed", suspend=False)
         fill(spec, podReplacementPolicy=replace, manualSelector=False)
-        _default_failure_policy(spec)
+        default_failure_policy(spec)
         default_template(spec)
         mine = meta.ensure_meta(obj)
         if (labels := spec["template"]["metadata"].get("labels")) and not mine.get("labels"):
@@ -106,13 +106,13 @@ class Jobs(Strategy):
         ]
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return workload_warnings(obj, old)
+        return job_warnings(obj, old, "spec")
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
 
 
-def _default_failure_policy(spec: Tree) -> None:
+def default_failure_policy(spec: Tree) -> None:
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             fill(pattern, status="True")
@@ -277,85 +277,21 @@ def _validate_domain_path(text: str, path: str) -> list[FieldError]:
     return errors
 
 
-class CronJobs(Strategy):
-    counts_generation = True
-
-    def default(self, obj: Tree) -> None:
-        spec = obj.setdefault("spec", {})
-        fill(spec, concurrencyPolicy="Allow", suspend=False, successfulJobsHistoryLimit=3, failedJobsHistoryLimit=1)
-        template = spec.setdefault("jobTemplate", {})
-        template.setdefault("metadata", {})
-        job = template.setdefault("spec", {})
-        _default_failure_policy(job)
-        default_template(job)
-
-    def validate_object(self, obj: Tree) -> list[FieldError]:
-        name = meta.name(obj)
-        errors = _validate_cron(obj.get("spec") or {}, None, self.policy)
-        if len(name) > 52:
-            # Eleven characters are added to it for a job's name.
-            errors.append(FieldError.invalid("metadata.name", name, "must be no more than 52 characters"))
-        return errors
-
-    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        return _validate_cron(obj.get("spec") or {}, old.get("spec") or {}, self.policy)
-
-    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
-        if subresource == "status":
-            return self.validate_common_update(obj, old)
-        return super().validate_update(obj, old, subresource)
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        schedule = (obj.get("spec") or {}).get("schedule") or ""
-        texts = workload_warnings(obj, old, "spec.jobTemplate.spec.template")
-        if old is not None and "TZ" in schedule:
-            source = "see https://kep.k8s.io/3140 for more details"
-            texts.append(f"CRON_TZ or TZ used in spec.schedule is not officially supported, {source}")
+def job_warnings(obj: Tree, old: Tree | None, path: str) -> list[str]:
+    """Warnings about a job's spec at `path`, if it is new, and about the name of what it stands in."""
+    texts = name_warning(meta.name(obj)) if old is None else []
+    if old is not None and meta.generation(old) == meta.generation(obj):
         return texts
-
-
-def _validate_cron(spec: Tree, old: Tree | None, policy: Policy) -> list[FieldError]:
-    schedule, zone = spec.get("schedule") or "", spec.get("timeZone")
-    errors: list[FieldError] = []
-    if not schedule:
-        errors.append(FieldError.required("spec.schedule"))
-    else:
-        if wrong := complaint(schedule):
-            errors.append(FieldError.invalid("spec.schedule", schedule, wrong))
-        tolerated = old is not None and "TZ" in (old.get("schedule") or "")
-        if "TZ" in schedule and not tolerated:
-            text = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-            errors.append(FieldError.invalid("spec.schedule", schedule, text))
-        elif "TZ" in schedule and zone is not None:
-            text = "cannot use both timeZone field and TZ or CRON_TZ in schedule"
-            errors.append(FieldError.invalid("spec.schedule", schedule, text))
-    errors += nonnegative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
-    if zone is not None and (old is None or old.get("timeZone") != zone):
-        errors += _validate_time_zone(zone, "spec.timeZone")
-    concurrency = spec.get("concurrencyPolicy") or ""
-    if not concurrency:
-        errors.append(FieldError.required("spec.concurrencyPolicy"))
-    elif concurrency not in ("Allow", "Forbid", "Replace"):
-        errors.append(FieldError.not_supported("spec.concurrencyPolicy", concurrency, ("Allow", "Forbid", "Replace")))
-    job = (spec.get("jobTemplate") or {}).get("spec") or {}
-    errors += validate_job_spec(job, "spec.jobTemplate.spec", policy)
-    if job.get("selector") is not None:
-        text = "`selector` will be auto-generated"
-        errors.append(FieldError.invalid("spec.jobTemplate.spec.selector", job["selector"], text))
-    if job.get("manualSelector"):
-        errors.append(FieldError.not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false")))
-    for field in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
-        errors += nonnegative(spec.get(field), f"spec.{field}")
-    return errors
-
-
-def _validate_time_zone(zone: str, path: str) -> list[FieldError]:
-    if not zone:
-        return [FieldError.invalid(path, zone, "timeZone must be nil or non-empty string")]
-    for part in zone.split("/"):
-        if part in (".", "..") or part.startswith("-") or not re.fullmatch("[A-Za-z0-9+_-]{1,14}", part):
-            return [FieldError.invalid(path, zone, f"unknown time zone {zone}")]
-    if zone.lower() == "local":
-        text = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones"
-        return [FieldError.invalid(path, zone, text)]
-    return [] if is_time_zone(zone) else [FieldError.invalid(path, zone, f"unknown time zone {zone}")]
+    spec: Tree = obj
+    for part in path.split("."):
+        spec = spec.get(part) or {}
+    if (
+        spec.get("completionMode") == "Indexed"
+        and (spec.get("completions") or 0) > _MANY
+        and (spec.get("parallelism") or 0) > _MANY_AT_ONCE
+    ):
+        texts.append(
+            f"{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than "
+            "10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        )
+    return texts + template_warnings(obj, f"{path}.template")
