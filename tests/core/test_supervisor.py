@@ -195,11 +195,12 @@ def test_kill_9_of_hk_ends_a_stubborn_program(hk: Start) -> None:
 
 def test_kill_9_of_a_guard_takes_its_program_along(hk: Start) -> None:
     run = processes(hk, "--restart=never", "a", "ready", "+", "program")
-    pid = run.number(r"\| program (\d+)")
+    pid, grandchild = run.number(r"\| program (\d+)"), run.number(r"grandchild (\d+)")
     guard = int(re.search(r"^PPid:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE).group(1))  # type: ignore[union-attr]
     with watched(pid) as (program,):
         os.kill(guard, signal.SIGKILL)
         assert program.ends()
+    os.kill(grandchild, signal.SIGKILL)  # nobody is left who would end it
     assert run.wait() == 29
 
 

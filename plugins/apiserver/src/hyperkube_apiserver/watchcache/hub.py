@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 ROOT = "/registry/"
 SWEEP_SECONDS = 1.0
 BOOKMARK_SECONDS = 60.0
+PAGE_ENTRIES = 500
+"""How many objects are read at a time when the caches are filled."""
 
 
 class Hub:
@@ -116,11 +118,16 @@ class Hub:
         return events
 
     async def _fill(self) -> None:
-        page = await self.store.range(ROOT)
-        for entry in page.entries:
-            cache = self._cache_of(entry.key)
-            if cache is not None:
-                cache.load(entry, page.revision)
+        page = await self.store.range(ROOT, limit=PAGE_ENTRIES)
+        while True:
+            for entry in page.entries:
+                cache = self._cache_of(entry.key)
+                if cache is not None:
+                    cache.load(entry, page.revision)
+            if not page.remaining:
+                break
+            last = page.entries[-1].key
+            page = await self.store.range(ROOT, after=last, limit=PAGE_ENTRIES, revision=page.revision)
         for cache in self._caches:
             cache.start(page.revision)
         self.revision = page.revision
