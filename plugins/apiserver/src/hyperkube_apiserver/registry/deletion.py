@@ -24,6 +24,7 @@ __all__ = ["DeletionPlan", "check_preconditions", "ends_with_update", "plan_dele
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 _RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
+_LAST = datetime.max.replace(microsecond=0, tzinfo=UTC)
 
 Tree = dict[str, Any]
 
@@ -103,7 +104,7 @@ def _begin_grace(strategy: Strategy, tree: Tree, options: DeleteOptions, now: da
     deleted_at = metadata.get("deletionTimestamp")
     if deleted_at is None:
         grace = strategy.grace_seconds(tree, requested)
-        metadata["deletionTimestamp"] = (now + timedelta(seconds=grace)).strftime(_RFC3339)
+        metadata["deletionTimestamp"] = _later(now, grace).strftime(_RFC3339)
         metadata["deletionGracePeriodSeconds"] = grace
         if metadata.get("generation"):
             metadata["generation"] += 1
@@ -113,13 +114,22 @@ def _begin_grace(strategy: Strategy, tree: Tree, options: DeleteOptions, now: da
         return False
     if requested is None or requested >= running:  # a grace period is never extended
         return None
-    ends = datetime.strptime(deleted_at, _RFC3339).replace(tzinfo=UTC) + timedelta(seconds=requested - running)
+    ended = datetime.strptime(deleted_at, _RFC3339).replace(tzinfo=UTC)
+    ends = _later(now if ended == _LAST else ended - timedelta(seconds=running), requested)
     if ends < now:
         ends = now
         requested = min(requested, 1)
     metadata["deletionTimestamp"] = ends.strftime(_RFC3339)
     metadata["deletionGracePeriodSeconds"] = requested
     return True
+
+
+def _later(moment: datetime, seconds: int) -> datetime:
+    """`seconds` after `moment`, or the last moment that can be written down."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return _LAST
 
 
 def _finalizers(strategy: Strategy, before: list[str], options: DeleteOptions) -> list[str]:

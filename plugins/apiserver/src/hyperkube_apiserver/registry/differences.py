@@ -1,4 +1,7 @@
-"""What changed between two trees, for messages that say which change they refuse."""
+"""What changed between two trees, for messages that say which change they refuse.
+
+Source: k8s.io/apimachinery/pkg/util/diff.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,23 @@ import re
 from difflib import unified_diff
 from typing import Any
 
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_machinery.encoding import encode_indented
 
 __all__ = ["difference"]
 
 _PAIRS = re.compile("^(?:  )+", re.MULTILINE)
+_ESCAPED = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 
-def difference(old: Any, new: Any) -> str:
-    """Lines taken away and added, with three lines around each, as they stand in indented JSON."""
-    lines = list(unified_diff(_lines(old), _lines(new), lineterm="", n=3))[2:]  # without the names of files
+def difference(old: Any, new: Any, definition: str, **options: Any) -> str:
+    """Lines taken away and added, with three lines around each, of two trees of one type as `as_internal` shows it."""
+    before, after = (_lines(as_internal(tree, definition, **options)) for tree in (old, new))
+    lines = list(unified_diff(before, after, lineterm="", n=3))[2:]  # without the names of files
     return "".join(f"{line}\n" for line in lines)
 
 
 def _lines(tree: Any) -> list[str]:
-    """Indented JSON with one space a level and keys in order, as the API server's messages have it."""
-    text = encode_indented(_in_order(tree)).decode()
+    """Indented JSON as Go writes it: with one space a level, and safe to stand in HTML."""
+    text = encode_indented(tree).decode().translate(_ESCAPED)
     return _PAIRS.sub(lambda indent: " " * (len(indent[0]) // 2), text).splitlines()
-
-
-def _in_order(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _in_order(tree[key]) for key in sorted(tree)}
-    if isinstance(tree, list):
-        return [_in_order(item) for item in tree]
-    return tree

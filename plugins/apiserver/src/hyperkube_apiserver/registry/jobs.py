@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 from hyperkube_apiserver.registry.fields import checked, nonnegative, one_of, validate_label_selector
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.jobpolicies import validate_failure_policy, validate_success_policy
-from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.meta import IMMUTABLE, immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree, WriteContext
@@ -92,7 +93,9 @@ class Jobs(Strategy):
             text = "can only be modified in tandem with spec.parallelism"
             errors.append(FieldError.invalid("spec.completions", completions, text))
         errors += immutable("spec.selector", spec.get("selector"), before.get("selector"))
-        errors += immutable("spec.template", spec.get("template"), _with_directives(spec, old))
+        if spec.get("template") != _with_directives(spec, old):
+            shown = as_internal(spec.get("template") or {}, "PodTemplateSpec")
+            errors.append(FieldError.invalid("spec.template", shown, IMMUTABLE))
         for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
             errors += immutable(f"spec.{field}", spec.get(field), before.get(field))
         return errors

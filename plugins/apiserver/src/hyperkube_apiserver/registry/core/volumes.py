@@ -75,7 +75,8 @@ class PersistentVolumes(Strategy):
         if "controllerExpandSecretRef" in csi and "controllerExpandSecretRef" not in (earlier.get("csi") or {}):
             new["csi"] = {field: value for field, value in csi.items() if field != "controllerExpandSecretRef"}
         if new != earlier:
-            text = f"spec.persistentvolumesource is immutable after creation\n{difference(earlier, new)}"
+            changed = difference(earlier, new, "PersistentVolumeSpec", only=_SOURCES)
+            text = f"spec.persistentvolumesource is immutable after creation\n{changed}"
             errors.append(FieldError.forbidden("spec.persistentvolumesource", text))
         errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
         if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
@@ -245,7 +246,7 @@ class PersistentVolumeClaims(Strategy):
         if allowed != kept:
             text = (
                 "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
-                f"claims\n{difference(kept, allowed)}"
+                f"claims\n{difference(kept, allowed, 'PersistentVolumeClaimSpec')}"
             )
             errors.append(FieldError.forbidden("spec", text))
         errors += _validate_shrinking(spec, before, (status.get("capacity") or {}).get("storage"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import invalid_each
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.podspec.apparmor import APP_ARMOR_PREFIX
 from hyperkube_apiserver.registry.podspec.scheduling import validate_tolerations
 from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations
@@ -72,7 +73,7 @@ def validate_spec_changes(spec: Tree, old: Tree) -> list[FieldError]:
         errors += _validate_gated_changes(spec, old)
         allowed = _with(_with_node_affinity(allowed, old), "nodeSelector", old)
     if allowed != old:
-        changed = difference(old, allowed)
+        changed = difference(old, allowed, "PodSpec")
         text = f"pod updates may not change fields other than {_UPDATABLE}\n{changed}"
         errors.append(FieldError.forbidden("spec", text))
     return errors
@@ -141,13 +142,14 @@ def _validate_gated_changes(spec: Tree, old: Tree) -> list[FieldError]:
     terms, earlier = _node_terms(spec), _node_terms(old)
     if earlier and len(terms) != len(earlier):
         text = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
-        return [*errors, FieldError.invalid(path, terms or None, text)]
+        shown = [as_internal(term, "NodeSelectorTerm") for term in terms]
+        return [*errors, FieldError.invalid(path, shown or None, text)]
     for index, (term, prior) in enumerate(zip(terms, earlier, strict=False)):
         for field in ("matchExpressions", "matchFields"):
             had, has = prior.get(field) or [], term.get(field) or []
             if (not had and has and not any(prior.values())) or has[: len(had)] != had:
                 text = "only additions are allowed (no mutations or deletions)"
-                errors.append(FieldError.invalid(f"{path}[{index}]", dict(term), text))
+                errors.append(FieldError.invalid(f"{path}[{index}]", as_internal(term, "NodeSelectorTerm"), text))
                 break
     return errors
 
@@ -177,7 +179,7 @@ def validate_ephemeral_changes(obj: Tree, old: Tree) -> list[FieldError]:
             text = f'existing ephemeral containers "{name}" may not be removed\n'
             errors.append(FieldError.forbidden(path, text))
         elif current[name] != before:
-            changed = difference(before, current[name])
+            changed = difference(before, current[name], "EphemeralContainer")
             text = f'existing ephemeral containers "{name}" may not be changed\n{changed}'
             errors.append(FieldError.forbidden(path, text))
     return errors
