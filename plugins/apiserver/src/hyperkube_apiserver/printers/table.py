@@ -42,6 +42,7 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("apps", "Deployment"): workloads.deployment,
     ("apps", "ReplicaSet"): workloads.replica_set,
     ("apps", "StatefulSet"): workloads.stateful_set,
+    ("autoscaling", "Scale"): workloads.scale,
     ("batch", "CronJob"): workloads.cron_job,
     ("batch", "Job"): workloads.job,
     ("coordination.k8s.io", "Lease"): core.lease,

@@ -7,7 +7,7 @@ from typing import Any
 from hyperkube_apiserver.printers.age import human_duration, seconds_of, since
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, containers, labels, name, selector, truth
 
-__all__ = ["controller_revision", "cron_job", "daemon_set", "deployment", "job", "replica_set", "stateful_set"]
+__all__ = ["controller_revision", "cron_job", "daemon_set", "deployment", "job", "replica_set", "scale", "stateful_set"]
 
 # A job's conditions, the first of which that holds is its status; deletion comes behind the ends.
 _ENDS = {"Complete": "Complete", "Failed": "Failed"}
@@ -47,6 +47,12 @@ def cron_job(obj: Tree, now: float) -> list[Any]:
         *containers(template.get("template")),
         selector(template.get("selector")),
     ]
+
+
+def scale(obj: Tree, now: float) -> list[Any]:
+    """Name, Desired, Available, Age."""
+    spec, status = _parts(obj)
+    return [name(obj), spec.get("replicas") or 0, status.get("replicas") or 0, age(obj, now)]
 
 
 def daemon_set(obj: Tree, now: float) -> list[Any]:
