@@ -7,7 +7,6 @@ Every refusal is an APIError, which knows its Status.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
@@ -15,6 +14,7 @@ from hyperkube_apiserver.authz import Authorizer, ResourceAttributes, forbidden,
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Call
+from hyperkube_apiserver.deadlines import Deadlines, Late
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.printers import error_media_type, negotiate
@@ -49,8 +49,7 @@ class Pipeline:
         clock: Clock,
         timeout_seconds: float,
     ) -> None:
-        self._clock = clock
-        self._timeout_seconds = timeout_seconds
+        self._deadlines = Deadlines(clock, timeout_seconds)
         self._escalation = escalation
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -64,16 +63,10 @@ class Pipeline:
 
     async def _in_time(self, request: Request, pending: Awaitable[Answer]) -> Answer:
         """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
-        answer = asyncio.ensure_future(pending)
-        timer = asyncio.ensure_future(self._clock.sleep(self._timeout_seconds))
         try:
-            await asyncio.wait((answer, timer), return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-        finally:
-            timer.cancel()
-            answer.cancel()
-        return _refusal(request, APIError.of(504, "Timeout", _TOO_LATE))
+            return await self._deadlines.keep(pending)
+        except Late:
+            return _refusal(request, APIError.of(504, "Timeout", _TOO_LATE))
 
     async def _answer(self, request: Request) -> Answer:
         query = parse_query(request.query)
