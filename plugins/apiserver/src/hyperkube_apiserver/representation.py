@@ -10,6 +10,7 @@ the object itself, behind a brace an item of a list (which carries no type), ins
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import orjson
@@ -25,7 +26,12 @@ _VERSION = b'"metadata":{"resourceVersion":"'
 
 def type_prefix(kind: Kind) -> bytes:
     """What stands before the body in an object of `kind`."""
-    return b'{"kind":"%b","apiVersion":"%b",' % (kind.resource.kind.encode(), kind.resource.api_version.encode())
+    return _type_prefix(kind.resource.kind, kind.resource.api_version)
+
+
+@cache
+def _type_prefix(kind: str, api_version: str) -> bytes:
+    return b'{"kind":"%b","apiVersion":"%b",' % (kind.encode(), api_version.encode())
 
 
 def encode_stored(kind: Kind, tree: dict[str, Any]) -> bytes:

@@ -163,7 +163,7 @@ def _checks(api: API) -> Mapping[str, Mapping[str, Check]]:
         return None
 
     async def store() -> None:
-        await api.hub.store.revision()
+        await api.hub.store.get("/registry/health")  # reads the disk, whether there is such a key or not
 
     async def caches() -> None:
         await api.hub.fresh()

@@ -38,8 +38,9 @@ class Authenticator:
         """The sender. Raises APIError 401 for wrong credentials, and for none where nobody may be anonymous."""
         wrong = False
         connection = request.connection
-        if connection.peer_certificate is not None:
-            certificate = self._certificate(connection, connection.peer_certificate)
+        der = connection.peer_certificate
+        if der is not None:
+            certificate = self._certificate(connection, der)
             if not certificate.acceptable(self._clock.now()):
                 wrong = True
             elif certificate.identity is not None:
