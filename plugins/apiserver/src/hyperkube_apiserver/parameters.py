@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hyperkube_machinery.durations import parse_duration
 from hyperkube_machinery.errors import APIError, FieldError
 
 __all__ = [
@@ -19,12 +20,14 @@ __all__ = [
     "delete_options",
     "flag",
     "list_options",
+    "timeout_seconds",
     "write_options",
 ]
 
 _Query = Mapping[str, Sequence[str]]
 
 _INT64 = range(-(2**63), 2**63)
+_INT64_DIGITS = 20  # are too many
 _MANAGER_BYTES = 128
 
 
@@ -52,13 +55,28 @@ def _integer(query: _Query, name: str) -> int | None:
 
 def parse_int64(text: str) -> int:
     """A decimal number as Go's strconv.ParseInt reads it; raises the 400 that the API answers."""
-    digits = text[1:] if text[:1] in ("+", "-") else text
+    sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
     if not (digits.isascii() and digits.isdigit()):
         raise APIError.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    value = int(text)
+    digits = digits.lstrip("0")  # Python refuses to read very long numbers
+    value = int(sign + (digits or "0")) if len(digits) < _INT64_DIGITS else _INT64.stop
     if value not in _INT64:
         raise APIError.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
     return value
+
+
+def timeout_seconds(query: _Query) -> float | None:
+    """How long the client gives the server, None or 0 for as long as it takes. Raises 400.
+
+    Source: k8s.io/apiserver/pkg/endpoints/filters (request_deadline).
+    """
+    text = _text(query, "timeout")
+    if not text:
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        raise APIError.bad_request(f"invalid timeout specified in the request URL - {exc}") from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.deadlines import Deadlines, Late
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.parameters import timeout_seconds
 from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo, parse_query, request_info
@@ -47,9 +48,11 @@ class Pipeline:
         nonresource: NonResource,
         *,
         clock: Clock,
-        timeout_seconds: float,
+        longest_seconds: float,
     ) -> None:
-        self._deadlines = Deadlines(clock, timeout_seconds)
+        self._clock = clock
+        self._timeout_seconds = longest_seconds
+        self._deadlines = Deadlines(clock, longest_seconds)
         self._escalation = escalation
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -63,8 +66,11 @@ class Pipeline:
 
     async def _in_time(self, request: Request, pending: Awaitable[Answer]) -> Answer:
         """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
+        asked = timeout_seconds(parse_query(request.query))
+        shorter = asked is not None and 0 < asked < self._timeout_seconds
+        deadlines = Deadlines(self._clock, asked) if asked is not None and shorter else self._deadlines
         try:
-            return await self._deadlines.keep(pending)
+            return await deadlines.keep(pending)
         except Late:
             return _refusal(request, APIError.of(504, "Timeout", _TOO_LATE))
 
@@ -73,6 +79,7 @@ class Pipeline:
         info = request_info(request.method, request.path, query)
         call: Call | None = None
         try:
+            timeout_seconds(query)  # for its refusal: an answer that is had at once needs no time
             identity = impersonate(self._authenticator.authenticate(request), request.headers, self._authorizer, info)
             decision = self._authorizer.authorize(identity, info)
             if not decision.allowed:

@@ -139,7 +139,7 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipelin
         router,
         nonresource,
         clock=clock,
-        timeout_seconds=options.request_timeout,
+        longest_seconds=options.request_timeout,
     )
 
 

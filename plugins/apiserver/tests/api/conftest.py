@@ -191,6 +191,6 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 Router(api.served, api.hub, clock, shortest_watch_seconds=1800),
                 NonResource(Discovery(api.kinds.values(), "127.0.0.1:6443"), Health({})),
                 clock=clock,
-                timeout_seconds=60,
+                longest_seconds=60,
             )
             yield Client(api, pipeline, store, clock)

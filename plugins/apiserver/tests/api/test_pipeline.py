@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -143,3 +144,14 @@ async def test_the_export_of_old_is_refused(api: Any) -> None:
     assert (await api.get(f"{CONFIG_MAPS}/a?export=false")).status == 200
     reply = await api.get(f"{CONFIG_MAPS}/a?export=true")
     assert (reply.status, "no longer supported" in reply.json["message"]) == (400, True)
+
+
+async def test_a_client_may_ask_for_less_time_than_there_is(api: Any) -> None:
+    path = f"{CONFIG_MAPS}?resourceVersion=999999&resourceVersionMatch=NotOlderThan"  # waits for three seconds
+    pending = asyncio.create_task(api.get(f"{path}&timeout=2s"))
+    await api.clock.until_sleeping(2)
+    await api.clock.advance(2.5)
+    assert ((await pending).status, (await pending).json["reason"]) == (504, "Timeout")
+    nonsense = await api.get(f"{CONFIG_MAPS}?timeout=soon")
+    assert nonsense.status == 400
+    assert 'invalid duration "soon"' in nonsense.json["message"]
