@@ -37,6 +37,11 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     guard: Guard | None = None  # what its writes must pass beside authorization
 
+    @property
+    def namespace(self) -> str:
+        """Where the objects are that this is about; "" for everywhere, and for what is in none, as namespaces are."""
+        return self.info.namespace if self.info.in_namespace else ""
+
     def warn(self, text: str) -> None:
         """Add a warning, which clients such as kubectl show; one is told once."""
         if text not in self.warnings:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from hyperkube_apiserver.parameters import flag
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.names import path_segment
+from hyperkube_machinery.selectors import parse_fields
 
 __all__ = ["Query", "RequestInfo", "parse_query", "request_info"]
 
@@ -36,9 +39,10 @@ class RequestInfo:
     resource: str = ""
     subresource: str = ""
     name: str = ""
-    rest: tuple[str, ...] = ()  # what follows the subresource
+    rest: tuple[str, ...] = ()  # what follows all that
     names_object: bool = False  # whether the path names one object; `name` may come from a selector as well
     by_path: bool = False  # whether the verb stands in the path, as in /api/v1/watch/pods
+    in_namespace: bool = False  # whether the path leads through a namespace; that of a namespace itself doesn't
 
 
 def parse_query(query: str) -> Query:
@@ -78,14 +82,16 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
     if rest[0] == "namespaces" and len(rest) > 1:
         info.namespace = rest[1]
         if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            info.in_namespace = True
             rest = rest[2:]
     info.resource = rest[0]
     if len(rest) > 1:
         info.name = rest[1]
         info.names_object = True
-    if len(rest) > 2 and not info.by_path:
-        info.subresource = rest[2]
-        info.rest = tuple(rest[3:])
+    below = rest[2:]
+    if below and not info.by_path:
+        info.subresource, *below = below
+    info.rest = tuple(below)
     if not info.name:
         if info.verb == "get":
             info.verb = "watch" if flag(query, "watch") else "list"
@@ -97,9 +103,8 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
 
 def _only_name(query: Query) -> str:
     """The name that a field selector narrows a list to, so that a right to one name suffices to list it."""
-    for selector in query.get("fieldSelector", ())[:1]:
-        for term in selector.split(","):
-            name, operator, value = term.partition("=")
-            if name == "metadata.name" and operator:
-                return value.removeprefix("=")
-    return ""
+    try:
+        name = parse_fields(query.get("fieldSelector", [""])[0]).exact("metadata.name")
+    except APIError:  # the handler refuses it
+        return ""
+    return name if name and not path_segment(name) else ""

@@ -6,9 +6,12 @@ from functools import lru_cache
 
 from hyperkube_apiserver.registry.strategy import Strategy
 from hyperkube_apiserver.watchcache.item import Item
-from hyperkube_machinery.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.selectors import FieldRequirement, FieldSelector, LabelSelector, parse_fields, parse_labels
 
 __all__ = ["ALL", "Selected", "select"]
+
+_NAME = "metadata.name"
 
 
 class Selected:
@@ -16,10 +19,10 @@ class Selected:
 
     __slots__ = ("empty", "fields", "key", "labels")
 
-    def __init__(self, labels: LabelSelector, fields: FieldSelector, key: str) -> None:
+    def __init__(self, labels: LabelSelector, fields: FieldSelector) -> None:
         self.labels = labels
         self.fields = fields
-        self.key = key
+        self.key = (labels, fields)
         self.empty = labels.empty and fields.empty
 
     def matches(self, item: Item) -> bool:
@@ -30,8 +33,16 @@ class Selected:
         """The one value of `field` that is selected, or None where there may be several."""
         return self.fields.exact(field)
 
+    def only(self, name: str) -> Selected:
+        """The same for the one object that a path names; raises 400 if the fields are not that object's."""
+        if self.fields.empty:
+            return Selected(self.labels, FieldSelector((FieldRequirement(_NAME, "=", name),)))
+        if self.wanted(_NAME) != name:
+            raise APIError.bad_request("fieldSelector metadata.name doesn't match requested name")
+        return self
 
-ALL = Selected(parse_labels(""), parse_fields(""), "")
+
+ALL = Selected(parse_labels(""), parse_fields(""))
 
 
 def select(strategy: Strategy, label_selector: str, field_selector: str) -> Selected:
@@ -41,7 +52,7 @@ def select(strategy: Strategy, label_selector: str, field_selector: str) -> Sele
     labels, fields = _parsed(label_selector, field_selector)
     if not fields.empty:
         fields = strategy.field_selector(fields)
-    return Selected(labels, fields, f"{label_selector}\n{field_selector}")
+    return Selected(labels, fields)
 
 
 @lru_cache(maxsize=4096)

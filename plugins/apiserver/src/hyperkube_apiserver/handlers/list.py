@@ -30,6 +30,7 @@ __all__ = ["Listing", "list_collection", "read_list"]
 
 _TOKEN_VERSION = "meta.k8s.io/v1"
 _STORE_PAGE = 500
+_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x20), ord('"'), ord("\\"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     """The objects of a collection that `call` asks for."""
     options = list_options(call.query, watch=False)
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
-    listing = await read_list(served, hub, call.info.namespace, options, selected)
+    listing = await read_list(served, hub, call.namespace, options, selected)
     return Response(200, output.listing(served.kind, listing))
 
 
@@ -167,8 +168,8 @@ def _too_old_to_continue(served: Served, hub: Hub, namespace: str, after: str) -
 
 
 def _encode_token(last_key: str, prefix: str, revision: int) -> str:
-    # Written out by hand, because a list makes no call of the encoder; \\ and " may stand in the names of roles.
-    start = last_key[len(prefix) :].replace("\\", "\\\\").replace('"', '\\"')
+    # Written out by hand, because a list makes no call of the encoder; anything may stand in the names of roles.
+    start = last_key[len(prefix) :].translate(_ESCAPED)
     text = f'{{"v":"{_TOKEN_VERSION}","rv":{revision},"start":"{start}\\u0000"}}'
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 

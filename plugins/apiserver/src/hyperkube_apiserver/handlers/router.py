@@ -64,7 +64,7 @@ class Router:
             raise APIError.method_not_allowed()
         if info.names_object == (info.verb in _ON_COLLECTIONS) and not info.by_path:
             raise APIError.method_not_allowed()
-        if info.verb in ("create", "deletecollection") and served.kind.resource.namespaced and not info.namespace:
+        if info.verb in ("create", "deletecollection") and served.kind.resource.namespaced and not info.in_namespace:
             raise APIError.method_not_allowed()
         if not served.kind.storage_prefix:
             return await binding.bind(call, self._served["", "v1", "pods"], self._now())
@@ -97,7 +97,7 @@ class Router:
             raise APIError.method_not_allowed()
         output = self._output(call, served, lists=False)
         if subresource.name == "scale":
-            return await scale.answer(call, served, self._hub, self._now())
+            return await scale.answer(call, served, self._hub, output, self._now())
         if subresource.name == "binding":
             return await binding.bind(call, served, self._now())
         match info.verb:
@@ -123,6 +123,8 @@ def _is_path(info: RequestInfo, served: Served) -> bool:
     """Whether a path is served at all, whatever the method."""
     if info.rest or "//" in info.path:
         return False
+    # Through a namespace leads no way to what is in none, not even to namespaces: a caller may do there what its roles
+    # in that one namespace say.
     if served.kind.resource.namespaced:
-        return bool(info.namespace) or not info.names_object
-    return not info.namespace or info.resource == "namespaces"
+        return info.in_namespace or not info.names_object
+    return not info.in_namespace

@@ -11,8 +11,10 @@ from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get
+from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.patch import patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
+from hyperkube_apiserver.kinds import Column, Kind
 from hyperkube_apiserver.parameters import WriteOptions, write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS, UPDATE_ATTEMPTS
 from hyperkube_apiserver.representation import decode_body
@@ -21,6 +23,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.selectors import label_selector
 from hyperkube_machinery.serving.messages import Response
@@ -34,11 +37,16 @@ _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 Tree = dict[str, Any]
 
 
-async def answer(call: Call, served: Served, hub: Hub, now: str) -> Response:
+async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str) -> Response:
     """GET, PUT or PATCH the scale of the workload that `call` names."""
+
+    def shown(body: bytes) -> Response:
+        scale = scale_of(decode_body(body))
+        untyped = {name: value for name, value in scale.items() if name not in ("kind", "apiVersion")}
+        return Response(200, output.single(_scale_kind(served.kind), encode(untyped)[1:]))
+
     if call.info.verb == "get":
-        item = await get.read(served, hub, call.info.namespace, call.info.name)
-        return Response(200, encode(scale_of(decode_body(item.body))))
+        return shown((await get.read(served, hub, call.namespace, call.info.name)).body)
     if call.info.verb == "update":
         options = write_options(call.query, "UpdateOptions")
         change, attempts = _replacement(call, options), UPDATE_ATTEMPTS
@@ -59,7 +67,25 @@ async def answer(call: Call, served: Served, hub: Hub, now: str) -> Response:
 
     context = write_context(call, now, dry_run=options.dry_run)
     written = await served.registry.update(call.info.name, rescale, context, call.warn, attempts=attempts)
-    return Response(200, encode(scale_of(decode_body(written.body))))
+    return shown(written.body)
+
+
+def _scale_kind(kind: Kind) -> Kind:
+    """What is shown, also as a table; the first and the last of its columns are those of the workload."""
+    about = {column.name: column for column in kind.columns}
+    counts = [
+        Column(name=name, type="integer", format="", priority=0, description=description)
+        for name, description in (
+            ("Desired", "replicas is the desired number of instances for the scaled object."),
+            ("Available", "replicas is the actual number of observed instances of the scaled object."),
+        )
+    ]
+    group, _, version = _VERSION.partition("/")
+    resource = Resource(
+        group=group, version=version, resource="scale", kind=_KIND, singular="", namespaced=True, verbs=()
+    )
+    columns = (about["Name"], *counts, about["Age"])
+    return Kind(resource=resource, definition=_DEFINITION, list_kind="", storage_prefix="", columns=columns)
 
 
 def scale_of(workload: Tree) -> Tree:

@@ -36,6 +36,8 @@ async def watch(
     """Begin a watch; one without a timeout lasts between `shortest_seconds` and twice that, to spread the load."""
     options = list_options(call.query, watch=True)
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
+    if call.info.names_object:
+        selected = selected.only(call.info.name)
     revision = parse_version(options.resource_version) if options.resource_version else 0
     if revision is None:
         raise APIError.of(500, "", invalid_version(options.resource_version))
@@ -71,14 +73,14 @@ def _producer(
         # Nothing is awaited between this look at the cache and joining its watchers: no change is missed.
         known: list[Item] = []
         if from_now or initial:
-            known = [item for item in cache.items(call.info.namespace) if selected.matches(item)]
+            known = [item for item in cache.items(call.namespace) if selected.matches(item)]
         elif revision:
             after = revision
         watcher = Watcher(
             sink=writer,
             encoder=output.events(served.kind),
             selection=selected,
-            namespace=call.info.namespace,
+            namespace=call.namespace,
             name=call.info.name,
             after=after,
             bookmarks=options.allow_bookmarks,

@@ -19,7 +19,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import decode, read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.schema import Schemas
+from hyperkube_machinery.schema import Schemas, WrongType
 from hyperkube_machinery.serving.messages import Response
 
 __all__ = ["check_name", "create", "delete", "delete_collection", "update", "write_context"]
@@ -82,7 +82,7 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
     selected = select(served.registry.strategy, wanted.label_selector, wanted.field_selector)
     options = _delete_options(call, served)
     context = write_context(call, now, dry_run=options.dry_run)
-    listing: Listing = await read_list(served, hub, call.info.namespace, wanted, selected)
+    listing: Listing = await read_list(served, hub, call.namespace, wanted, selected)
     items = list(listing.items)
     for start in range(0, len(items), AT_A_TIME):
         results = await asyncio.gather(
@@ -118,7 +118,7 @@ def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | Non
     return WriteContext(
         now=now,
         user=call.identity.name,
-        namespace=call.info.namespace if call.info.resource != "namespaces" else "",
+        namespace=call.namespace,
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=dry_run,
         warn=call.warn,
@@ -151,7 +151,10 @@ def _delete_options(call: Call, served: Served) -> DeleteOptions:
             f'no kind "{kind}" is registered for version "{version}" in scheme '
             '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
         )
-    Schemas.load().walker(_DELETE_OPTIONS).walk(tree)
+    try:
+        Schemas.load().walker(_DELETE_OPTIONS).walk(tree)
+    except WrongType as exc:
+        raise APIError.bad_request(str(exc)) from exc
     return delete_options({}, tree)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
 
 from hyperkube_apiserver.representation import with_version
@@ -43,7 +43,7 @@ class Selection(Protocol):
     """Which objects a reader wants; equal selections have equal keys."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> Hashable: ...
 
     def matches(self, item: Item) -> bool: ...
 

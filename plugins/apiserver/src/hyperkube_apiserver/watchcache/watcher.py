@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol
 
 from hyperkube_apiserver.watchcache.item import Event, EventEncoder, Item, Selection
@@ -116,7 +116,7 @@ class Watcher:
         await self._finished
 
 
-_Group = dict[str, list[Watcher]]
+_Group = dict[Hashable, list[Watcher]]
 
 
 class Watchers:
