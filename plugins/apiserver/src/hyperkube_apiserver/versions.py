@@ -11,6 +11,7 @@ from hyperkube_machinery.errors import APIError, failure
 __all__ = ["fresh_enough", "invalid_version", "parse_version", "too_large"]
 
 _UINT64 = 2**64
+_UINT64_DIGITS = 20
 WAIT_SECONDS = 3.0
 """How long a read waits for a revision that has not been written yet."""
 
@@ -19,7 +20,8 @@ def parse_version(text: str) -> int | None:
     """The revision that a resource version names; None where it is none."""
     if not (text.isascii() and text.isdigit()):
         return None
-    value = int(text)
+    digits = text.lstrip("0")  # Python refuses to read very long numbers
+    value = int(digits or "0") if len(digits) <= _UINT64_DIGITS else _UINT64
     return value if value < _UINT64 else None
 
 
