@@ -89,6 +89,8 @@ def _producer(
         past = None if known or from_now or initial else cache.since(after)
         seen = hub.revision
         cache.watchers.add(watcher, selected.wanted)
+        if hub.ending:
+            watcher.finish()
         try:
             await _send_items(writer, watcher, known)
             if not (from_now or initial):

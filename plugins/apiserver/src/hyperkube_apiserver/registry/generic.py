@@ -85,6 +85,7 @@ class Registry:
         """Store a new object; raises 409 if there is one of its name, 422 if it is not valid."""
         metadata = meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)
+        await self._hub.fresh()  # its namespace may have been made, or deleted, just now
         self._admit(self.kind, tree, context)
         self.strategy.default(tree)
         if guard is not None:
@@ -145,8 +146,9 @@ class Registry:
     ) -> Written:
         """Write what `change` makes of the object as it is now; it is asked again if another write came between.
 
-        `uid`, if given, must be the object's. `on_create` is called before an object is made that was not there, and
-        refuses that by raising; without it, or for kinds that don't allow it, what is not there is 404.
+        `uid`, if given, must be the object's, so that nothing is made in the place of what had it. `on_create` is
+        called before an object is made that was not there, and refuses that by raising; without it, or for kinds that
+        don't allow it, what is not there is 404.
         """
         key = self.kind.key(context.namespace, name)
         for attempt in range(attempts):
@@ -155,8 +157,17 @@ class Registry:
             if item is None:
                 if on_create is None or not self.strategy.allows_create_on_update:
                     raise APIError.not_found(self.kind.resource, name)
+                if uid:
+                    raise self._other_uid(key, name, uid, "")
                 on_create()
-                return await self.create(change({}), context, warn, guard=guard)
+                tree = change({})
+                meta.ensure_meta(tree).pop("resourceVersion", None)
+                try:
+                    return await self.create(tree, context, warn, guard=guard)
+                except APIError as exc:
+                    if exc.reason != "AlreadyExists" or attempt == attempts - 1:
+                        raise
+                continue
             try:
                 return await self._update(item, change, context, warn, uid, guard)
             except StaleRevision as exc:
@@ -175,7 +186,7 @@ class Registry:
     ) -> Written:
         old = self._tree(item)
         if uid and uid != old["metadata"]["uid"]:
-            raise self._other_uid(item, uid, old["metadata"]["uid"])
+            raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
         tree = change(copy.deepcopy(old))
         self._check_version(tree, item)
         self.strategy.default(tree)
@@ -300,12 +311,12 @@ class Registry:
             error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise APIError.invalid(resource.group, resource.resource, item.name, [error])
 
-    def _other_uid(self, item: Item, wanted: str, found: str) -> APIError:
+    def _other_uid(self, key: str, name: str, wanted: str, found: str) -> APIError:
         why = (
-            f"StorageError: invalid object, Code: 4, Key: {item.key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
             f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
         )
-        return APIError.conflict(self.kind.resource, item.name, why)
+        return APIError.conflict(self.kind.resource, name, why)
 
     def _exists(self, tree: Tree, existing: Item | None) -> APIError:
         name = meta.name(tree)

@@ -32,7 +32,7 @@ class WatchCache:
         if "spec.nodeName" in kind.selectable_fields:
             hot.insert(0, "spec.nodeName")
         self.watchers = Watchers(hot)
-        self.last_revision = 0  # of the newest change to this resource
+        self.last_revision = 0  # nothing of this resource changed since
         self._field_values = field_values
         self._items: dict[str, Item] = {}
         self._keys: list[str] = []
@@ -90,17 +90,15 @@ class WatchCache:
         """Forget what was announced for a write that failed."""
         self._announced.pop(key, None)
 
-    def load(self, entry: Entry, revision: int) -> None:
-        """Take over an object that lived at `revision`, when the cache is filled."""
+    def load(self, entry: Entry) -> None:
+        """Take over an object, when the cache is filled."""
         self._items[entry.key] = self.item_of(entry)
         self._keys.append(entry.key)
-        self._ring_floor = revision
-        self.last_revision = max(self.last_revision, entry.mod_revision)
 
     def start(self, revision: int) -> None:
-        """End the filling: history begins after `revision`."""
+        """End the filling with what lived at `revision`: of what was before that, deletions too, nothing is known."""
         self._keys.sort()
-        self._ring_floor = revision
+        self._ring_floor = self.last_revision = revision
 
     def apply(self, change: Change) -> None:
         """Take over a change, and tell the watchers."""

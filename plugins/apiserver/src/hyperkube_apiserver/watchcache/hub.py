@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn
@@ -39,6 +39,7 @@ class Hub:
             self._by_segment.setdefault(prefix.split("/", 3)[2], []).append((prefix, cache))
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
+        self.ending = False  # whether watches end as soon as they have begun
         self._bookmark: Callable[[WatchCache, int], None] = lambda cache, revision: None
 
     def on_bookmark(self, send: Callable[[WatchCache, int], None]) -> None:
@@ -79,8 +80,15 @@ class Hub:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tickets += 1
-        insort(self._waiting, (revision, self._tickets, future))
-        await future
+        place = (revision, self._tickets, future)
+        insort(self._waiting, place)
+        try:
+            await future
+        except asyncio.CancelledError:  # what it waits for may never come
+            at = bisect_left(self._waiting, place)
+            if self._waiting[at : at + 1] == [place]:
+                del self._waiting[at]
+            raise
 
     async def reached_within(self, revision: int, seconds: float) -> bool:
         """Whether the caches have come to `revision`, after waiting up to `seconds` for it."""
@@ -96,7 +104,8 @@ class Hub:
             timer.cancel()
 
     def finish_watchers(self) -> None:
-        """End every watch, as when the server stops."""
+        """End every watch, and those still to come, as the server stops."""
+        self.ending = True
         for cache in self._caches:
             for watcher in cache.watchers:
                 watcher.finish()
@@ -123,7 +132,7 @@ class Hub:
             for entry in page.entries:
                 cache = self._cache_of(entry.key)
                 if cache is not None:
-                    cache.load(entry, page.revision)
+                    cache.load(entry)
             if not page.remaining:
                 break
             last = page.entries[-1].key
