@@ -115,7 +115,12 @@ async def connected(port: int, context: ssl.SSLContext, count: int) -> AsyncIter
 async def ask(client: Client, asked: bytes) -> Answer:
     """The answer to one request."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    client.answered = lambda _: done.set_result(None)
+
+    def answered(_: Client) -> None:
+        if not done.done():  # cancelled
+            done.set_result(None)
+
+    client.answered = answered
     client.ask(asked)
     async with asyncio.timeout(30):
         await done

@@ -40,6 +40,13 @@ def test_what_is_written_is_read_again_and_is_its_owners_alone(access: Access, t
     assert (document["kind"], document["current-context"]) == ("Config", "admin@hk")
 
 
+def test_whatever_its_texts_hold_they_are_read_as_they_were_given(tmp_path: Path) -> None:
+    odd = Access(server="https://[::1]:6443", token='- a: "b" # \\ é 😀\n\t', namespace="true")
+    write(tmp_path / "config", odd, cluster="null", user="'1'")
+    assert read(tmp_path / "config") == odd
+    assert yaml.safe_load((tmp_path / "config").read_text())["current-context"] == "'1'@null"
+
+
 def test_its_context_trusts_the_cluster_only(access: Access) -> None:
     context = access.ssl_context()
     assert context.verify_mode is ssl.CERT_REQUIRED
