@@ -33,7 +33,7 @@ __all__ = ["Pipeline"]
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
-_TOO_LATE = "request did not complete within the allotted timeout"
+_TOO_LATE = "Timeout: request did not complete within the allotted timeout"
 
 
 class Pipeline:
@@ -66,13 +66,15 @@ class Pipeline:
 
     async def _in_time(self, request: Request, pending: Awaitable[Answer]) -> Answer:
         """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
-        asked = timeout_seconds(parse_query(request.query))
+        query = parse_query(request.query)
+        asked = timeout_seconds(query)
         shorter = asked is not None and 0 < asked < self._timeout_seconds
         deadlines = Deadlines(self._clock, asked) if asked is not None and shorter else self._deadlines
         try:
             return await deadlines.keep(pending)
         except Late:
-            return _refusal(request, APIError.of(504, "Timeout", _TOO_LATE))
+            refusal = _refusal(request, APIError.of(504, "Timeout", _TOO_LATE, {}))
+            return _dressed(request, query.get("pretty"), refusal, _warnings(request, None), is_resource=True)
 
     async def _answer(self, request: Request) -> Answer:
         query = parse_query(request.query)
@@ -132,7 +134,9 @@ def _dressed(
     request: Request, pretty: Sequence[str] | None, answer: Answer, warnings: Sequence[str], *, is_resource: bool
 ) -> Answer:
     """The answer with the headers that all have, laid out as the client wants it."""
-    headers = [*answer.headers, _NO_STORE]
+    headers = list(answer.headers)
+    if not any(name == "Cache-Control" for name, _ in headers):
+        headers.append(_NO_STORE)
     left = _WARNING_BYTES
     for text in warnings:
         value = _warning(text)

@@ -67,7 +67,7 @@ async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptio
     if revision and (exact or (limit and not options.resource_version_match)):
         return await _at(served, hub, namespace, selected, limit, Revision(revision))
     await fresh_enough(hub, revision)
-    return _from_cache(served, hub.revision, namespace, selected, limit)
+    return _from_cache(served, hub.revision, namespace, selected, limit if revision else 0)  # as upstream's cache
 
 
 def _from_cache(

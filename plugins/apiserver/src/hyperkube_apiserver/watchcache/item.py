@@ -68,7 +68,7 @@ class Event:
         self.previous = previous
         self.revision = revision
         self._deleted: Item | None = None
-        self._frames: dict[tuple[str, str, bool], bytes] = {}
+        self._frames: dict[tuple[str, str, bool], bytes] | None = {}
 
     def seen_by(self, matches: Callable[[Item], bool]) -> str:
         """What the change is to a reader with that selection: ADDED, MODIFIED, DELETED, or "" for nothing.
@@ -82,7 +82,9 @@ class Event:
         return "DELETED" if before else ""
 
     def frame(self, event_type: str, encoder: EventEncoder, *, first: bool) -> bytes:
-        """The event framed for `encoder`: once for all watchers that share it."""
+        """The event framed for `encoder`: once for all that watch as it happens, anew for who comes to it later."""
+        if self._frames is None:
+            return encoder.frame(event_type, self._shown(event_type), first=first)
         key = (event_type, encoder.key, first)
         frame = self._frames.get(key)
         if frame is None:
@@ -90,8 +92,8 @@ class Event:
         return frame
 
     def forget_frames(self) -> None:
-        """Drop what was framed; called once the watchers of the moment have it."""
-        self._frames.clear()
+        """Keep no frames from now on: they would outlive their use, and may tell of the time when they were made."""
+        self._frames = None
 
     def _shown(self, event_type: str) -> Item:
         if event_type != "DELETED":
