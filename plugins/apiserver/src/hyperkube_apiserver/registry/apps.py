@@ -9,6 +9,7 @@ from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep_meta
 from hyperkube_apiserver.registry.workloads import (
     default_template,
+    drop_disabled_of,
     mismatched_labels,
     parsed_selector,
     percentage,
@@ -34,6 +35,14 @@ class Workload(Strategy):
     """A spec with a template, and a status that counts pods."""
 
     counts_generation = True
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj)
+        super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, old)
+        super().prepare_for_update(obj, old, context)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         return workload_warnings(obj, old)

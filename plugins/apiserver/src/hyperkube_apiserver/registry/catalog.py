@@ -10,6 +10,7 @@ from hyperkube_apiserver.registry import apps, rbac
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.coordination import Leases
 from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
+from hyperkube_apiserver.registry.core.claims import PersistentVolumeClaims
 from hyperkube_apiserver.registry.core.configmaps import ConfigMaps, Secrets
 from hyperkube_apiserver.registry.core.controllers import PodTemplates, ReplicationControllers
 from hyperkube_apiserver.registry.core.endpoints import Endpoints
@@ -19,7 +20,7 @@ from hyperkube_apiserver.registry.core.nodes import Nodes
 from hyperkube_apiserver.registry.core.pods import Pods
 from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
 from hyperkube_apiserver.registry.core.services import Services
-from hyperkube_apiserver.registry.core.volumes import PersistentVolumeClaims, PersistentVolumes
+from hyperkube_apiserver.registry.core.volumes import PersistentVolumes
 from hyperkube_apiserver.registry.cronjobs import CronJobs
 from hyperkube_apiserver.registry.jobs import Jobs
 from hyperkube_apiserver.registry.statefulsets import StatefulSets

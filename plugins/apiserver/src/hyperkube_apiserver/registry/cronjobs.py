@@ -8,12 +8,14 @@ from hyperkube_apiserver.registry.fields import nonnegative
 from hyperkube_apiserver.registry.jobs import default_failure_policy, job_warnings, validate_job_spec
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.schedules import complaint, is_time_zone
-from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree
-from hyperkube_apiserver.registry.workloads import default_template
+from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree, WriteContext
+from hyperkube_apiserver.registry.workloads import default_template, drop_disabled_of
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["CronJobs"]
+
+_TEMPLATE = "spec.jobTemplate.spec.template"
 
 
 class CronJobs(Strategy):
@@ -27,6 +29,14 @@ class CronJobs(Strategy):
         job = template.setdefault("spec", {})
         default_failure_policy(job)
         default_template(job)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, path=_TEMPLATE)
+        super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, old, _TEMPLATE)
+        super().prepare_for_update(obj, old, context)
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         name = meta.name(obj)

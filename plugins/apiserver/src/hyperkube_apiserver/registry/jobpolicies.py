@@ -5,11 +5,11 @@ Source: validatePodFailurePolicy, validateSuccessPolicy in k8s.io/kubernetes/pkg
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry.fields import nonnegative, qualified
+from hyperkube_apiserver.registry.indexes import parse_indexes
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["validate_failure_policy", "validate_success_policy"]
@@ -131,25 +131,4 @@ def _validate_success_rule(rule: Tree, completions: int, path: str) -> list[Fiel
 
 def _count_indexes(text: str, completions: int) -> int:
     """How many indexes `1,3-5` are. Raises ValueError with the parser's complaint."""
-    if not text:
-        return 0
-    total, last = 0, None
-    for interval in text.split(","):
-        limits = interval.split("-")
-        if len(limits) > 2:
-            rule = "an index interval can have at most two parts separated by '-'"
-            raise ValueError(f'the fragment "{interval}" violates the requirement that {rule}')
-        numbers = []
-        for limit in limits:
-            if not re.fullmatch(r"[+-]?[0-9]{1,18}", limit):
-                raise ValueError(f'cannot convert string to integer for index: "{limit}"')
-            if int(limit) >= completions:
-                raise ValueError(f'too large index: "{limit}"')
-            numbers.append(int(limit))
-        if len(numbers) > 1 and numbers[0] >= numbers[1]:
-            raise ValueError(f"non-increasing order, previous: {numbers[0]}, current: {numbers[1]}")
-        if last is not None and last >= numbers[0]:
-            raise ValueError(f"non-increasing order, previous: {last}, current: {numbers[0]}")
-        last = numbers[-1]
-        total += last - numbers[0] + 1
-    return total
+    return sum(last - first + 1 for first, last in parse_indexes(text, completions))

@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 
 from hyperkube_apiserver.registry.fields import checked, nonnegative, one_of, validate_label_selector
-from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.jobpolicies import validate_failure_policy, validate_success_policy
-from hyperkube_apiserver.registry.meta import IMMUTABLE, immutable
+from hyperkube_apiserver.registry.jobstatus import validate_job_status
+from hyperkube_apiserver.registry.jobtemplates import validate_template_changes
+from hyperkube_apiserver.registry.meta import immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.strategy import Policy, Strategy, Tree, WriteContext
 from hyperkube_apiserver.registry.workloads import (
     default_template,
+    drop_disabled_of,
     mismatched_labels,
     name_warning,
     parsed_selector,
@@ -61,7 +63,12 @@ class Jobs(Strategy):
         spec = obj["spec"]
         if not spec.get("manualSelector"):
             _generate_selector(obj)
+        drop_disabled_of(obj)
         super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, old)
+        super().prepare_for_update(obj, old, context)
 
     def validate_meta(self, obj: Tree) -> list[FieldError]:
         # Labels that were copied from the template are checked there; upstream copies them when it reads the job.
@@ -93,20 +100,13 @@ class Jobs(Strategy):
             text = "can only be modified in tandem with spec.parallelism"
             errors.append(FieldError.invalid("spec.completions", completions, text))
         errors += immutable("spec.selector", spec.get("selector"), before.get("selector"))
-        if spec.get("template") != _with_directives(spec, old):
-            shown = as_internal(spec.get("template") or {}, "PodTemplateSpec")
-            errors.append(FieldError.invalid("spec.template", shown, IMMUTABLE))
+        errors += validate_template_changes(spec, old)
         for field in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"):
             errors += immutable(f"spec.{field}", spec.get(field), before.get(field))
         return errors
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        status = obj.get("status") or {}
-        return [
-            error
-            for field in ("active", "ready", "succeeded", "failed", "terminating")
-            for error in nonnegative(status.get(field), f"status.{field}")
-        ]
+        return validate_job_status(obj, old)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         return job_warnings(obj, old, "spec")
@@ -167,30 +167,6 @@ def _validate_job(spec: Tree, policy: Policy) -> list[FieldError]:
     if selector is not None and not selector.matches(labels or {}):
         errors.append(mismatched_labels(labels))
     return errors
-
-
-def _with_directives(spec: Tree, old: Tree) -> Tree | None:
-    """The old template, with where to place pods taken from the new one while the job never ran."""
-    before = old.get("spec") or {}
-    template = before.get("template")
-    started = (old.get("status") or {}).get("startTime") is not None
-    if not before.get("suspend") or started or template is None:
-        return template
-    new = spec.get("template") or {}
-    merged = {**template, "spec": dict(template.get("spec") or {}), "metadata": dict(template.get("metadata") or {})}
-    pairs = (("spec", ("nodeSelector", "tolerations", "schedulingGates")), ("metadata", ("labels", "annotations")))
-    for part, fields in pairs:
-        for field in fields:
-            merged[part].pop(field, None)
-            if field in (new.get(part) or {}):
-                merged[part][field] = new[part][field]
-    affinity = dict(merged["spec"].pop("affinity", None) or {})
-    affinity.pop("nodeAffinity", None)
-    if (wanted := ((new.get("spec") or {}).get("affinity") or {}).get("nodeAffinity")) is not None:
-        affinity["nodeAffinity"] = wanted
-    if affinity:
-        merged["spec"]["affinity"] = affinity
-    return merged
 
 
 def validate_job_spec(spec: Tree, path: str, policy: Policy) -> list[FieldError]:

@@ -8,10 +8,11 @@ from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.apps import Workload
 from hyperkube_apiserver.registry.fields import dns_label, nonnegative
 from hyperkube_apiserver.registry.meta import validate_annotations, validate_labels
+from hyperkube_apiserver.registry.podspec.annotations import validate_pod_annotations
 from hyperkube_apiserver.registry.podspec.claims import claim_warnings, validate_claim_spec
 from hyperkube_apiserver.registry.podspec.defaults import default_claim_spec, fill
-from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations, validate_template
-from hyperkube_apiserver.registry.strategy import Tree
+from hyperkube_apiserver.registry.podspec.spec import validate_template
+from hyperkube_apiserver.registry.strategy import Tree, WriteContext
 from hyperkube_apiserver.registry.workloads import (
     default_template,
     percentage,
@@ -60,6 +61,15 @@ class StatefulSets(Workload):
             default_claim_spec(claim.setdefault("spec", {}))
             fill(claim.setdefault("status", {}), phase="Pending")
         default_template(spec)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        _drop_unavailable(obj)
+        super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        if _rolling(old).get("maxUnavailable") is None:
+            _drop_unavailable(obj)
+        super().prepare_for_update(obj, old, context)
 
     def initial_status(self, obj: Tree) -> Tree:
         return {"replicas": 0, "availableReplicas": 0}
@@ -140,6 +150,15 @@ class StatefulSets(Workload):
         fields = ("replicas", *bounded, "observedGeneration", "collisionCount")
         errors = validate_counts(status, fields, bounded, ready="status.readyReplicas")
         return errors + validate_collisions(status, old.get("status") or {})
+
+
+def _rolling(obj: Tree) -> Tree:
+    return ((obj.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {}
+
+
+def _drop_unavailable(obj: Tree) -> None:
+    """The feature MaxUnavailableStatefulSet is off unless a gate turns it on."""
+    _rolling(obj).pop("maxUnavailable", None)
 
 
 def _as_made(template: Tree, spec: Tree) -> Tree:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hyperkube_apiserver.registry.fields import checked, nonnegative, validate_label_selector
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
+from hyperkube_apiserver.registry.podspec.disabled import drop_disabled
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
 from hyperkube_apiserver.registry.strategy import Policy
@@ -20,6 +21,7 @@ from hyperkube_machinery.selectors import LabelSelector, label_selector
 
 __all__ = [
     "default_template",
+    "drop_disabled_of",
     "mismatched_labels",
     "name_warning",
     "parsed_selector",
@@ -44,6 +46,20 @@ def default_template(spec: dict[str, Any]) -> None:
     template = spec.setdefault("template", {})
     default_pod_spec(template.setdefault("spec", {}))
     template.setdefault("metadata", {})
+
+
+def drop_disabled_of(obj: Tree, old: Tree | None = None, path: str = "spec.template") -> None:
+    """Take from the template at a path what features that are off would use; `old` is the object as it was."""
+    template = _at(obj, path)
+    if template is not None:
+        drop_disabled(template.get("spec") or {}, ((_at(old, path) or {}).get("spec")) if old else None)
+
+
+def _at(obj: Tree, path: str) -> Any:
+    tree: Any = obj
+    for part in path.split("."):
+        tree = (tree or {}).get(part)
+    return tree
 
 
 def validate_required_selector(spec: Tree, kind: str, path: str = "spec.selector") -> list[FieldError]:
@@ -164,10 +180,7 @@ def workload_warnings(obj: Tree, old: Tree | None, template: str = "spec.templat
 
 def template_warnings(obj: Tree, path: str = "spec.template") -> list[str]:
     """Warnings about the template that stands at a path."""
-    tree: Any = obj
-    for part in path.split("."):
-        tree = (tree or {}).get(part)
-    return spec_warnings(tree or {}, path)
+    return spec_warnings(_at(obj, path) or {}, path)
 
 
 def name_warning(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
 from hyperkube_apiserver.registry.workloads import (
     default_template,
+    drop_disabled_of,
     mismatched_labels,
     validate_counts,
     validate_forever_template,
@@ -44,6 +45,14 @@ class ReplicationControllers(Strategy):
             mine = meta.ensure_meta(obj)
             if not mine.get("labels"):
                 mine["labels"] = dict(labels)
+
+    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj)
+        super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, old)
+        super().prepare_for_update(obj, old, context)
 
     def initial_status(self, obj: Tree) -> Tree:
         return {"replicas": 0}
@@ -81,7 +90,12 @@ class PodTemplates(Strategy):
         default_template(obj)
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, path="template")
         meta.ensure_meta(obj)["generation"] = 1
+
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled_of(obj, old, "template")
+        super().prepare_for_update(obj, old, context)
 
     def is_new_generation(self, obj: Tree, old: Tree) -> bool:
         return obj.get("template") != old.get("template")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.addresses import network_warnings, parse_address, validate_network
 from hyperkube_apiserver.registry.amounts import validate_amount
+from hyperkube_apiserver.registry.core.nodeconfig import (
+    validate_config_source,
+    validate_config_status,
+    validate_declared_features,
+    validate_swap,
+)
 from hyperkube_apiserver.registry.meta import validate_label_key
 from hyperkube_apiserver.registry.podspec.defaults import default_resource_list
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
+from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.jsontext import BadJSON, parse
 from hyperkube_machinery.names import label_value
 
 __all__ = ["TAINT_EFFECTS", "Nodes"]
 
+_TAINTS = "scheduler.alpha.kubernetes.io/taints"
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -32,12 +41,24 @@ class Nodes(Strategy):
         _mirror_pod_range(obj.get("spec") or {})
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        (obj.get("spec") or {}).pop("configSource", None)
+        (obj.get("status") or {}).pop("config", None)
         admitted.taint_new_node(obj)
 
+    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        super().prepare_for_update(obj, old, context)
+        # What the kubelet once was configured by may only stay where it is.
+        part, field = ("status", "config") if context.subresource == "status" else ("spec", "configSource")
+        if (old.get(part) or {}).get(field) is None:
+            (obj.get(part) or {}).pop(field, None)
+
     def validate_object(self, obj: Tree) -> list[FieldError]:
-        spec = obj.get("spec") or {}
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
         # The path of taints is upstream's, though they stand in the spec.
-        errors = _validate_taints(spec, "metadata.taints") + _validate_resources(obj)
+        errors = _validate_taints(spec.get("taints") or (), "metadata.taints") + _validate_resources(obj)
+        errors += _validate_annotation(obj)
+        errors += validate_swap(status)
+        errors += validate_declared_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
         ranges = spec.get("podCIDRs") or []
         for index, value in enumerate(ranges):
             errors += validate_network(value, f"spec.podCIDRs[{index}]")
@@ -52,10 +73,14 @@ class Nodes(Strategy):
         return self.validate_object(obj) + self.validate_status_update(obj, old)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        spec, before = obj.get("spec") or {}, old.get("spec") or {}
-        errors = _validate_resources(obj) + _validate_taints(spec, "metadata.taints")
+        spec, before, status = obj.get("spec") or {}, old.get("spec") or {}, obj.get("status") or {}
+        errors = _validate_resources(obj) + _validate_taints(spec.get("taints") or (), "metadata.taints")
+        errors += _validate_annotation(obj)
+        errors += validate_declared_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
+        errors += validate_config_source(spec.get("configSource"), "spec.configSource")
+        errors += validate_config_status(status.get("config"), "status.config")
         seen: list[Tree] = []
-        for index, address in enumerate((obj.get("status") or {}).get("addresses") or ()):
+        for index, address in enumerate(status.get("addresses") or ()):
             if address in seen:
                 shown = {"Type": address.get("type", ""), "Address": address.get("address", "")}
                 errors.append(FieldError.duplicate(f"status.addresses[{index}]", shown))
@@ -106,10 +131,24 @@ def _validate_resources(obj: Tree) -> list[FieldError]:
     ]
 
 
-def _validate_taints(spec: Tree, path: str) -> list[FieldError]:
+def _validate_annotation(obj: Tree) -> list[FieldError]:
+    """Taints, where they were before nodes had a field for them."""
+    text, path = meta.annotations_of(obj).get(_TAINTS), "metadata.annotations"
+    if not text:
+        return []
+    try:
+        taints = parse(text.encode())
+    except BadJSON as exc:
+        return [FieldError.invalid(path, _TAINTS, str(exc))]
+    if not isinstance(taints, list) or not all(isinstance(one, dict) for one in taints):
+        return [FieldError.invalid(path, _TAINTS, "json: cannot unmarshal into Go value of type []v1.Taint")]
+    return _validate_taints(taints, f"{path}.{_TAINTS}")
+
+
+def _validate_taints(taints: Iterable[Tree], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
-    for index, taint in enumerate(spec.get("taints") or ()):
+    for index, taint in enumerate(taints):
         at = f"{path}[{index}]"
         key, effect = taint.get("key") or "", taint.get("effect") or ""
         errors += validate_label_key(key, f"{at}.key")

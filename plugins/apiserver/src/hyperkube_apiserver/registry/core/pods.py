@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry import admitted
-from hyperkube_apiserver.registry.addresses import address_warnings, parse_address, validate_address
-from hyperkube_apiserver.registry.fields import dns_subdomain, qualified
-from hyperkube_apiserver.registry.meta import immutable
+from hyperkube_apiserver.registry.addresses import address_warnings
+from hyperkube_apiserver.registry.core.podstatus import validate_pod_status
+from hyperkube_apiserver.registry.podspec.annotations import validate_pod_annotations
 from hyperkube_apiserver.registry.podspec.apparmor import take_annotated_profiles
 from hyperkube_apiserver.registry.podspec.containers import validate_image_spaces
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
+from hyperkube_apiserver.registry.podspec.disabled import drop_disabled
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
 from hyperkube_apiserver.registry.podspec.qos import qos_class
-from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations, validate_pod_spec
+from hyperkube_apiserver.registry.podspec.spec import validate_pod_spec
 from hyperkube_apiserver.registry.podspec.update import (
     validate_annotation_changes,
     validate_ephemeral_changes,
@@ -58,6 +59,7 @@ class Pods(Strategy):
         _mirror_address(obj.get("status") or {})
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
+        drop_disabled(obj.get("spec") or {}, None)
         admitted.add_tolerations(obj)
         admitted.add_priority(obj, self.kind.resource)
         admitted.check_runtime_class(obj, self.kind.resource)
@@ -82,6 +84,7 @@ class Pods(Strategy):
         return status
 
     def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
+        drop_disabled(obj.get("spec") or {}, old.get("spec") or {})
         if context.subresource == "ephemeralcontainers":
             added = obj.get("spec", {}).get("ephemeralContainers")
             reset_meta_for_status(obj, old)
@@ -130,27 +133,7 @@ class Pods(Strategy):
         return errors + validate_spec_changes(obj.get("spec") or {}, old.get("spec") or {})
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        status, before = obj.get("status") or {}, old.get("status") or {}
-        errors = validate_annotation_changes(obj, old)
-        for index, condition in enumerate(status.get("conditions") or ()):
-            at, kind = f"status.conditions[{index}]", condition.get("type") or ""
-            if (condition.get("observedGeneration") or 0) < 0:
-                generation = condition["observedGeneration"]
-                text = "must be a non-negative integer"
-                errors.append(FieldError.invalid(f"{at}.observedGeneration", generation, text))
-            if kind not in ("PodScheduled", "Ready", "Initialized"):
-                errors += qualified(kind, f"{at}.Type")
-        nominated = status.get("nominatedNodeName") or ""
-        if nominated and nominated != before.get("nominatedNodeName"):
-            errors += dns_subdomain(nominated, "status.nominatedNodeName")
-            if (old.get("spec") or {}).get("nodeName"):
-                text = "may not be set on pods that are already bound to a node"
-                errors.append(FieldError.forbidden("status.nominatedNodeName", text))
-        if (status.get("observedGeneration") or 0) < 0:
-            text = "must be a non-negative integer"
-            errors.append(FieldError.invalid("status.observedGeneration", status["observedGeneration"], text))
-        errors += immutable("status.qosClass", status.get("qosClass") or "", before.get("qosClass") or "")
-        return errors + _validate_addresses(status, before)
+        return validate_annotation_changes(obj, old) + validate_pod_status(obj, old)
 
     def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
         errors = self.validate_meta(obj) + self._validate_pod(obj)
@@ -223,22 +206,6 @@ def _validate_no_tokens(spec: Tree) -> list[FieldError]:
         for position, source in enumerate((volume.get("projected") or {}).get("sources") or ())
         if source.get("serviceAccountToken") is not None
     ]
-
-
-def _validate_addresses(status: Tree, before: Tree) -> list[FieldError]:
-    known = {one.get("ip") for one in before.get("podIPs") or ()}
-    addresses = [one.get("ip") or "" for one in status.get("podIPs") or ()]
-    errors: list[FieldError] = []
-    for index, address in enumerate(addresses):
-        if address not in known:
-            errors += validate_address(address, f"status.podIPs[{index}]")
-    if not errors and len(addresses) > 1:
-        families = {getattr(parse_address(address), "version", 0) for address in addresses}
-        if len(families) < 2 or len(addresses) > 2:
-            shown = [{"IP": address} for address in addresses]
-            text = "may specify no more than one IP for each IP family"
-            errors.append(FieldError.invalid("status.podIPs", shown, text))
-    return errors
 
 
 def _request_limits(container: Tree) -> None:

@@ -1,6 +1,6 @@
-"""Persistent volumes and claims.
+"""Persistent volumes.
 
-Source: k8s.io/kubernetes/pkg/registry/core/{persistentvolume,persistentvolumeclaim} and their validation.
+Source: k8s.io/kubernetes/pkg/registry/core/persistentvolume, ValidatePersistentVolume.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from typing import Any
 
 from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.amounts import validate_positive_amount
-from hyperkube_apiserver.registry.core.volumewarnings import persistent_claim_warnings, persistent_volume_warnings
+from hyperkube_apiserver.registry.core.volumewarnings import persistent_volume_warnings
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of
-from hyperkube_apiserver.registry.meta import immutable
-from hyperkube_apiserver.registry.podspec.claims import validate_access_modes, validate_claim_spec
+from hyperkube_apiserver.registry.internal import as_internal
+from hyperkube_apiserver.registry.meta import IMMUTABLE, immutable
+from hyperkube_apiserver.registry.podspec.claims import validate_access_modes
 from hyperkube_apiserver.registry.podspec.defaults import (
-    default_claim_spec,
     default_resource_list,
     default_volume_source,
     fill,
@@ -24,13 +24,11 @@ from hyperkube_apiserver.registry.podspec.paths import validate_no_backsteps
 from hyperkube_apiserver.registry.podspec.scheduling import validate_node_selector
 from hyperkube_apiserver.registry.podspec.sources import requires, validate_csi_driver_name, validate_source
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep
-from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["PersistentVolumeClaims", "PersistentVolumes"]
+__all__ = ["PersistentVolumes"]
 
-_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 # In upstream's order: all after the first are forbidden.
 _SOURCES = (
     *("hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte"),
@@ -79,6 +77,10 @@ class PersistentVolumes(Strategy):
             text = f"spec.persistentvolumesource is immutable after creation\n{changed}"
             errors.append(FieldError.forbidden("spec.persistentvolumesource", text))
         errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
+        if (affinity := before.get("nodeAffinity")) is not None and not _same_nodes(spec.get("nodeAffinity"), affinity):
+            shown = spec.get("nodeAffinity") and as_internal(spec["nodeAffinity"], "VolumeNodeAffinity")
+            text = f"{IMMUTABLE}, except for updating from beta label to GA"
+            errors.append(FieldError.invalid("nodeAffinity", shown, text))
         if before.get("volumeAttributesClassName") is not None and spec.get("volumeAttributesClassName") is None:
             text = "update from non-nil value to nil is forbidden"
             errors.append(FieldError.forbidden("spec.volumeAttributesClassName", text))
@@ -86,6 +88,27 @@ class PersistentVolumes(Strategy):
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         return persistent_volume_warnings(obj)
+
+
+_GENERAL_LABELS = {
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+    "beta.kubernetes.io/os": "kubernetes.io/os",
+    "beta.kubernetes.io/arch": "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type": "node.kubernetes.io/instance-type",
+}
+
+
+def _same_nodes(affinity: Any, old: Any) -> bool:
+    """Whether both name the same nodes, if by the new names of their labels."""
+    if isinstance(affinity, list) and isinstance(old, list):
+        return len(affinity) == len(old) and all(map(_same_nodes, affinity, old))
+    if not isinstance(affinity, dict) or not isinstance(old, dict):
+        return bool(affinity == old)
+    key = old.get("key")
+    if isinstance(key, str) and affinity.get("key") == _GENERAL_LABELS.get(key):
+        old = {**old, "key": affinity["key"]}
+    return set(affinity) == set(old) and all(_same_nodes(affinity[field], old[field]) for field in old)
 
 
 def _note_phase(status: Tree, before: Tree, now: str) -> None:
@@ -189,117 +212,3 @@ def _validate_source(name: str, source: Tree, path: str) -> list[FieldError]:
                 errors.append(FieldError.required(f"{path}.secretNamespace"))
             return errors
     return validate_source(name, source, path)
-
-
-class PersistentVolumeClaims(Strategy):
-    """A wish for storage: but for its size, nothing changes once it is made."""
-
-    answers_deleted_object = True
-    revalidates_meta = True
-
-    def default(self, obj: Tree) -> None:
-        fill(obj.setdefault("status", {}), phase="Pending")
-        default_claim_spec(obj.setdefault("spec", {}))
-
-    def initial_status(self, obj: Tree) -> Tree:
-        return {"phase": "Pending"}
-
-    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        admitted.protect_while_used(obj, "kubernetes.io/pvc-protection")
-        super().prepare_for_create(obj, context)
-        _drop_unknown_source(obj["spec"])
-        _mirror_sources(obj["spec"])
-
-    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
-        super().prepare_for_update(obj, old, context)
-        if not context.subresource:
-            before = old.get("spec") or {}
-            if before.get("dataSource") is None and before.get("dataSourceRef") is None:
-                _drop_unknown_source(obj["spec"])
-            _mirror_sources(obj["spec"])
-
-    def validate_object(self, obj: Tree) -> list[FieldError]:
-        return validate_claim_spec(obj.get("spec") or {}, "spec")
-
-    def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        spec, before = obj.get("spec") or {}, old.get("spec") or {}
-        status = old.get("status") or {}
-        errors = self.validate_object(obj)
-        class_now, class_then = (meta.annotations_of(one).get(_STORAGE_CLASS, "") for one in (obj, old))
-        allowed, kept = dict(spec), dict(before)
-        if not before.get("volumeName") and "volumeName" in spec:
-            kept["volumeName"] = spec["volumeName"]
-        if class_then and not class_now and before.get("storageClassName") is None:
-            upgraded = spec.get("storageClassName") == class_then
-        else:
-            upgraded = before.get("storageClassName") is None and not class_then
-            errors += immutable(f"metadata.annotations.{_STORAGE_CLASS}", class_now, class_then)
-        if upgraded:
-            keep(allowed, before, "storageClassName")
-        bound = (obj.get("status") or {}).get("phase") == "Bound"
-        if bound:
-            keep(allowed, before, "volumeAttributesClassName")
-            if (spec.get("resources") or {}).get("requests"):
-                requests = {**spec["resources"]["requests"]}
-                keep(requests, ((before.get("resources") or {}).get("requests")) or {}, "storage")
-                allowed["resources"] = {**spec["resources"], "requests": requests}
-        if allowed != kept:
-            text = (
-                "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound "
-                f"claims\n{difference(kept, allowed, 'PersistentVolumeClaimSpec')}"
-            )
-            errors.append(FieldError.forbidden("spec", text))
-        errors += _validate_shrinking(spec, before, (status.get("capacity") or {}).get("storage"))
-        errors += immutable("volumeMode", spec.get("volumeMode"), before.get("volumeMode"))
-        return errors + _validate_attributes_change(spec, before, status)
-
-    def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        errors: list[FieldError] = []
-        for name, text in ((obj.get("status") or {}).get("capacity") or {}).items():
-            value = Quantity.parse(text).value
-            if value < 0:
-                at = f"status.capacity[{name}]"
-                errors.append(FieldError.invalid(at, value, "must be a valid resource quantity"))
-        return errors
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return persistent_claim_warnings(obj)
-
-
-def _validate_attributes_change(spec: Tree, before: Tree, status: Tree) -> list[FieldError]:
-    field = "volumeAttributesClassName"
-    current = status.get("currentVolumeAttributesClassName")
-    if current is None or spec.get(field) == before.get(field) or spec.get(field):
-        return []
-    what = "nil" if spec.get(field) is None else "empty string"
-    text = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
-    return [FieldError.forbidden(f"spec.{field}", text)]
-
-
-def _validate_shrinking(spec: Tree, before: Tree, capacity: str | None) -> list[FieldError]:
-    new, old = (
-        Quantity.parse(((one.get("resources") or {}).get("requests") or {}).get("storage") or "0")
-        for one in (spec, before)
-    )
-    if old <= new or Quantity.parse(capacity or "0") < new:
-        return []
-    return [FieldError.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
-
-
-def _drop_unknown_source(spec: Tree) -> None:
-    """The old field takes claims and snapshots alone; whatever else it names was always dropped."""
-    source = spec.get("dataSource")
-    if source is None or spec.get("dataSourceRef") is not None:
-        return
-    group, kind = source.get("apiGroup") or "", source.get("kind") or ""
-    if (group, kind) not in (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot")):
-        del spec["dataSource"]
-
-
-def _mirror_sources(spec: Tree) -> None:
-    """dataSource and dataSourceRef say the same; whichever is given gives the other."""
-    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
-    if source is not None and reference is None:
-        spec["dataSourceRef"] = dict(source)
-    elif reference is not None and source is None and not reference.get("namespace"):
-        spec["dataSource"] = {field: value for field, value in reference.items() if field != "namespace"}

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hyperkube_apiserver.registry.fields import invalid_each, one_of
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.podspec.paths import validate_descending_path
+from hyperkube_apiserver.registry.podspec.windows import validate_windows_options
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import in_range
 
@@ -26,10 +28,6 @@ Tree = Mapping[str, Any]
 _MAX_ID = 2**31 - 1
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
-_INTERNAL_NAMES = (
-    *("capabilities", "privileged", "seLinuxOptions", "windowsOptions", "runAsUser", "runAsGroup", "runAsNonRoot"),
-    *("readOnlyRootFilesystem", "allowPrivilegeEscalation", "procMount", "seccompProfile", "appArmorProfile"),
-)
 
 
 def validate_container_security(
@@ -49,19 +47,15 @@ def validate_container_security(
             errors.append(FieldError.invalid(f"{path}.procMount", mount, text))
     errors += _validate_seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
     if context.get("allowPrivilegeEscalation") is False:
-        shown = {_internal_name(name): context.get(name) for name in _INTERNAL_NAMES}
+        shown = as_internal(context, "SecurityContext")
         if context.get("privileged"):
             text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
             errors.append(FieldError.invalid(path, shown, text))
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             text = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             errors.append(FieldError.invalid(path, shown, text))
+    errors += validate_windows_options(context.get("windowsOptions"), f"{path}.windowsOptions")
     return errors + validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
-
-
-def _internal_name(name: str) -> str:
-    """What Go calls the field, which is how upstream shows a whole context."""
-    return "SELinuxOptions" if name == "seLinuxOptions" else name[0].upper() + name[1:]
 
 
 def validate_pod_security(spec: Tree, path: str) -> list[FieldError]:
@@ -83,6 +77,7 @@ def validate_pod_security(spec: Tree, path: str) -> list[FieldError]:
         if context.get(field) is not None:
             errors += one_of(context[field], allowed, f"{path}.{field}")
     errors += _validate_seccomp(context.get("seccompProfile"), f"{path}.seccompProfile")
+    errors += validate_windows_options(context.get("windowsOptions"), f"{path}.windowsOptions")
     return errors + validate_app_armor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
 
 

@@ -5,13 +5,13 @@ Source: ValidatePodSpec, ValidatePodTemplateSpec in k8s.io/kubernetes/pkg/apis/c
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.registry.addresses import validate_address
 from hyperkube_apiserver.registry.fields import checked, dns_label, dns_subdomain, invalid_each, qualified
 from hyperkube_apiserver.registry.meta import validate_annotations, validate_labels
+from hyperkube_apiserver.registry.podspec.annotations import validate_pod_annotations
 from hyperkube_apiserver.registry.podspec.containers import (
     Surroundings,
     validate_containers,
@@ -27,17 +27,16 @@ from hyperkube_apiserver.registry.podspec.scheduling import (
 )
 from hyperkube_apiserver.registry.podspec.security import validate_operating_system, validate_pod_security
 from hyperkube_apiserver.registry.podspec.volumes import validate_volumes
+from hyperkube_apiserver.registry.podspec.windows import validate_host_processes
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_subdomain_with_underscore, in_range
 
-__all__ = ["RESTART_POLICIES", "validate_pod_annotations", "validate_pod_spec", "validate_template"]
+__all__ = ["RESTART_POLICIES", "validate_pod_spec", "validate_template"]
 
 Tree = Mapping[str, Any]
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
-_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-_MIRROR = "kubernetes.io/config.mirror"
 _MAX_INT32 = 2**31 - 1
 
 
@@ -85,6 +84,7 @@ def validate_pod_spec(
     errors += _validate_host_aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
     if spec.get("overhead") is not None:
         errors += validate_resources({"limits": spec["overhead"]}, (), f"{path}.overhead")
+    errors += validate_host_processes(spec, path, allow_privileged=allow_privileged)
     errors += validate_operating_system(spec, path)
     return errors + _validate_file_references(spec, path)
 
@@ -100,18 +100,6 @@ def validate_template(template: Tree, path: str, *, allow_privileged: bool) -> l
     if spec.get("ephemeralContainers"):
         text = "ephemeral containers not allowed in pod template"
         errors.append(FieldError.forbidden(f"{path}.spec.ephemeralContainers", text))
-    return errors
-
-
-def validate_pod_annotations(annotations: Mapping[str, str], spec: Tree, path: str) -> list[FieldError]:
-    """Annotations that mean something for pods."""
-    errors: list[FieldError] = []
-    if _MIRROR in annotations and not spec.get("nodeName"):
-        text = "must set spec.nodeName if mirror pod annotation is set"
-        errors.append(FieldError.invalid(f"{path}[{_MIRROR}]", annotations[_MIRROR], text))
-    cost = annotations.get(_DELETION_COST)
-    if cost is not None and not (re.fullmatch("0|-?[1-9][0-9]*", cost) and -(2**31) <= int(cost) < 2**31):
-        errors.append(FieldError.invalid(f"{path}[{_DELETION_COST}]", cost, "must be a 32bit integer"))
     return errors
 
 

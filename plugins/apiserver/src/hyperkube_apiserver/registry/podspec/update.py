@@ -8,9 +8,9 @@ from typing import Any
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import invalid_each
 from hyperkube_apiserver.registry.internal import as_internal
+from hyperkube_apiserver.registry.podspec.annotations import MIRROR, validate_pod_annotations
 from hyperkube_apiserver.registry.podspec.apparmor import APP_ARMOR_PREFIX
 from hyperkube_apiserver.registry.podspec.scheduling import validate_tolerations
-from hyperkube_apiserver.registry.podspec.spec import validate_pod_annotations
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import in_range
@@ -24,7 +24,6 @@ _UPDATABLE = (
     "`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-_MIRROR = "kubernetes.io/config.mirror"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -38,7 +37,7 @@ def validate_annotation_changes(obj: Tree, old: Tree) -> list[FieldError]:
         verb = "remove or update" if key in before else "add"
         if key.startswith(APP_ARMOR_PREFIX):
             errors.append(FieldError.forbidden(f"{path}[{key}]", f"may not {verb} AppArmor annotations"))
-        if key == _MIRROR:
+        if key == MIRROR:
             errors.append(FieldError.forbidden(f"{path}[{key}]", f"may not {verb} mirror pod annotation"))
     return errors + validate_pod_annotations(new, obj.get("spec") or {}, path)
 
@@ -169,7 +168,7 @@ def _with_node_affinity(spec: Tree, old: Tree) -> dict[str, Any]:
 def validate_ephemeral_changes(obj: Tree, old: Tree) -> list[FieldError]:
     """Ephemeral containers are only ever added."""
     path = "spec.ephemeralContainers"
-    if _MIRROR in meta.annotations_of(old):
+    if MIRROR in meta.annotations_of(old):
         return [FieldError.forbidden("", "static pods do not support ephemeral containers")]
     current = {one.get("name"): one for one in (obj.get("spec") or {}).get("ephemeralContainers") or ()}
     errors: list[FieldError] = []
