@@ -18,6 +18,7 @@ from hyperkube_apiserver.authn import Authenticator, StaticTokens, TokenFileErro
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.discovery import Discovery
+from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.health import Check, Health
@@ -81,7 +82,8 @@ async def _serve(context: Context[Options], store: Store) -> None:
             log.info("serving Kubernetes %s on https://%s", VERSION, address)
             log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
             context.ready.set()
-            await asyncio.get_running_loop().create_future()
+            with collecting_seldom():
+                await asyncio.get_running_loop().create_future()
         finally:
             api.hub.finish_watchers()
             await server.drain(DRAIN_SECONDS)

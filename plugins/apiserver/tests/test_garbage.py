@@ -1,0 +1,26 @@
+"""Collecting seldom, and as before afterwards."""
+
+from __future__ import annotations
+
+import gc
+
+from hyperkube_apiserver.garbage import collecting_seldom
+
+
+def test_what_was_there_is_left_alone_for_the_length_of_the_block_only() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    with collecting_seldom():
+        assert gc.get_threshold()[0] > before[0][0]
+        assert gc.get_freeze_count() > before[1] + 10_000
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before[0], 0)
+
+
+def test_garbage_of_the_meantime_is_found() -> None:
+    class Cycle(list[object]):
+        pass
+
+    with collecting_seldom():
+        cycle = Cycle()
+        cycle.append(cycle)
+        del cycle
+        assert gc.collect() > 0
