@@ -149,6 +149,16 @@ async def test_a_scale_changes_the_replicas_and_nothing_else(api: Any) -> None:
     assert stale.status == 409
 
 
+async def test_a_scale_is_a_table_too(api: Any) -> None:
+    await api.create(DEPLOYMENTS, deployment("d"))
+    accept = {"accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    table = (await api.get(f"{DEPLOYMENTS}/d/scale", **accept)).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    (row,) = table["rows"]
+    assert row["cells"][:3] == ["d", 1, 0]
+    assert row["object"]["kind"] == "PartialObjectMetadata"
+
+
 async def test_a_dry_run_answers_like_the_write_and_writes_nothing(api: Any) -> None:
     before = await api.store.revision()
     made = await api.call("POST", f"{CONFIG_MAPS}?dryRun=All", config_map("dry", k="v"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -84,7 +85,7 @@ def _scale_kind(kind: Kind) -> Kind:
     resource = Resource(
         group=group, version=version, resource="scale", kind=_KIND, singular="", namespaced=True, verbs=()
     )
-    columns = (about["Name"], *counts, about["Age"])
+    columns = (replace(about["Name"], format=""), *counts, about["Age"])
     return Kind(resource=resource, definition=_DEFINITION, list_kind="", storage_prefix="", columns=columns)
 
 
