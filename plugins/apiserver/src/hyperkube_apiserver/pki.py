@@ -10,6 +10,7 @@ Keys are ECDSA P-256: one is made in a millisecond, where RSA takes a second.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from hyperkube_machinery.files import make_private_directory, write_durably
 
 __all__ = ["PKI", "open_pki", "write_admin_kubeconfig"]
 
+log = logging.getLogger(__name__)
+
 ADMIN_KUBECONFIG = "admin.kubeconfig"
+_SERVING = "apiserver.crt"
 _ADMIN, _MASTERS = "kubernetes-admin", "system:masters"
 
 
@@ -51,7 +55,7 @@ def open_pki(
     make_private_directory(directory)
     ca = _authority(directory, now)
     if serving is None:
-        certificate, key = directory / "apiserver.crt", directory / "apiserver.key"
+        certificate, key = directory / _SERVING, directory / "apiserver.key"
         _renew(ca, certificate, key, names, now)
         trusted = ca.certificate_pem
     else:
@@ -70,7 +74,8 @@ def open_pki(
 
 def _authority(directory: Path, now: float) -> tls.KeyPair:
     certificate, key = directory / "ca.crt", directory / "ca.key"
-    if not certificate.exists() and not key.exists():
+    # A first start that was interrupted left a key at most, by which nobody was issued anything.
+    if not certificate.exists() and not (directory / _SERVING).exists():
         ca = tls.create_ca("kubernetes-ca", now=now)
         tls.save(ca, certificate, key)
         return ca
@@ -81,9 +86,13 @@ def _authority(directory: Path, now: float) -> tls.KeyPair:
 
 def _renew(ca: tls.KeyPair, certificate: Path, key: Path, names: Sequence[str], now: float) -> None:
     if certificate.exists() and key.exists():
-        found = tls.load(certificate, key)
-        if not tls.renewal_reason(found.certificate, ca.certificate, names, now=now):
-            return
+        try:
+            found = tls.load(certificate, key)
+        except tls.CertificateError as exc:  # such as a new key with the old certificate, from an interrupted renewal
+            log.warning("the serving certificate is made anew: %s", exc)
+        else:
+            if not tls.renewal_reason(found.certificate, ca.certificate, names, now=now):
+                return
     tls.save(tls.issue_serving_certificate(ca, "kube-apiserver", names, now=now), certificate, key)
 
 

@@ -13,6 +13,7 @@ from hyperkube_apiserver.handlers.write import write_context
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.core.binding import bind as bind_pod
 from hyperkube_apiserver.registry.core.binding import check_binding
+from hyperkube_apiserver.registry.meta import match_namespace
 from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
@@ -40,6 +41,7 @@ async def bind(call: Call, pods: Served, now: str) -> Response:
     )
     for text in warnings:
         call.warn(text)
+    match_namespace(binding, call.namespace)
     name = call.info.name or meta.name(binding)
     check_binding(binding, name)
 
