@@ -72,3 +72,24 @@ async def test_a_warning_about_any_field_is_one_header(api: Any) -> None:
     assert reply.status == 201
     assert len(reply.warnings) == 2
     assert not any(character in text for text in reply.warnings for character in "\r\n\0\u2028")
+
+
+async def test_a_long_answer_in_yaml_leaves_others_their_turns(api: Any) -> None:
+    data = {f"key-{index}": "x" * 40 for index in range(3000)}
+    for name in "abc":
+        await api.create(CONFIG_MAPS, {"metadata": {"name": name}, "data": data})
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(take_turns())
+    await asyncio.sleep(0)
+    reply = await api.get(CONFIG_MAPS, accept="application/yaml")
+    other.cancel()
+    assert (reply.status, reply.content_type) == (200, "application/yaml")
+    assert reply.body.count(b"key-") == 9000
+    assert turns > 10
