@@ -23,7 +23,12 @@ class TimestampError(ValueError):
 
 def format_seconds(when: float) -> str:
     """`when`, in seconds since the epoch, as metadata shows it: `2026-01-02T03:04:05Z`."""
-    return datetime.fromtimestamp(int(when // 1), UTC).isoformat()[:19] + "Z"
+    return _format_second(int(when // 1))
+
+
+@lru_cache(maxsize=16)  # all writes of a second show the same
+def _format_second(when: int) -> str:
+    return datetime.fromtimestamp(when, UTC).isoformat()[:19] + "Z"
 
 
 def format_micro(when: float) -> str:

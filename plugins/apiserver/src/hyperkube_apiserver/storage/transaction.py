@@ -20,6 +20,7 @@ __all__ = ["apply"]
 
 # Rows a statement. SQLite before 3.32 takes 999 parameters, and a row of the log has six.
 _MOST_ROWS = 128
+_ANY_ROWS = 16  # up to so many rows go into one statement; above, into some whose sizes are powers of two
 
 
 def apply(connection: sqlite3.Connection, writes: Sequence[Write], revision: Revision) -> list[Change | StoreError]:
@@ -79,10 +80,11 @@ def _row(change: Change) -> tuple[Any, ...]:
 
 
 def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
-    """Insert with statements of 1, 2, 4 … rows, so that few texts have to be compiled and kept."""
+    """Insert with statements of 1 to 16, 32, 64 … rows, so that few texts have to be compiled and kept."""
     done = 0
     while done < len(rows):
-        size = min(_MOST_ROWS, 1 << ((len(rows) - done).bit_length() - 1))
+        left = len(rows) - done
+        size = left if left <= _ANY_ROWS else min(_MOST_ROWS, 1 << (left.bit_length() - 1))
         some = rows[done : done + size]
         values = ",".join([f"({_marks(len(some[0]))})"] * size)
         connection.execute(f"{into} {values}{conflict}", tuple(chain.from_iterable(some)))
