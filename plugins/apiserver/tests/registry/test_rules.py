@@ -305,3 +305,78 @@ def test_where_a_volume_can_be_used_is_said_once(
     assert [error.field for error in errors] == (["nodeAffinity"] if refused else [])
     if refused:
         assert errors[0].detail == "field is immutable, except for updating from beta label to GA"
+
+
+SECCOMP_TYPE = "Forbidden: seccomp type in annotation and field must match"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "whole", "own", "expected"),
+    [
+        (
+            {"seccomp.security.alpha.kubernetes.io/pod": "unconfined"},
+            {"seccompProfile": {"type": "RuntimeDefault"}},
+            {},
+            [("spec.securityContext.seccompProfile.type", SECCOMP_TYPE)],
+        ),
+        (
+            {"container.seccomp.security.alpha.kubernetes.io/c": "localhost/a"},
+            {},
+            {"seccompProfile": {"type": "Localhost", "localhostProfile": "b"}},
+            [
+                (
+                    "spec.containers[0].securityContext.seccompProfile.localhostProfile",
+                    "Forbidden: seccomp profile in annotation and field must match",
+                )
+            ],
+        ),
+        (
+            {"container.seccomp.security.alpha.kubernetes.io/c": "docker/default"},
+            {},
+            {"seccompProfile": {"type": "RuntimeDefault"}},
+            [],
+        ),
+        (
+            {"container.apparmor.security.beta.kubernetes.io/c": "runtime/default"},
+            {},
+            {"appArmorProfile": {"type": "Localhost", "localhostProfile": "a"}},
+            [
+                (
+                    "spec.containers[0].securityContext.appArmorProfile.type",
+                    "Forbidden: apparmor type in annotation and field must match",
+                )
+            ],
+        ),
+        (
+            {"container.apparmor.security.beta.kubernetes.io/c": "localhost/a"},
+            {"appArmorProfile": {"type": "Unconfined"}},
+            {"appArmorProfile": {"type": "Localhost", "localhostProfile": "a"}},
+            [],
+        ),
+    ],
+)
+def test_profiles_that_are_named_twice_are_the_same(
+    writer: Any, annotations: Tree, whole: Tree, own: Tree, expected: list[tuple[str, str]]
+) -> None:
+    given = _pod(securityContext=whole, containers=[{"name": "c", "image": "i", "securityContext": own}])
+    given["metadata"]["annotations"] = annotations
+    assert _causes(writer.create(writer.strategy("pods"), given)[1]) == expected
+
+
+def test_both_annotations_of_a_services_topology_agree(writer: Any) -> None:
+    hints, mode = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+    given: Tree = {"metadata": {"name": "a", "annotations": {hints: "a", mode: "b"}}, "spec": {"ports": [{"port": 1}]}}
+    expected = f'Invalid value: "b": must match annotations[{hints}] when both are specified'
+    assert _causes(writer.create(writer.strategy("services"), given)[1]) == [
+        (f"metadata.annotations[{mode}]", expected)
+    ]
+    given["metadata"]["annotations"][mode] = "a"
+    assert writer.create(writer.strategy("services"), given)[1] == []
+
+
+def test_a_quotas_scope_selector_is_shown_as_go_sees_it(writer: Any) -> None:
+    selector = {"matchExpressions": [{"scopeName": "BestEffort", "operator": "Exists"}]}
+    given = {"metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}, "scopeSelector": selector}}
+    (error,) = writer.create(writer.strategy("resourcequotas"), given)[1]
+    shown = {"MatchExpressions": [{"ScopeName": "BestEffort", "Operator": "Exists", "Values": None}]}
+    assert (error.field, error.bad_value) == ("spec.scopeSelector.matchExpressions", shown)

@@ -14,6 +14,7 @@ from hyperkube_apiserver.registry.podspec.containers import validate_image_space
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.disabled import drop_disabled
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
+from hyperkube_apiserver.registry.podspec.profiles import validate_matching_profiles
 from hyperkube_apiserver.registry.podspec.qos import qos_class
 from hyperkube_apiserver.registry.podspec.spec import validate_pod_spec
 from hyperkube_apiserver.registry.podspec.update import (
@@ -112,7 +113,7 @@ class Pods(Strategy):
         if spec.get("nodeName") and spec.get("schedulingGates"):
             text = "cannot be set until all schedulingGates have been cleared"
             errors.append(FieldError.forbidden("spec.nodeName", text))
-        return errors
+        return errors + validate_matching_profiles(meta.annotations_of(obj), spec)
 
     def _validate_pod(self, obj: Tree) -> list[FieldError]:
         """What upstream checks of every pod, old and new."""

@@ -16,6 +16,7 @@ from hyperkube_apiserver.registry.amounts import (
     validate_resource_name,
 )
 from hyperkube_apiserver.registry.fields import qualified
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.meta import IMMUTABLE
 from hyperkube_apiserver.registry.podspec.defaults import default_resource_list
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
@@ -115,7 +116,8 @@ def _validate_scope_selector(spec: Tree) -> list[FieldError]:
             errors.append(FieldError.invalid(f"{path}.scopeName", scope, "unsupported scope"))
         for resource in spec.get("hard") or {}:
             if is_standard_quota_resource(resource) and not _fits(scope, resource):
-                errors.append(FieldError.invalid(path, selector, "unsupported scope applied to resource"))
+                shown = as_internal(selector, "ScopeSelector")
+                errors.append(FieldError.invalid(path, shown, "unsupported scope applied to resource"))
         if scope in _POD_SCOPES and operator != "Exists":
             text = (
                 "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "

@@ -29,6 +29,10 @@ Tree = Mapping[str, Any]
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'"
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+_TOPOLOGY_MODE, _TOPOLOGY_HINTS = (
+    "service.kubernetes.io/topology-mode",
+    "service.kubernetes.io/topology-aware-hints",
+)
 _DAY_SECONDS = 86400
 
 
@@ -45,7 +49,7 @@ def needs_health_port(spec: Tree) -> bool:
 def validate_service(obj: Tree, old: Tree | None) -> list[FieldError]:
     spec, before = obj.get("spec") or {}, (old or {}).get("spec") or {}
     kind = spec.get("type") or ""
-    errors: list[FieldError] = []
+    errors = _validate_topology(meta.annotations_of(obj))
     if not spec.get("ports") and not is_headless(spec) and kind != "ExternalName":
         errors.append(FieldError.required("spec.ports"))
     if kind in ("LoadBalancer", "NodePort") and is_headless(spec):
@@ -74,6 +78,14 @@ def validate_service(obj: Tree, old: Tree | None) -> list[FieldError]:
             if spec.get(field) is not None:
                 errors.append(FieldError.forbidden(f"spec.{field}", _BALANCER_ONLY))
     return errors + _validate_traffic(spec, kind)
+
+
+def _validate_topology(annotations: Mapping[str, str]) -> list[FieldError]:
+    mode, hints = annotations.get(_TOPOLOGY_MODE), annotations.get(_TOPOLOGY_HINTS)
+    if None in (mode, hints) or mode == hints:
+        return []
+    text = f"must match annotations[{_TOPOLOGY_HINTS}] when both are specified"
+    return [FieldError.invalid(f"metadata.annotations[{_TOPOLOGY_MODE}]", mode, text)]
 
 
 def _validate_external_name(spec: Tree) -> list[FieldError]:
