@@ -380,3 +380,10 @@ def test_a_quotas_scope_selector_is_shown_as_go_sees_it(writer: Any) -> None:
     (error,) = writer.create(writer.strategy("resourcequotas"), given)[1]
     shown = {"MatchExpressions": [{"ScopeName": "BestEffort", "Operator": "Exists", "Values": None}]}
     assert (error.field, error.bad_value) == ("spec.scopeSelector.matchExpressions", shown)
+
+
+def test_static_pods_claim_no_resources(writer: Any) -> None:
+    given = _pod(nodeName="n", resourceClaims=[{"name": "a", "resourceClaimName": "b"}])
+    given["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
+    expected = [("", "Forbidden: static pods do not support resource claims")]
+    assert _causes(writer.create(writer.strategy("pods"), given)[1]) == expected

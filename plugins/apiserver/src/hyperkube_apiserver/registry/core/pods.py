@@ -8,7 +8,7 @@ from typing import Any
 from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.addresses import address_warnings
 from hyperkube_apiserver.registry.core.podstatus import validate_pod_status
-from hyperkube_apiserver.registry.podspec.annotations import validate_pod_annotations
+from hyperkube_apiserver.registry.podspec.annotations import MIRROR, validate_pod_annotations
 from hyperkube_apiserver.registry.podspec.apparmor import take_annotated_profiles
 from hyperkube_apiserver.registry.podspec.containers import validate_image_spaces
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
@@ -122,6 +122,9 @@ class Pods(Strategy):
         errors += validate_pod_spec(
             spec, "spec", pod_name=meta.name(obj), is_pod=True, allow_privileged=self.policy.allow_privileged
         )
+        if MIRROR in meta.annotations_of(obj):
+            why = "static pods do not support resource claims"
+            errors += [FieldError.forbidden("", why)] * len(spec.get("resourceClaims") or ())
         if not spec.get("serviceAccountName"):
             errors += _validate_no_tokens(spec)
         for field in ("containers", "initContainers"):
