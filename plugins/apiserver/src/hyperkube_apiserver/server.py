@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
@@ -59,15 +60,24 @@ async def serve(context: Context[Options]) -> None:
 
 
 async def _serve(context: Context[Options], store: Store) -> None:
+    options = context.options
+    # Bound first, for the port stands in what is made below; clients wait in the backlog meanwhile.
+    sockets = await _listen(options.bind_address, options.secure_port)
+    try:
+        await _serve_on(sockets, context, store)
+    finally:
+        for listening in sockets:  # those of a server that was started are closed by now
+            listening.close()
+
+
+async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options], store: Store) -> None:
     options, clock = context.options, context.clock
     host = options.bind_address
     settings = _settings(options)
-    # Bound first, for the port stands in what is made below; clients wait in the backlog meanwhile.
-    sockets = await _listen(host, options.secure_port)
     port = int(sockets[0].getsockname()[1])
     address = f"{_reachable(host)}:{port}"
     api = assemble(store, clock, settings)
-    async with api.hub.running(keep_gathered(api, clock), keep_compacted(store, clock)):
+    async with api.hub.running(partial(keep_gathered, api, clock), partial(keep_compacted, store, clock)):
         follow_holdings(api)
         await populate(api, clock, service_address=settings.service_address, secure_port=port)
         pki = _pki(options, serving_names(host, settings.service_address), clock)

@@ -106,7 +106,7 @@ async def _at(
 async def _from_store(
     served: Served, hub: Hub, namespace: str, selected: Selected, limit: int, revision: Revision, after: str
 ) -> Listing:
-    prefix = served.cache.key_range(namespace)
+    prefix = served.kind.prefix(namespace)
     items: list[Item] = []
     while True:
         page = await hub.store.range(prefix, after=after, limit=_STORE_PAGE, revision=revision)
@@ -132,7 +132,7 @@ def _page(
 ) -> Listing:
     if not remaining:
         return Listing(items, revision)
-    token = _encode_token(items[-1].key, served.cache.key_range(namespace), revision)
+    token = _encode_token(items[-1].key, served.kind.prefix(namespace), revision)
     return Listing(items, revision, token, remaining if selected.empty else None)
 
 
@@ -142,7 +142,7 @@ async def _continued(
     if options.resource_version not in ("", "0"):
         raise APIError.bad_request("specifying resource version is not allowed when using continue")
     try:
-        after, revision = _decode_token(options.continue_token, served.cache.key_range(namespace))
+        after, revision = _decode_token(options.continue_token, served.kind.prefix(namespace))
     except ValueError as exc:
         raise APIError.bad_request(f"invalid continue token: {exc}") from exc
     await hub.fresh()
@@ -162,7 +162,7 @@ def _too_old_to_continue(served: Served, hub: Hub, namespace: str, after: str) -
     )
     status["metadata"] = {
         "resourceVersion": str(hub.revision),
-        "continue": _encode_token(after, served.cache.key_range(namespace), -1),
+        "continue": _encode_token(after, served.kind.prefix(namespace), -1),
     }
     return APIError(status)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import NoReturn
 
-from hyperkube_apiserver.storage.interface import Compacted, Store, Unavailable
+from hyperkube_apiserver.storage.interface import Compacted, Revision, Store, Unavailable
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["keep_compacted"]
@@ -20,15 +20,15 @@ INTERVAL_SECONDS = 300.0
 
 async def keep_compacted(store: Store, clock: Clock) -> NoReturn:
     """Every five minutes, forget the history that was old five minutes ago, until cancelled."""
-    old = await store.revision()
+    old: Revision | None = None
     while True:
-        await clock.sleep(INTERVAL_SECONDS)
         try:
             newest = await store.revision()
-            if newest > old:
+            if old is not None and newest > old:
                 await store.compact(old)
             old = newest
         except Compacted:  # by somebody else, and further
-            old = await store.revision()
+            old = None
         except Unavailable as exc:
             log.warning("history could not be compacted: %s", exc)
+        await clock.sleep(INTERVAL_SECONDS)

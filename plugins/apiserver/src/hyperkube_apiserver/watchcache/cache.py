@@ -68,15 +68,11 @@ class WatchCache:
         start, end = self._range(namespace, after)
         return end - start
 
-    def key_range(self, namespace: str) -> str:
-        """What the keys of a namespace's objects begin with, or of all objects."""
-        return f"{self._key_prefix}{namespace}/" if namespace else self._key_prefix
-
     def _range(self, namespace: str, after: str) -> tuple[int, int]:
         keys = self._keys
         if not namespace:
             return (bisect_left(keys, after + "\0") if after else 0), len(keys)
-        prefix = self.key_range(namespace)
+        prefix = self.kind.prefix(namespace)
         start = bisect_left(keys, after + "\0" if after > prefix else prefix)
         return start, bisect_left(keys, prefix[:-1] + "0")  # "0" follows "/"
 

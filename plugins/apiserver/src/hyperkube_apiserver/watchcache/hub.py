@@ -47,7 +47,7 @@ class Hub:
         self._bookmark = send
 
     @asynccontextmanager
-    async def running(self, *beside: Coroutine[Any, Any, NoReturn]) -> AsyncIterator[None]:
+    async def running(self, *beside: Callable[[], Coroutine[Any, Any, NoReturn]]) -> AsyncIterator[None]:
         """Fill the caches, then keep them up to date for the length of the block, and run `beside` as long.
 
         The block is cancelled, and the error raised, should the store's watch fail, for a cache that stands still
@@ -58,7 +58,7 @@ class Hub:
             async with asyncio.TaskGroup() as tasks:
                 follow = tasks.create_task(self._follow(), name="watch cache")
                 sweep = tasks.create_task(self._sweep(), name="watch deadlines")
-                companions = [tasks.create_task(coroutine) for coroutine in beside]
+                companions = [tasks.create_task(start()) for start in beside]
                 try:
                     yield
                 finally:
