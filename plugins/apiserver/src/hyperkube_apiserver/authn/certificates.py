@@ -6,10 +6,12 @@ and for this. Source: k8s.io/apiserver/pkg/authentication/request/x509.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hyperkube_apiserver.authn.identity import Identity
@@ -38,7 +40,10 @@ class CertificateIdentity:
 def identify(der: bytes) -> CertificateIdentity:
     """Read a certificate. Never raises: what can't be read is refused, with the reason."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        with warnings.catch_warnings():
+            # What a later release will refuse, such as a serial number of 0, clients' certificates may have till then.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            certificate = x509.load_der_x509_certificate(der)
         return _identify(certificate, der)
     # KeyError: cryptography before 49, for a type of text that it doesn't know in a name.
     except (ValueError, KeyError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
