@@ -31,6 +31,8 @@ __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "se
 Key = tuple[str, str, str]
 
 NAMESPACES: Key = ("", "v1", "namespaces")
+SERVICES: Key = ("", "v1", "services")
+ENDPOINTS: Key = ("", "v1", "endpoints")
 PODS: Key = ("", "v1", "pods")
 BINDINGS: Key = ("", "v1", "bindings")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
@@ -85,6 +87,8 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
         registry = Registry(kind, by_kind[key], caches[key], hub, store, admit=admit, ttl_seconds=ttl)
         served[key] = Served(kind, caches[key], registry)
+    # Else a new service of the same name might be met at the addresses of the old one.
+    served[SERVICES].registry.takes_along = served[ENDPOINTS].registry
     pods = served[PODS]
     served[BINDINGS] = Served(kinds[BINDINGS], pods.cache, pods.registry)  # a binding is stored in its pod
     return API(kinds, served, hub)

@@ -128,3 +128,13 @@ async def test_bad_options_are_named_and_delete_nothing(
     assert reply.status == status
     assert word in reply.json["message"]
     assert (await api.get(f"{CONFIG_MAPS}/a")).status == 200
+
+
+async def test_a_service_takes_its_endpoints_along(api: Any) -> None:
+    services, endpoints = "/api/v1/namespaces/default/services", "/api/v1/namespaces/default/endpoints"
+    await api.create(services, {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}})
+    await api.create(endpoints, {"metadata": {"name": "s"}})
+    await api.delete(f"{services}/s?dryRun=All")
+    assert (await api.get(f"{endpoints}/s")).status == 200
+    await api.delete(f"{services}/s")
+    assert (await api.get(f"{endpoints}/s")).status == 404

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,8 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
 __all__ = ["Admission", "Guard", "Registry", "Written"]
+
+log = logging.getLogger(__name__)
 
 NAME_ATTEMPTS = 8
 PATCH_ATTEMPTS = 5
@@ -79,6 +82,7 @@ class Registry:
         self._admit = admit
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
+        self.takes_along: Registry | None = None  # what has the same name there is deleted too
         self._writes: set[asyncio.Future[Entry]] = set()
 
     async def create(self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None) -> Written:
@@ -233,10 +237,22 @@ class Registry:
             if item is None:
                 raise APIError.not_found(self.kind.resource, name)
             try:
-                return await self._delete(item, options, context)
+                written = await self._delete(item, options, context)
             except StaleRevision:
                 continue
+            if written.removed and not context.dry_run:
+                await self._take_along(name, context)
+            return written
         raise APIError.conflict(self.kind.resource, name, MODIFIED)
+
+    async def _take_along(self, name: str, context: WriteContext) -> None:
+        if self.takes_along is None:
+            return
+        try:
+            await self.takes_along.delete(name, DeleteOptions(), context, log.warning)
+        except APIError as exc:
+            if exc.code != 404:  # the deletion that was asked for took place all the same
+                log.warning("what goes with %s %s stays: %s", self.kind.resource.singular, name, exc)
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
         tree = self._tree(item)
