@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hyperkube_machinery.durations import parse_duration
 
 
@@ -26,6 +27,6 @@ def test_what_go_reads(text: str, seconds: float) -> None:
     ],
 )
 def test_what_go_refuses_in_its_words(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match="^time: ") as caught:
+    with pytest.raises(ValueError, match=r"^time: ") as caught:
         parse_duration(text)
     assert str(caught.value) == complaint
