@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hyperkube_machinery import tls
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.files import write_durably
 
 __all__ = ["Access", "KubeconfigError", "read", "write"]
@@ -99,7 +99,7 @@ def _yaml_lines(value: Any) -> Iterator[str]:
             yield f"- {first}"
             yield from (f"  {line}" for line in others)
     else:
-        yield json.dumps(value, ensure_ascii=False)
+        yield encode(value).decode()
 
 
 def read(path: Path, *, context: str = "") -> Access:
