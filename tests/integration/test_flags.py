@@ -55,6 +55,8 @@ def test_the_port_asked_for_is_listened_on_and_one_in_use_is_an_error(start_serv
 
 
 def test_the_address_asked_for_is_listened_on(start_server: Any) -> None:
+    with pytest.raises(AssertionError, match=r"flag --bind-address: .*an address of this machine"):
+        start_server("--bind-address=192.0.2.1")
     server = start_server("--bind-address=127.0.0.2")
     assert "https://127.0.0.2:" in server.kubeconfig.read_text()
     with pytest.raises(ConnectionRefusedError):

@@ -8,6 +8,7 @@ Every refusal is an APIError, which knows its Status.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Sequence
 
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
@@ -23,6 +24,8 @@ from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo, parse_query, request_info
 from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
+from hyperkube_apiserver.storage.interface import Unavailable
+from hyperkube_core import verbose
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
@@ -31,6 +34,10 @@ from hyperkube_machinery.serving.messages import Answer, Request, Response
 
 __all__ = ["Pipeline"]
 
+log = logging.getLogger(__name__)
+
+_REQUEST_VERBOSITY = 3
+_REQUEST_LEVEL = logging.INFO - _REQUEST_VERBOSITY  # a level asked for before anything is put together
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
@@ -80,6 +87,7 @@ class Pipeline:
             return await _dressed(request, query.get("pretty"), refusal, _warnings(request, None), is_resource=True)
 
     async def _answer(self, request: Request) -> Answer:
+        began = self._clock.monotonic()
         query = parse_query(request.query)
         info = request_info(request.method, request.path, query)
         call: Call | None = None
@@ -96,8 +104,27 @@ class Pipeline:
                 answer = await self._nonresource.answer(request, query)
         except APIError as error:
             answer = _refusal(request, error)
+        except Unavailable as exc:
+            log.error("%s %s: %s", request.method, request.path, exc)
+            answer = _refusal(request, APIError.internal(str(exc)))
+        if log.isEnabledFor(_REQUEST_LEVEL):
+            self._log(request, info, answer, began)
         warnings = _warnings(request, call)
         return await _dressed(request, query.get("pretty"), answer, warnings, is_resource=info.is_resource)
+
+    def _log(self, request: Request, info: RequestInfo, answer: Answer, began: float) -> None:
+        """Tell of a request in upstream's words. Source: k8s.io/apiserver/pkg/server/httplog."""
+        verbose(
+            log,
+            _REQUEST_VERBOSITY,
+            "HTTP",
+            verb=info.verb,
+            URI=f"{request.path}?{request.query}" if request.query else request.path,
+            latency=f"{(self._clock.monotonic() - began) * 1000:.3f}ms",
+            userAgent=request.headers.get("user-agent", ""),
+            srcIP=request.connection.peer_address,
+            resp=getattr(answer, "status", 101),
+        )
 
     def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
         """What keeps writers of roles and bindings from giving away more than they have."""

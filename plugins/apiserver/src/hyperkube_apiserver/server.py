@@ -6,6 +6,7 @@ data directory → store → socket → caches → bootstrap objects → certifi
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import logging
 import socket
@@ -116,6 +117,9 @@ async def _listen(host: str, port: int) -> list[socket.socket]:
     try:
         return await bind(host, port, backlog=BACKLOG)
     except OSError as exc:
+        if exc.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            why = f"{exc.strerror}; choose an address of this machine"
+            raise SettingsError("bind-address", "flag --bind-address", why) from exc
         why = f"{exc.strerror}; choose another port, or 0 for any that is free"
         raise SettingsError("secure-port", "flag --secure-port", why) from exc
 

@@ -108,6 +108,7 @@ async def test_a_revision_in_the_future_is_refused_with_504(letters: Any) -> Non
         ("resourceVersion=0&resourceVersionMatch=Exact", 422, "exact"),
         ("sendInitialEvents=true", 422, "sendInitialEvents is forbidden for list"),
         ("continue=%25", 400, "continue key is not valid"),
+        ("continue=abc", 400, "continue key is not valid: invalid character"),
         ("fieldSelector=spec.x%3D1", 400, "is not a known field selector"),
         ("labelSelector=%21%21", 400, "unable to parse requirement"),
         ("shardSelector=x", 501, "shardSelector"),

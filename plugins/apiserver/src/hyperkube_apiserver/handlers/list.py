@@ -13,8 +13,6 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.parameters import ListOptions, list_options
@@ -24,6 +22,7 @@ from hyperkube_apiserver.versions import fresh_enough, invalid_version, parse_ve
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery.errors import APIError, failure
+from hyperkube_machinery.jsontext import parse
 from hyperkube_machinery.serving.messages import Response
 
 __all__ = ["Listing", "list_collection", "read_list"]
@@ -177,7 +176,7 @@ def _encode_token(last_key: str, prefix: str, revision: int) -> str:
 def _decode_token(token: str, prefix: str) -> tuple[str, int]:
     """The key that the next page follows, and the revision; raises ValueError in the API's words."""
     try:
-        decoded = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        decoded = parse(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         version, revision, start = decoded.get("v", ""), decoded.get("rv", 0), decoded.get("start", "")
         if not (isinstance(version, str) and isinstance(revision, int) and isinstance(start, str)):
             raise ValueError("its fields have wrong types")

@@ -24,7 +24,11 @@ from hyperkube_machinery.patches import strategic as strategic_patch
 from hyperkube_machinery.schema import Schemas, Walker, WrongType
 from hyperkube_machinery.serving.messages import Response
 
-__all__ = ["Patch", "patch", "patched", "read_patch"]
+__all__ = ["Patch", "patch", "patch_type", "patched", "read_patch"]
+
+_JSON = "application/json-patch+json"
+_MERGE = "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
 
 Tree = dict[str, Any]
 
@@ -40,10 +44,13 @@ class Patch:
 
 async def patch(call: Call, served: Served, output: Output, now: str) -> Response:
     """Apply the patch in the body to the object that `call` names."""
+    media_type = patch_type(call)
     options = write_options(call.query, "PatchOptions")
     kind = served.kind
     walker = Schemas.load().walker(kind.definition)
-    asked = read_patch(call, walker, kind.resource.api_version, kind.resource.kind, options.field_validation)
+    asked = read_patch(
+        call, media_type, walker, kind.resource.api_version, kind.resource.kind, options.field_validation
+    )
     written = await served.registry.update(
         call.info.name,
         lambda old: _allowed(served, patched(call, asked, walker, old), old),
@@ -64,26 +71,30 @@ def _allowed(served: Served, tree: Tree, old: Tree) -> Tree:
     return tree
 
 
-def read_patch(call: Call, walker: Walker, group_version: str, kind: str, field_validation: str) -> Patch:
-    """Read the body as what its media type says, for an object of `kind`.
-
-    Raises 415 for a patch of another kind, 400 for a body that is none.
-    """
-    body = call.request.body
+def patch_type(call: Call) -> str:
+    """The media type of the patch; raises 415 for one that is not applied here, whatever else is asked of it."""
     media_type = call.header("content-type").partition(";")[0].strip()
-    if media_type == "application/strategic-merge-patch+json":
+    if media_type not in (_JSON, _MERGE, _STRATEGIC):
+        raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    return media_type
+
+
+def read_patch(
+    call: Call, media_type: str, walker: Walker, group_version: str, kind: str, field_validation: str
+) -> Patch:
+    """Read the body as a patch of `media_type`, for an object of `kind`; raises 400 for a body that is none."""
+    body = call.request.body
+    if media_type == _STRATEGIC:
         apply, found = strategic_patch.read(body, walker.definition, field_validation=field_validation)
 
         def check_conversion(tree: Tree) -> list[str]:
             return check_converted(tree, walker, field_validation=field_validation, duplicates=found)
 
         return Patch(apply, check_conversion, lambda tree: strategic_patch.shown(body))
-    if media_type == "application/json-patch+json":
+    if media_type == _JSON:
         apply, found = json_patch.read(body, field_validation=field_validation)
-    elif media_type == "application/merge-patch+json":
-        apply, found = merge_patch.read(body, field_validation=field_validation)
     else:
-        raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+        apply, found = merge_patch.read(body, field_validation=field_validation)
 
     def check(tree: Tree) -> list[str]:
         return check_tree(

@@ -13,7 +13,7 @@ from typing import Any
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get
 from hyperkube_apiserver.handlers.output import Output
-from hyperkube_apiserver.handlers.patch import patched, read_patch
+from hyperkube_apiserver.handlers.patch import patch_type, patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.kinds import Column, Kind
 from hyperkube_apiserver.parameters import WriteOptions, write_options
@@ -52,8 +52,9 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
         options = write_options(call.query, "UpdateOptions")
         change, attempts = _replacement(call, options), UPDATE_ATTEMPTS
     else:
+        media_type = patch_type(call)
         options = write_options(call.query, "PatchOptions")
-        change, attempts = _patch(call, options), PATCH_ATTEMPTS
+        change, attempts = _patch(call, media_type, options), PATCH_ATTEMPTS
 
     def rescale(old: Tree) -> Tree:
         scale = change(scale_of(old))
@@ -130,7 +131,7 @@ def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
     return lambda old: scale
 
 
-def _patch(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
+def _patch(call: Call, media_type: str, options: WriteOptions) -> Callable[[Tree], Tree]:
     walker = Schemas.load().walker(_DEFINITION)
-    asked = read_patch(call, walker, _VERSION, _KIND, options.field_validation)
+    asked = read_patch(call, media_type, walker, _VERSION, _KIND, options.field_validation)
     return lambda old: patched(call, asked, walker, old)
