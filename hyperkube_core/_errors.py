@@ -67,13 +67,14 @@ class SettingsError(HyperkubeError):
 
 
 class PluginError(HyperkubeError):
-    """The plugin of the server `plugin` cannot be used."""
+    """The plugin of the server `plugin` cannot be used; `reason` says why without naming it."""
 
     exit_code = 3
 
     def __init__(self, plugin: str, message: str) -> None:
         super().__init__(f"plugin {plugin!r}: {message}")
         self.plugin = plugin
+        self.reason = message
 
 
 class PluginLoadError(PluginError):

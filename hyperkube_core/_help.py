@@ -75,17 +75,21 @@ def launcher_help(
 
 
 def _joined(listed: Iterable[Listed]) -> list[Listed]:
-    """`listed`, with the names that one broken plugin spoils as one entry."""
+    """`listed`, with the names that one plugin spoils for one reason as one entry."""
     result: list[Listed] = []
     for item in listed:
-        last = result[-1] if result else None
-        if item.error is None or last is None or item.record is None or last.record is None:
-            result.append(item)
-        elif (last.record.location, last.record.target) == (item.record.location, item.record.target):
-            result[-1] = last._replace(name=f"{last.name}, {item.name}")
+        if result and _broken_by(item) is not None and _broken_by(item) == _broken_by(result[-1]):
+            result[-1] = result[-1]._replace(name=f"{result[-1].name}, {item.name}")
         else:
             result.append(item)
     return result
+
+
+def _broken_by(item: Listed) -> tuple[str, str, str] | None:
+    """The plugin that spoils `item` and its reason; None for a server that works, or was added in code."""
+    if item.error is None or item.record is None:
+        return None
+    return item.record.location, item.record.target, item.error.reason
 
 
 def _none_installed(name: str) -> str:

@@ -157,8 +157,7 @@ class Registry:
             self._loaded[plugin] = found
         if isinstance(found, PluginError):
             # A fresh one for each name: it is the name that was called that is broken.
-            error = type(found)(record.name, str(found.args[0]).partition(": ")[2])
-            raise error from found.__cause__
+            raise type(found)(record.name, found.reason) from found.__cause__
         return found
 
     def _resolve(self, description: Description, seen: tuple[tuple[str, str], ...]) -> Server:

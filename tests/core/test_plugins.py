@@ -259,6 +259,24 @@ class TestDerive:
         assert hk("mine").stdout == "base was imported\nrunning mine\n"
         assert "My own." in hk("mine", "--help").stdout
 
+    def test_one_without_its_base_does_not_pass_for_its_neighbour_in_the_help(
+        self, install_plugin: Install, hk: HK
+    ) -> None:
+        install_plugin("base", plugin("base"))
+        install_plugin(
+            "brand",
+            "from hyperkube_core import derive, hookimpl\n"
+            "@hookimpl\n"
+            "def hyperkube_servers():\n"
+            "    return [derive('base', name='brand', long='My own.'), derive('gone', name='brand1'),\n"
+            "            derive('gone', name='brand2'), derive('lost', name='brand3')]\n",
+            entry_points=dict.fromkeys(("brand", "brand1", "brand2", "brand3"), "brand_plugin"),
+        )
+        text = hk("--help").stdout
+        assert "  brand\n    My own.\n" in text
+        reasons = [entry.split("BROKEN")[0].split() for entry in text.split("\n\n") if "BROKEN" in entry]
+        assert reasons == [["brand1,", "brand2"], ["brand3"]]
+
     def test_a_base_that_is_not_installed_is_named(self) -> None:
         registry = Registry("nobody.servers")
         registry.add(derive("base", name="mine", group="nobody.servers"))
