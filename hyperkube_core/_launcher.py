@@ -345,9 +345,9 @@ class HyperKube:
             return None
         found = server.options
         if isinstance(found, str):
-            from hyperkube_core._registry import import_from
+            from hyperkube_core._registry import import_to_describe
 
-            found = import_from(found, server.name)
+            found = import_to_describe(found, server.name)
         cls: type[Any] = found
         try:
             check_flags(cls)

@@ -198,9 +198,9 @@ def own_command(launcher: HyperKube, name: str, before: Parsed) -> Any:
 
 def typer_group(server: Server) -> TyperGroup:
     """The subcommands of `server`, from the Typer application that its description names. Raises PluginLoadError."""
-    from hyperkube_core._registry import import_from
+    from hyperkube_core._registry import import_to_describe
 
-    app = import_from(server.commands or "", server.name)
+    app = import_to_describe(server.commands or "", server.name)
     if not isinstance(app, typer.Typer):
         raise PluginLoadError(server.name, f"{server.commands} is no Typer application")
     group = get_group(app)

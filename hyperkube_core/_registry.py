@@ -12,7 +12,9 @@ A server of which any name went to another is broken, and its reason names both.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -222,14 +224,15 @@ def load(record: PluginRecord) -> tuple[Description, ...]:
 
     from hyperkube_core import _hookspecs
 
-    plugin = import_from(record.target, record.name)
+    plugin = import_to_describe(record.target, record.name)
     manager = pluggy.PluginManager(_hookspecs.PROJECT)
     manager.add_hookspecs(_hookspecs)
     try:
         manager.register(plugin, name=record.target)
-        answers = manager.hook.hyperkube_servers()
-        # Whatever the plugin returns is iterated here: it may be a generator, which runs only now.
-        descriptions = tuple(description for answer in answers for description in answer)
+        with contextlib.redirect_stdout(sys.stderr):
+            answers = manager.hook.hyperkube_servers()
+            # Whatever the plugin returns is iterated here: it may be a generator, which runs only now.
+            descriptions = tuple(description for answer in answers for description in answer)
     except (Exception, SystemExit) as exc:  # the plugin's own code, which may raise anything
         raise PluginLoadError(record.name, f"its hook failed ({_said(exc)})") from exc
     if not answers:
@@ -242,6 +245,16 @@ def load(record: PluginRecord) -> tuple[Description, ...]:
             raise DescriptionError(record.name, f"it registers the name {min(names & mine)!r} twice")
         names |= mine
     return descriptions
+
+
+def import_to_describe(target: str, plugin: str) -> Any:
+    """As `import_from`, for what describes a server; what the import prints goes to the standard error.
+
+    Programs read the standard output of `hk plugins`, `--print-config` and completion. Only for the main thread: the
+    standard output is the whole process's.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        return import_from(target, plugin)
 
 
 def import_from(target: str, plugin: str) -> Any:

@@ -133,8 +133,40 @@ def test_a_plugin_for_a_newer_api_says_what_to_do(install_plugin: Install, hk: H
 def test_only_the_plugin_of_the_server_that_runs_is_imported(install_plugin: Install, hk: HK) -> None:
     install_plugin("good", plugin("good"))
     install_plugin("loud", "print('loud was imported')\n" + plugin("loud"))
-    assert "loud" not in hk("good").stdout
-    assert "loud was imported" in hk("--help").stdout
+    assert "loud" not in hk("good").stderr
+    assert "loud was imported" in hk("--help").stderr
+
+
+def test_what_a_plugin_prints_while_it_is_asked_does_not_spoil_what_programs_read(
+    install_plugin: Install, hk: HK
+) -> None:
+    source = """
+print("plugin imported")
+from hyperkube_core import Coroutine, Server, hookimpl
+
+@hookimpl
+def hyperkube_servers():
+    print("hook called")
+    yield Server(name="loud", run=Coroutine("loud_server:run"), options="loud_server:Options", completes=True)
+    print("hook ended")
+"""
+    server = """
+print("server imported")
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    port: int = 1
+
+async def run(context):
+    print("running")
+"""
+    install_plugin("loud", source, files={"loud_server.py": server})
+    assert listed(hk)["loud/loud"]["error"] is None
+    done = hk("loud", "--print-config=json")
+    assert json.loads(done.stdout)["settings"]["port"]["value"] == 1
+    assert done.stderr.splitlines() == ["plugin imported", "hook called", "hook ended", "server imported"]
+    assert hk("loud").stdout == "running\n", "what a server prints as it runs is its own"
 
 
 def test_help_imports_descriptions_and_no_server(install_plugin: Install, hk: HK) -> None:
@@ -256,7 +288,9 @@ class TestDerive:
             "@hookimpl\n"
             "def hyperkube_servers(): return [derive('base', name='mine', long='My own.')]",
         )
-        assert hk("mine").stdout == "base was imported\nrunning mine\n"
+        done = hk("mine")
+        assert done.stdout == "running mine\n"
+        assert "base was imported" in done.stderr
         assert "My own." in hk("mine", "--help").stdout
 
     def test_one_without_its_base_does_not_pass_for_its_neighbour_in_the_help(
