@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,8 +35,6 @@ IN_CHECKOUT = {"CONTRIBUTING.md"}
 TOOLS = ("anyio", "editables", "hatchling", "pytest")
 """What a reader's pip would fetch, or has fetched before the page begins."""
 
-DEVELOPMENT = ("packaging", "uv")
-
 
 def test_blocks_that_are_not_run_are_counted() -> None:
     found = {page: sum(bool(block.not_run) for block in blocks) for page, blocks in PAGES.items()}
@@ -59,19 +60,43 @@ def test_shell_and_python_blocks_use_the_languages_that_are_run() -> None:
 
 @pytest.mark.parametrize("page", [page for page, blocks in PAGES.items() if any(block.runs for block in blocks)])
 def test_page_does_what_it_says(page: str, tmp_path: Path, wheels: Mapping[str, Path]) -> None:
-    blocks = PAGES[page]
-    environment = Environment.create(tmp_path)
-    environment.install(*wheels.values(), *TOOLS, *(DEVELOPMENT if page in IN_CHECKOUT else ()))
-    variables = environment.variables() | _reader(environment, tmp_path)
-    if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
-        environment.program("kubectl").symlink_to(_tools.kubectl()[0])
     folder = tmp_path / "reader"
     if page in IN_CHECKOUT:
         copy_checkout(folder)
+        environment = _develop(folder, tmp_path)
+        variables = environment.variables() | _offline(tmp_path)
     else:
         folder.mkdir()
+        environment = Environment.create(tmp_path)
+        environment.install(*wheels.values(), *TOOLS)
+        variables = environment.variables() | _reader(environment, tmp_path)
+    blocks = PAGES[page]
+    if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
+        environment.program("kubectl").symlink_to(_tools.kubectl()[0])
     with _pages.shell(folder, variables) as session:
         _pages.run(blocks, session, folder)
+
+
+def _develop(checkout: Path, folder: Path) -> Environment:
+    """What the `develop` session leaves in `checkout`, and nothing beside it: no pip and no variable that helps."""
+    command = [sys.executable, "-m", "nox", "-s", "develop"]
+    variables = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | {"UV": uv.find_uv_bin()}
+    for index in ({"UV_OFFLINE": "1"}, {}):  # the index is asked only where uv's cache does not do
+        made = subprocess.run(
+            command,
+            cwd=checkout,
+            env=variables | index,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if made.returncode == 0:
+            break
+    assert made.returncode == 0, made.stdout + made.stderr
+    (folder / "home").mkdir()
+    return Environment(checkout / ".venv", folder / "home")
 
 
 def _reader(environment: Environment, folder: Path) -> dict[str, str]:
@@ -79,10 +104,13 @@ def _reader(environment: Environment, folder: Path) -> dict[str, str]:
     pip = environment.program("pip")
     pip.write_text(f'#!/bin/sh\nexec "{uv.find_uv_bin()}" --quiet pip "$@"\n')
     pip.chmod(0o755)
-    return {
+    return _offline(folder) | {
         "VIRTUAL_ENV": str(environment.folder),
-        "UV_OFFLINE": "1",
         "UV_NO_BUILD_ISOLATION": "1",
         "UV_NO_CONFIG": "1",
-        "UV_CACHE_DIR": str(folder / "cache"),
     }
+
+
+def _offline(folder: Path) -> dict[str, str]:
+    """Keeps uv from every index, and from the cache of whoever runs the tests."""
+    return {"UV_OFFLINE": "1", "UV_CACHE_DIR": str(folder / "cache")}
