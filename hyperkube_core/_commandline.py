@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hyperkube_core._errors import SettingsError, UsageError
+from hyperkube_core._errors import DescriptionError, SettingsError, UsageError
 from hyperkube_core._flags import Flag, FlagLike, FlagSet, Parsed, near
 from hyperkube_core._options import Option, OptionsClassError, foreign_flags_of, options_of
 from hyperkube_core._server import Command, Server
@@ -121,7 +121,8 @@ def read(
 ) -> CommandLine:
     """Read `args`, which follow the name of `server`; `prefix` begins its variables, `called` what was typed.
 
-    Raises UsageError and SettingsError. Where help or the version is asked for, settings are not looked at.
+    Raises UsageError, SettingsError, and DescriptionError for a default that is wrong. Where help or the version is
+    asked for, settings are not looked at.
     """
     if reads_itself(server):
         return CommandLine(server, tuple(args), _asks(server, args))
@@ -164,7 +165,7 @@ def _settle(
     environment: Mapping[str, str],
     prefix: str,
 ) -> Settings:
-    from hyperkube_core._settings import resolve
+    from hyperkube_core._settings import BadDefault, resolve
 
     own = {option.flag for option in options_of(options_class)}
     config: str | None = None
@@ -178,14 +179,17 @@ def _settle(
 
         path = Path(config)
     mine = {"help", "version", "v", "logging-format", "log-color", "config", "print-config"} - own
-    return resolve(
-        options_class,
-        given=[item for item in parsed.given if item.flag not in mine],
-        defaults=server.defaults,
-        environment=environment,
-        prefix=prefix,
-        config=path,
-    )
+    try:
+        return resolve(
+            options_class,
+            given=[item for item in parsed.given if item.flag not in mine],
+            defaults=server.defaults,
+            environment=environment,
+            prefix=prefix,
+            config=path,
+        )
+    except BadDefault as exc:
+        raise DescriptionError(server.name, str(exc)) from exc
 
 
 def log_settings(given: Sequence[Parsed], environment: Mapping[str, str], prefix: str) -> LogSettings:

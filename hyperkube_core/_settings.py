@@ -25,6 +25,10 @@ class Value(NamedTuple):
     source: str
 
 
+class BadDefault(ValueError):
+    """A default of a server's description is wrong; a DescriptionError once its server is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """An options object and how it came to be."""
@@ -52,7 +56,8 @@ def resolve(
     """Fold all layers into an object of `cls`.
 
     `prefix` begins the names of the variables in `environment` (`HK_APISERVER_`). Raises SettingsError for a value
-    that is bad or missing, and for what is set in vain though it would make something safer.
+    that is bad or missing, and for what is set in vain though it would make something safer; BadDefault for one of
+    `defaults`.
     """
     fold = _Fold(cls)
     fold.take_defaults(defaults or {})
@@ -87,9 +92,12 @@ class _Fold:
         for field, value in defaults.items():
             option = by_field.get(field)
             if option is None:
-                raise SettingsError(field, "defaults of the description", f"there is no option {field!r}")
+                raise BadDefault(f"its defaults: there is no option {field!r}" + _perhaps(near(field, by_field)))
             if isinstance(value, str):
-                value = _convert(option.parse, value, option.flag, "defaults of the description")
+                try:
+                    value = option.parse(value)
+                except (ValueError, ArithmeticError) as exc:
+                    raise BadDefault(f"its defaults: invalid value of {field!r}: {exc}") from exc
             self.values[field] = Value(option, value, DEFAULT)
 
     def take_file(self, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
@@ -310,6 +311,18 @@ class TestDerive:
         assert "  brand\n    My own.\n" in text
         reasons = [entry.split("BROKEN")[0].split() for entry in text.split("\n\n") if "BROKEN" in entry]
         assert reasons == [["brand1,", "brand2"], ["brand3"]]
+
+    def test_a_wrong_default_is_the_descriptions_fault_and_names_the_server(self) -> None:
+        @dataclass(frozen=True)
+        class Options:
+            port: int = 1
+
+        launcher = HyperKube("km", group="nobody.servers", output=io.StringIO())
+        base = Server(name="base", run=RUN, options=Options)
+        launcher.add_server(derive(base, name="mine", defaults={"bogus": 1}))
+        with pytest.raises(DescriptionError, match="plugin 'mine': its defaults: there is no option 'bogus'") as caught:
+            launcher.run(["km", "mine"])
+        assert caught.value.exit_code == 3
 
     def test_a_base_that_is_not_installed_is_named(self) -> None:
         registry = Registry("nobody.servers")

@@ -15,7 +15,7 @@ from hyperkube_core import ForeignFlag, SettingsError, flag
 from hyperkube_core._commandline import flag_set
 from hyperkube_core._options import OptionsClassError, options_of
 from hyperkube_core._server import Coroutine, Server
-from hyperkube_core._settings import Settings, resolve
+from hyperkube_core._settings import BadDefault, Settings, resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +105,13 @@ def test_the_defaults_of_a_description_replace_those_of_the_class() -> None:
 
 
 def test_a_default_for_no_option_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="there is no option 'prot'"):
-        settle(defaults={"prot": 1})
+    with pytest.raises(BadDefault, match="there is no option 'secure_prot'; did you mean 'secure_port'"):
+        settle(defaults={"secure_prot": 1})
+
+
+def test_a_default_that_its_option_refuses_is_an_error() -> None:
+    with pytest.raises(BadDefault, match="invalid value of 'secure_port': 99999 is more than 65535"):
+        settle(defaults={"secure_port": "99999"})
 
 
 def test_a_layers_list_replaces_that_of_the_layer_below() -> None:
