@@ -421,7 +421,7 @@ class HyperKube:
             from hyperkube_core._lazy import describe_commands
 
             commands = describe_commands(server)
-        own = (help_flag(self.name), VERSION_FLAG)
+        own = (help_flag(called), VERSION_FLAG)
         if reads_itself(server):
             return server_help(called, server, None, own)
         options = options_of(options_class) if options_class is not None else ()

@@ -103,7 +103,7 @@ class _ServerParts:
     server: Server
 
     def parameters(self) -> list[Any]:
-        own: list[Flag] = [help_flag(self.launcher.name), VERSION_FLAG]
+        own: list[Flag] = [help_flag(f"{self.launcher.name} {self.server.name}"), VERSION_FLAG]
         options: Sequence[Option] = ()
         if not reads_itself(self.server):
             own += LOG_FLAGS

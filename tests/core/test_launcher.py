@@ -155,6 +155,7 @@ class TestCalls:
         assert "Usage:\n  hk thing [flags]\n" in text
         assert "Serving:\n      --secure-port int\n                The port to serve on. (default 6443)\n" in text
         assert "  -q, --quiet\n" in text
+        assert " help for hk thing\n" in text
         assert "Flags known besides: 1 that do nothing here" in text
         assert "Other names: kube-thing" in text
         assert said(hk("thing", "--secure-port=7", "-h")) == text
