@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import ssl
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from hyperkube_machinery.testing.wire import Wire
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+PLAIN_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
 
 @dataclass(frozen=True)
@@ -224,11 +226,54 @@ async def test_handshakes_are_bounded_and_others_wait(serve: Any, pki: PKI, cloc
             assert await asking == b"nobody"
 
 
-async def test_a_plain_request_to_a_tls_port_does_no_harm(serve: Any, pki: PKI) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+async def test_a_plain_request_is_told_that_the_port_speaks_tls(
+    serve: Any, pki: PKI, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="hyperkube_machinery.serving.listener")
     async with serve(who, ssl_context=pki.server()) as server:
         async with Wire.connect(server.port) as wire:
-            wire.send(GET)
-            await wire.rest()
+            wire.send(f"{method} /api HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            assert await wire.rest() == PLAIN_ANSWER
+        await until(lambda: not server.handshakes)
+        async with Wire.connect(server.port, tls=pki.client()) as wire:
+            assert (await wire.ask("GET", "/")).status == 200
+    assert "TLS handshake with 127.0.0.1 failed: client sent an HTTP request to an HTTPS server" in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+
+
+async def test_a_plain_request_with_a_large_body_reads_its_answer(serve: Any, pki: PKI) -> None:
+    """A socket that is closed with bytes unread resets the connection, and the client may not see the answer."""
+    async with serve(who, ssl_context=pki.server()) as server, Wire.connect(server.port) as wire:
+        wire.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 20_000_000)
+        async with asyncio.timeout(10):
+            await wire.writer.drain()
+            assert await wire.rest() == PLAIN_ANSWER
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", GET], ids=["nothing", "a-byte", "a-plain-request"])
+async def test_a_client_without_tls_is_let_go_in_time(serve: Any, pki: PKI, clock: VirtualClock, sent: bytes) -> None:
+    limits = Limits(handshakes=1, handshake_seconds=5)
+    async with (
+        serve(who, ssl_context=pki.server(), limits=limits) as server,
+        Wire.connect(server.port) as wire,
+    ):
+        wire.send(sent)
+        await until(lambda: server.handshakes)
+        await clock.advance(4)
+        assert (server.handshakes, server.connections) == (1, 0)
+        await clock.advance(2)
+        assert await wire.rest() == (PLAIN_ANSWER if sent == GET else b"")
+        await until(lambda: not server.handshakes)
+        async with Wire.connect(server.port, tls=pki.client()) as served:
+            assert (await served.ask("GET", "/")).status == 200
+
+
+async def test_a_client_that_goes_before_it_began_leaves_room(serve: Any, pki: PKI) -> None:
+    async with serve(who, ssl_context=pki.server(), limits=Limits(handshakes=1)) as server:
+        async with Wire.connect(server.port):
+            await until(lambda: server.handshakes)
+        await until(lambda: not server.handshakes)
         async with Wire.connect(server.port, tls=pki.client()) as wire:
             assert (await wire.ask("GET", "/")).status == 200
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from hyperkube_machinery.serving.connection import HTTPConnection
 from hyperkube_machinery.serving.limits import Limits
+from hyperkube_machinery.serving.plain import refuse_plain
 
 __all__ = ["Listener", "bind"]
 
@@ -168,6 +169,8 @@ class Listener:
             sock.close()
             raise
         try:
+            if tls is not None:
+                await refuse_plain(sock)
             await self._loop.connect_accepted_socket(
                 lambda: connection,
                 sock,
