@@ -198,7 +198,10 @@ class HyperKube:
         elif parsed.last("show-completion") is not None or parsed.last("install-completion") is not None:
             self._show_completion(argv[1:])
         elif not parsed.rest:
+            _check_log_flags(parsed)
             raise UsageError("no server specified")
+        elif parsed.rest[0] == "help":  # `hk help NAME` is `hk NAME --help`
+            self._dispatch([argv[0], *parsed.rest[1:], "--help"])
         elif parsed.rest[0] in COMMANDS:
             self._command(parsed.rest[0], parsed.rest[1:], parsed)
         else:
@@ -247,6 +250,7 @@ class HyperKube:
         if parsed.last("help") is not None:
             self.print(self._alpha_help())
         elif not parsed.rest:
+            _check_log_flags(parsed)
             raise UsageError("no alpha server specified")
         else:
             before.given += parsed.given
@@ -453,6 +457,11 @@ class HyperKube:
     def _version_of(self, name: str) -> str:
         record = self._registry.owners.get(name)
         return record.version if record is not None else self._own_version()
+
+
+def _check_log_flags(parsed: Parsed) -> None:
+    """Raises SettingsError for a bad value: in `hk -v apiserver` the server's name is what -v took for its own."""
+    log_settings((parsed,), {}, "")
 
 
 def _without_warnings(line: CommandLine) -> Invocation:

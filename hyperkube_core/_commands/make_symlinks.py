@@ -21,6 +21,8 @@ def make_symlinks(launcher: HyperKube, folder: str) -> None:
         raise HyperkubeError(
             f"cannot create symlinks to {' '.join(launcher.program)!r}: call the installed command {launcher.name!r}"
         )
+    if not os.path.isdir(folder):
+        raise HyperkubeError(f"cannot create symlinks in {folder}: there is no such folder")
     failed = False
     for item in launcher.servers():
         if item.server is None or item.server.alpha or item.name != item.server.name:

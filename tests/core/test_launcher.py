@@ -99,6 +99,8 @@ class TestCalls:
     @pytest.mark.parametrize(
         ("args", "reason"),
         [
+            (["-v", "thing"], 'flag -v: invalid value: "thing" is not a whole number from 0 on'),
+            (["alpha", "-v", "other"], 'flag -v: invalid value: "other" is not a whole number from 0 on'),
             (["-v=x", "thing"], 'flag -v: invalid value: "x" is not a whole number from 0 on'),
             (["thing", "--logging-format=jsn"], '"jsn" is none of auto, human, text, json; did you mean json?'),
             (["thing", "--log-color=red"], '"red" is none of auto, always, never'),
@@ -159,6 +161,15 @@ class TestCalls:
         assert "Flags known besides: 1 that do nothing here" in text
         assert "Other names: kube-thing" in text
         assert said(hk("thing", "--secure-port=7", "-h")) == text
+
+    @pytest.mark.parametrize("words", [(), ("thing",), ("kube-thing",), ("plugins",), ("alpha",), ("alpha", "other")])
+    def test_help_before_a_name_is_as_behind_it(self, hk: HK, words: tuple[str, ...]) -> None:
+        assert said(hk("help", *words)) == said(hk(*words, "--help"))
+
+    def test_help_for_what_there_is_not_is_an_error(self, hk: HK) -> None:
+        done = hk("help", "thng")
+        assert done.returncode == 2
+        assert done.stderr.endswith("Error: Server not found: thng\n\nDid you mean this?\n  thing\n")
 
     def test_alpha_servers_stand_apart_and_run_with_a_warning(self, hk: HK) -> None:
         assert "Alpha servers, called as 'hk alpha <server> [flags]'\n\n  other\n" in said(hk("--help"))
@@ -268,6 +279,12 @@ class TestSoftLinks:
         assert f"{tmp_path}/raw: File exists" in done.stderr
         assert "Error: Error creating one or more symlinks." in done.stderr
         assert (tmp_path / "thing").is_symlink()
+
+    def test_a_folder_that_is_not_there_is_said_once(self, site: Site, program: Path, tmp_path: Path) -> None:
+        done = self.call(site, program, "--make-symlinks", f"--dir={tmp_path}/new")
+        assert done.returncode == 1
+        assert done.stderr == f"Error: cannot create symlinks in {tmp_path}/new: there is no such folder\n"
+        assert not (tmp_path / "new").exists()
 
 
 BRAND = """
