@@ -162,10 +162,7 @@ def oldest(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure, in ratios within one run; `-- NAME …` chooses among the modules of tests/bench."""
     _install_checkout(session)
-    modules = sorted((ROOT / "tests" / "bench").glob("*.py"))
-    names = [path.stem for path in modules if "def main(" in path.read_text()]
-    for name in session.posargs or names:
-        session.run("python", "-m", f"tests.bench.{name}")
+    session.run("python", "-m", "tests.bench", *session.posargs)
 
 
 @nox.session(venv_backend="none")

@@ -6,7 +6,6 @@ Each step stands beside `orjson.loads` of the same body in the same run: what re
 from __future__ import annotations
 
 import sys
-import timeit
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from hyperkube_machinery.jsontext import has_duplicates
 from hyperkube_machinery.patches import json as json_patch
 from hyperkube_machinery.patches import merge as merge_patch
 from hyperkube_machinery.schema import Schemas, Walker
+from tests.bench.figures import microseconds, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,16 +140,12 @@ def _steps(name: str, walker: Walker, tree: Tree) -> Iterator[Figure]:
 
 
 def _microseconds(call: Callable[[], object], calls: int = _CALLS) -> float:
-    return min(timeit.repeat(call, number=calls, repeat=_REPEATS)) / calls * 1e6
+    return microseconds(call, calls=calls, repeats=_REPEATS)
 
 
 def main() -> int:
     """Print the figures; 1 if one misses its limit."""
-    missed = False
-    for figure in figures():
-        print(figure)
-        missed = missed or not figure.kept
-    return int(missed)
+    return report(figures())
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ __all__ = [
     "persistent_volume",
     "persistent_volume_claim",
     "pod_template",
-    "replication_controller",
     "resource_quota",
     "secret",
     "service",
@@ -209,20 +208,6 @@ def pod_template(obj: Tree, now: float) -> list[Any]:
     """Name, Containers, Images, Pod Labels."""
     template = obj.get("template") or {}
     return [name(obj), *containers(template), labels((template.get("metadata") or {}).get("labels"))]
-
-
-def replication_controller(obj: Tree, now: float) -> list[Any]:
-    """Name, Desired, Current, Ready, Age, Containers, Images, Selector."""
-    spec, status = _spec(obj), _status(obj)
-    return [
-        name(obj),
-        spec.get("replicas") or 0,
-        status.get("replicas") or 0,
-        status.get("readyReplicas") or 0,
-        age(obj, now),
-        *containers(spec.get("template")),
-        labels(spec.get("selector")),
-    ]
 
 
 def resource_quota(obj: Tree, now: float) -> list[Any]:

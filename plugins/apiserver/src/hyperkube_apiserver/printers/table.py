@@ -32,7 +32,7 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("", "PersistentVolumeClaim"): core.persistent_volume_claim,
     ("", "Pod"): pod,
     ("", "PodTemplate"): core.pod_template,
-    ("", "ReplicationController"): core.replication_controller,
+    ("", "ReplicationController"): workloads.replication_controller,
     ("", "ResourceQuota"): core.resource_quota,
     ("", "Secret"): core.secret,
     ("", "Service"): core.service,

@@ -1,4 +1,4 @@
-"""The rows of apps and batch. Source: k8s.io/kubernetes/pkg/printers/internalversion."""
+"""The rows of apps, batch and replication controllers. Source: k8s.io/kubernetes/pkg/printers/internalversion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 from hyperkube_apiserver.printers.age import human_duration, seconds_of, since
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, containers, labels, name, selector, truth
 
-__all__ = ["controller_revision", "cron_job", "daemon_set", "deployment", "job", "replica_set", "scale", "stateful_set"]
+__all__ = [
+    "controller_revision",
+    "cron_job",
+    "daemon_set",
+    "deployment",
+    "job",
+    "replica_set",
+    "replication_controller",
+    "scale",
+    "stateful_set",
+]
 
 # A job's conditions, the first of which that holds is its status; deletion comes behind the ends.
 _ENDS = {"Complete": "Complete", "Failed": "Failed"}
@@ -128,6 +138,15 @@ def _job_duration(status: Tree, now: float) -> str:
 
 def replica_set(obj: Tree, now: float) -> list[Any]:
     """Name, Desired, Current, Ready, Age, Containers, Images, Selector."""
+    return _replicated(obj, now, selector((obj.get("spec") or {}).get("selector")))
+
+
+def replication_controller(obj: Tree, now: float) -> list[Any]:
+    """Name, Desired, Current, Ready, Age, Containers, Images, Selector: its selector is a plain map."""
+    return _replicated(obj, now, labels((obj.get("spec") or {}).get("selector")))
+
+
+def _replicated(obj: Tree, now: float, selected: str) -> list[Any]:
     spec, status = _parts(obj)
     return [
         name(obj),
@@ -136,7 +155,7 @@ def replica_set(obj: Tree, now: float) -> list[Any]:
         status.get("readyReplicas") or 0,
         age(obj, now),
         *containers(spec.get("template")),
-        selector(spec.get("selector")),
+        selected,
     ]
 
 

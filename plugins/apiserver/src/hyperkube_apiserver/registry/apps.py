@@ -8,8 +8,8 @@ from hyperkube_apiserver.registry.meta import immutable
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep_meta
 from hyperkube_apiserver.registry.workloads import (
+    Workload,
     default_template,
-    drop_disabled_of,
     mismatched_labels,
     parsed_selector,
     percentage,
@@ -20,36 +20,13 @@ from hyperkube_apiserver.registry.workloads import (
     validate_counts,
     validate_forever_template,
     validate_required_selector,
-    validate_selected_template,
-    workload_warnings,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 
-__all__ = ["ControllerRevisions", "DaemonSets", "Deployments", "ReplicaSets", "Workload"]
+__all__ = ["ControllerRevisions", "DaemonSets", "Deployments", "ReplicaSets"]
 
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
-
-
-class Workload(Strategy):
-    """A spec with a template, and a status that counts pods."""
-
-    counts_generation = True
-
-    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        drop_disabled_of(obj)
-        super().prepare_for_create(obj, context)
-
-    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
-        drop_disabled_of(obj, old)
-        super().prepare_for_update(obj, old, context)
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return workload_warnings(obj, old)
-
-    def validate_selected(self, spec: Tree, kind: str) -> list[FieldError]:
-        template = spec.get("template") or {}
-        return validate_selected_template(spec, lambda: validate_forever_template(template, kind, self.policy))
 
 
 class ReplicaSets(Workload):

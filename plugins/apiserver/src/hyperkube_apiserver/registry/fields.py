@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/apis/core/validation, k8s.io/apimachinery/pkg/apis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.registry.meta import validate_label_key, validate_labels
@@ -22,6 +22,7 @@ __all__ = [
     "positive",
     "qualified",
     "validate_label_selector",
+    "validate_operator",
 ]
 
 Tree = Mapping[str, Any]
@@ -71,23 +72,25 @@ def one_of(value: str, allowed: Iterable[str], path: str, *, required: bool = Fa
     return [] if value in allowed else [FieldError.not_supported(path, value, allowed)]
 
 
+def validate_operator(operator: str, values: Sequence[str], path: str) -> list[FieldError]:
+    """The set operators of label and node selectors, each with as many values as it takes."""
+    if operator in ("In", "NotIn"):
+        text = "must be specified when `operator` is 'In' or 'NotIn'"
+        return [] if values else [FieldError.required(f"{path}.values", text)]
+    if operator in ("Exists", "DoesNotExist"):
+        text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        return [FieldError.forbidden(f"{path}.values", text)] if values else []
+    return [FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")]
+
+
 def validate_label_selector(selector: Tree | None, path: str) -> list[FieldError]:
     if selector is None:
         return []
     errors = validate_labels(selector.get("matchLabels") or {}, f"{path}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
         at = f"{path}.matchExpressions[{index}]"
-        operator, values = expression.get("operator") or "", expression.get("values") or []
-        if operator in ("In", "NotIn"):
-            if not values:
-                text = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.append(FieldError.required(f"{at}.values", text))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                errors.append(FieldError.forbidden(f"{at}.values", text))
-        else:
-            errors.append(FieldError.invalid(f"{at}.operator", operator, "not a valid selector operator"))
+        values = expression.get("values") or []
+        errors += validate_operator(expression.get("operator") or "", values, at)
         errors += validate_label_key(expression.get("key") or "", f"{at}.key")
         for position, value in enumerate(values):
             errors += checked(names.label_value, value, f"{at}.values[{position}]")

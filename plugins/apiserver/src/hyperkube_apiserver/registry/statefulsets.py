@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from hyperkube_apiserver.registry import meta as object_meta
-from hyperkube_apiserver.registry.apps import Workload
 from hyperkube_apiserver.registry.fields import dns_label, nonnegative
 from hyperkube_apiserver.registry.meta import validate_annotations, validate_labels
 from hyperkube_apiserver.registry.podspec.annotations import validate_pod_annotations
@@ -14,6 +13,7 @@ from hyperkube_apiserver.registry.podspec.defaults import default_claim_spec, fi
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.strategy import Tree, WriteContext
 from hyperkube_apiserver.registry.workloads import (
+    Workload,
     default_template,
     percentage,
     template_warnings,

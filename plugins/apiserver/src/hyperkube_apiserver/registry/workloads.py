@@ -13,13 +13,14 @@ from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.disabled import drop_disabled
 from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
-from hyperkube_apiserver.registry.strategy import Policy
+from hyperkube_apiserver.registry.strategy import Policy, Strategy, WriteContext
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_label, percent
 from hyperkube_machinery.selectors import LabelSelector, label_selector
 
 __all__ = [
+    "Workload",
     "default_template",
     "drop_disabled_of",
     "mismatched_labels",
@@ -193,3 +194,24 @@ def name_warning(name: str) -> list[str]:
         "a DNS label is recommended"
     )
     return [f"{text}: [{' '.join(wrong)}]"]
+
+
+class Workload(Strategy):
+    """A spec with a template, and a status that counts pods."""
+
+    counts_generation = True
+
+    def prepare_for_create(self, obj: dict[str, Any], context: WriteContext) -> None:
+        drop_disabled_of(obj)
+        super().prepare_for_create(obj, context)
+
+    def prepare_for_update(self, obj: dict[str, Any], old: dict[str, Any], context: WriteContext) -> None:
+        drop_disabled_of(obj, old)
+        super().prepare_for_update(obj, old, context)
+
+    def warnings(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[str]:
+        return workload_warnings(obj, old)
+
+    def validate_selected(self, spec: dict[str, Any], kind: str) -> list[FieldError]:
+        template = spec.get("template") or {}
+        return validate_selected_template(spec, lambda: validate_forever_template(template, kind, self.policy))

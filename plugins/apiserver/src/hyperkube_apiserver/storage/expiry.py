@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperkube_apiserver.storage.interface import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from hyperkube_machinery.clock import Clock
 
-__all__ = ["SWEEP_SECONDS", "sweep"]
+__all__ = ["SWEEP_SECONDS", "sweeping"]
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +22,20 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 0.5
 
 
-async def sweep(clock: Clock, delete_expired: Callable[[float], Awaitable[None]]) -> NoReturn:
-    """Have what expired by now deleted, again and again until cancelled.
+@asynccontextmanager
+async def sweeping(clock: Clock, delete_expired: Callable[[float], Awaitable[None]]) -> AsyncIterator[None]:
+    """For the length of the block, have what expired by now deleted, again and again."""
+    sweeper = asyncio.create_task(_sweep(clock, delete_expired), name="store sweeper")
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await sweeper
 
-    Survives a store that can't write for a while.
-    """
+
+async def _sweep(clock: Clock, delete_expired: Callable[[float], Awaitable[None]]) -> NoReturn:
+    """Survives a store that can't write for a while."""
     while True:
         await clock.sleep(SWEEP_SECONDS)
         try:

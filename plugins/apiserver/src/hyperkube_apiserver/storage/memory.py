@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.expiry import sweep
+from hyperkube_apiserver.storage.expiry import sweeping
 from hyperkube_apiserver.storage.feed import Feed
 from hyperkube_apiserver.storage.interface import (
     Change,
@@ -52,13 +52,10 @@ class MemoryStore:
     async def open(cls, *, clock: Clock) -> AsyncIterator[MemoryStore]:
         """An empty store for the length of the block."""
         store = cls(clock)
-        sweeper = asyncio.create_task(sweep(clock, store._delete_expired), name="store sweeper")
         try:
-            yield store
+            async with sweeping(clock, store._delete_expired):
+                yield store
         finally:
-            sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeper
             store._closed = True
             store._feed.end("the store is closed")
 

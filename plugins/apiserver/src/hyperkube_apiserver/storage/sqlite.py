@@ -6,14 +6,14 @@ import asyncio
 import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from hyperkube_apiserver.storage import queries
 from hyperkube_apiserver.storage.compaction import compact, free
 from hyperkube_apiserver.storage.datadir import DataDirectoryError
-from hyperkube_apiserver.storage.expiry import sweep
+from hyperkube_apiserver.storage.expiry import sweeping
 from hyperkube_apiserver.storage.feed import Feed
 from hyperkube_apiserver.storage.interface import (
     Changes,
@@ -76,13 +76,10 @@ class SQLiteStore:
                 raise DataDirectoryError(f"can't open the store {path}: {exc}") from exc
             opened.pop_all()  # the store closes them, in its order
         store._writer.run(free).add_done_callback(_log_failure)
-        sweeper = asyncio.create_task(sweep(clock, store._delete_expired), name="store sweeper")
         try:
-            yield store
+            async with sweeping(clock, store._delete_expired):
+                yield store
         finally:
-            sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeper
             await store._close()
 
     async def revision(self) -> Revision:

@@ -13,12 +13,12 @@ from hyperkube_apiserver.registry.podspec.spec import validate_template
 from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
 from hyperkube_apiserver.registry.workloads import (
+    Workload,
     default_template,
     drop_disabled_of,
     mismatched_labels,
     validate_counts,
     validate_forever_template,
-    workload_warnings,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
@@ -26,10 +26,9 @@ from hyperkube_machinery.errors import FieldError
 __all__ = ["PodTemplates", "ReplicationControllers"]
 
 
-class ReplicationControllers(Strategy):
+class ReplicationControllers(Workload):
     """Its selector is a plain map; what its template says of labels it says of itself too."""
 
-    counts_generation = True
     default_propagation = "Orphan"
 
     def default(self, obj: Tree) -> None:
@@ -45,14 +44,6 @@ class ReplicationControllers(Strategy):
             mine = meta.ensure_meta(obj)
             if not mine.get("labels"):
                 mine["labels"] = dict(labels)
-
-    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        drop_disabled_of(obj)
-        super().prepare_for_create(obj, context)
-
-    def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
-        drop_disabled_of(obj, old)
-        super().prepare_for_update(obj, old, context)
 
     def initial_status(self, obj: Tree) -> Tree:
         return {"replicas": 0}
@@ -74,9 +65,6 @@ class ReplicationControllers(Strategy):
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         bounded = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
         return validate_counts(obj.get("status") or {}, ("replicas", *bounded, "observedGeneration"), bounded)
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return workload_warnings(obj, old)
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:
         return {"status.replicas": field_text(obj, "status.replicas", "0")}

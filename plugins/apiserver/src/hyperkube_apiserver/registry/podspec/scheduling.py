@@ -16,6 +16,7 @@ from hyperkube_apiserver.registry.fields import (
     positive,
     qualified,
     validate_label_selector,
+    validate_operator,
 )
 from hyperkube_apiserver.registry.meta import validate_label_key
 from hyperkube_machinery.errors import FieldError
@@ -116,20 +117,11 @@ def _validate_node_term(term: Tree, path: str, *, any_value: bool) -> list[Field
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
         at = f"{path}.matchExpressions[{index}]"
         operator, values = requirement.get("operator") or "", requirement.get("values") or []
-        if operator in ("In", "NotIn"):
-            if not values:
-                text = "must be specified when `operator` is 'In' or 'NotIn'"
-                errors.append(FieldError.required(f"{at}.values", text))
-        elif operator in ("Exists", "DoesNotExist"):
-            if values:
-                text = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-                errors.append(FieldError.forbidden(f"{at}.values", text))
-        elif operator in ("Gt", "Lt"):
-            if len(values) != 1:
-                text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-                errors.append(FieldError.required(f"{at}.values", text))
-        else:
-            errors.append(FieldError.invalid(f"{at}.operator", operator, "not a valid selector operator"))
+        if operator not in ("Gt", "Lt"):
+            errors += validate_operator(operator, values, at)
+        elif len(values) != 1:
+            text = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            errors.append(FieldError.required(f"{at}.values", text))
         errors += validate_label_key(requirement.get("key") or "", f"{at}.key")
         if not any_value:
             for position, value in enumerate(values):
