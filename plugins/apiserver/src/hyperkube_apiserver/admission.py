@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry.strategy import WriteContext
+from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery import meta
@@ -23,16 +23,20 @@ class NamespaceLifecycle:
     def __init__(self, namespaces: WatchCache) -> None:
         self._namespaces = namespaces
 
-    def __call__(self, kind: Kind, tree: dict[str, Any], context: WriteContext) -> None:
-        """Raise 404 or 403 where there is no namespace for `tree`."""
-        if not kind.resource.namespaced:
+    async def admit(self, attributes: Attributes) -> None:
+        """Raise 404 or 403 where there is no namespace for a new object."""
+        kind, namespace = attributes.kind, attributes.namespace
+        if attributes.operation is not Operation.CREATE or not kind.resource.namespaced:
             return
-        item = self._namespaces.get(self._namespaces.kind.key("", context.namespace))
+        item = self._namespaces.get(self._namespaces.kind.key("", namespace))
         if item is None:
-            raise APIError.not_found(self._namespaces.kind.resource, context.namespace)
+            raise APIError.not_found(self._namespaces.kind.resource, namespace)
         # Looking for the word first spares decoding the namespace for every object made in it.
         if b'"deletionTimestamp"' in item.body and meta.deletion_timestamp(decode_body(item.body)):
-            raise _terminating(kind, meta.name(tree), context.namespace)
+            raise _terminating(kind, attributes.name, namespace)
+
+    async def validate(self, attributes: Attributes) -> None:
+        """What there is to say, `admit` says."""
 
 
 def _terminating(kind: Kind, name: str, namespace: str) -> APIError:

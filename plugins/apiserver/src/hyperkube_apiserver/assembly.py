@@ -81,11 +81,11 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     caches = {key: WatchCache(kind, by_kind[key].field_values) for key, kind in stored.items()}
     hub = Hub(store, caches.values(), clock)
     hub.on_bookmark(send_bookmarks)
-    admit = NamespaceLifecycle(caches[NAMESPACES])
+    admission = NamespaceLifecycle(caches[NAMESPACES])
     served = {}
     for key, kind in stored.items():
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
-        registry = Registry(kind, by_kind[key], caches[key], hub, store, admit=admit, ttl_seconds=ttl)
+        registry = Registry(kind, by_kind[key], caches[key], hub, store, admission=admission, ttl_seconds=ttl)
         served[key] = Served(kind, caches[key], registry)
     # Else a new service of the same name might be met at the addresses of the old one.
     served[SERVICES].registry.takes_along = served[ENDPOINTS].registry

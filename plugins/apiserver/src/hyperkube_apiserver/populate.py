@@ -18,8 +18,6 @@ __all__ = ["populate"]
 
 log = logging.getLogger(__name__)
 
-_SERVER = "system:apiserver"
-
 
 async def populate(api: API, clock: Clock, *, service_address: str, secure_port: int) -> None:
     """Make the bootstrap objects that are missing, and give those that lost something that back."""
@@ -46,7 +44,7 @@ async def populate(api: API, clock: Clock, *, service_address: str, secure_port:
 async def _carry_out(api: API, write: Write, now: str) -> None:
     key = write.key
     registry = api.resource(key.group, key.resource).registry
-    context = WriteContext(now=now, user=_SERVER, namespace=key.namespace)
+    context = WriteContext(now=now, namespace=key.namespace)
     if write.action is Action.UPDATE:
         await registry.update(key.name, lambda old: write.obj, context, log.warning)
         return

@@ -24,7 +24,6 @@ __all__ = ["gather", "keep_gathered"]
 
 log = logging.getLogger(__name__)
 
-_SERVER = "system:apiserver"
 _RETRY_SECONDS = 1.0
 
 Tree = dict[str, Any]
@@ -49,7 +48,7 @@ async def keep_gathered(api: API, clock: Clock) -> NoReturn:
 async def gather(api: API, clock: Clock) -> None:
     """Bring every aggregated role up to date, once."""
     served = api.resource(GROUP, "clusterroles")
-    context = WriteContext(now=format_seconds(clock.now()), user=_SERVER)
+    context = WriteContext(now=format_seconds(clock.now()))
     roles = (decode_body(item.body) for item in served.cache.items())
     for name, rules in aggregate(roles).items():
         try:

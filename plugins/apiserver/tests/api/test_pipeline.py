@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.storage.interface import Unavailable
 
 pytestmark = pytest.mark.anyio
@@ -112,7 +113,7 @@ async def test_discovery_tells_the_same_in_one_answer_as_in_many(api: Any) -> No
                         *(f"{resource['resource']}/{sub['subresource']}" for sub in resource.get("subresources", ())),
                     )
                 }
-    assert len(told) == 5
+    assert len(told) == len({key[:2] for key in load_kinds()})
     for path, names in told.items():
         assert {resource["name"] for resource in (await api.get(path)).json["resources"]} == names
 

@@ -18,6 +18,7 @@ __all__ = [
     "AUTHENTICATED",
     "MASTERS",
     "NODES",
+    "SERVER",
     "UNAUTHENTICATED",
     "Identity",
     "node_name",
@@ -49,6 +50,9 @@ class Identity:
             return self
         return Identity(self.name, self.uid, (*self.groups, AUTHENTICATED), self.extra)
 
+
+SERVER = Identity("system:apiserver", groups=(MASTERS, AUTHENTICATED))
+"""The API server itself, whose own writes ask for nobody's leave."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE_ACCOUNT = re.compile(rf"system:serviceaccount:({_LABEL}):({_LABEL}(?:\.{_LABEL})*)")

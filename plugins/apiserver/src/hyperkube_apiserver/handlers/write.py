@@ -117,7 +117,7 @@ def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | Non
     """What the registry is told of the request."""
     return WriteContext(
         now=now,
-        user=call.identity.name,
+        identity=call.identity,
         namespace=call.namespace,
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=dry_run,

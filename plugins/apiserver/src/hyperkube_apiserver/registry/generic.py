@@ -1,8 +1,9 @@
 """The one way that every write takes, whatever its kind.
 
-    create   admit → default → metadata → reserve → prepare → validate → encode → store
-    update   read → change → default → metadata → prepare → reserve → validate → encode → store, again if it was late
-    delete   read → plan → store
+    create   default → admit → metadata → reserve → prepare → validate → admit again → encode → store
+    update   read → change → default → admit → metadata → prepare → reserve → validate → admit again → encode → store,
+             once more from the start if it was late
+    delete   read → admit → plan → store
 
 What a kind does differently is its strategy's. A write that changes nothing is none: it keeps the resource version
 and sends no event.
@@ -15,13 +16,14 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
 from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
@@ -33,7 +35,7 @@ from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
-__all__ = ["Admission", "Guard", "Registry", "Written"]
+__all__ = ["Guard", "Registry", "Written"]
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +46,6 @@ LARGEST_OBJECT = 3 << 20
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 Tree = dict[str, Any]
-Admission = Callable[[Kind, Tree, WriteContext], None]
-"""Raises APIError for an object that may not be created."""
 Warn = Callable[[str], None]
 Guard = Callable[[Tree, Tree | None], None]
 """Raises APIError where a caller may not write an object, in the place of another or of none."""
@@ -71,7 +71,7 @@ class Registry:
         hub: Hub,
         store: Store,
         *,
-        admit: Admission,
+        admission: AdmissionControl,
         ttl_seconds: float | None = None,
     ) -> None:
         self.kind = kind
@@ -79,7 +79,7 @@ class Registry:
         self._cache = cache
         self._hub = hub
         self._store = store
-        self._admit = admit
+        self._admission = admission
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
         self.takes_along: Registry | None = None  # what has the same name there is deleted too
@@ -90,21 +90,38 @@ class Registry:
         metadata = meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)
         await self._hub.fresh()  # its namespace may have been made, or deleted, just now
-        self._admit(self.kind, tree, context)
         self.strategy.default(tree)
+        attributes = self._attributes(Operation.CREATE, meta.name(tree), context, tree)
+        await self._admission.admit(attributes)
         if guard is not None:
             guard(tree, None)
         if metadata.get("name") or not metadata.get("generateName"):
-            return await self._create(tree, context, warn)
+            return await self._create(tree, context, warn, attributes)
         for _ in range(NAME_ATTEMPTS - 1):
             try:
-                return await self._create(copy.deepcopy(tree), context, warn)
+                return await self._create(copy.deepcopy(tree), context, warn, attributes)
             except APIError as exc:
                 if exc.reason != "AlreadyExists":
                     raise
-        return await self._create(tree, context, warn)
+        return await self._create(tree, context, warn, attributes)
 
-    async def _create(self, tree: Tree, context: WriteContext, warn: Warn) -> Written:
+    def _attributes(
+        self, operation: Operation, name: str, context: WriteContext, tree: Tree | None, old: Tree | None = None
+    ) -> Attributes:
+        return Attributes(
+            kind=self.kind,
+            operation=operation,
+            name=name,
+            namespace=context.namespace,
+            subresource=context.subresource,
+            obj=tree,
+            old=old,
+            identity=context.identity,
+            dry_run=context.dry_run,
+            warn=context.warn,
+        )
+
+    async def _create(self, tree: Tree, context: WriteContext, warn: Warn, attributes: Attributes) -> Written:
         object_meta.before_create(tree, namespace=context.namespace, now=context.now)
         reservation = self.strategy.begin_create(tree, context)
         try:
@@ -115,6 +132,7 @@ class Registry:
                 raise _not_for_create(version)
             for text in self.strategy.warnings(tree):
                 warn(text)
+            await self._admission.validate(replace(attributes, obj=tree))
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
             stored = self._encode(tree)
             if context.dry_run:
@@ -192,12 +210,16 @@ class Registry:
         if uid and uid != old["metadata"]["uid"]:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
         tree = change(copy.deepcopy(old))
-        self._check_version(tree, item)
         self.strategy.default(tree)
+        direct = context.subresource in self.strategy.direct_subresources
+        attributes = self._attributes(Operation.UPDATE, item.name, context, tree, old)
+        if not direct:
+            await self._admission.admit(attributes)
+        self._check_version(tree, item)
         if guard is not None:
             guard(tree, old)
         object_meta.before_update(tree, old, namespace=context.namespace)
-        if context.subresource in self.strategy.direct_subresources:
+        if direct:
             return await self._write(item, tree, old, context, NO_RESERVATION)
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)
@@ -205,6 +227,7 @@ class Registry:
             self._refuse(tree, self.strategy.validate_update(tree, old, context.subresource), name=item.name)
             for text in self.strategy.update_warnings(tree, old, context.subresource):
                 warn(text)
+            await self._admission.validate(attributes)
         except BaseException:
             reservation.release()
             raise
@@ -256,9 +279,12 @@ class Registry:
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
         tree = self._tree(item)
+        attributes = self._attributes(Operation.DELETE, item.name, context, None, tree)
+        await self._admission.admit(attributes)
         self.strategy.check_deletion(tree)
         check_preconditions(self.kind, tree, options)
         before = copy.deepcopy(tree)
+        await self._admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
         body, revision = item.body, Revision(item.revision)
         if plan.write and tree != before:

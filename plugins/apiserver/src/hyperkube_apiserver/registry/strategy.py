@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_machinery import meta
@@ -35,7 +36,7 @@ class WriteContext:
     """What a write knows beside its body."""
 
     now: str  # RFC 3339, seconds
-    user: str = ""
+    identity: Identity = SERVER  # who asks for it
     namespace: str = ""  # of the request; empty for cluster-wide kinds
     subresource: str = ""
     dry_run: bool = False

@@ -1,0 +1,55 @@
+"""What admission is asked about: one operation on one object, and who asks for it.
+
+The write path asks twice: `admit` may still change the object, `validate` sees it as it would be stored.
+Source: k8s.io/apiserver/pkg/admission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from hyperkube_apiserver.authn import Identity
+from hyperkube_apiserver.kinds import Kind
+
+__all__ = ["AdmissionControl", "Attributes", "Operation"]
+
+Tree = dict[str, Any]
+
+
+class Operation(StrEnum):
+    """What is about to happen, in the words that policies and webhooks use."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CONNECT = "CONNECT"
+
+
+@dataclass(slots=True, kw_only=True)
+class Attributes:
+    """One operation on one object."""
+
+    kind: Kind  # the resource that the request names
+    operation: Operation
+    name: str  # empty where the server is still to make it up, and for a whole collection
+    namespace: str  # empty for what is cluster-wide
+    subresource: str = ""
+    obj: Tree | None = None  # as it is to be, with its type; None when deleting. `admit` may change it in place
+    old: Tree | None = None  # as it is, with its type; None when creating. Never changed
+    identity: Identity
+    dry_run: bool = False
+    options: Tree = field(default_factory=dict)  # CreateOptions and the like, as a tree
+    warn: Callable[[str], None]
+
+
+class AdmissionControl(Protocol):
+    """All that an operation must pass beside authorization. Raises APIError to refuse."""
+
+    async def admit(self, attributes: Attributes) -> None:
+        """Change `attributes.obj` in place, or refuse."""
+
+    async def validate(self, attributes: Attributes) -> None:
+        """Refuse, or let pass; changes nothing."""
