@@ -8,8 +8,9 @@ A table is `data/rules/NAME.json`, for one resource:
      "gaps": ["what upstream checks besides"]}
 
 `with` maps JSON pointers to new values; null removes, `/-` behind a list appends. A rule is about creating the changed
-object; one with `"update": true` is about changing the stored valid object to it, one with `"subresource"` through that.
-One with `"from"` (pointers again) changes the valid object before it is stored; one without causes is about what is taken.
+object; one with `"update": true` is about changing the stored valid object to it, one with `"subresource"` through
+that. One with `"from"` (pointers again) changes the valid object before it is stored; one without causes is about what
+is taken.
 The reference page of rules is made of the same tables.
 """
 
