@@ -16,7 +16,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -132,7 +132,8 @@ class Registry:
                 raise _not_for_create(version)
             for text in self.strategy.warnings(tree):
                 warn(text)
-            await self._admission.validate(replace(attributes, obj=tree))
+            attributes.obj = tree
+            await self._admission.validate(attributes)
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
             stored = self._encode(tree)
             if context.dry_run:

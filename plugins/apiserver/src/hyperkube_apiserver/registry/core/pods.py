@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.addresses import address_warnings
 from hyperkube_apiserver.registry.core.podstatus import validate_pod_status
@@ -13,6 +14,7 @@ from hyperkube_apiserver.registry.podspec.apparmor import take_annotated_profile
 from hyperkube_apiserver.registry.podspec.containers import validate_image_spaces
 from hyperkube_apiserver.registry.podspec.defaults import default_pod_spec
 from hyperkube_apiserver.registry.podspec.disabled import drop_disabled
+from hyperkube_apiserver.registry.podspec.faultless import Faultless
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
 from hyperkube_apiserver.registry.podspec.profiles import validate_matching_profiles
 from hyperkube_apiserver.registry.podspec.qos import qos_class
@@ -23,7 +25,15 @@ from hyperkube_apiserver.registry.podspec.update import (
     validate_spec_changes,
 )
 from hyperkube_apiserver.registry.podspec.warnings import spec_warnings
-from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep, keep_meta
+from hyperkube_apiserver.registry.strategy import (
+    DEFAULT_POLICY,
+    Policy,
+    Strategy,
+    Tree,
+    WriteContext,
+    keep,
+    keep_meta,
+)
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_label
@@ -39,6 +49,11 @@ class Pods(Strategy):
     deletes_gracefully = True
     answers_deleted_object = True
     direct_subresources = frozenset(("binding",))
+
+    def __init__(self, kind: Kind, policy: Policy = DEFAULT_POLICY) -> None:
+        super().__init__(kind, policy)
+        self._validate_pod = Faultless(self._validate_any_pod)
+        self._warn_of = Faultless(spec_warnings)
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})
@@ -115,7 +130,7 @@ class Pods(Strategy):
             errors.append(FieldError.forbidden("spec.nodeName", text))
         return errors + validate_matching_profiles(meta.annotations_of(obj), spec)
 
-    def _validate_pod(self, obj: Tree) -> list[FieldError]:
+    def _validate_any_pod(self, obj: Tree) -> list[FieldError]:
         """What upstream checks of every pod, old and new."""
         spec = obj.get("spec") or {}
         errors = validate_pod_annotations(meta.annotations_of(obj), spec, "metadata.annotations")
@@ -146,7 +161,7 @@ class Pods(Strategy):
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         if old is not None:
             return []
-        told = spec_warnings(obj)
+        told = self._warn_of(obj)
         wrong = dns1123_label(meta.name(obj))
         if not wrong:
             return told
@@ -185,12 +200,6 @@ class Pods(Strategy):
             "status.podIP": addresses[0].get("ip") or "" if addresses else status.get("podIP") or "",
             "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         }
-
-
-def reset_meta_for_status(obj: Tree, old: Tree) -> None:
-    """Keep all metadata that no subresource may change."""
-    for field in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
-        keep_meta(obj, old, field)
 
 
 def _mirror_address(status: Tree) -> None:

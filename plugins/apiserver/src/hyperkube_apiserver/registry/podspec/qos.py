@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hyperkube_machinery.quantity import Quantity
 
 __all__ = ["qos_class"]
 
-_COUNTED = ("cpu", "memory")
+_Amounts = tuple[int, int]  # billionths of a core and of a byte; 0 where nothing is said
 
 
 def qos_class(spec: Mapping[str, Any]) -> str:
@@ -19,22 +19,20 @@ def qos_class(spec: Mapping[str, Any]) -> str:
     else:
         containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
         parts = [container.get("resources") or {} for container in containers]
-    requests, limits = _sum(parts, "requests"), _sum(parts, "limits")
-    if not requests and not limits:
+    requests = [_amounts(part.get("requests")) for part in parts]
+    limits = [_amounts(part.get("limits")) for part in parts]
+    if not any(map(any, requests)) and not any(map(any, limits)):
         return "BestEffort"
-    bounded = all(set(_COUNTED) <= set(_amounts(part.get("limits") or {})) for part in parts)
-    equal = len(requests) == len(limits) and all(limits.get(name) == amount for name, amount in requests.items())
-    return "Guaranteed" if bounded and equal else "Burstable"
+    return "Guaranteed" if all(map(all, limits)) and _sum(requests) == _sum(limits) else "Burstable"
 
 
-def _amounts(amounts: Mapping[str, str]) -> dict[str, Quantity]:
-    parsed = {name: Quantity.parse(amounts[name]) for name in _COUNTED if name in amounts}
-    return {name: amount for name, amount in parsed.items() if amount.nano > 0}
+def _amounts(told: Mapping[str, str] | None) -> _Amounts:
+    return (_billionths(told.get("cpu")), _billionths(told.get("memory"))) if told else (0, 0)
 
 
-def _sum(parts: list[Mapping[str, Any]], field: str) -> dict[str, Quantity]:
-    total: dict[str, Quantity] = {}
-    for part in parts:
-        for name, amount in _amounts(part.get(field) or {}).items():
-            total[name] = total[name] + amount if name in total else amount
-    return total
+def _billionths(amount: str | None) -> int:
+    return max(Quantity.parse(amount).nano, 0) if amount else 0
+
+
+def _sum(amounts: Iterable[_Amounts]) -> list[int]:
+    return [sum(each) for each in zip(*amounts, strict=True)]
