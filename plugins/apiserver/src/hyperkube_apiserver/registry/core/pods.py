@@ -33,6 +33,7 @@ from hyperkube_apiserver.registry.strategy import (
     WriteContext,
     keep,
     keep_meta,
+    reset_meta_for_status,
 )
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
