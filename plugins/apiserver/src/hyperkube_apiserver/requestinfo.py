@@ -39,6 +39,7 @@ class RequestInfo:
     resource: str = ""
     subresource: str = ""
     name: str = ""
+    field_selector: str = ""  # of a list, a watch or the deletion of a collection, unread
     rest: tuple[str, ...] = ()  # what follows all that
     names_object: bool = False  # whether the path names one object; `name` may come from a selector as well
     by_path: bool = False  # whether the verb stands in the path, as in /api/v1/watch/pods
@@ -98,6 +99,8 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
             info.name = _only_name(query)
         elif info.verb == "delete":
             info.verb = "deletecollection"
+        if "fieldSelector" in query:
+            info.field_selector = query["fieldSelector"][0]
     return info
 
 

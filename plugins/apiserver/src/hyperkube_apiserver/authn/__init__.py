@@ -1,6 +1,6 @@
-"""Who sent a request: client certificates, static tokens, or nobody in particular."""
+"""Who sent a request: client certificates, static tokens, tokens of service accounts, or nobody in particular."""
 
-from hyperkube_apiserver.authn.authenticator import Authenticator, ignored_credentials_warning
+from hyperkube_apiserver.authn.authenticator import Authenticator, TokenReview, ignored_credentials_warning
 from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
 from hyperkube_apiserver.authn.identity import (
     ANONYMOUS,
@@ -12,6 +12,9 @@ from hyperkube_apiserver.authn.identity import (
     service_account_groups,
     split_service_account,
 )
+from hyperkube_apiserver.authn.jwt import KeySet, TokenError
+from hyperkube_apiserver.authn.keys import KeyFileError, PublicKey, SigningKey
+from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
 from hyperkube_apiserver.authn.tokens import StaticTokens, TokenFileError
 
 __all__ = [
@@ -23,8 +26,15 @@ __all__ = [
     "Authenticator",
     "CertificateIdentity",
     "Identity",
+    "KeyFileError",
+    "KeySet",
+    "PublicKey",
+    "ServiceAccountTokens",
+    "SigningKey",
     "StaticTokens",
+    "TokenError",
     "TokenFileError",
+    "TokenReview",
     "identify",
     "ignored_credentials_warning",
     "service_account_groups",

@@ -1,37 +1,64 @@
 """Who sent a request.
 
 A certificate is asked first, then a bearer token; the first that names somebody wins, even where the other is wrong.
-A credential that is wrong, with no other that is right, is refused; a request without any is anonymous.
-Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,union,anonymous}.
+A credential that is wrong, with no other that is right, is refused; a request without any is anonymous. Why it is wrong
+is for the log, at a high verbosity, and for reviews of tokens: the client isn't told.
+Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,union,anonymous}, k8s.io/apiserver/pkg/authentication/
+authenticator (audiences), k8s.io/kubernetes/pkg/kubeapiserver/authenticator.
 """
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
 from hyperkube_apiserver.authn.identity import ANONYMOUS, UNAUTHENTICATED, Identity
+from hyperkube_apiserver.authn.jwt import INVALID, TokenError
 from hyperkube_apiserver.authn.tokens import StaticTokens
 from hyperkube_machinery.errors import APIError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.serving.messages import Connection, Request
 
-__all__ = ["Authenticator", "ignored_credentials_warning"]
+__all__ = ["Authenticator", "TokenReview", "ignored_credentials_warning"]
+
+log = logging.getLogger(__name__)
 
 _STATE = "authn.certificate"
 _ANONYMOUS = Identity(ANONYMOUS, "", (UNAUTHENTICATED,))
 
 
+@dataclass(frozen=True, slots=True)
+class TokenReview:
+    """What a token proves."""
+
+    identity: Identity | None = None  # None: nothing
+    audiences: tuple[str, ...] = ()  # those of the asker's for which it is meant
+    error: str = ""  # why it proves nothing
+
+
 class Authenticator:
     """Tells who sent a request, from its certificate, its bearer token or their absence."""
 
-    def __init__(self, *, clock: Clock, tokens: StaticTokens | None = None, anonymous: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tokens: StaticTokens | None = None,
+        accounts: ServiceAccountTokens | None = None,
+        audiences: Sequence[str] = (),
+        anonymous: bool = True,
+    ) -> None:
         self._clock = clock
         self._tokens = tokens or StaticTokens({})
+        self._accounts = accounts
+        self._audiences = tuple(audiences)  # what this server calls itself
         self._anonymous = anonymous
 
     def authenticate(self, request: Request) -> Identity:
@@ -52,10 +79,38 @@ class Authenticator:
                 identity = self._tokens.find(token)
                 if identity is not None:
                     return identity
+                if self._accounts is not None:
+                    try:
+                        found = self._accounts.authenticate(token, self._audiences)
+                    except TokenError as exc:
+                        log.debug("a bearer token is refused: %s", exc)
+                        found = None
+                    if found is not None:
+                        return found[0]
                 wrong = True
         if wrong or not self._anonymous:
             raise APIError.unauthorized()
         return _ANONYMOUS
+
+    def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
+        """What `token` proves to one of `audiences`, or to this server where there are none."""
+        audiences = audiences or self._audiences
+        token = _bearer_token(f"Bearer {token}")  # read as a request's header is
+        if not token:
+            if self._anonymous:
+                return TokenReview(_ANONYMOUS, tuple(audiences))
+            return TokenReview()
+        identity = self._tokens.find(token)
+        if identity is not None:
+            # Static tokens are for this server, under whichever of its names.
+            common = tuple(each for each in self._audiences if each in audiences)
+            if common or not self._audiences:
+                return TokenReview(identity, common)
+        try:
+            found = self._accounts.authenticate(token, audiences) if self._accounts is not None else None
+        except TokenError as exc:
+            return TokenReview(error=str(exc))
+        return TokenReview(*found) if found is not None else TokenReview(error=INVALID)
 
     @staticmethod
     def _certificate(connection: Connection, der: bytes) -> CertificateIdentity:

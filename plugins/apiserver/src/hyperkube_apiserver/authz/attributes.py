@@ -31,11 +31,14 @@ class Attributes(Protocol):
     def subresource(self) -> str: ...
     @property
     def name(self) -> str: ...
+    @property
+    def field_selector(self) -> str:
+        """What a list, a watch or the deletion of a collection is narrowed to, as the client wrote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceAttributes:
-    """A question that the server asks itself about a resource, such as whether a user may bind a role."""
+    """A question that is not about the request itself, such as whether a user may bind a role."""
 
     verb: str
     group: str = ""
@@ -43,5 +46,6 @@ class ResourceAttributes:
     subresource: str = ""
     namespace: str = ""
     name: str = ""
+    field_selector: str = ""
     is_resource: bool = True
     path: str = ""

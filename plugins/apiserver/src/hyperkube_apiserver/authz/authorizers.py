@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hyperkube_apiserver.authn.identity import MASTERS, Identity
+from hyperkube_apiserver.authz.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,7 @@ __all__ = [
     "Authorizer",
     "Decision",
     "PrivilegedGroup",
+    "Rules",
     "Union",
     "union",
 ]
@@ -40,22 +42,61 @@ ALLOWED = Decision(True)
 DENIED = Decision(False)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a user may do, as far as it can be listed."""
+
+    rules: tuple[Rule, ...] = ()
+    incomplete: bool = False  # there may be more
+    errors: tuple[str, ...] = ()  # why
+
+
+_NO_RULES = Rules()
+
+
 class Authorizer(Protocol):
     """Decides on requests. Synchronous and quick: it is asked for every one."""
 
     def authorize(self, identity: Identity, info: Attributes) -> Decision:
         """Whether `identity` may do what `info` says."""
 
+    def explain(self, identity: Identity, info: Attributes) -> Decision:
+        """The same, but a permission says where it comes from: for reviews, which have more time."""
 
-class AlwaysAllow:
+    def rules_for(self, identity: Identity, namespace: str) -> Rules:
+        """What `identity` may do in `namespace`."""
+
+
+class _Plain:
+    """What an authorizer without rules has in common with others."""
+
+    def authorize(self, identity: Identity, info: Attributes) -> Decision:
+        raise NotImplementedError
+
+    def explain(self, identity: Identity, info: Attributes) -> Decision:
+        """There is no more to say than `authorize` does."""
+        return self.authorize(identity, info)
+
+    def rules_for(self, identity: Identity, namespace: str) -> Rules:
+        """Nothing."""
+        return _NO_RULES
+
+
+class AlwaysAllow(_Plain):
     """Everybody may do everything."""
+
+    _ALL = Rules((Rule(("*",), ("*",), ("*",)), Rule(("*",), paths=("*",))))
 
     def authorize(self, identity: Identity, info: Attributes) -> Decision:
         """Yes."""
         return ALLOWED
 
+    def rules_for(self, identity: Identity, namespace: str) -> Rules:
+        """Everything."""
+        return self._ALL
 
-class AlwaysDeny:
+
+class AlwaysDeny(_Plain):
     """Nobody may do anything."""
 
     _NO = Decision(False, "Everything is forbidden.")
@@ -65,7 +106,7 @@ class AlwaysDeny:
         return self._NO
 
 
-class PrivilegedGroup:
+class PrivilegedGroup(_Plain):
     """Members of one group may do everything."""
 
     def __init__(self, group: str = MASTERS) -> None:
@@ -92,6 +133,22 @@ class Union:
             if decision.reason:
                 refusals.append(decision.reason)
         return Decision(False, "\n".join(refusals)) if refusals else DENIED
+
+    def explain(self, identity: Identity, info: Attributes) -> Decision:
+        """The first permission, with its reason."""
+        for authorizer in self._authorizers:
+            if authorizer.authorize(identity, info).allowed:
+                return authorizer.explain(identity, info)
+        return self.authorize(identity, info)
+
+    def rules_for(self, identity: Identity, namespace: str) -> Rules:
+        """What any of them allows."""
+        parts = [authorizer.rules_for(identity, namespace) for authorizer in self._authorizers]
+        return Rules(
+            tuple(rule for part in parts for rule in part.rules),
+            any(part.incomplete for part in parts),
+            tuple(error for part in parts for error in part.errors),
+        )
 
 
 def union(authorizers: Iterable[Authorizer]) -> Union:

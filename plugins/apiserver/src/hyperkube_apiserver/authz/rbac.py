@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision
+from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision, Rules
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Rule, Table
 
@@ -264,9 +264,10 @@ class RBAC:
                 grants.extend(Grant(source, rule) for rule in rules)
         return grants, missing
 
-    def rules_for(self, identity: Identity, namespace: str) -> list[Rule]:
+    def rules_for(self, identity: Identity, namespace: str) -> Rules:
         """The rules that apply to `identity` in `namespace`: what a review of one's own rules lists."""
-        return [grant.rule for grant in self.grants(identity, namespace)[0]]
+        grants, missing = self.grants(identity, namespace)
+        return Rules(tuple(grant.rule for grant in grants), errors=tuple(map(str, missing)))
 
     def role_rules(self, ref: RoleRef) -> tuple[Rule, ...]:
         """The rules of a role. Raises MissingRole."""
