@@ -5,13 +5,13 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers import bindings, core, workloads
+from hyperkube_apiserver.printers import admission, bindings, core, networking, storage, workloads
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
 from hyperkube_machinery.errors import APIError, FieldError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from hyperkube_apiserver.kinds import Kind
     from hyperkube_apiserver.printers.cells import Printer, Tree
@@ -20,6 +20,7 @@ __all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
+_ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("", "ComponentStatus"): core.component_status,
@@ -37,6 +38,12 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("", "Secret"): core.secret,
     ("", "Service"): core.service,
     ("", "ServiceAccount"): core.service_account,
+    (_ADMISSION, "MutatingAdmissionPolicy"): admission.mutating_policy,
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): admission.policy_binding,
+    (_ADMISSION, "MutatingWebhookConfiguration"): admission.webhooks,
+    (_ADMISSION, "ValidatingAdmissionPolicy"): admission.validating_policy,
+    (_ADMISSION, "ValidatingAdmissionPolicyBinding"): admission.policy_binding,
+    (_ADMISSION, "ValidatingWebhookConfiguration"): admission.webhooks,
     ("apps", "ControllerRevision"): workloads.controller_revision,
     ("apps", "DaemonSet"): workloads.daemon_set,
     ("apps", "Deployment"): workloads.deployment,
@@ -46,9 +53,22 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("batch", "CronJob"): workloads.cron_job,
     ("batch", "Job"): workloads.job,
     ("coordination.k8s.io", "Lease"): core.lease,
+    ("discovery.k8s.io", "EndpointSlice"): networking.endpoint_slice,
     ("events.k8s.io", "Event"): core.event,
+    ("networking.k8s.io", "IPAddress"): networking.ip_address,
+    ("networking.k8s.io", "Ingress"): networking.ingress,
+    ("networking.k8s.io", "IngressClass"): networking.ingress_class,
+    ("networking.k8s.io", "NetworkPolicy"): networking.network_policy,
+    ("networking.k8s.io", "ServiceCIDR"): networking.service_cidr,
+    ("policy", "PodDisruptionBudget"): networking.pod_disruption_budget,
     (_RBAC, "ClusterRoleBinding"): bindings.binding,
     (_RBAC, "RoleBinding"): bindings.binding,
+    ("storage.k8s.io", "CSIDriver"): storage.csi_driver,
+    ("storage.k8s.io", "CSINode"): storage.csi_node,
+    ("storage.k8s.io", "CSIStorageCapacity"): storage.csi_storage_capacity,
+    ("storage.k8s.io", "StorageClass"): storage.storage_class,
+    ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
+    ("storage.k8s.io", "VolumeAttributesClass"): storage.volume_attributes_class,
 }
 
 
@@ -84,15 +104,17 @@ def table(
     include: IncludeObject = IncludeObject.METADATA,
     version: str = "v1",
     headers: bool = True,
+    shown: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """`objects` as a Table of meta.k8s.io/`version`.
 
     Of one object, or one watch event, `meta` carries the object's resource version. Column definitions go with the
     first event of a watch alone (`headers`). The table shares the objects' metadata: encode it before they change.
+    Rows that carry whole objects carry what `shown` makes of them.
     """
     objects = list(objects)
-    shown = [
-        _row(kind, obj, cells, include, version)
+    listed = [
+        _row(kind, obj, cells, include, version, shown)
         for obj, cells in zip(objects, rows(kind, objects, now=now), strict=True)
     ]
     has_printer = (kind.resource.group, kind.resource.kind) in _PRINTERS
@@ -101,16 +123,24 @@ def table(
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": meta.tree(),
         "columnDefinitions": _definitions(kind) if headers else None,
-        "rows": shown if shown or has_printer else None,
+        "rows": listed if listed or has_printer else None,
     }
 
 
-def _row(kind: Kind, obj: Tree, cells: list[Any], include: IncludeObject, version: str) -> dict[str, Any]:
+def _row(
+    kind: Kind,
+    obj: Tree,
+    cells: list[Any],
+    include: IncludeObject,
+    version: str,
+    shown: Callable[[dict[str, Any]], dict[str, Any]] | None,
+) -> dict[str, Any]:
     row: dict[str, Any] = {"cells": cells}
     if kind.resource.kind == "Pod" and (conditions := pod_conditions(obj)):
         row["conditions"] = conditions
     if include is IncludeObject.OBJECT:
-        row["object"] = {**obj, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
+        whole = shown(dict(obj)) if shown is not None else obj
+        row["object"] = {**whole, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
     elif include is IncludeObject.METADATA or _INITIAL_EVENTS_END in (obj["metadata"].get("annotations") or ()):
         row["object"] = partial(obj, version, kind=kind)
     else:

@@ -8,15 +8,20 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from hyperkube_machinery.errors import FieldError
 
 __all__ = [
+    "Network",
     "address_warnings",
     "network_warnings",
     "parse_address",
+    "parse_network",
     "validate_address",
+    "validate_canonical_address",
+    "validate_canonical_network",
     "validate_endpoint_address",
     "validate_network",
 ]
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 _NOT_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _NOT_NETWORK = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
@@ -46,6 +51,14 @@ def validate_address(text: str, path: str) -> list[FieldError]:
     return []
 
 
+def validate_canonical_address(text: str, path: str) -> list[FieldError]:
+    """The same where there is one spelling only, as in fields that are not older than the rule."""
+    if errors := validate_address(text, path):
+        return errors
+    canonical = str(parse_address(text))
+    return [] if text == canonical else [FieldError.invalid(path, text, f'must be in canonical form ("{canonical}")')]
+
+
 def address_warnings(text: str, path: str) -> list[str]:
     """A better spelling of an address that is accepted all the same; nothing for what is no address."""
     address = parse_address(text)
@@ -65,7 +78,7 @@ def network_warnings(text: str, path: str) -> list[str]:
     address = parse_address(host)
     if address is None or not re.fullmatch("[0-9]{1,4}", length) or int(length) > address.max_prefixlen:
         return []
-    network: IPv4Network | IPv6Network = ip_network((address, int(length)), strict=False)
+    network: Network = ip_network((address, int(length)), strict=False)
     mapped = _preferred(network.network_address) is not network.network_address
     shown = f"{_preferred(network.network_address)}/{int(length) - 96}" if mapped else str(network)
     texts = []
@@ -88,20 +101,36 @@ def _leading_zero(text: str) -> bool:
     return ":" not in text and any(len(part) > 1 and part.startswith("0") for part in text.split("."))
 
 
-def validate_network(text: str, path: str) -> list[FieldError]:
+def parse_network(text: str) -> Network | None:
+    """The range in `text`, with the forms that were once accepted: leading zeros, bits beyond the prefix length."""
     host, slash, length = text.partition("/")
     address = parse_address(host)
-    bits = 32 if isinstance(address, IPv4Address) else 128
-    if address is None or not slash or not re.fullmatch("[0-9]{1,4}", length) or int(length) > bits:
+    if address is None or not slash or not re.fullmatch("[0-9]{1,4}", length) or int(length) > address.max_prefixlen:
+        return None
+    return ip_network((address, int(length)), strict=False)
+
+
+def validate_network(text: str, path: str) -> list[FieldError]:
+    network = parse_network(text)
+    if network is None:
         return [FieldError.invalid(path, text, _NOT_NETWORK)]
+    host, _, length = text.partition("/")
     if _leading_zero(host) or (len(length) > 1 and length.startswith("0")):
         return [FieldError.invalid(path, text, "must not have leading 0s in IP or prefix length")]
+    address = parse_address(host)
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return [FieldError.invalid(path, text, "must not have an IPv4-mapped IPv6 address")]
-    network: IPv4Network | IPv6Network = ip_network(text, strict=False)
     if network.network_address != address:
         return [FieldError.invalid(path, text, "must not have bits set beyond the prefix length")]
     return []
+
+
+def validate_canonical_network(text: str, path: str) -> list[FieldError]:
+    """The same where there is one spelling only."""
+    if errors := validate_network(text, path):
+        return errors
+    canonical = str(ip_network(text))
+    return [] if text == canonical else [FieldError.invalid(path, text, f'must be in canonical form ("{canonical}")')]
 
 
 def validate_endpoint_address(text: str, path: str) -> list[FieldError]:

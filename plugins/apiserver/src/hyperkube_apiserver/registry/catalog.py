@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry import apps, rbac
+from hyperkube_apiserver.registry import apps, rbac, storage
+from hyperkube_apiserver.registry.admissionregistration.policies import MutatingPolicies, ValidatingPolicies
+from hyperkube_apiserver.registry.admissionregistration.policybindings import (
+    MutatingPolicyBindings,
+    ValidatingPolicyBindings,
+)
+from hyperkube_apiserver.registry.admissionregistration.webhooks import MutatingWebhooks, ValidatingWebhooks
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.coordination import Leases
 from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
@@ -22,7 +28,12 @@ from hyperkube_apiserver.registry.core.quotas import LimitRanges, ResourceQuotas
 from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumes
 from hyperkube_apiserver.registry.cronjobs import CronJobs
+from hyperkube_apiserver.registry.discovery import EndpointSlices
 from hyperkube_apiserver.registry.jobs import Jobs
+from hyperkube_apiserver.registry.networking.ingresses import IngressClasses, Ingresses
+from hyperkube_apiserver.registry.networking.policies import NetworkPolicies
+from hyperkube_apiserver.registry.networking.servicecidrs import IPAddresses, ServiceCIDRs
+from hyperkube_apiserver.registry.policy import PodDisruptionBudgets
 from hyperkube_apiserver.registry.statefulsets import StatefulSets
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 
@@ -30,6 +41,7 @@ __all__ = ["strategies"]
 
 Key = tuple[str, str, str]
 
+_ADMISSION = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "configmaps"): ConfigMaps,
@@ -46,6 +58,12 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "resourcequotas"): ResourceQuotas,
     ("", "secrets"): Secrets,
     ("", "serviceaccounts"): ServiceAccounts,
+    (_ADMISSION, "mutatingadmissionpolicies"): MutatingPolicies,
+    (_ADMISSION, "mutatingadmissionpolicybindings"): MutatingPolicyBindings,
+    (_ADMISSION, "mutatingwebhookconfigurations"): MutatingWebhooks,
+    (_ADMISSION, "validatingadmissionpolicies"): ValidatingPolicies,
+    (_ADMISSION, "validatingadmissionpolicybindings"): ValidatingPolicyBindings,
+    (_ADMISSION, "validatingwebhookconfigurations"): ValidatingWebhooks,
     ("apps", "controllerrevisions"): apps.ControllerRevisions,
     ("apps", "daemonsets"): apps.DaemonSets,
     ("apps", "deployments"): apps.Deployments,
@@ -54,6 +72,19 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("batch", "cronjobs"): CronJobs,
     ("batch", "jobs"): Jobs,
     ("coordination.k8s.io", "leases"): Leases,
+    ("discovery.k8s.io", "endpointslices"): EndpointSlices,
+    ("networking.k8s.io", "ingressclasses"): IngressClasses,
+    ("networking.k8s.io", "ingresses"): Ingresses,
+    ("networking.k8s.io", "ipaddresses"): IPAddresses,
+    ("networking.k8s.io", "networkpolicies"): NetworkPolicies,
+    ("networking.k8s.io", "servicecidrs"): ServiceCIDRs,
+    ("policy", "poddisruptionbudgets"): PodDisruptionBudgets,
+    ("storage.k8s.io", "csidrivers"): storage.CSIDrivers,
+    ("storage.k8s.io", "csinodes"): storage.CSINodes,
+    ("storage.k8s.io", "csistoragecapacities"): storage.CSIStorageCapacities,
+    ("storage.k8s.io", "storageclasses"): storage.StorageClasses,
+    ("storage.k8s.io", "volumeattachments"): storage.VolumeAttachments,
+    ("storage.k8s.io", "volumeattributesclasses"): storage.VolumeAttributesClasses,
     (_RBAC, "clusterrolebindings"): rbac.Bindings,
     (_RBAC, "clusterroles"): rbac.ClusterRoles,
     (_RBAC, "rolebindings"): rbac.Bindings,

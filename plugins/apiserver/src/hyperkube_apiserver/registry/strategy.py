@@ -140,7 +140,7 @@ class Strategy:
         Upstream checks the metadata for every kind and again for each, so their causes come twice.
         """
         errors = self.validate_common_update(obj, old)
-        errors += object_meta.validate_meta_update(obj, old) + self._validate_finalizers(obj)
+        errors += self.validate_own_meta_update(obj, old, subresource)
         if subresource == "status":
             return errors + self.validate_status_update(obj, old)
         if subresource not in ("", "scale"):
@@ -152,6 +152,10 @@ class Strategy:
     def validate_common_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         """What upstream checks for every kind before it asks the kind."""
         return self._validate_path_name(obj) + object_meta.validate_meta_update(obj, old)
+
+    def validate_own_meta_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
+        """What most kinds check of the metadata once more. Some check nothing, or what a new object must pass."""
+        return object_meta.validate_meta_update(obj, old) + self._validate_finalizers(obj)
 
     def validate_meta(self, obj: Tree) -> list[FieldError]:
         errors = object_meta.validate_meta(obj, self.name_rule, namespaced=self.kind.resource.namespaced)
@@ -237,10 +241,9 @@ class Strategy:
         return selector.renamed(self._selectable)
 
     def _selectable(self, field: str) -> str:
-        field = self.kind.field_aliases.get(field, field)
-        if field not in self.kind.selectable_fields:
+        if field not in self.kind.selectable_fields and field not in self.kind.field_aliases:
             raise APIError.bad_request(self.kind.unsupported_field(field))
-        return field
+        return self.kind.field_aliases.get(field, field)
 
 
 def keep(obj: Tree, old: Tree, field: str) -> None:
@@ -254,6 +257,12 @@ def keep(obj: Tree, old: Tree, field: str) -> None:
 def keep_meta(obj: Tree, old: Tree, field: str) -> None:
     """Undo whatever `obj` changed in a field of its metadata."""
     keep(meta.ensure_meta(obj), dict(meta.metadata(old)), field)
+
+
+def reset_meta_for_status(obj: Tree, old: Tree) -> None:
+    """Undo whatever `obj` changed in the metadata that some kinds let no subresource change."""
+    for field in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
+        keep_meta(obj, old, field)
 
 
 def field_text(obj: Tree, path: str, default: str = "") -> str:

@@ -27,7 +27,7 @@ from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, 
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["PersistentVolumes"]
+__all__ = ["PersistentVolumes", "validate_sources"]
 
 # In upstream's order: all after the first are forbidden.
 _SOURCES = (
@@ -149,11 +149,7 @@ def _validate_volume(spec: Tree) -> list[FieldError]:
         else:
             text = "must specify required node constraints"
             errors.append(FieldError.required("spec.nodeAffinity.required", text))
-    errors += _validate_sources(spec)
-    path = (spec.get("hostPath") or {}).get("path") or ""
-    if path and not path.strip("/.") and policy == "Recycle":
-        text = "may not be 'recycle' for a hostPath mount of '/'"
-        errors.append(FieldError.forbidden("spec.persistentVolumeReclaimPolicy", text))
+    errors += validate_sources(spec, "spec")
     if name := spec.get("storageClassName"):
         errors += dns_subdomain(name, "spec.storageClassName")
     if spec.get("volumeMode") is not None:
@@ -172,17 +168,22 @@ def _validate_attributes_class(spec: Tree) -> list[FieldError]:
     return errors
 
 
-def _validate_sources(spec: Tree) -> list[FieldError]:
+def validate_sources(spec: Tree, path: str) -> list[FieldError]:
+    """The one source that a volume has."""
     given = [name for name in _SOURCES if spec.get(name) is not None]
     if not given:
-        return [FieldError.required("spec", "must specify a volume type")]
+        return [FieldError.required(path, "must specify a volume type")]
     first = given[0]
-    errors = _validate_source(first, spec[first], f"spec.{_CHECKED_AS.get(first, first)}")
+    errors = _validate_source(first, spec[first], f"{path}.{_CHECKED_AS.get(first, first)}")
     for name in given[1:]:
-        where = f"spec.{_FORBIDDEN_AS.get(name, name)}"
+        where = f"{path}.{_FORBIDDEN_AS.get(name, name)}"
         errors.append(FieldError.forbidden(where, "may not specify more than 1 volume type"))
     if first == "local" and spec.get("nodeAffinity") is None:
-        errors.append(FieldError.required("spec.nodeAffinity", "Local volume requires node affinity"))
+        errors.append(FieldError.required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+    host_path = (spec.get("hostPath") or {}).get("path") or ""
+    if host_path and not host_path.strip("/.") and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        text = "may not be 'recycle' for a hostPath mount of '/'"
+        errors.append(FieldError.forbidden(f"{path}.persistentVolumeReclaimPolicy", text))
     return errors
 
 
