@@ -20,7 +20,7 @@ from hyperkube_apiserver.registry.core.claims import PersistentVolumeClaims
 from hyperkube_apiserver.registry.core.configmaps import ConfigMaps, Secrets
 from hyperkube_apiserver.registry.core.controllers import PodTemplates, ReplicationControllers
 from hyperkube_apiserver.registry.core.endpoints import Endpoints
-from hyperkube_apiserver.registry.core.events import Events
+from hyperkube_apiserver.registry.core.events import Events, EventsV1
 from hyperkube_apiserver.registry.core.namespaces import Namespaces
 from hyperkube_apiserver.registry.core.nodes import Nodes
 from hyperkube_apiserver.registry.core.pods import Pods
@@ -85,6 +85,7 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("storage.k8s.io", "storageclasses"): storage.StorageClasses,
     ("storage.k8s.io", "volumeattachments"): storage.VolumeAttachments,
     ("storage.k8s.io", "volumeattributesclasses"): storage.VolumeAttributesClasses,
+    ("events.k8s.io", "events"): EventsV1,
     (_RBAC, "clusterrolebindings"): rbac.Bindings,
     (_RBAC, "clusterroles"): rbac.ClusterRoles,
     (_RBAC, "rolebindings"): rbac.Bindings,
