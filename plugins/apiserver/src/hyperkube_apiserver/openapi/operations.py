@@ -1,0 +1,407 @@
+"""What can be asked at which path, made from the table of kinds.
+
+One value serves both versions of OpenAPI: `v2` and `v3` only write it differently.
+Source: k8s.io/apiserver/pkg/endpoints/installer.go and openapi, k8s.io/kube-openapi/pkg/builder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from hyperkube_apiserver.kinds import Kind, Subresource
+from hyperkube_apiserver.openapi import parameters
+from hyperkube_apiserver.openapi.parameters import Parameter
+
+__all__ = ["TEXT", "Body", "Operation", "Path", "group_path", "paths_of", "root_paths"]
+
+TEXT = ""
+"""Instead of a definition: the answer is a string."""
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
+_PATCHES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+)
+_ANY = ("*/*",)
+_CONNECTS = ("get", "post")
+_PROXIES = ("delete", "get", "head", "options", "patch", "post", "put")
+# Whose DELETE is told to answer with the object, where that of others answers with a Status.
+_ANSWER_DELETED = frozenset(
+    {
+        "csidrivers",
+        "csinodes",
+        "deviceclasses",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourceclaims",
+        "resourceclaimtemplates",
+        "resourceslices",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+        "storageclasses",
+        "volumeattachments",
+        "volumeattributesclasses",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is sent with a request."""
+
+    definition: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What one method does at a path."""
+
+    method: str
+    identifier: str
+    description: str
+    tag: str
+    answers: dict[int, str]  # the definition that answers with a code, or TEXT
+    produces: tuple[str, ...] = _OBJECTS
+    consumes: tuple[str, ...] = _ANY
+    body: Body | None = None
+    parameters: tuple[Parameter, ...] = ()  # beside those of the path
+    action: str = ""
+    group: str = ""
+    version: str = ""
+    kind: str = ""  # empty where no object is meant
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path and what can be done there."""
+
+    path: str
+    operations: tuple[Operation, ...]
+    parameters: tuple[Parameter, ...] = ()  # of all its operations
+
+    def definitions(self) -> Iterator[str]:
+        """Those that its operations take and answer."""
+        for operation in self.operations:
+            if operation.body is not None:
+                yield operation.body.definition
+            yield from (answer for answer in operation.answers.values() if answer != TEXT)
+
+
+def paths_of(group: str, version: str, kinds: Iterable[Kind], definitions: dict[str, str]) -> Iterator[Path]:
+    """The paths of one group version. `definitions` tells the definition of `apps/v1 Deployment`."""
+    maker = _GroupVersion(group, version, definitions)
+    yield maker.resources()
+    for kind in kinds:
+        yield from maker.of_kind(kind)
+
+
+def _document_path(
+    path: str, identifier: str, tag: str, definition: str, text: str, *, produces: tuple[str, ...] = _OBJECTS
+) -> Path:
+    """The path of a document that is only read."""
+    consumes = () if definition == TEXT else produces
+    answers = {200: definition}
+    return Path(
+        path,
+        (
+            Operation(
+                method="get",
+                identifier=identifier,
+                description=text,
+                tag=tag,
+                answers=answers,
+                produces=produces,
+                consumes=consumes,
+            ),
+        ),
+    )
+
+
+def root_paths() -> Iterator[tuple[str, Path]]:
+    """Documents that tell of one path each, by their names in the index."""
+    yield (
+        "api",
+        _document_path("/api/", "getCoreAPIVersions", "core", f"{_META}.APIVersions", "the versions of the core group"),
+    )
+    yield "apis", _document_path("/apis/", "getAPIVersions", "apis", f"{_META}.APIGroupList", "the API groups")
+    yield (
+        "version",
+        _document_path(
+            "/version/",
+            "getCodeVersion",
+            "version",
+            "io.k8s.apimachinery.pkg.version.Info",
+            "the version of this server",
+            produces=_OBJECTS[:1],
+        ),
+    )
+
+
+def group_path(group: str) -> Path:
+    """The path that tells the versions of `group`."""
+    name = _camel(group.removesuffix(".k8s.io"))
+    identifier = f"get{_upper(name)}APIGroup"
+    return _document_path(f"/apis/{group}/", identifier, name, f"{_META}.APIGroup", f"the versions of {group}")
+
+
+def _camel(text: str) -> str:
+    """`rbac.authorization` as `rbacAuthorization`. Source: ToValidOperationID in k8s.io/apiserver."""
+    first, *rest = re.split(r"[^A-Za-z0-9_]+", text)
+    return first + "".join(map(_upper, rest))
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(slots=True)
+class _Target:
+    """An object or a collection that operations are for."""
+
+    path: str
+    name: str  # as identifiers call it: NamespacedPodStatus
+    kind: str
+    group: str
+    version: str
+    definition: str
+    parameters: tuple[Parameter, ...] = ()  # those that stand in the path
+    operations: list[Operation] = field(default_factory=list)
+
+
+class _GroupVersion:
+    def __init__(self, group: str, version: str, definitions: dict[str, str]) -> None:
+        self._group, self._version, self._definitions = group, version, definitions
+        self._root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        name = _camel(group.removesuffix(".k8s.io") or "core")
+        self._prefix = _upper(name) + _upper(version)
+        self._tag = f"{name}_{version}"
+
+    def resources(self) -> Path:
+        text = f"the resources of {self._root.split('/', 2)[2]}"
+        identifier = f"get{self._prefix}APIResources"
+        return _document_path(f"{self._root}/", identifier, self._tag, f"{_META}.APIResourceList", text)
+
+    def of_kind(self, kind: Kind) -> Iterator[Path]:
+        resource = kind.resource
+        verbs = resource.verbs
+        namespaced = (parameters.NAMESPACE,) if resource.namespaced else ()
+        inside = f"/namespaces/{{namespace}}/{resource.resource}" if namespaced else f"/{resource.resource}"
+        scope = "Namespaced" if namespaced else ""
+        collection = self._target(kind, inside, f"{scope}{resource.kind}", namespaced)
+        if "create" in verbs:
+            self._write(collection, "post")
+        if "list" in verbs:
+            self._list(collection, kind)
+        if "deletecollection" in verbs:
+            self._delete_collection(collection, kind)
+        yield _path(collection)
+        item = self._target(kind, f"{inside}/{{name}}", f"{scope}{resource.kind}", (parameters.name(kind), *namespaced))
+        self._object(item, verbs, answers_deleted=resource.resource in _ANSWER_DELETED)
+        if item.operations:
+            yield _path(item)
+        for subresource in kind.subresources:
+            yield from self._subresource(kind, subresource, item)
+        if "list" in verbs and namespaced:
+            everywhere = self._target(kind, f"/{resource.resource}", f"{resource.kind}ForAllNamespaces")
+            self._list(everywhere, kind)
+            yield _path(everywhere)
+        if "watch" in verbs:
+            yield from self._watches(kind, collection, item)
+
+    def _target(self, kind: Kind, path: str, name: str, in_path: tuple[Parameter, ...] = ()) -> _Target:
+        resource = kind.resource
+        whole = (*in_path, parameters.PRETTY)
+        return _Target(self._root + path, name, resource.kind, resource.group, resource.version, kind.definition, whole)
+
+    def _subresource(self, kind: Kind, subresource: Subresource, item: _Target) -> Iterator[Path]:
+        group, version = (
+            (subresource.group, subresource.version) if subresource.version else (self._group, self._version)
+        )
+        gv = f"{group}/{version}" if group else version
+        target = _Target(
+            f"{item.path}/{subresource.name}",
+            item.name + _upper(subresource.name),
+            subresource.kind,
+            group,
+            version,
+            self._definitions.get(f"{gv} {subresource.kind}", ""),
+            item.parameters,
+        )
+        options = parameters.OPTIONS.get(subresource.kind)
+        if options is not None:
+            yield from self._connect(target, options, proxies=subresource.kind.endswith("ProxyOptions"))
+        elif subresource.name == "log":
+            self._add(
+                target,
+                "get",
+                f"read{self._prefix}{target.name}",
+                "read the log of the pod",
+                {200: TEXT},
+                produces=("text/plain", *_OBJECTS),
+                parameters=parameters.OPTIONS["PodLogOptions"],
+            )
+            yield _path(target)
+        else:
+            if "create" in subresource.verbs:
+                self._write(target, "post")
+            self._object(target, subresource.verbs)
+            if target.operations:
+                yield _path(target)
+
+    def _connect(self, target: _Target, options: tuple[Parameter, ...], *, proxies: bool) -> Iterator[Path]:
+        target.parameters = (*(one for one in target.parameters if one.where == "path"), *options)
+        variants = [target]
+        if proxies:
+            path, name = f"{target.path}/{{path}}", f"{target.name}WithPath"
+            in_path = (*target.parameters, parameters.PATH)
+            variants.append(replace(target, path=path, name=name, parameters=in_path, operations=[]))
+        for variant in variants:
+            for method in _PROXIES if proxies else _CONNECTS:
+                identifier = f"connect{self._prefix}{_upper(method)}{variant.name}"
+                text = f"connect {method.upper()} requests to it"
+                self._add(variant, method, identifier, text, {200: TEXT}, action="connect", produces=_ANY)
+            yield _path(variant)
+
+    def _watches(self, kind: Kind, collection: _Target, item: _Target) -> Iterator[Path]:
+        """The deprecated paths below `watch`."""
+        resource = kind.resource
+        targets = [(replace(collection, name=f"{collection.name}List"), "watchlist")]
+        targets.append((replace(item), "watch"))
+        if resource.namespaced:
+            everywhere = self._target(kind, f"/{resource.resource}", f"{resource.kind}ListForAllNamespaces")
+            targets.append((everywhere, "watchlist"))
+        for target, action in targets:
+            target.operations = []
+            target.path = f"{self._root}/watch{target.path.removeprefix(self._root)}"
+            self._add(
+                target,
+                "get",
+                f"watch{self._prefix}{target.name}",
+                f"watch {resource.kind} objects; deprecated, list them with `watch` instead",
+                {200: f"{_META}.WatchEvent"},
+                action=action,
+                produces=(*_OBJECTS, *_STREAMS),
+                parameters=parameters.LISTING,
+            )
+            yield _path(target)
+
+    def _object(self, target: _Target, verbs: tuple[str, ...], *, answers_deleted: bool = False) -> None:
+        if "get" in verbs:
+            text = f"read one {target.kind}"
+            self._add(target, "get", f"read{self._prefix}{target.name}", text, {200: target.definition})
+        if "update" in verbs:
+            self._write(target, "put")
+        if "patch" in verbs:
+            self._add(
+                target,
+                "patch",
+                f"patch{self._prefix}{target.name}",
+                f"change parts of one {target.kind}, or apply it",
+                {200: target.definition, 201: target.definition},
+                consumes=_PATCHES,
+                body=Body(f"{_META}.Patch"),
+                parameters=parameters.PATCHING,
+            )
+        if "delete" in verbs:
+            answer = target.definition if answers_deleted else f"{_META}.Status"
+            self._add(
+                target,
+                "delete",
+                f"delete{self._prefix}{target.name}",
+                f"delete one {target.kind}",
+                {200: answer, 202: answer},
+                body=Body(f"{_META}.DeleteOptions", required=False),
+                parameters=parameters.DELETING,
+            )
+
+    def _write(self, target: _Target, method: str) -> None:
+        verb, text, codes = {
+            "post": ("create", f"create one {target.kind}", (200, 201, 202)),
+            "put": ("replace", f"replace one {target.kind}", (200, 201)),
+        }[method]
+        self._add(
+            target,
+            method,
+            f"{verb}{self._prefix}{target.name}",
+            text,
+            dict.fromkeys(codes, target.definition),
+            body=Body(target.definition),
+            parameters=parameters.WRITING,
+        )
+
+    def _list(self, target: _Target, kind: Kind) -> None:
+        self._add(
+            target,
+            "get",
+            f"list{self._prefix}{target.name}",
+            f"list {target.kind} objects, or watch them",
+            {200: f"{kind.definition}List"},
+            action="list",
+            produces=(*_OBJECTS, *_STREAMS),
+            parameters=parameters.LISTING,
+        )
+
+    def _delete_collection(self, target: _Target, kind: Kind) -> None:
+        self._add(
+            target,
+            "delete",
+            f"delete{self._prefix}Collection{target.name}",
+            f"delete all {target.kind} objects that are selected",
+            {200: f"{_META}.Status"},
+            action="deletecollection",
+            body=Body(f"{_META}.DeleteOptions", required=False),
+            parameters=parameters.DELETING_MANY,
+        )
+
+    def _add(
+        self,
+        target: _Target,
+        method: str,
+        identifier: str,
+        description: str,
+        answers: dict[int, str],
+        *,
+        action: str = "",
+        produces: tuple[str, ...] = _OBJECTS,
+        consumes: tuple[str, ...] = _ANY,
+        body: Body | None = None,
+        parameters: tuple[Parameter, ...] = (),
+    ) -> None:
+        target.operations.append(
+            Operation(
+                method=method,
+                identifier=identifier,
+                description=description,
+                tag=self._tag,
+                answers=answers,
+                produces=produces,
+                consumes=consumes,
+                body=body,
+                parameters=parameters,
+                action=action or method,
+                group=target.group,
+                version=target.version,
+                kind=target.kind,
+            )
+        )
+
+
+def _path(target: _Target) -> Path:
+    """The path of `target`, with the parameters that all its operations share told once."""
+    shared = set.intersection(*(set(operation.parameters) for operation in target.operations))
+    operations = tuple(replace(one, parameters=_sorted(set(one.parameters) - shared)) for one in target.operations)
+    return Path(target.path, operations, _sorted({*target.parameters, *shared}))
+
+
+def _sorted(several: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    return tuple(sorted(several, key=lambda one: (one.name, one.where)))

@@ -1,0 +1,111 @@
+"""Answers requests for OpenAPI documents, in JSON and protobuf, and spares clients what they have.
+
+Source: k8s.io/kube-openapi/pkg/handler and handler3, k8s.io/kube-aggregator/pkg/controllers/openapiv3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from email.utils import formatdate
+from urllib.parse import urlencode
+
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.openapi.documents import VERSION_2, Documents, unpacked
+from hyperkube_apiserver.printers import parse_accept
+from hyperkube_apiserver.requestinfo import Query
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.serving.compression import accepts_gzip
+from hyperkube_machinery.serving.messages import Request, Response
+
+__all__ = ["OpenAPI"]
+
+_ROOT_2, _ROOT_3 = "/openapi/v2", "/openapi/v3"
+_YEAR_SECONDS = 365 * 24 * 3600.0
+# Upstream leaves the type of the index to guessing, and Go takes JSON for text.
+_INDEX_TYPE = "text/plain; charset=utf-8"
+
+
+class OpenAPI:
+    """Documents of the kinds served, each made when it is first asked for."""
+
+    paths = (_ROOT_2, _ROOT_3, f"{_ROOT_3}/")
+    """What is answered, for the index at the root."""
+
+    def __init__(self, kinds: Iterable[Kind], version: str, clock: Clock) -> None:
+        self._documents = Documents(kinds, version)
+        self._clock = clock
+        self._since = formatdate(clock.now(), usegmt=True)
+        self._packed: dict[tuple[str, bool], bytes] = {}
+        self._making: defaultdict[tuple[str, bool], asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def answer(self, request: Request, query: Query) -> Response | None:
+        """The answer to `request`, or None if its path is none of `paths`."""
+        path = request.path
+        if path == _ROOT_2:
+            return await self._document(request, VERSION_2, "v2", "")
+        if path == _ROOT_3:
+            return self._index()
+        if not path.startswith(f"{_ROOT_3}/"):
+            return None
+        name = path.removeprefix(f"{_ROOT_3}/")
+        if name == VERSION_2 or name not in self._documents.hashes():
+            return Response(404, b"", "")
+        return await self._document(request, name, "v3", query.get("hash", [""])[0])
+
+    def _index(self) -> Response:
+        hashes = self._documents.hashes().items()
+        paths = {name: {"serverRelativeURL": _url(name, tag)} for name, tag in hashes if name != VERSION_2}
+        since = formatdate(self._clock.now(), usegmt=True)
+        return Response(200, encode({"paths": paths}), _INDEX_TYPE, (("Last-Modified", since),))
+
+    async def _document(self, request: Request, name: str, version: str, wanted_hash: str) -> Response:
+        vary = ("Vary", "Accept")
+        encoding = _encoding(request.headers.get("accept", ""), version)
+        if encoding is None:
+            return Response(406, b"", "", (vary,))
+        tag = self._documents.hashes()[name]
+        content_type = f"application/{encoding}"
+        headers = [vary, ("ETag", f'"{tag}"')]
+        if wanted_hash:
+            if wanted_hash != tag:
+                return Response(301, b"", content_type, (*headers, ("Location", _url(name, tag))))
+            headers.append(("Cache-Control", "public, immutable"))
+            headers.append(("Expires", formatdate(self._clock.now() + _YEAR_SECONDS, usegmt=True)))
+        if _has(request.headers.get("if-none-match", ""), tag):
+            return Response(304, b"", "", headers)
+        headers.append(("Last-Modified", self._since))
+        packed = await self._get(name, protobuf=encoding != "json")
+        if accepts_gzip(request.headers.get("accept-encoding", "")):
+            headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
+            return Response(200, packed, content_type, headers)
+        return Response(200, await asyncio.to_thread(unpacked, packed), content_type, headers)
+
+    async def _get(self, name: str, *, protobuf: bool) -> bytes:
+        key = name, protobuf
+        async with self._making[key]:
+            if key not in self._packed:
+                self._packed[key] = await asyncio.to_thread(self._documents.packed, name, protobuf=protobuf)
+            return self._packed[key]
+
+
+def _url(name: str, tag: str) -> str:
+    return f"{_ROOT_3}/{name}?{urlencode({'hash': tag})}"
+
+
+def _encoding(accept: str, version: str) -> str | None:
+    """The subtype to answer with: `json`, or that of gnostic's messages; None if nothing accepted is made."""
+    protobuf = f"com.github.proto-openapi.spec.{version}.v1.0+protobuf"
+    made = {"json": "json", "*": "json", protobuf: protobuf, protobuf.replace(".v1.0", "@v1.0"): protobuf}
+    for clause in parse_accept(accept or "*/*"):
+        if clause.type in ("application", "*") and clause.subtype in made:
+            return made[clause.subtype]
+    return None
+
+
+def _has(if_none_match: str, tag: str) -> bool:
+    """Whether a client has the document of `tag`."""
+    held = (one.strip().removeprefix("W/") for one in if_none_match.split(","))
+    return any(one in ("*", f'"{tag}"') for one in held)
