@@ -9,32 +9,40 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from hyperkube_apiserver.admission import NamespaceLifecycle
+from hyperkube_apiserver.admission import AdmissionSettings, Cluster, build_chain
 from hyperkube_apiserver.authz import RBAC
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.handlers.nonresource import VERSION
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
+from hyperkube_apiserver.operations.desk import Desk
+from hyperkube_apiserver.operations.inflight import InFlight
+from hyperkube_apiserver.operations.instruments import Instruments
+from hyperkube_apiserver.operations.lifecycle import Lifecycle
 from hyperkube_apiserver.registry.allocation import Network
+from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
+from hyperkube_apiserver.registry.conversions import versions
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
+from hyperkube_apiserver.registry.versioned import VersionRegistry
 from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.storage.interface import Store
+from hyperkube_apiserver.storage.measured import MeasuredStore, Operation
 from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.gauges import register_caches
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_machinery.clock import Clock
 
-__all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "send_bookmarks"]
+__all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "front_desk", "send_bookmarks"]
 
 Key = tuple[str, str, str]
 
-NAMESPACES: Key = ("", "v1", "namespaces")
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
-PODS: Key = ("", "v1", "pods")
-BINDINGS: Key = ("", "v1", "bindings")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
 _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
@@ -46,14 +54,21 @@ class API:
     kinds: Mapping[Key, Kind]
     served: Mapping[Key, Served]
     hub: Hub
+    instruments: Instruments
+    admission: AdmissionControl
+    cluster: Cluster  # as admission sees it
 
     def stored(self) -> Iterable[Served]:
         """The resources that are stored as such."""
-        return (served for served in self.served.values() if served.kind.storage_prefix)
+        return (served for served in self.served.values() if served.kind.is_stored)
 
     def resource(self, group: str, name: str) -> Served:
         """The served resource `name` of `group`, in the version it is stored in."""
-        return next(served for (found, _, plural), served in self.served.items() if (found, plural) == (group, name))
+        return next(
+            served
+            for (found, _, plural), served in self.served.items()
+            if (found, plural) == (group, name) and served.kind.stored_as is None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,7 @@ class Settings:
 
     event_ttl_seconds: float = 3600.0
     policy: Policy = DEFAULT_POLICY
+    admission: AdmissionSettings = AdmissionSettings()
     service_network: Network = _SERVICE_NETWORK
     node_ports: range = range(30000, 32768)
 
@@ -77,21 +93,51 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     by_kind = strategies(
         kinds, policy=settings.policy, service_networks=(settings.service_network,), node_ports=settings.node_ports
     )
-    stored = {key: kind for key, kind in kinds.items() if kind.storage_prefix}
-    caches = {key: WatchCache(kind, by_kind[key].field_values) for key, kind in stored.items()}
+    stored = {key: kind for key, kind in kinds.items() if kind.is_stored}
+    instruments = Instruments(version=VERSION)
+    caches = {
+        key: WatchCache(kind, by_kind[key].field_values, instruments.traffic(*key)) for key, kind in stored.items()
+    }
+    register_caches(instruments.registry, caches.values)
     hub = Hub(store, caches.values(), clock)
     hub.on_bookmark(send_bookmarks)
-    admission = NamespaceLifecycle(caches[NAMESPACES])
+    cluster = Cluster(kinds.values(), caches.values(), hub, clock)
+    admission = build_chain(cluster, settings.admission)
     served = {}
     for key, kind in stored.items():
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
-        registry = Registry(kind, by_kind[key], caches[key], hub, store, admission=admission, ttl_seconds=ttl)
+        measured = _measured(store, instruments, clock, kind)
+        registry = Registry(kind, by_kind[key], caches[key], hub, measured, admission=admission, ttl_seconds=ttl)
         served[key] = Served(kind, caches[key], registry)
+        cluster.registries[key[0], key[2]] = registry
+    for key, version in versions(kinds).items():
+        beside = served[version.stored_key].registry
+        registry = VersionRegistry(version, by_kind[key], beside)
+        served[key] = Served(version.kind, caches[version.stored_key], registry, version)
     # Else a new service of the same name might be met at the addresses of the old one.
     served[SERVICES].registry.takes_along = served[ENDPOINTS].registry
-    pods = served[PODS]
-    served[BINDINGS] = Served(kinds[BINDINGS], pods.cache, pods.registry)  # a binding is stored in its pod
-    return API(kinds, served, hub)
+    return API(kinds, served, hub, instruments, admission, cluster)
+
+
+def _measured(store: Store, instruments: Instruments, clock: Clock, kind: Kind) -> MeasuredStore:
+    def operation(name: str) -> Operation:
+        labels = (name, kind.resource.group, kind.resource.resource)
+        return Operation(instruments.store_durations.labels(*labels), instruments.store_errors.labels(*labels))
+
+    create, update, delete = map(operation, ("create", "update", "delete"))
+    return MeasuredStore(store, create=create, update=update, delete=delete, monotonic=clock.monotonic)
+
+
+def front_desk(
+    api: API, clock: Clock, *, in_flight: InFlight | None = None, lifecycle: Lifecycle | None = None
+) -> Desk:
+    """The front desk of a server of `api`."""
+
+    def knows(info: RequestInfo) -> bool:
+        kind = api.kinds.get((info.group, info.version, info.resource))
+        return kind is not None and (not info.subresource or kind.subresource(info.subresource) is not None)
+
+    return Desk(api.instruments, clock, knows=knows, in_flight=in_flight, lifecycle=lifecycle)
 
 
 def follow_holdings(api: API) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyperkube_apiserver.admissionplugins import check_names
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "p
 
 AUTHORIZATION_MODES = ("RBAC", "AlwaysAllow", "AlwaysDeny")
 STORAGE_BACKENDS = ("sqlite", "memory")
+LONGEST_SHUTDOWN_SECONDS = 120.0
+"""Of each of its two steps; the launcher waits for their sum and what requests may take."""
 
 # Modes and stores that kube-apiserver has and this server has not, with the reason.
 _NO_MODE = {
@@ -89,6 +93,13 @@ class Options:
         " server stops.",
     )
     event_ttl: float = flag(3600.0, section="Storage", kind="duration", minimum=0, help="How long events are kept.")
+    etcd_compaction_interval: float = flag(
+        300.0,
+        section="Storage",
+        kind="duration",
+        minimum=0,
+        help="How often history is forgotten: what was there one interval before. 0 keeps it all.",
+    )
 
     bind_address: str = flag(
         "127.0.0.1",
@@ -129,6 +140,41 @@ class Options:
         help="A watch lasts at least this many seconds, and at most twice as many, unless the client says how long.",
     )
 
+    max_requests_inflight: int = flag(
+        400,
+        section="Serving",
+        minimum=0,
+        help="How many reads are worked on at a time; more are answered with 429. 0 for any number.",
+    )
+    max_mutating_requests_inflight: int = flag(
+        200,
+        section="Serving",
+        minimum=0,
+        help="How many writes are worked on at a time; more are answered with 429. 0 for any number.",
+    )
+    shutdown_delay_duration: float = flag(
+        0.0,
+        section="Serving",
+        kind="duration",
+        minimum=0,
+        maximum=LONGEST_SHUTDOWN_SECONDS,
+        help="For so long, before it stops, the server fails /readyz and serves all else, so that load balancers learn"
+        " of it.",
+    )
+    shutdown_send_retry_after: bool = flag(
+        False,
+        section="Serving",
+        help="Listen until running requests have finished, and answer new ones with 429 and Retry-After meanwhile.",
+    )
+    shutdown_watch_termination_grace_period: float = flag(
+        0.0,
+        section="Serving",
+        kind="duration",
+        minimum=0,
+        maximum=LONGEST_SHUTDOWN_SECONDS,
+        help="End watches one after another over up to this long, rather than all at once, when the server stops.",
+    )
+
     client_ca_file: Path | None = flag(
         None,
         section="Authentication",
@@ -158,6 +204,46 @@ class Options:
 
     allow_privileged: bool = flag(
         False, section="Admission", help="Let pods have privileged containers, which may do all that their node may."
+    )
+    enable_admission_plugins: tuple[str, ...] = flag(
+        (),
+        section="Admission",
+        check=partial(check_names, "enable-admission-plugins", enables=True),
+        metavar="plugins",
+        help="Admission plugins to ask besides those that are on anyway. Their order does not matter.",
+    )
+    disable_admission_plugins: tuple[str, ...] = flag(
+        (),
+        section="Admission",
+        check=partial(check_names, "disable-admission-plugins", enables=False),
+        metavar="plugins",
+        help="Admission plugins not to ask, although they are on unless told otherwise.",
+    )
+    admission_control: tuple[str, ...] = flag(
+        (),
+        section="Admission",
+        check=partial(check_names, "admission-control", enables=True),
+        metavar="plugins",
+        help="The admission plugins to ask, and no others. Deprecated: use --enable-admission-plugins and"
+        " --disable-admission-plugins.",
+    )
+    admission_control_config_file: Path | None = flag(
+        None,
+        section="Admission",
+        metavar="file",
+        help="What admission plugins are told: an AdmissionConfiguration.",
+    )
+    default_not_ready_toleration_seconds: int = flag(
+        300,
+        section="Admission",
+        metavar="seconds",
+        help="How long pods stay on a node that is not ready, unless they say otherwise.",
+    )
+    default_unreachable_toleration_seconds: int = flag(
+        300,
+        section="Admission",
+        metavar="seconds",
+        help="How long pods stay on a node that cannot be reached, unless they say otherwise.",
     )
 
     service_cluster_ip_range: str = flag(
@@ -189,3 +275,14 @@ class Options:
             if self.tls_cert_file is None:
                 given, missing = missing, given
             raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        self._check_plugins()
+
+    def _check_plugins(self) -> None:
+        """Raise for flags that name the same plugin on and off. Source: k8s.io/apiserver/pkg/server/options."""
+        enabled, disabled = self.enable_admission_plugins, self.disable_admission_plugins
+        if self.admission_control and (enabled or disabled):
+            name, why = "admission-control", "admission-control and enable-admission-plugins/disable-admission-plugins "
+            raise SettingsError(name, f"flag --{name}", f"{why}flags are mutually exclusive")
+        if both := sorted(set(enabled) & set(disabled)):
+            name, why = "enable-admission-plugins", "in enable-admission-plugins and disable-admission-plugins "
+            raise SettingsError(name, f"flag --{name}", f"[{' '.join(both)}] {why}overlapped")

@@ -1,8 +1,8 @@
 """The steps that every request passes, in order.
 
-    request info → authenticate → impersonate → authorize → route → negotiate → handle → dress
+    request info → authenticate → impersonate → count in flight → authorize → route → negotiate → handle → dress
 
-Every refusal is an APIError, which knows its Status.
+Every refusal but those for lack of room is an APIError, which knows its Status.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.deadlines import Deadlines, Late
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.operations.desk import Desk, Visit
+from hyperkube_apiserver.operations.inflight import too_many_requests
 from hyperkube_apiserver.parameters import timeout_seconds
 from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
-from hyperkube_apiserver.requestinfo import RequestInfo, parse_query, request_info
+from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
 from hyperkube_apiserver.storage.interface import Unavailable
-from hyperkube_core import verbose
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.compression import accepts_gzip, body_size, compressed
 from hyperkube_machinery.serving.eager import eagerly
 from hyperkube_machinery.serving.messages import Answer, Request, Response
 
@@ -36,13 +38,13 @@ __all__ = ["Pipeline"]
 
 log = logging.getLogger(__name__)
 
-_REQUEST_VERBOSITY = 3
-_REQUEST_LEVEL = logging.INFO - _REQUEST_VERBOSITY  # a level asked for before anything is put together
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
 _LONG_BYTES = 8192
 """From here on it takes some five milliseconds to make YAML of JSON: too long for the others."""
+_GZIP_BYTES = 128 * 1024
+"""Above, answers are compressed. Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters."""
 _TOO_LATE = "Timeout: request did not complete within the allotted timeout"
 
 
@@ -57,9 +59,11 @@ class Pipeline:
         router: Router,
         nonresource: NonResource,
         *,
+        desk: Desk,
         clock: Clock,
         longest_seconds: float,
     ) -> None:
+        self._desk = desk
         self._clock = clock
         self._timeout_seconds = longest_seconds
         self._deadlines = Deadlines(clock, longest_seconds)
@@ -71,60 +75,67 @@ class Pipeline:
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer at once what needs no waiting, as most reads don't."""
-        answer = eagerly(self._answer(request))
-        return self._in_time(request, answer) if isinstance(answer, Awaitable) else answer
+        visit = self._desk.receive(request)
+        answer = eagerly(self._answer(visit))
+        return self._in_time(visit, answer) if isinstance(answer, Awaitable) else answer
 
-    async def _in_time(self, request: Request, pending: Awaitable[Answer]) -> Answer:
+    async def _in_time(self, visit: Visit, pending: Awaitable[Answer]) -> Answer:
         """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
-        query = parse_query(request.query)
-        asked = timeout_seconds(query)
+        asked = timeout_seconds(visit.query)
         shorter = asked is not None and 0 < asked < self._timeout_seconds
         deadlines = Deadlines(self._clock, asked) if asked is not None and shorter else self._deadlines
         try:
             return await deadlines.keep(pending)
         except Late:
-            refusal = _refusal(request, APIError.of(504, "Timeout", _TOO_LATE, {}))
-            return await _dressed(request, query.get("pretty"), refusal, _warnings(request, None), is_resource=True)
+            refusal = _refusal(visit.request, APIError.of(504, "Timeout", _TOO_LATE, {}))
+            answer = await _dressed(visit, refusal, _warnings(visit.request, None))
+            self._desk.timed_out(visit)
+            self._desk.dismiss(visit, answer)
+            return answer
 
-    async def _answer(self, request: Request) -> Answer:
-        began = self._clock.monotonic()
-        query = parse_query(request.query)
-        info = request_info(request.method, request.path, query)
+    async def _answer(self, visit: Visit) -> Answer:
+        desk, request = self._desk, visit.request
         call: Call | None = None
         try:
-            timeout_seconds(query)  # for its refusal: an answer that is had at once needs no time
-            identity = impersonate(self._authenticator.authenticate(request), request.headers, self._authorizer, info)
-            decision = self._authorizer.authorize(identity, info)
-            if not decision.allowed:
-                raise forbidden(identity, info, decision.reason)
-            call = Call(request, info, query, identity, guard=self._guard(identity, info))
-            if info.is_resource:
-                answer = await self._router.answer(call, lambda: self._check_create(identity, info))
+            if desk.lifecycle.refusing and (goodbye := desk.lifecycle.refusal(request)) is not None:
+                answer: Answer = goodbye
             else:
-                answer = await self._nonresource.answer(request, query)
+                timeout_seconds(visit.query)  # for its refusal: an answer that is had at once needs no time
+                call = self._call_of(visit)
+                if call is None:
+                    answer = too_many_requests()
+                elif visit.info.is_resource:
+                    answer = await self._router.answer(call, lambda: self._check_create(call.identity, call.info))
+                else:
+                    answer = await self._nonresource.answer(request, visit.query)
         except APIError as error:
             answer = _refusal(request, error)
         except Unavailable as exc:
             log.error("%s %s: %s", request.method, request.path, exc)
             answer = _refusal(request, APIError.internal(str(exc)))
-        if log.isEnabledFor(_REQUEST_LEVEL):
-            self._log(request, info, answer, began)
-        warnings = _warnings(request, call)
-        return await _dressed(request, query.get("pretty"), answer, warnings, is_resource=info.is_resource)
+        finally:
+            visit.leave()
+        answer = await _dressed(visit, answer, _warnings(request, call))
+        desk.dismiss(visit, answer)
+        return answer
 
-    def _log(self, request: Request, info: RequestInfo, answer: Answer, began: float) -> None:
-        """Tell of a request in upstream's words. Source: k8s.io/apiserver/pkg/server/httplog."""
-        verbose(
-            log,
-            _REQUEST_VERBOSITY,
-            "HTTP",
-            verb=info.verb,
-            URI=f"{request.path}?{request.query}" if request.query else request.path,
-            latency=f"{(self._clock.monotonic() - began) * 1000:.3f}ms",
-            userAgent=request.headers.get("user-agent", ""),
-            srcIP=request.connection.peer_address,
-            resp=getattr(answer, "status", 101),
-        )
+    def _call_of(self, visit: Visit) -> Call | None:
+        """The call that a visit makes, once it is known whose it is and that he may; None where there is no room."""
+        desk, request, info = self._desk, visit.request, visit.info
+        try:
+            sender = self._authenticator.authenticate(request)
+        except APIError:
+            desk.authenticated(None, visit)
+            raise
+        began = desk.authenticated(sender, visit)
+        identity = impersonate(sender, request.headers, self._authorizer, info)
+        if not desk.admit(visit, identity):
+            return None
+        decision = self._authorizer.authorize(identity, info)
+        desk.authorized(began, allowed=decision.allowed)
+        if not decision.allowed:
+            raise forbidden(identity, info, decision.reason)
+        return Call(request, info, visit.query, identity, guard=self._guard(identity, info))
 
     def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
         """What keeps writers of roles and bindings from giving away more than they have."""
@@ -161,37 +172,56 @@ def _warnings(request: Request, call: Call | None) -> list[str]:
     return [ignored, *warnings] if ignored else warnings
 
 
-async def _dressed(
-    request: Request, pretty: Sequence[str] | None, answer: Answer, warnings: Sequence[str], *, is_resource: bool
-) -> Answer:
+async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str]) -> Answer:
     """The answer with the headers that all have, laid out as the client wants it."""
-    headers = list(answer.headers)
-    if not any(name == "Cache-Control" for name, _ in headers):
+    given = answer.headers
+    headers = [("Audit-Id", visit.audit_id), *given] if given else [("Audit-Id", visit.audit_id), _NO_STORE]
+    if given and not any(name == "Cache-Control" for name, _ in given):
         headers.append(_NO_STORE)
+    if warnings:
+        headers += _warning_headers(warnings)
+    answer.headers = headers
+    if not isinstance(answer, Response):
+        return answer
+    if answer.content_type == "application/json":
+        answer = _laid_out(visit, answer)
+        if not isinstance(answer, Response):
+            answer = await answer
+    if accepts_gzip(visit.request.headers.get("accept-encoding", "")) and body_size(answer.body) > _GZIP_BYTES:
+        if not any(name == "Content-Encoding" for name, _ in headers):
+            return await compressed(answer)
+    return answer
+
+
+def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:
+    """As many as fit, for clients bound the headers that they read."""
+    headers = []
     left = _WARNING_BYTES
     for text in warnings:
         value = _warning(text)
         left -= len(value)
         if left >= 0:
             headers.append(("Warning", value))
-    answer.headers = headers
-    if not isinstance(answer, Response) or answer.content_type != "application/json":
-        return answer
-    accept = request.headers.get("accept", "")
-    if is_resource and accept not in _PLAIN_ACCEPTS and answer.status < 400:
+    return headers
+
+
+def _laid_out(visit: Visit, answer: Response) -> Response | Awaitable[Response]:
+    """A JSON answer as the client wants to read it."""
+    accept = visit.request.headers.get("accept", "")
+    if visit.info.is_resource and accept not in _PLAIN_ACCEPTS and answer.status < 400:
         representation = negotiate(accept)
         if representation.media_type == "application/yaml":
-            return await asyncio.to_thread(as_yaml, answer) if _is_long(answer) else as_yaml(answer)
+            return asyncio.to_thread(as_yaml, answer) if _is_long(answer) else as_yaml(answer)
         if representation.pretty:
             return indented(answer)
-    if wants_indentation(pretty[0] if pretty else None, request.headers.get("user-agent", "")):
+    pretty = visit.query.get("pretty")
+    if wants_indentation(pretty[0] if pretty else None, visit.request.headers.get("user-agent", "")):
         return indented(answer)
     return answer
 
 
 def _is_long(response: Response) -> bool:
-    body = response.body
-    return (len(body) if isinstance(body, bytes) else sum(map(len, body))) > _LONG_BYTES
+    return body_size(response.body) > _LONG_BYTES
 
 
 def _warning(text: str) -> str:

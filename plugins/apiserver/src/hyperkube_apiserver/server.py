@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles, front_desk
 from hyperkube_apiserver.authn import Authenticator, StaticTokens, TokenFileError
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
 from hyperkube_apiserver.authz.escalation import Escalation
@@ -24,6 +24,10 @@ from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.health import Check, Health
+from hyperkube_apiserver.openapi import OpenAPI
+from hyperkube_apiserver.operations.desk import Desk
+from hyperkube_apiserver.operations.inflight import InFlight
+from hyperkube_apiserver.operations.lifecycle import WATCHES_A_SECOND, Lifecycle, Shutdown, shut_down
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
 from hyperkube_apiserver.populate import populate
@@ -37,6 +41,8 @@ from hyperkube_core import SettingsError
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
+from hyperkube_machinery.serving.metrics import Registry
+from hyperkube_machinery.serving.process import measure_lag
 from hyperkube_machinery.tls import CertificateError, server_context
 
 if TYPE_CHECKING:
@@ -48,7 +54,12 @@ __all__ = ["serve"]
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
-DRAIN_SECONDS = 20.0
+POPULATED = (
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/bootstrap-controller",
+)
+"""Upstream's names of what `populate` does."""
 
 
 async def serve(context: Context[Options]) -> None:
@@ -78,12 +89,22 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
     port = int(sockets[0].getsockname()[1])
     address = f"{_reachable(host)}:{port}"
     api = assemble(store, clock, settings)
-    async with api.hub.running(partial(keep_gathered, api, clock), partial(keep_compacted, store, clock)):
+    lifecycle = Lifecycle()
+    desk = _desk(api, options, clock, lifecycle)
+    companions = (
+        partial(keep_gathered, api, clock),
+        partial(keep_compacted, store, clock, options.etcd_compaction_interval),
+        desk.keep_settled,
+        partial(measure_lag, clock, api.instruments.lag),
+    )
+    async with api.hub.running(*companions):
         follow_holdings(api)
+        lifecycle.done("poststarthook/start-service-ip-repair-controllers")
         await populate(api, clock, service_address=settings.service_address, secure_port=port)
+        lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
         server = HTTPServer(
-            _pipeline(api, options, clock, address),
+            _pipeline(api, options, clock, address, desk),
             clock=clock,
             ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
         )
@@ -92,12 +113,19 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
             kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())
             log.info("serving Kubernetes %s on https://%s", VERSION, address)
             log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
+            lifecycle.done("poststarthook/storage-readiness")
             context.ready.set()
             with collecting_seldom():
                 await asyncio.get_running_loop().create_future()
         finally:
-            api.hub.finish_watchers()
-            await server.drain(DRAIN_SECONDS)
+            await shut_down(
+                lifecycle,
+                _shutdown(options),
+                clock,
+                running=lambda: desk.in_flight.running,
+                end_watches=partial(api.hub.finish_watchers_over, per_second=WATCHES_A_SECOND),
+                drain=server.drain,
+            )
 
 
 @contextmanager
@@ -141,19 +169,37 @@ def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
     return open_pki(options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file)
 
 
-def _pipeline(api: API, options: Options, clock: Clock, address: str) -> Pipeline:
+def _desk(api: API, options: Options, clock: Clock, lifecycle: Lifecycle) -> Desk:
+    in_flight = InFlight(reads=options.max_requests_inflight, writes=options.max_mutating_requests_inflight)
+    return front_desk(api, clock, in_flight=in_flight, lifecycle=lifecycle)
+
+
+def _shutdown(options: Options) -> Shutdown:
+    return Shutdown(
+        delay_seconds=options.shutdown_delay_duration,
+        send_retry_after=options.shutdown_send_retry_after,
+        watch_grace_seconds=options.shutdown_watch_termination_grace_period,
+    )
+
+
+def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk) -> Pipeline:
     rbac = RBAC()
     follow_roles(api, rbac)
     authorizer = _authorizer(options.authorization_mode, rbac)
     tokens = StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None
     router = Router(api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout)
-    nonresource = NonResource(Discovery(api.kinds.values(), address), Health(_checks(api)))
+    slis = Registry()
+    nonresource = NonResource(
+        Discovery(api.kinds.values(), address), OpenAPI(api.kinds.values(), VERSION, clock), Health(_checks(api, desk.lifecycle), slis),
+        metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
+    )
     return Pipeline(
         Authenticator(clock=clock, tokens=tokens, anonymous=_anonymous(options)),
         authorizer,
         Escalation(rbac, authorizer) if "RBAC" in options.authorization_mode else None,
         router,
         nonresource,
+        desk=desk,
         clock=clock,
         longest_seconds=options.request_timeout,
     )
@@ -172,7 +218,7 @@ def _authorizer(modes: Sequence[str], rbac: RBAC) -> Authorizer:
     return union(by_mode[mode] for mode in modes)
 
 
-def _checks(api: API) -> Mapping[str, Mapping[str, Check]]:
+def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:
     """What the health endpoints look at; the names are upstream's where the check is the same."""
 
     async def ping() -> None:
@@ -184,8 +230,15 @@ def _checks(api: API) -> Mapping[str, Mapping[str, Check]]:
     async def caches() -> None:
         await api.hub.fresh()
 
+    steps = (*POPULATED, "poststarthook/start-service-ip-repair-controllers", "poststarthook/storage-readiness")
+    hooks: dict[str, Check] = {name: lifecycle.step(name) for name in steps}
     live: dict[str, Check] = {"ping": ping, "etcd": store}
-    return {"healthz": live, "livez": live, "readyz": {**live, "informer-sync": caches}}
+    ready: dict[str, Check] = {**live, "etcd-readiness": store, "informer-sync": caches}
+    return {
+        "healthz": {**live, **hooks},
+        "livez": {**live, **hooks},
+        "readyz": {**ready, **hooks, "shutdown": lifecycle.check},
+    }
 
 
 def _reachable(host: str) -> str:

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles, front_desk
 from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authn.tokens import StaticTokens
 from hyperkube_apiserver.authz import RBAC, union
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.discovery import Discovery
-from hyperkube_apiserver.handlers.nonresource import NonResource
+from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.health import Health
+from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.storage.memory import MemoryStore
@@ -189,7 +190,12 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 authorizer,
                 Escalation(rbac, authorizer),
                 Router(api.served, api.hub, clock, shortest_watch_seconds=1800),
-                NonResource(Discovery(api.kinds.values(), "127.0.0.1:6443"), Health({})),
+                NonResource(
+                    Discovery(api.kinds.values(), "127.0.0.1:6443"),
+                    OpenAPI(api.kinds.values(), VERSION, clock),
+                    Health({}),
+                ),
+                desk=front_desk(api, clock),
                 clock=clock,
                 longest_seconds=60,
             )

@@ -1,16 +1,19 @@
-"""What is served beside resources: discovery, health, the version, and an index of it all."""
+"""What is served beside resources: discovery, OpenAPI, health, metrics, the version, and an index of it all."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.health import TEXT, Health
+from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.exposition import exposed
 from hyperkube_machinery.serving.messages import Request, Response
+from hyperkube_machinery.serving.metrics import Registry
 
 __all__ = ["VERSION", "NonResource"]
 
@@ -21,11 +24,20 @@ VERSION = "v1.36.2"
 class NonResource:
     """Answers paths that are no resources'."""
 
-    def __init__(self, discovery: Discovery, health: Health) -> None:
+    def __init__(
+        self,
+        discovery: Discovery,
+        openapi: OpenAPI,
+        health: Health,
+        metrics: Mapping[str, Registry] | None = None,
+    ) -> None:
+        """`metrics` are the registries that are told of, by path."""
+        self._metrics = metrics or {}
         self._discovery = discovery
+        self._openapi = openapi
         self._health = health
         self._version = encode(_version())
-        self._index = encode({"paths": _paths(discovery, health)})
+        self._index = encode({"paths": _paths(discovery, openapi, health, self._metrics)})
 
     async def answer(self, request: Request, query: Query) -> Response:
         """The answer to `request`; what is not there is 404 in plain text."""
@@ -39,7 +51,9 @@ class NonResource:
             return Response(200, self._version)
         if path == "/":
             return Response(200, self._index)
-        answer = await self._health.answer(path, query)
+        if path in self._metrics:
+            return await exposed(self._metrics[path], request)
+        answer = await self._openapi.answer(request, query) or await self._health.answer(path, query)
         if answer is None and self._discovery.knows_group_of(path):
             raise APIError.no_such_path()
         return answer or not_found()
@@ -70,5 +84,7 @@ def _version() -> dict[str, str]:
     }
 
 
-def _paths(discovery: Discovery, health: Health) -> Sequence[str]:
-    return sorted([*discovery.paths, *health.paths, "/version"])
+def _paths(
+    discovery: Discovery, openapi: OpenAPI, health: Health, metrics: Mapping[str, Registry]
+) -> Sequence[str]:
+    return sorted([*discovery.paths, *openapi.paths, *health.paths, *metrics, "/version"])

@@ -85,6 +85,7 @@ def _producer(
             after=after,
             bookmarks=options.allow_bookmarks,
             expires=expires,
+            traffic=cache.traffic,
         )
         past = None if known or from_now or initial else cache.since(after)
         seen = hub.revision
@@ -103,7 +104,7 @@ def _producer(
                 await _send_past(writer, watcher, past, selected)
                 watcher.after = max(after, seen)
             if initial and options.allow_bookmarks:
-                watcher.send_item("BOOKMARK", bookmark(served.kind, after, ends_initial_events=True))
+                watcher.send_item("BOOKMARK", bookmark(cache.kind, after, ends_initial_events=True))
             watcher.caught_up()
             await watcher.finished()
         finally:

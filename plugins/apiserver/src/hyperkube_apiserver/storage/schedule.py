@@ -1,10 +1,11 @@
-"""Compaction on a schedule: history is kept for five to ten minutes, as upstream keeps it in etcd.
+"""Compaction on a schedule: history is kept for five to ten minutes by default, as upstream keeps it in etcd.
 
 Source: k8s.io/apiserver/pkg/storage/etcd3/compact.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import NoReturn
 
@@ -18,8 +19,10 @@ log = logging.getLogger(__name__)
 INTERVAL_SECONDS = 300.0
 
 
-async def keep_compacted(store: Store, clock: Clock) -> NoReturn:
-    """Every five minutes, forget the history that was old five minutes ago, until cancelled."""
+async def keep_compacted(store: Store, clock: Clock, interval_seconds: float = INTERVAL_SECONDS) -> NoReturn:
+    """Every `interval_seconds`, forget the history that was there one interval ago, until cancelled; 0 for never."""
+    if interval_seconds <= 0:
+        await asyncio.get_running_loop().create_future()
     old: Revision | None = None
     while True:
         try:
@@ -31,4 +34,4 @@ async def keep_compacted(store: Store, clock: Clock) -> NoReturn:
             old = None
         except Unavailable as exc:
             log.warning("history could not be compacted: %s", exc)
-        await clock.sleep(INTERVAL_SECONDS)
+        await clock.sleep(interval_seconds)

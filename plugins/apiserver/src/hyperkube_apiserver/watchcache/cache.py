@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.operations.instruments import Traffic
 from hyperkube_apiserver.representation import body_of, decode_stored, type_prefix
 from hyperkube_apiserver.storage.interface import Change, Entry
 from hyperkube_apiserver.watchcache.item import Event, Item
@@ -25,8 +26,9 @@ FieldValues = Callable[[dict[str, Any]], Mapping[str, str]]
 class WatchCache:
     """What lives of one resource. Kept by the hub; read without waiting once the hub has come far enough."""
 
-    def __init__(self, kind: Kind, field_values: FieldValues) -> None:
+    def __init__(self, kind: Kind, field_values: FieldValues, traffic: Traffic | None = None) -> None:
         self.kind = kind
+        self.traffic = traffic or Traffic.uncounted()
         self.prefix = type_prefix(kind)
         hot = ["metadata.name"]
         if "spec.nodeName" in kind.selectable_fields:
@@ -111,6 +113,7 @@ class WatchCache:
             if previous is None:
                 insort(self._keys, change.key)
         self.last_revision = change.revision
+        self.traffic.received += 1
         event = Event(item, previous, change.revision)
         self._remember(event)
         self.watchers.notify(event)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from hyperkube_apiserver.storage.interface import Compacted, Revision, Store
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["Hub"]
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 ROOT = "/registry/"
 SWEEP_SECONDS = 1.0
+SLICE_SECONDS = 0.1
 BOOKMARK_SECONDS = 60.0
 PAGE_ENTRIES = 500
 """How many objects are read at a time when the caches are filled."""
@@ -106,9 +108,23 @@ class Hub:
     def finish_watchers(self) -> None:
         """End every watch, and those still to come, as the server stops."""
         self.ending = True
-        for cache in self._caches:
-            for watcher in cache.watchers:
-                watcher.finish()
+        for watcher in self._watchers():
+            watcher.finish()
+
+    async def finish_watchers_over(self, seconds: float, *, per_second: float) -> None:
+        """End every watch one after another, over at most `seconds`, though not fewer than `per_second`."""
+        self.ending = True
+        watchers = self._watchers()
+        if seconds > 0:
+            at_once = max(1, round(max(per_second, len(watchers) / seconds) * SLICE_SECONDS))
+            for start in range(0, len(watchers), at_once):
+                for watcher in watchers[start : start + at_once]:
+                    watcher.finish()
+                await self._clock.sleep(SLICE_SECONDS)
+        self.finish_watchers()
+
+    def _watchers(self) -> list[Watcher]:
+        return [watcher for cache in self._caches for watcher in cache.watchers]
 
     async def history(self, cache: WatchCache, *, after: int, until: int) -> list[Event]:
         """The events of one resource later than `after`, up to `until`, from the store's history.

@@ -13,7 +13,7 @@ __all__ = ["Event", "EventEncoder", "Item", "Selection"]
 class Item:
     """An object as it was at one revision."""
 
-    __slots__ = ("body", "fields", "key", "labels", "name", "namespace", "revision")
+    __slots__ = ("body", "fields", "key", "labels", "name", "namespace", "revision", "versions")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Item:
         self.body = body
         self.labels = labels
         self.fields = fields  # the selectable fields, metadata.name and metadata.namespace included
+        self.versions: dict[str, bytes] | None = None  # bodies in other versions than the stored one
 
     def at(self, revision: int) -> Item:
         """The same object under another resource version."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol
 
+from hyperkube_apiserver.operations.instruments import Traffic
 from hyperkube_apiserver.watchcache.item import Event, EventEncoder, Item, Selection
 
 __all__ = ["Sink", "Watcher", "Watchers"]
@@ -36,6 +37,7 @@ class Watcher:
     __slots__ = (
         "_finished",
         "_sent",
+        "_traffic",
         "_waiting",
         "after",
         "bookmarks",
@@ -58,8 +60,10 @@ class Watcher:
         after: int,
         bookmarks: bool,
         expires: float,
+        traffic: Traffic,
     ) -> None:
         self.sink = sink
+        self._traffic = traffic
         self.encoder = encoder
         self.selection = selection
         self.namespace = namespace  # "" for all
@@ -78,22 +82,29 @@ class Watcher:
         if self._waiting is not None:
             self._waiting.append((event_type, event))
             if len(self._waiting) > WAITING_EVENTS:
-                self.finish()
+                self._drop()
             return
-        self.sink.send_framed(event.frame(event_type, self.encoder, first=not self._sent))
-        self._sent = True
+        self._send(event.frame(event_type, self.encoder, first=not self._sent))
         if self.sink.buffered > BUFFER_BYTES:
-            self.finish()
+            self._drop()
 
     def send_item(self, event_type: str, item: Item) -> None:
         """Send an object by itself: one that exists already, or a bookmark."""
-        self.sink.send_framed(self.encoder.frame(event_type, item, first=not self._sent))
-        self._sent = True
+        self._send(self.encoder.frame(event_type, item, first=not self._sent))
 
     def send_past(self, event_type: str, event: Event) -> None:
         """Send a change that was before it is live."""
-        self.sink.send_framed(event.frame(event_type, self.encoder, first=not self._sent))
+        self._send(event.frame(event_type, self.encoder, first=not self._sent))
+
+    def _send(self, frame: bytes) -> None:
+        self.sink.send_framed(frame)
         self._sent = True
+        self._traffic.sent.observe(len(frame))
+
+    def _drop(self) -> None:
+        """Let go of a client that is too slow."""
+        self._traffic.dropped += 1
+        self.finish()
 
     @property
     def live(self) -> bool:
