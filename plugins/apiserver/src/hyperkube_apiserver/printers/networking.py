@@ -74,7 +74,7 @@ def network_policy(obj: Tree, now: float) -> list[Any]:
 
 
 def ip_address(obj: Tree, now: float) -> list[Any]:
-    """Name, ParentRef, Age."""
+    """Name, ParentRef, and the age: upstream sends a cell more than there are columns."""
     parent = _spec(obj).get("parentRef")
     told = NONE
     if parent is not None:

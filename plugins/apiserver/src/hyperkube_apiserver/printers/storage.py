@@ -9,7 +9,6 @@ from hyperkube_apiserver.printers.cells import NONE, UNSET, Tree, age, name
 __all__ = [
     "csi_driver",
     "csi_node",
-    "csi_storage_capacity",
     "storage_class",
     "volume_attachment",
     "volume_attributes_class",
@@ -57,11 +56,6 @@ def csi_driver(obj: Tree, now: float) -> list[Any]:
 def csi_node(obj: Tree, now: float) -> list[Any]:
     """Name, Drivers, Age."""
     return [name(obj), len((obj.get("spec") or {}).get("drivers") or ()), age(obj, now)]
-
-
-def csi_storage_capacity(obj: Tree, now: float) -> list[Any]:
-    """Name, StorageClassName, Capacity."""
-    return [name(obj), obj.get("storageClassName", ""), _given(obj, "capacity", UNSET)]
 
 
 def volume_attachment(obj: Tree, now: float) -> list[Any]:

@@ -65,7 +65,6 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     (_RBAC, "RoleBinding"): bindings.binding,
     ("storage.k8s.io", "CSIDriver"): storage.csi_driver,
     ("storage.k8s.io", "CSINode"): storage.csi_node,
-    ("storage.k8s.io", "CSIStorageCapacity"): storage.csi_storage_capacity,
     ("storage.k8s.io", "StorageClass"): storage.storage_class,
     ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
     ("storage.k8s.io", "VolumeAttributesClass"): storage.volume_attributes_class,
