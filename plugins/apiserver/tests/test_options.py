@@ -76,12 +76,10 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "admission-control-config-file",
         "audit-policy-file",
         "authentication-config",
         "authorization-config",
         "encryption-provider-config",
-        "enable-admission-plugins",
         "kubelet-certificate-authority",
         "oidc-required-claim",
         "service-account-max-token-expiration",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from hyperkube_apiserver.admissionplugins import check_names
 from hyperkube_core import ForeignFlag, SettingsError, flag
@@ -17,6 +18,7 @@ __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "p
 
 AUTHORIZATION_MODES = ("RBAC", "AlwaysAllow", "AlwaysDeny")
 STORAGE_BACKENDS = ("sqlite", "memory")
+DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
 """Of each of its two steps; the launcher waits for their sum and what requests may take."""
 
@@ -71,6 +73,33 @@ def _check_backend(backend: str) -> None:
 def _check_positive(seconds: float) -> None:
     if seconds <= 0:
         raise ValueError("it must be more than 0")
+
+
+def _check_issuers(issuers: tuple[str, ...]) -> None:
+    if not issuers or not all(issuers):
+        raise ValueError("it must not be empty")
+    if len(set(issuers)) != len(issuers):
+        raise ValueError("one is given twice")
+    for issuer in issuers:
+        if ":" in issuer and not _is_url(issuer):
+            raise ValueError(f'"{issuer}" has a colon and is no URL')
+
+
+def _check_keys_uri(uri: str) -> None:
+    if uri and not (_is_url(uri) and uri.startswith("https:")):
+        raise ValueError(f'"{uri}" is no URL that begins with https')
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).scheme)
+    except ValueError:
+        return False
+
+
+def _check_longest_token(seconds: float) -> None:
+    if seconds and not 3600 <= seconds <= 1 << 32:
+        raise ValueError("it must be from one hour to 2^32 seconds, or 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +215,62 @@ class Options:
         section="Authentication",
         metavar="file",
         help='Bearer tokens, one a line: token,user,uid,"group1,group2".',
+    )
+    api_audiences: tuple[str, ...] = flag(
+        (),
+        section="Authentication",
+        metavar="names",
+        help="What this server calls itself: tokens of service accounts must be meant for one of these. Without it that"
+        " is the first --service-account-issuer.",
+    )
+    service_account_issuer: tuple[str, ...] = flag(
+        (DEFAULT_ISSUER,),
+        section="Authentication",
+        kind="array",
+        check=_check_issuers,
+        metavar="url",
+        help="Who issues the tokens of service accounts. Given more than once, the first issues and all are believed."
+        " kube-apiserver needs to be told, this server has a name of its own.",
+    )
+    service_account_signing_key_file: Path | None = flag(
+        None,
+        section="Authentication",
+        metavar="file",
+        help="The private key that tokens of service accounts are signed with, RSA or ECDSA. Without it one is made in"
+        " the data directory.",
+    )
+    service_account_key_file: tuple[str, ...] = flag(
+        (),
+        section="Authentication",
+        kind="array",
+        metavar="file",
+        help="Keys, public or private, whose tokens of service accounts are believed. Without it that is the key that"
+        " signs, which is believed beside them if it is the server's own.",
+    )
+    service_account_max_token_expiration: float = flag(
+        0.0,
+        section="Authentication",
+        kind="duration",
+        check=_check_longest_token,
+        help="Tokens of service accounts last no longer; 0 for as long as is asked for.",
+    )
+    service_account_extend_token_expiration: bool = flag(
+        True,
+        section="Authentication",
+        help="Let the tokens last a year that are put into pods unasked, for clients that read them but once.",
+    )
+    service_account_lookup: bool = flag(
+        True,
+        section="Authentication",
+        help="Refuse tokens that are kept in secrets once the secret is gone. Those that were asked for are refused"
+        " without their account in any case.",
+    )
+    service_account_jwks_uri: str = flag(
+        "",
+        section="Authentication",
+        check=_check_keys_uri,
+        metavar="url",
+        help="Where others find the keys that tokens of service accounts are verified with, if not at this server.",
     )
     anonymous_auth: bool = flag(
         True,

@@ -13,17 +13,22 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles, front_desk
-from hyperkube_apiserver.authn import Authenticator, StaticTokens, TokenFileError
-from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, union
-from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.admission import AdmissionSettings
+from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
+from hyperkube_apiserver.admissionplugins import chosen, wanted
+from hyperkube_apiserver.access import Terms, open_access
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
+from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.health import Check, Health
+from hyperkube_apiserver.issuance import open_keys, openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.operations.inflight import InFlight
@@ -137,6 +142,11 @@ def _blamed_on_flags() -> Iterator[None]:
         raise SettingsError("data-dir", "flag --data-dir", str(exc)) from exc
     except TokenFileError as exc:
         raise SettingsError("token-auth-file", "flag --token-auth-file", str(exc)) from exc
+    except ConfigurationError as exc:
+        name = "admission-control-config-file"
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+    except KeyFileError as exc:
+        raise SettingsError("service-account-key-file", "keys of service accounts", str(exc)) from exc
     except CertificateError as exc:  # its text names the file, be it a flag's or one in the data directory
         raise SettingsError("tls-cert-file", "certificates", str(exc)) from exc
 
@@ -157,8 +167,23 @@ def _settings(options: Options) -> Settings:
     return Settings(
         event_ttl_seconds=options.event_ttl,
         policy=Policy(allow_privileged=options.allow_privileged),
+        admission=_admission(options),
         service_network=ipaddress.ip_network(options.service_cluster_ip_range),
         node_ports=range(first, last + 1),
+    )
+
+
+def _admission(options: Options) -> AdmissionSettings:
+    enable, disable = options.enable_admission_plugins, options.disable_admission_plugins
+    only, file = options.admission_control, options.admission_control_config_file
+    if only:
+        log.warning("--admission-control is deprecated: use --enable-admission-plugins or --disable-admission-plugins")
+    on = wanted(enable=enable, disable=disable, only=only)
+    return AdmissionSettings(
+        plugins=chosen(enable=enable, disable=disable, only=only),
+        not_ready_seconds=options.default_not_ready_toleration_seconds,
+        unreachable_seconds=options.default_unreachable_toleration_seconds,
+        configurations=read_configurations(file, on) if file is not None else {},
     )
 
 
@@ -183,25 +208,47 @@ def _shutdown(options: Options) -> Shutdown:
 
 
 def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk) -> Pipeline:
-    rbac = RBAC()
-    follow_roles(api, rbac)
-    authorizer = _authorizer(options.authorization_mode, rbac)
-    tokens = StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None
-    router = Router(api.served, api.hub, clock, shortest_watch_seconds=options.min_request_timeout)
+    terms = _terms(options)
+    access = open_access(api, clock, terms)
+    shortest = options.min_request_timeout
+    router = Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
+    keys_uri = options.service_account_jwks_uri
     slis = Registry()
     nonresource = NonResource(
         Discovery(api.kinds.values(), address), OpenAPI(api.kinds.values(), VERSION, clock), Health(_checks(api, desk.lifecycle), slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
+        documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),
     )
     return Pipeline(
-        Authenticator(clock=clock, tokens=tokens, anonymous=_anonymous(options)),
-        authorizer,
-        Escalation(rbac, authorizer) if "RBAC" in options.authorization_mode else None,
+        access.authenticator,
+        access.authorizer,
+        access.escalation,
         router,
         nonresource,
         desk=desk,
         clock=clock,
         longest_seconds=options.request_timeout,
+    )
+
+
+def _terms(options: Options) -> Terms:
+    files = [Path(path) for path in options.service_account_key_file]
+    key, keys = open_keys(options.data_dir / "pki", options.service_account_signing_key_file, files)
+    issuer = Issuer(
+        name=options.service_account_issuer[0],
+        key=key,
+        audiences=options.api_audiences or options.service_account_issuer[:1],
+        longest_seconds=int(options.service_account_max_token_expiration),
+        extends=options.service_account_extend_token_expiration,
+    )
+    return Terms(
+        issuer=issuer,
+        keys=keys,
+        issuers=options.service_account_issuer[1:],
+        looks_up_kept=options.service_account_lookup,
+        static=StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None,
+        anonymous=_anonymous(options),
+        modes=options.authorization_mode,
     )
 
 
@@ -211,11 +258,6 @@ def _anonymous(options: Options) -> bool:
         log.warning("anonymous requests are refused, because --authorization-mode has AlwaysAllow")
         return False
     return options.anonymous_auth
-
-
-def _authorizer(modes: Sequence[str], rbac: RBAC) -> Authorizer:
-    by_mode: Mapping[str, Authorizer] = {"RBAC": rbac, "AlwaysAllow": AlwaysAllow(), "AlwaysDeny": AlwaysDeny()}
-    return union(by_mode[mode] for mode in modes)
 
 
 def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, follow_roles, front_desk
-from hyperkube_apiserver.authn import Authenticator
-from hyperkube_apiserver.authn.tokens import StaticTokens
-from hyperkube_apiserver.authz import RBAC, union
-from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.admission import AdmissionSettings
+from hyperkube_apiserver.admissionplugins import chosen
+from hyperkube_apiserver.access import Terms, open_access
+from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
+from hyperkube_apiserver.authn import KeySet, StaticTokens
+from hyperkube_apiserver.authn.keys import create_key
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
+from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.health import Health
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.pipeline import Pipeline
@@ -30,6 +32,21 @@ TOKENS = """\
 admin-token,admin,1,"system:masters"
 jane-token,jane,2,"developers"
 """
+
+
+WITHOUT_ACCOUNTS = AdmissionSettings(plugins=chosen(disable=["ServiceAccount"]))
+"""Nobody makes the accounts that pods would need."""
+
+
+ISSUER = "https://issuer.example"
+KEY = create_key()
+
+
+def terms(static: StaticTokens) -> Terms:
+    """Static tokens, tokens of service accounts, and everybody else."""
+    return Terms(
+        issuer=Issuer(name=ISSUER, key=KEY, audiences=("api", ISSUER)), keys=KeySet([KEY.public]), static=static
+    )
 
 
 class FakeConnection:
@@ -173,7 +190,7 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
 
     Parametrized indirectly, a test gives the settings it wants.
     """
-    settings: Settings = getattr(request, "param", Settings())
+    settings: Settings = getattr(request, "param", Settings(admission=WITHOUT_ACCOUNTS))
     tokens = tmp_path_factory.mktemp("tokens") / "tokens.csv"
     tokens.write_text(TOKENS)
     clock = VirtualClock()
@@ -182,14 +199,12 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
         async with api.hub.running():
             follow_holdings(api)
             await populate(api, clock, service_address=settings.service_address, secure_port=6443)
-            rbac = RBAC()
-            follow_roles(api, rbac)
-            authorizer = union([rbac])
+            access = open_access(api, clock, terms(StaticTokens.load(tokens)))
             pipeline = Pipeline(
-                Authenticator(clock=clock, tokens=StaticTokens.load(tokens)),
-                authorizer,
-                Escalation(rbac, authorizer),
-                Router(api.served, api.hub, clock, shortest_watch_seconds=1800),
+                access.authenticator,
+                access.authorizer,
+                access.escalation,
+                Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
                 NonResource(
                     Discovery(api.kinds.values(), "127.0.0.1:6443"),
                     OpenAPI(api.kinds.values(), VERSION, clock),

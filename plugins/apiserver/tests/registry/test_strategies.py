@@ -170,12 +170,6 @@ def test_a_namespace_stays_until_its_finalizers_are_gone(writer: Any) -> None:
     assert not namespaces.blocks_removal(finalized)
 
 
-@pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
-def test_some_namespaces_are_never_deleted(writer: Any, name: str) -> None:
-    with pytest.raises(APIError, match=f'namespaces "{name}" is forbidden: this namespace may not be deleted'):
-        writer.strategy("namespaces").check_deletion({"metadata": {"name": name}})
-
-
 def test_texts_of_a_secret_become_data(writer: Any) -> None:
     given = {"metadata": {"name": "s"}, "data": {"a": "b2xk"}, "stringData": {"a": "new", "b": "x"}}
     secret, _ = writer.create(writer.strategy("secrets"), given)

@@ -43,6 +43,8 @@ class Attributes:
     dry_run: bool = False
     options: Tree = field(default_factory=dict)  # CreateOptions and the like, as a tree
     warn: Callable[[str], None]
+    reinvoke: bool = False  # set by a plugin that changed what plugins before it have seen: they are asked once more
+    reinvoked: bool = False  # whether this is that second time
 
 
 class AdmissionControl(Protocol):

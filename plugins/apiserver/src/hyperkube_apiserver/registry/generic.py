@@ -74,7 +74,8 @@ class Registry:
         admission: AdmissionControl,
         ttl_seconds: float | None = None,
     ) -> None:
-        self.kind = kind
+        self.kind = kind  # that requests name
+        self.stored_kind = cache.kind  # that is another version where objects are stored as that
         self.strategy = strategy
         self._cache = cache
         self._hub = hub
@@ -132,7 +133,7 @@ class Registry:
                 raise _not_for_create(version)
             for text in self.strategy.warnings(tree):
                 warn(text)
-            attributes.obj = tree
+            attributes.obj, attributes.name = tree, tree["metadata"]["name"]
             await self._admission.validate(attributes)
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
             stored = self._encode(tree)
@@ -252,6 +253,7 @@ class Registry:
 
     async def delete(self, name: str, options: DeleteOptions, context: WriteContext, warn: Warn) -> Written:
         """Delete an object, or mark it as being deleted where something keeps it."""
+        self.strategy.check_deletion(name)
         if self.strategy.orphaning_warning and options.propagation_policy is None and options.orphan_dependents is None:
             warn(self.strategy.orphaning_warning)
         key = self.kind.key(context.namespace, name)
@@ -280,11 +282,10 @@ class Registry:
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
         tree = self._tree(item)
-        attributes = self._attributes(Operation.DELETE, item.name, context, None, tree)
-        await self._admission.admit(attributes)
-        self.strategy.check_deletion(tree)
         check_preconditions(self.kind, tree, options)
         before = copy.deepcopy(tree)
+        attributes = self._attributes(Operation.DELETE, item.name, context, None, before)
+        await self._admission.admit(attributes)
         await self._admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
         body, revision = item.body, Revision(item.revision)
@@ -323,11 +324,11 @@ class Registry:
             raise
 
     def _tree(self, item: Item) -> Tree:
-        resource = self.kind.resource
+        resource = self.stored_kind.resource
         return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(item.body)}
 
     def _encode(self, tree: Tree) -> bytes:
-        stored = encode_stored(self.kind, tree)
+        stored = encode_stored(self.stored_kind, tree)
         if len(stored) > LARGEST_OBJECT:
             raise APIError.too_large(
                 f"the object would take {len(stored)} bytes in the store; the most is {LARGEST_OBJECT}"
@@ -336,7 +337,7 @@ class Registry:
 
     def _refuse(self, tree: Tree, errors: list[FieldError], name: str = "") -> None:
         if errors:
-            resource = self.kind.resource
+            resource = self.stored_kind.resource
             raise APIError.invalid(resource.group, resource.kind, name or meta.name(tree), errors)
 
     def _check_version(self, tree: Tree, item: Item) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperkube_apiserver.registry.admitted import protect_while_used
 from hyperkube_apiserver.registry.core.volumes import validate_sources
 from hyperkube_apiserver.registry.fields import dns_subdomain, nonnegative, one_of, qualified, validate_label_selector
 from hyperkube_apiserver.registry.internal import as_internal
@@ -123,10 +122,6 @@ def _validate_topologies(terms: Sequence[Tree], path: str) -> list[FieldError]:
 class VolumeAttributesClasses(Strategy):
     answers_deleted_object = True
     revalidates_meta = True
-
-    def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        super().prepare_for_create(obj, context)
-        protect_while_used(obj, "kubernetes.io/vac-protection")
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         parameters = obj.get("parameters") or {}

@@ -214,8 +214,8 @@ class Strategy:
 
     # Deleting
 
-    def check_deletion(self, obj: Tree) -> None:
-        """Raise APIError for what nobody may delete."""
+    def check_deletion(self, name: str) -> None:
+        """Raise APIError for what nobody may delete, whether it is there or not."""
 
     def grace_seconds(self, obj: Tree, requested: int | None) -> int:
         """How long to wait before the object goes; `requested` is at least 0. Asked where `deletes_gracefully`."""

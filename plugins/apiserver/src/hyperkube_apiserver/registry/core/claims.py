@@ -5,7 +5,6 @@ Source: k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim, ValidatePersi
 
 from __future__ import annotations
 
-from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.amounts import is_native_resource, validate_amount
 from hyperkube_apiserver.registry.core.volumewarnings import persistent_claim_warnings
 from hyperkube_apiserver.registry.differences import difference
@@ -41,7 +40,6 @@ class PersistentVolumeClaims(Strategy):
         return {"phase": "Pending"}
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        admitted.protect_while_used(obj, "kubernetes.io/pvc-protection")
         super().prepare_for_create(obj, context)
         _drop_foreign_source(obj["spec"])
         _drop_unknown_source(obj["spec"])

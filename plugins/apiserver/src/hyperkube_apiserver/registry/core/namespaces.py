@@ -5,13 +5,12 @@ from __future__ import annotations
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep
 from hyperkube_machinery import meta
-from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.errors import FieldError
 
 __all__ = ["Namespaces"]
 
 _FINALIZER = "kubernetes"
 _NAME_LABEL = "kubernetes.io/metadata.name"
-_UNDELETABLE = ("default", "kube-system", "kube-public")
 
 
 class Namespaces(Strategy):
@@ -70,12 +69,6 @@ class Namespaces(Strategy):
             for index, name in enumerate(finalizers)
             for error in _validate_finalizer(name, f"spec.finalizers[{index}]")
         ]
-
-    def check_deletion(self, obj: Tree) -> None:
-        name = meta.name(obj)
-        if name in _UNDELETABLE:
-            why = f'namespaces "{name}" is forbidden: this namespace may not be deleted'
-            raise APIError.of(403, "Forbidden", why, {"name": name, "kind": "namespaces"})
 
     def mark_deleted(self, obj: Tree) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"

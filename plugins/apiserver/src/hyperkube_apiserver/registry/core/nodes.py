@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.addresses import network_warnings, parse_address, validate_network
 from hyperkube_apiserver.registry.amounts import validate_amount
 from hyperkube_apiserver.registry.core.nodeconfig import (
@@ -43,7 +42,6 @@ class Nodes(Strategy):
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
         (obj.get("spec") or {}).pop("configSource", None)
         (obj.get("status") or {}).pop("config", None)
-        admitted.taint_new_node(obj)
 
     def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:
         super().prepare_for_update(obj, old, context)

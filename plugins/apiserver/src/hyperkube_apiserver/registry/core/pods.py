@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.addresses import address_warnings
 from hyperkube_apiserver.registry.core.podstatus import validate_pod_status
 from hyperkube_apiserver.registry.podspec.annotations import MIRROR, validate_pod_annotations
@@ -77,9 +76,6 @@ class Pods(Strategy):
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
         drop_disabled(obj.get("spec") or {}, None)
-        admitted.add_tolerations(obj)
-        admitted.add_priority(obj, self.kind.resource)
-        admitted.check_runtime_class(obj, self.kind.resource)
         super().prepare_for_create(obj, context)
         for condition in obj["status"].get("conditions") or ():
             condition["lastTransitionTime"] = context.now
@@ -109,8 +105,6 @@ class Pods(Strategy):
             obj["spec"].pop("ephemeralContainers", None)
             if added:
                 obj["spec"]["ephemeralContainers"] = added
-        elif not context.subresource:
-            admitted.add_tolerations(obj)
         super().prepare_for_update(obj, old, context)
 
     def prepare_status_update(self, obj: Tree, old: Tree) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperkube_apiserver.registry import admitted
 from hyperkube_apiserver.registry.amounts import validate_positive_amount
 from hyperkube_apiserver.registry.core.volumewarnings import persistent_volume_warnings
 from hyperkube_apiserver.registry.differences import difference
@@ -53,7 +52,6 @@ class PersistentVolumes(Strategy):
         default_volume_source(spec)
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
-        admitted.protect_while_used(obj, "kubernetes.io/pv-protection")
         obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": context.now}
 
     def prepare_for_update(self, obj: Tree, old: Tree, context: WriteContext) -> None:

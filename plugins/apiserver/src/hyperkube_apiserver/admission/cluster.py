@@ -1,0 +1,81 @@
+"""What plugins see of the cluster beside the object they are asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hyperkube_apiserver.authn import Identity
+from hyperkube_apiserver.authz import AlwaysDeny, Authorizer
+from hyperkube_apiserver.authz.attributes import Attributes as Question
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry.generic import Registry
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
+
+__all__ = ["Cluster"]
+
+Tree = dict[str, Any]
+
+
+class Cluster:
+    """The stored objects, as the watch caches hold them, and who may do what.
+
+    The write path brings the caches up to date before it asks a plugin, so that where upstream looks into the store
+    once more, for its caches lag, there is nothing more to see here.
+    """
+
+    def __init__(self, kinds: Collection[Kind], caches: Iterable[WatchCache], hub: Hub, clock: Clock) -> None:
+        self._caches: Mapping[tuple[str, str], WatchCache] = {
+            (cache.kind.resource.group, cache.kind.resource.resource): cache for cache in caches
+        }
+        self._kinds = kinds
+        self.hub = hub
+        self.clock = clock
+        self.registries: dict[tuple[str, str], Registry] = {}  # for the plugin that makes namespaces
+        self.authorizer: Authorizer = AlwaysDeny()  # until the server has one, nobody may do anything
+
+    def item(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Item | None:
+        """An object as it is stored."""
+        cache = self._caches[group, resource]
+        return cache.get(cache.kind.key(namespace, name))
+
+    def find(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Tree | None:
+        """An object, without its type, for the caller to do with as it likes."""
+        item = self.item(resource, name, namespace, group=group)
+        return decode_body(item.body) if item is not None else None
+
+    def get(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Tree:
+        """The same; raises 404, in the words of upstream's caches, for what is not there."""
+        found = self.find(resource, name, namespace, group=group)
+        if found is None:
+            one = self._caches[group, resource].kind.resource
+            raise APIError.not_found(replace(one, resource=one.singular), name)
+        return found
+
+    def missing(self, resource: str, name: str, *, group: str = "") -> APIError:
+        """404 in the words of the API."""
+        return APIError.not_found(self._caches[group, resource].kind.resource, name)
+
+    def having(self, resource: str, words: bytes, *, group: str = "") -> Iterator[Tree]:
+        """The objects in whose bytes `words` stand, which spares decoding all the others."""
+        for item in self._caches[group, resource].items():
+            if words in item.body:
+                yield decode_body(item.body)
+
+    def kinds_called(self, kind: str, *, group: str, version: str) -> list[Kind]:
+        """The served resources whose objects are of `kind`."""
+        return [
+            one
+            for one in self._kinds
+            if (one.resource.kind, one.resource.group, one.resource.version) == (kind, group, version)
+        ]
+
+    def allows(self, identity: Identity, question: Question) -> bool:
+        """Whether the authorizer lets `identity` do that."""
+        return self.authorizer.authorize(identity, question).allowed
