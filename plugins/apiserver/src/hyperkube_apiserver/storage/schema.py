@@ -25,7 +25,7 @@ from hyperkube_apiserver.storage.datadir import DataDirectoryError, sync_directo
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CURRENT", "ForeignFile", "Format", "NewerFormat", "connect_reader", "connect_writer", "open_file"]
+__all__ = ["CURRENT", "ForeignFile", "Format", "NewerFormat", "connect_reader", "connect_writer", "inspect", "move_log", "open_file"]
 
 log = logging.getLogger(__name__)
 
@@ -147,12 +147,16 @@ def _connect(path: Path, *pragmas: str) -> sqlite3.Connection:
 
 
 def _inspect(path: Path, current: Format) -> int | None:
-    """The format of the file, None if it is empty; changes nothing. Raises ForeignFile or NewerFormat."""
+    with closing(connect_reader(path)) as connection:
+        return inspect(connection, path, current)
+
+
+def inspect(connection: sqlite3.Connection, path: Path, current: Format = CURRENT) -> int | None:
+    """The format of the file at `path`, None if it is empty; changes nothing. Raises ForeignFile or NewerFormat."""
     try:
-        with closing(connect_reader(path)) as connection:
-            application_id = _pragma(connection, "application_id")
-            version = _pragma(connection, "user_version")
-            empty = not _pragma(connection, "schema_version")
+        application_id = _pragma(connection, "application_id")
+        version = _pragma(connection, "user_version")
+        empty = not _pragma(connection, "schema_version")
     except sqlite3.OperationalError:
         raise  # what can't be read now
     except sqlite3.DatabaseError as exc:

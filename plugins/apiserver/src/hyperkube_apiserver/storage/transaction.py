@@ -1,7 +1,9 @@
 """What the writer does to the tables: batches of writes, each batch one transaction.
 
-A batch takes a handful of statements, however many writes it has. That is less for speed than for fairness: Python's
-lock is given up at each step of a statement, and must be won back from a busy event loop.
+A usual batch takes two statements, however many writes it has: one reads what lives at its keys, the other adds rows
+to the log, and is a transaction by itself. Python's lock is given up at each statement, and must be won back from a
+busy event loop: that takes longer than most statements do. What lives follows from the log by triggers, which are the
+writer's own connection's.
 """
 
 from __future__ import annotations
@@ -14,19 +16,36 @@ from hyperkube_apiserver.storage.writes import Write, decide
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["apply"]
+__all__ = ["apply", "follow_log"]
 
 # Rows a statement. SQLite before 3.32 takes 999 parameters, and a row of the log has six.
 _MOST_ROWS = 128
 _ANY_ROWS = 16  # up to so many rows go into one statement; above, into some whose sizes are powers of two
 
 
+_TRIGGERS = """
+PRAGMA temp_store = MEMORY;
+CREATE TEMP TRIGGER put AFTER INSERT ON main.log WHEN new.value IS NOT NULL BEGIN
+    INSERT INTO live VALUES (new.key, new.revision) ON CONFLICT (key) DO UPDATE SET revision = excluded.revision;
+END;
+CREATE TEMP TRIGGER deleted AFTER INSERT ON main.log WHEN new.value IS NULL BEGIN
+    DELETE FROM live WHERE key = new.key;
+END;
+"""
+
+
+def follow_log(connection: sqlite3.Connection) -> None:
+    """Keep `live` what the log says, from now on and for what this connection writes."""
+    connection.executescript(_TRIGGERS)
+
+
 def apply(connection: sqlite3.Connection, writes: Sequence[Write], revision: Revision) -> list[Change | StoreError]:
     """Do the writes in order, the first that succeeds at the revision after `revision`, and say what came of each.
 
-    Runs inside the caller's transaction. A write sees those before it; one that is refused does nothing.
+    They are durable when it returns; when it raises, nothing is known of them. A write sees those before it; one that
+    is refused does nothing. The connection is the only one that writes, and follows its log.
     """
     current = _living(connection, list({write.key for write in writes}))
     outcomes: list[Change | StoreError] = []
@@ -44,17 +63,14 @@ def apply(connection: sqlite3.Connection, writes: Sequence[Write], revision: Rev
         changes.append(change)
         if write.expires is not None:
             expiring.append((write.expires, revision))
-    _insert(connection, "INSERT INTO log VALUES", [_row(change) for change in changes])
-    written = {change.key: change.revision for change in changes}
-    _insert(
-        connection,
-        "INSERT INTO live VALUES",
-        [(key, revision) for key, revision in written.items() if current[key] is not None],
-        " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision",
-    )
-    for keys in _padded([key for key in written if current[key] is None]):
-        connection.execute(f"DELETE FROM live WHERE key IN ({_marks(len(keys))})", keys)
-    _insert(connection, "INSERT INTO expiring VALUES", expiring)
+    statements = [
+        *_insertions("INSERT INTO log VALUES", [_row(change) for change in changes]),
+        *_insertions("INSERT INTO expiring VALUES", expiring),
+    ]
+    if len(statements) > 1:
+        statements = [("BEGIN IMMEDIATE", ()), *statements, ("COMMIT", ())]
+    for statement, values in statements:
+        connection.execute(statement, values)
     return outcomes
 
 
@@ -79,15 +95,15 @@ def _row(change: Change) -> tuple[Any, ...]:
     return (change.revision, change.key, previous, entry.create_revision, entry.version, entry.value)
 
 
-def _insert(connection: sqlite3.Connection, into: str, rows: Sequence[tuple[Any, ...]], conflict: str = "") -> None:
-    """Insert with statements of 1 to 16, 32, 64 … rows, so that few texts have to be compiled and kept."""
+def _insertions(into: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Statements of 1 to 16, 32, 64 … rows, so that few texts have to be compiled and kept."""
     done = 0
     while done < len(rows):
         left = len(rows) - done
         size = left if left <= _ANY_ROWS else min(_MOST_ROWS, 1 << (left.bit_length() - 1))
         some = rows[done : done + size]
         values = ",".join([f"({_marks(len(some[0]))})"] * size)
-        connection.execute(f"{into} {values}{conflict}", tuple(chain.from_iterable(some)))
+        yield f"{into} {values}", tuple(chain.from_iterable(some))
         done += size
 
 

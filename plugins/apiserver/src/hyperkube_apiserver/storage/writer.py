@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Literal
 from hyperkube_apiserver.storage.interface import Change, Revision, StoreError, Unavailable
 from hyperkube_apiserver.storage.queries import newest
 from hyperkube_apiserver.storage.schema import connect_writer, move_log
-from hyperkube_apiserver.storage.transaction import apply
+from hyperkube_apiserver.storage.transaction import apply, follow_log
 from hyperkube_apiserver.storage.writes import Write
 
 if TYPE_CHECKING:
@@ -85,12 +85,15 @@ class Writer:
         advance: Callable[[Revision], None],
     ) -> None:
         """Takes over the connection. `publish` and `advance` are called on the running loop, as Feed's methods."""
+        follow_log(connection)
         self._connection = connection
         self._path = path
         self._publish = publish
         self._advance = advance
         self._loop = asyncio.get_running_loop()
         self._arrived: list[_Pending] = []  # in this turn of the loop
+        self._under_way = 0  # writes that were handed over and are not settled
+        self._enough = 1  # writes for a commit while others are prepared: half of those that there are at a time
         self._handed_over: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
@@ -131,15 +134,26 @@ class Writer:
         await asyncio.shield(self._closed)
         self._thread.join()
 
+    def _turn_over(self, before: int) -> None:
+        """A turn of the loop is over: hand over, unless the thread has time to wait for those that still arrive."""
+        arrived = len(self._arrived)
+        if self._under_way or arrived == before:
+            self._hand_over()
+        elif arrived:
+            self._loop.call_soon(self._turn_over, arrived)
+
     def _hand_over(self) -> None:
         if self._arrived:
             arrived, self._arrived = self._arrived, []
+            self._under_way += len(arrived)
             self._handed_over.put(arrived)
 
     def _settle(
         self, batch: Sequence[_Pending], outcomes: Sequence[Change | StoreError], changes: Sequence[Change]
     ) -> None:
         """On the loop: watchers first, then those who wait for their answers."""
+        self._enough = max(1, (self._under_way + len(self._arrived)) // 2)
+        self._under_way -= len(batch)
         if changes:
             self._publish(changes, changes[-1].revision)
         for (_, future), outcome in zip(batch, outcomes, strict=True):
@@ -190,9 +204,7 @@ class Writer:
             self._call(self._settle, batch, [failure] * len(batch), ())
             return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             outcomes = apply(self._connection, [write for write, _ in batch], self._revision)
-            self._connection.execute("COMMIT")
         except Exception as exc:  # whatever it is, none of the batch may wait for ever
             failure = Unavailable(f"can't write to {self._path}: {exc}; {self._fate_of_failed()}")
             self._call(self._settle, batch, [failure] * len(batch), ())
@@ -222,6 +234,7 @@ class Writer:
         with suppress(sqlite3.Error):
             self._connection.close()
         self._connection = connect_writer(self._path)
+        follow_log(self._connection)
         # What the failed commit left in the log is either part of it or overwritten, and what is part of it is synced.
         move_log(self._connection)
         revision = newest(self._connection)
