@@ -92,8 +92,6 @@ class Writer:
         self._advance = advance
         self._loop = asyncio.get_running_loop()
         self._arrived: list[_Pending] = []  # in this turn of the loop
-        self._under_way = 0  # writes that were handed over and are not settled
-        self._enough = 1  # writes for a commit while others are prepared: half of those that there are at a time
         self._handed_over: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
@@ -134,26 +132,15 @@ class Writer:
         await asyncio.shield(self._closed)
         self._thread.join()
 
-    def _turn_over(self, before: int) -> None:
-        """A turn of the loop is over: hand over, unless the thread has time to wait for those that still arrive."""
-        arrived = len(self._arrived)
-        if self._under_way or arrived == before:
-            self._hand_over()
-        elif arrived:
-            self._loop.call_soon(self._turn_over, arrived)
-
     def _hand_over(self) -> None:
         if self._arrived:
             arrived, self._arrived = self._arrived, []
-            self._under_way += len(arrived)
             self._handed_over.put(arrived)
 
     def _settle(
         self, batch: Sequence[_Pending], outcomes: Sequence[Change | StoreError], changes: Sequence[Change]
     ) -> None:
         """On the loop: watchers first, then those who wait for their answers."""
-        self._enough = max(1, (self._under_way + len(self._arrived)) // 2)
-        self._under_way -= len(batch)
         if changes:
             self._publish(changes, changes[-1].revision)
         for (_, future), outcome in zip(batch, outcomes, strict=True):
