@@ -2,7 +2,8 @@
 
 The form is that of OpenAPI 3 as the API server serves it: a reference stands in an `allOf`, so that a default may stand
 beside it. What the Go type of a field does not tell (what is required, enumerations, defaults that are no zero, which
-references stand bare) is in `facts.json`, which `tools/generate_openapi_facts.py` writes.
+references stand bare) is in `facts.json`, which `tools/generate_openapi_facts.py` writes. What people are told
+is in `descriptions.json`, where `*` is for fields of that name everywhere.
 Source: k8s.io/kube-openapi/pkg/generators, api/openapi-spec of Kubernetes 1.36.
 """
 
@@ -78,7 +79,7 @@ class Schemas:
             schema = dict(self._facts["leaves"][definition])
         else:
             schema = self._struct(definition)
-        if text := self._texts.get(definition, {}).get(""):
+        if text := self._text(definition, ""):
             schema["description"] = text
         kinds = sorted(self._kinds.get(definition, ()))
         if group_version is not None and definition in _CROSS_REGISTERED:
@@ -127,10 +128,18 @@ class Schemas:
         if values := self._facts["enums"].get(definition, {}).get(field.name):
             innermost(schema)["enum"] = values
         schema.update(self._merging(definition, field.name))
-        text = self._texts.get(definition, {}).get(field.name) or self._texts["*"].get(field.name)
+        text = self._text(definition, field.name)
         if text and "$ref" not in schema:
             schema["description"] = text
         return schema
+
+    def _text(self, definition: str, field: str) -> str:
+        """What people are told of a field, or of the definition itself if `field` is empty."""
+        name = definition.removeprefix("io.k8s.").removeprefix("api.")
+        text = self._texts.get(name, {}).get(field) or self._texts["*"].get(field, "")
+        if not text and not field and name.endswith("List"):
+            return f"A list of {name.rpartition('.')[2].removesuffix('List')} objects."
+        return text
 
     def _merging(self, definition: str, field: str) -> Tree:
         told = self._table.lists.get(definition, {}).get(field, {})
