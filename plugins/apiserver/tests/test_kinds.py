@@ -25,9 +25,19 @@ def test_objects_are_kept_where_etcd_keeps_them(key: tuple[str, str, str], names
 
 
 def test_no_two_kinds_share_a_place_in_the_store() -> None:
-    prefixes = [kind.prefix() for kind in KINDS.values() if kind.storage_prefix]
+    prefixes = [kind.prefix() for kind in KINDS.values() if kind.is_stored]
     assert not [(a, b) for a in prefixes for b in prefixes if a != b and b.startswith(a)]
     assert len(set(prefixes)) == len(prefixes)
+
+
+def test_a_version_is_kept_with_the_kind_it_is_stored_as() -> None:
+    versions = {key: kind for key, kind in KINDS.items() if kind.stored_as is not None}
+    assert set(versions) == {("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")}
+    for kind in versions.values():
+        stored = KINDS[kind.stored_as]
+        assert kind.key("n", "a") == stored.key("n", "a")
+        assert stored.is_stored and not kind.is_stored
+        assert set(kind.field_aliases.values()) <= set(stored.selectable_fields)
 
 
 def test_every_kind_has_a_schema_and_a_subresource_knows_its_verbs() -> None:

@@ -94,6 +94,10 @@ def folder_of(root: Path, prefix: str) -> Path:
     return root / prefix.removeprefix("io.k8s.").replace(".", "/")
 
 
+# Lists that are told apart from none, until they are refused: Go's defaults are for a nil slice alone.
+EMPTY_SAYS_SOMETHING = {("io.k8s.api.autoscaling.v2.HPAScalingRules", "policies")}
+
+
 class Generator:
     def __init__(self, root: Path, definitions: dict[str, Any]) -> None:
         self.root = root
@@ -133,6 +137,8 @@ class Generator:
                 short = expression.rsplit(".", 1)[1]
                 found += self.fields(expression.lstrip("*"), (*inlined, short), (*outer, number))
                 continue
+            if (name, json_name) in EMPTY_SAYS_SOMETHING:
+                expression = f"*{expression}"
             self.note_named(expression)
             index = self.types.setdefault(expression, len(self.types))
             kept = 1 if "omitzero" in options else 0 if "omitempty" in options else 2

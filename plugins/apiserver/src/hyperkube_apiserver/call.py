@@ -12,6 +12,7 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.serving.messages import Request
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.registry.conversions import Version
     from hyperkube_apiserver.registry.generic import Guard, Registry
 
 __all__ = ["Call", "Served"]
@@ -24,6 +25,7 @@ class Served:
     kind: Kind
     cache: WatchCache
     registry: Registry
+    version: Version | None = None  # set where the kind is stored in another version
 
 
 @dataclass(slots=True)

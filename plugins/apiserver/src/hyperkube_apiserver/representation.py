@@ -18,7 +18,7 @@ import orjson
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.encoding import encode
 
-__all__ = ["body_of", "decode_body", "decode_stored", "encode_stored", "type_prefix", "with_version"]
+__all__ = ["body_of", "decode_body", "decode_stored", "encode_body", "encode_stored", "type_prefix", "with_version"]
 
 _METADATA = b'"metadata":{'
 _VERSION = b'"metadata":{"resourceVersion":"'
@@ -43,6 +43,16 @@ def encode_stored(kind: Kind, tree: dict[str, Any]) -> bytes:
         if name not in ordered:
             ordered[name] = value
     return encode(ordered)
+
+
+def encode_body(tree: dict[str, Any]) -> bytes:
+    """The body of `tree`, which knows its resource version."""
+    metadata = tree["metadata"]
+    ordered = {"metadata": {"resourceVersion": metadata.get("resourceVersion", ""), **metadata}}
+    for name, value in tree.items():
+        if name not in ("kind", "apiVersion", "metadata"):
+            ordered[name] = value
+    return encode(ordered)[1:]
 
 
 def body_of(stored: bytes, prefix_length: int, revision: int) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 from hyperkube_apiserver.admission import AdmissionSettings, Chain, Cluster, build_chain
 from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.authn import SERVER
+from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
@@ -28,6 +29,7 @@ from hyperkube_machinery.schema import Schemas
 
 NOW = "2026-01-01T00:00:00Z"
 NAMESPACE = "t-u1"
+ADMIN = Identity("admin", "uid1", ("system:masters", "system:authenticated"))
 
 Tree = dict[str, Any]
 Key = tuple[str, str, str]
@@ -75,7 +77,7 @@ class Writer:
         strategy.default(tree)
         self._admit(strategy, Operation.CREATE, tree)
         object_meta.before_create(tree, namespace=namespace, now=NOW)
-        context = WriteContext(now=NOW, namespace=namespace, dry_run=dry_run)
+        context = WriteContext(now=NOW, namespace=namespace, dry_run=dry_run, identity=ADMIN)
         reservation = strategy.begin_create(tree, context)
         strategy.prepare_for_create(tree, context)
         return tree, strategy.validate(tree), reservation

@@ -41,6 +41,7 @@ def test_a_new_object_is_completed_as_recorded(writer: Any, completed: dict[str,
     strategy = writer.strategies[tuple(completed["resource"])]
     tree, errors = writer.create(strategy, completed["given"])
     assert errors == []
+    tree = writer.shown(strategy, tree)
     assert tree["metadata"].pop("creationTimestamp")
     uid = tree["metadata"].pop("uid")
     spec = tree.get("spec") or {}

@@ -72,7 +72,7 @@ def causes_of(writer: Any, table: dict[str, Any], rule: dict[str, Any]) -> list[
         else:
             stored, wrong = writer.create(strategy, start)
             assert wrong == []
-            given = changed(stored, rule.get("with", {}))
+            given = changed(writer.shown(strategy, stored), rule.get("with", {}))
             _, errors = writer.update(strategy, stored, given, rule.get("subresource", ""))
     except APIError as refused:
         told = refused.status["details"]["causes"]

@@ -6,6 +6,7 @@ Bodies are bytes already; the plain form, which nearly everybody asks for, joins
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.kinds import Kind
@@ -19,6 +20,7 @@ from hyperkube_apiserver.printers import (
     partial_list,
     table,
 )
+from hyperkube_apiserver.registry.conversions import Version
 from hyperkube_apiserver.representation import decode_body, type_prefix
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_apiserver.watchcache.item import EventEncoder, Item
@@ -43,7 +45,10 @@ class Output(Protocol):
         """The content type of a watch."""
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
-        """One object."""
+        """One object, by its body in the stored version."""
+
+    def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
+        """One object that a cache holds."""
 
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         """A collection."""
@@ -59,6 +64,9 @@ class PlainOutput:
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         return (type_prefix(kind), body)
+
+    def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
+        return (type_prefix(kind), item.body)
 
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
@@ -89,6 +97,36 @@ class _PlainEvents:
 
     def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
         return chunk(b'{"type":"%b","object":%b%b}\n' % (event_type.encode(), self._prefix, item.body))
+
+
+class VersionOutput(PlainOutput):
+    """The objects themselves, in a version that they are not stored in."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+
+    def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
+        return super().single(kind, self._version.converted(body))
+
+    def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
+        return super().single(kind, self._version.body(item))
+
+    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        items = [self._version.item(item) for item in listing.items]
+        return super().listing(kind, replace(listing, items=items))
+
+    def events(self, kind: Kind) -> EventEncoder:
+        return _VersionEvents(kind, self._version)
+
+
+class _VersionEvents(_PlainEvents):
+    def __init__(self, kind: Kind, version: Version) -> None:
+        super().__init__(kind)
+        self.key = f"plain {version.api_version}"
+        self._version = version
+
+    def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
+        return super().frame(event_type, self._version.item(item), first=first)
 
 
 def _list_metadata(listing: Listing) -> bytes:
@@ -130,6 +168,9 @@ class MetadataOutput:
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         return (encode(partial(decode_body(body), self._version, kind=kind)),)
 
+    def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
+        return self.single(kind, item.body)
+
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         objects = (decode_body(item.body) for item in listing.items)
         return (encode(partial_list(objects, _list_meta(listing), self._version, kind=kind)),)
@@ -155,18 +196,27 @@ class _NoEvents:
 
 
 class TableOutput:
-    """Rows of a table; `now` says what time it is, in seconds since the epoch, for ages."""
+    """Rows of a table of meta.k8s.io/`version`; `now` says what time it is, in seconds since the epoch, for ages.
+
+    Cells are made of objects as they are stored; `shown` is the version in which rows carry them, where it is another.
+    """
 
     stream_type = JSON
 
-    def __init__(self, include: IncludeObject, version: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, include: IncludeObject, version: str, now: Callable[[], float], shown: Version | None = None
+    ) -> None:
         self._include = include
         self._version = version
         self._now = now
+        self._shown = shown
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         tree = decode_body(body)
         return (encode(self._table(kind, [tree], ListMeta(tree["metadata"].get("resourceVersion", "")))),)
+
+    def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
+        return self.single(kind, item.body)
 
     def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         objects = [decode_body(item.body) for item in listing.items]
@@ -176,7 +226,8 @@ class TableOutput:
         def rows(item: Item, first: bool) -> dict[str, Any]:
             return self._table(kind, [decode_body(item.body)], ListMeta(str(item.revision)), headers=first)
 
-        return _Transformed(f"table {self._include} {self._version}", rows)
+        shown = self._shown.api_version if self._shown is not None else ""
+        return _Transformed(f"table {self._include} {self._version} {shown}", rows)
 
     def _table(
         self, kind: Kind, objects: list[dict[str, Any]], list_meta: ListMeta, *, headers: bool = True
@@ -189,6 +240,7 @@ class TableOutput:
             include=self._include,
             version=self._version,
             headers=headers,
+            shown=self._shown.from_stored if self._shown is not None else None,
         )
 
 
@@ -210,13 +262,15 @@ def _list_meta(listing: Listing) -> ListMeta:
 _PLAIN = PlainOutput()
 
 
-def output_for(representation: Representation, query: Query, now: Callable[[], float]) -> Output:
-    """The output for what was negotiated."""
+def output_for(
+    representation: Representation, query: Query, now: Callable[[], float], version: Version | None = None
+) -> Output:
+    """The output for what was negotiated; `version` is that of a kind which is stored in another."""
     match representation.form:
         case Form.OBJECT:
-            return _PLAIN
+            return _PLAIN if version is None else VersionOutput(version)
         case Form.TABLE:
             include = include_object(query.get("includeObject", [""])[0])
-            return TableOutput(include, representation.version, now)
+            return TableOutput(include, representation.version, now, version)
         case _:
             return MetadataOutput(representation.version, lists=representation.form is Form.METADATA_LIST)

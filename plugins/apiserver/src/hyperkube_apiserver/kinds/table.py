@@ -52,12 +52,18 @@ class Kind:
     definition: str  # of the object in the schemas: io.k8s.api.core.v1.Pod
     list_kind: str
     storage_prefix: str  # /registry/pods; empty for what is never stored (bindings)
+    stored_as: tuple[str, str, str] | None = None  # the key of the kind that this is another version of
     subresources: tuple[Subresource, ...] = ()
     selectable_fields: tuple[str, ...] = ()
-    field_aliases: Mapping[str, str] = field(default_factory=dict)  # old names of selectable fields
+    field_aliases: Mapping[str, str] = field(default_factory=dict)  # by other names, what objects are stored with
     columns: tuple[Column, ...] = ()
     deprecation: str = ""  # what every request for it is warned of
     unknown_field: str = ""  # the complaint about a field that can't be selected by, with {} for its name
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether objects are stored as this, rather than as another version or not at all."""
+        return bool(self.storage_prefix) and self.stored_as is None
 
     def key(self, namespace: str, name: str) -> str:
         """Where the object lives in the store; `namespace` is not looked at for what is cluster-wide."""
@@ -85,13 +91,19 @@ class Kind:
 def load_kinds() -> Mapping[tuple[str, str, str], Kind]:
     """Every served kind by (group, version, plural), in discovery order."""
     entries = orjson.loads(files("hyperkube_apiserver.kinds").joinpath("kinds.json").read_bytes())
-    kinds = [_kind(entry) for entry in entries]
+    prefixes = {_key(entry): entry.get("storage", "") for entry in entries}
+    kinds = [_kind(entry, prefixes) for entry in entries]
     return MappingProxyType(
         {(kind.resource.group, kind.resource.version, kind.resource.resource): kind for kind in kinds}
     )
 
 
-def _kind(entry: dict[str, Any]) -> Kind:
+def _key(entry: dict[str, Any]) -> tuple[str, str, str]:
+    return entry["group"], entry["version"], entry["resource"]
+
+
+def _kind(entry: dict[str, Any], prefixes: Mapping[tuple[str, str, str], str]) -> Kind:
+    stored_as = (*entry["storedAs"], entry["resource"]) if "storedAs" in entry else None
     resource = Resource(
         group=entry["group"],
         version=entry["version"],
@@ -108,7 +120,8 @@ def _kind(entry: dict[str, Any]) -> Kind:
         resource=resource,
         definition=entry["definition"],
         list_kind=f"{resource.kind}List",
-        storage_prefix=entry.get("storage", ""),
+        storage_prefix=prefixes[stored_as or _key(entry)],
+        stored_as=stored_as,
         subresources=tuple(
             Subresource(**{**one, "verbs": tuple(one["verbs"])}) for one in entry.get("subresources", ())
         ),

@@ -14,6 +14,9 @@ from hyperkube_apiserver.registry.admissionregistration.policybindings import (
 )
 from hyperkube_apiserver.registry.admissionregistration.webhooks import MutatingWebhooks, ValidatingWebhooks
 from hyperkube_apiserver.registry.allocation import Network
+from hyperkube_apiserver.registry.apiservices import APIServices
+from hyperkube_apiserver.registry.autoscalers import HorizontalPodAutoscalers
+from hyperkube_apiserver.registry.certificates import CertificateSigningRequests
 from hyperkube_apiserver.registry.coordination import Leases
 from hyperkube_apiserver.registry.core.accounts import ServiceAccounts
 from hyperkube_apiserver.registry.core.claims import PersistentVolumeClaims
@@ -29,11 +32,14 @@ from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumes
 from hyperkube_apiserver.registry.cronjobs import CronJobs
 from hyperkube_apiserver.registry.discovery import EndpointSlices
+from hyperkube_apiserver.registry.flowcontrol import FlowSchemas, PriorityLevelConfigurations
 from hyperkube_apiserver.registry.jobs import Jobs
 from hyperkube_apiserver.registry.networking.ingresses import IngressClasses, Ingresses
 from hyperkube_apiserver.registry.networking.policies import NetworkPolicies
 from hyperkube_apiserver.registry.networking.servicecidrs import IPAddresses, ServiceCIDRs
 from hyperkube_apiserver.registry.policy import PodDisruptionBudgets
+from hyperkube_apiserver.registry.runtimeclasses import RuntimeClasses
+from hyperkube_apiserver.registry.scheduling import PriorityClasses
 from hyperkube_apiserver.registry.statefulsets import StatefulSets
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 
@@ -69,6 +75,7 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("apps", "deployments"): apps.Deployments,
     ("apps", "replicasets"): apps.ReplicaSets,
     ("apps", "statefulsets"): StatefulSets,
+    ("autoscaling", "horizontalpodautoscalers"): HorizontalPodAutoscalers,
     ("batch", "cronjobs"): CronJobs,
     ("batch", "jobs"): Jobs,
     ("coordination.k8s.io", "leases"): Leases,
@@ -86,6 +93,12 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("storage.k8s.io", "volumeattachments"): storage.VolumeAttachments,
     ("storage.k8s.io", "volumeattributesclasses"): storage.VolumeAttributesClasses,
     ("events.k8s.io", "events"): EventsV1,
+    ("apiregistration.k8s.io", "apiservices"): APIServices,
+    ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequests,
+    ("flowcontrol.apiserver.k8s.io", "flowschemas"): FlowSchemas,
+    ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"): PriorityLevelConfigurations,
+    ("node.k8s.io", "runtimeclasses"): RuntimeClasses,
+    ("scheduling.k8s.io", "priorityclasses"): PriorityClasses,
     (_RBAC, "clusterrolebindings"): rbac.Bindings,
     (_RBAC, "clusterroles"): rbac.ClusterRoles,
     (_RBAC, "rolebindings"): rbac.Bindings,

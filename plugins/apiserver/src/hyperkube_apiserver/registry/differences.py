@@ -12,7 +12,7 @@ from typing import Any
 from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_machinery.encoding import encode_indented
 
-__all__ = ["difference"]
+__all__ = ["difference", "line_difference"]
 
 _PAIRS = re.compile("^(?:  )+", re.MULTILINE)
 _ESCAPED = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
@@ -20,7 +20,12 @@ _ESCAPED = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
 def difference(old: Any, new: Any, definition: str, **options: Any) -> str:
     """Lines taken away and added, with three lines around each, of two trees of one type as `as_internal` shows it."""
-    before, after = (_lines(as_internal(tree, definition, **options)) for tree in (old, new))
+    return line_difference(*(as_internal(tree, definition, **options) for tree in (old, new)))
+
+
+def line_difference(old: Any, new: Any) -> str:
+    """The same of what is shown as it is."""
+    before, after = _lines(old), _lines(new)
     lines = list(unified_diff(before, after, lineterm="", n=3))[2:]  # without the names of files
     return "".join(f"{line}\n" for line in lines)
 

@@ -50,10 +50,12 @@ _BEHIND = {
 _HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
 
 
-def as_internal(tree: Tree, definition: str, only: Iterable[str] | None = None) -> dict[str, Any]:
-    """`tree`, of a core v1 type called `definition`, as Go shows it; with `only`, these fields of it alone."""
+def as_internal(
+    tree: Tree, definition: str, only: Iterable[str] | None = None, *, package: str = _CORE
+) -> dict[str, Any]:
+    """`tree`, of the type called `definition` in `package`, as Go shows it; with `only`, these fields of it alone."""
     shown: dict[str, Any] = {}
-    for field in _in_order(definition):
+    for field in _in_order(package, definition):
         if only is not None and field.name not in only:
             continue
         if field.name == "metadata":  # embedded
@@ -61,12 +63,12 @@ def as_internal(tree: Tree, definition: str, only: Iterable[str] | None = None) 
         elif definition == "PodSpec" and field.name == "securityContext":
             shown["SecurityContext"] = _security_context(tree)
         elif definition != "PodSpec" or field.name not in (*_HOST_FIELDS, "serviceAccount"):
-            shown[_called(definition, field.name)] = _value(tree.get(field.name), field.type)
+            shown[_called(definition, field.name)] = _value(tree.get(field.name), field.type, package)
     return shown
 
 
-def _in_order(definition: str) -> list[Field]:
-    fields = list(load_table().fields(_CORE + definition))
+def _in_order(package: str, definition: str) -> list[Field]:
+    fields = list(load_table().fields(package + definition))
     for name, before in _BEHIND.get(definition, {}).items():
         moved = fields.pop(_position(fields, name))
         fields.insert(_position(fields, before) + 1, moved)
@@ -93,19 +95,19 @@ def _security_context(spec: Tree) -> dict[str, Any]:
     return host | as_internal(spec.get("securityContext") or {}, "PodSecurityContext")
 
 
-def _value(value: Any, type_: Type) -> Any:
+def _value(value: Any, type_: Type, package: str = _CORE) -> Any:
     if type_.kind == "struct":
         if value is None and type_.pointer:
             return None
-        if not type_.definition.startswith(_CORE):
+        if not type_.definition.startswith(package):
             return _as_json(value or {}, type_)
-        return as_internal(value or {}, type_.definition.removeprefix(_CORE))
+        return as_internal(value or {}, type_.definition.removeprefix(package), package=package)
     if value is None:
         return None if type_.pointer else _ZEROS.get(type_.kind)
     if type_.kind == "list" and type_.element is not None:
-        return [_value(item, type_.element) for item in value]
+        return [_value(item, type_.element, package) for item in value]
     if type_.kind == "map" and type_.element is not None:
-        return {key: _value(value[key], type_.element) for key in sorted(value)}
+        return {key: _value(value[key], type_.element, package) for key in sorted(value)}
     return value
 
 

@@ -8,6 +8,7 @@ decodes into what and how errors call it, so they are kept as Go spells them, wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -94,6 +95,27 @@ class Table:
 
     def __iter__(self) -> Any:
         return iter(self._definitions)
+
+    def extended(self, definitions: Mapping[str, Sequence[tuple[str, str, int]]]) -> Table:
+        """This table with definitions of its reader's, of types that no API serves.
+
+        Each field is its name, its Go type and what it does when it is empty.
+        """
+        types = [*self._types, *(type_ for fields in definitions.values() for _, type_, _ in fields)]
+        place = {expression: index for index, expression in enumerate(types)}
+        rows = {
+            definition: [[name, place[type_], when_empty, 0] for name, type_, when_empty in fields]
+            for definition, fields in definitions.items()
+        }
+        return Table(
+            {
+                "types": types,
+                "named": self._named,
+                "definitions": self._definitions | rows,
+                "kinds": self.kinds,
+                "lists": self.lists,
+            }
+        )
 
     def fields(self, definition: str) -> tuple[Field, ...]:
         """In the order of the wire form. KeyError for an unknown definition."""

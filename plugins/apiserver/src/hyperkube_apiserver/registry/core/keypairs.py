@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import re
-
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key
 
+from hyperkube_apiserver.registry.pemblocks import pem_blocks
+
 __all__ = ["key_pair_complaint"]
 
-_BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]*)-----\s*\n(.*?)-----END \1-----", re.DOTALL)
 _KEY = "PRIVATE KEY"
-
-Block = tuple[str, bytes]
 
 
 def key_pair_complaint(certificate: bytes, key: bytes) -> str:
     """What is wrong with the pair; nothing if it can be served with."""
-    blocks = _blocks(certificate)
-    skipped = [kind for kind, _ in blocks]
-    chain = [data for kind, data in blocks if kind == "CERTIFICATE"]
+    blocks = pem_blocks(certificate)
+    skipped = [kind for kind, _, _ in blocks]
+    chain = [data for kind, data, _ in blocks if kind == "CERTIFICATE"]
     if not blocks:
         return "tls: failed to find any PEM data in certificate input"
     if not chain:
@@ -39,9 +35,9 @@ def key_pair_complaint(certificate: bytes, key: bytes) -> str:
 
 
 def _key_complaint(leaf: bytes, key: bytes) -> str:
-    blocks = _blocks(key)
-    skipped = [kind for kind, _ in blocks]
-    private = next((data for kind, data in blocks if kind == _KEY or kind.endswith(f" {_KEY}")), None)
+    blocks = pem_blocks(key)
+    skipped = [kind for kind, _, _ in blocks]
+    private = next((data for kind, data, _ in blocks if kind == _KEY or kind.endswith(f" {_KEY}")), None)
     if not blocks:
         return "tls: failed to find any PEM data in key input"
     if private is None:
@@ -66,17 +62,3 @@ def _key_complaint(leaf: bytes, key: bytes) -> str:
         return "tls: private key type does not match public key type"
     one, other = (one.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for one in (public, mine))
     return "" if one == other else "tls: private key does not match public key"
-
-
-def _blocks(text: bytes) -> list[Block]:
-    """The PEM blocks that can be read, with what they say they are."""
-    found = []
-    for match in _BLOCK.finditer(text):
-        body = match[2]
-        if b":" in body:  # headers, up to an empty line
-            body = re.split(rb"\r?\n\r?\n", body, maxsplit=1)[-1]
-        try:
-            found.append((match[1].decode(), base64.b64decode(b"".join(body.split()), validate=True)))
-        except ValueError:
-            continue
-    return found

@@ -1,0 +1,5 @@
+"""Kinds that are served in a version other than the one they are stored in."""
+
+from hyperkube_apiserver.registry.conversions.version import Conversion, Version, versions
+
+__all__ = ["Conversion", "Version", "versions"]
