@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
 from hyperkube_apiserver.admissionplugins import chosen, wanted
-from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.discovery import Discovery

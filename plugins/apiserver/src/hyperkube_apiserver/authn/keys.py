@@ -87,6 +87,10 @@ class PublicKey:
             return False
         return True
 
+    def pem(self) -> bytes:
+        """As it is kept in a file."""
+        return self.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
     def jwk(self) -> dict[str, str]:
         """The key as a JSON Web Key."""
         told = {"use": "sig", "kid": self.id, "alg": self.algorithm}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.health import TEXT, Health
@@ -30,14 +30,16 @@ class NonResource:
         openapi: OpenAPI,
         health: Health,
         metrics: Mapping[str, Registry] | None = None,
+        documents: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> None:
-        """`metrics` are the registries that are told of, by path."""
+        """`metrics` are the registries that are told of, `documents` other content types and bodies, by path."""
         self._metrics = metrics or {}
+        self._documents = documents or {}
         self._discovery = discovery
         self._openapi = openapi
         self._health = health
         self._version = encode(_version())
-        self._index = encode({"paths": _paths(discovery, openapi, health, self._metrics)})
+        self._index = encode({"paths": _paths(discovery, openapi, health, [*self._metrics, *self._documents])})
 
     async def answer(self, request: Request, query: Query) -> Response:
         """The answer to `request`; what is not there is 404 in plain text."""
@@ -51,12 +53,21 @@ class NonResource:
             return Response(200, self._version)
         if path == "/":
             return Response(200, self._index)
+        if path in self._documents:
+            return self._kept(request, path)
         if path in self._metrics:
             return await exposed(self._metrics[path], request)
         answer = await self._openapi.answer(request, query) or await self._health.answer(path, query)
         if answer is None and self._discovery.knows_group_of(path):
             raise APIError.no_such_path()
         return answer or not_found()
+
+    def _kept(self, request: Request, path: str) -> Response:
+        """A document that clients may keep for an hour."""
+        if request.method != "GET":
+            raise APIError.method_not_allowed()
+        content_type, body = self._documents[path]
+        return Response(200, body, content_type, (("Cache-Control", "public, max-age=3600"),))
 
 
 def not_found() -> Response:
@@ -85,6 +96,6 @@ def _version() -> dict[str, str]:
 
 
 def _paths(
-    discovery: Discovery, openapi: OpenAPI, health: Health, metrics: Mapping[str, Registry]
+    discovery: Discovery, openapi: OpenAPI, health: Health, others: Iterable[str]
 ) -> Sequence[str]:
-    return sorted([*discovery.paths, *openapi.paths, *health.paths, *metrics, "/version"])
+    return sorted([*discovery.paths, *openapi.paths, *health.paths, *others, "/version"])

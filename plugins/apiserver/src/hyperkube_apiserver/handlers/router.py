@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hyperkube_apiserver.call import Call, Served
-from hyperkube_apiserver.handlers import binding, get, list, patch, scale, watch, write
+from hyperkube_apiserver.handlers import get, list, patch, scale, watch, write
 from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
+from hyperkube_apiserver.handlers.virtual import Handlers
+from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.printers import check_form, negotiate
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.watchcache.hub import Hub
@@ -32,18 +34,26 @@ _METHODS = {
 
 
 class Router:
-    """Finds the served resource, checks that it can be asked for that, and calls the handler."""
+    """Finds the served resource, checks that it can be asked for that, and calls the handler.
+
+    `kinds` are all that are served. Those that aren't stored have handlers of their own, as have subresources that are
+    no part of the object they are below.
+    """
 
     def __init__(
         self,
+        kinds: Mapping[tuple[str, str, str], Kind],
         served: Mapping[tuple[str, str, str], Served],
+        handlers: Handlers,
         hub: Hub,
         clock: Clock,
         *,
         shortest_watch_seconds: float,
     ) -> None:
+        self._kinds = kinds
         self._served = served
-        self._groups = {group for group, _, _ in served}
+        self._handlers = handlers
+        self._groups = {group for group, _, _ in kinds}
         self._hub = hub
         self._clock = clock
         self._shortest_watch_seconds = shortest_watch_seconds
@@ -52,9 +62,9 @@ class Router:
         """Answer `call`; `may_create` raises if its caller may not create what an update would make."""
         info = call.info
         served = self._served.get((info.group, info.version, info.resource))
-        if served is None and info.group not in self._groups:
-            return not_found()
-        if served is None or not _is_path(info, served):
+        if served is None:
+            return await self._virtual(call)
+        if not _is_path(info, served.kind):
             raise APIError.no_such_path()
         if served.kind.deprecation:
             call.warn(served.kind.deprecation)
@@ -66,8 +76,6 @@ class Router:
             raise APIError.method_not_allowed()
         if info.verb in ("create", "deletecollection") and served.kind.resource.namespaced and not info.in_namespace:
             raise APIError.method_not_allowed()
-        if not served.kind.storage_prefix:
-            return await binding.bind(call, self._served["", "v1", "pods"], self._now())
         output = self._output(call, served, lists=not info.names_object)
         match info.verb:
             case "get":
@@ -82,11 +90,25 @@ class Router:
             case "update":
                 return await write.update(call, served, output, self._now(), may_create=may_create)
             case "patch":
-                return await patch.patch(call, served, output, self._now())
+                return await patch.patch(call, served, output, self._now(), may_create=may_create)
             case "delete":
                 return await write.delete(call, served, output, self._now())
             case _:
                 return await write.delete_collection(call, served, self._hub, output, self._now())
+
+    async def _virtual(self, call: Call) -> Answer:
+        """Answer for what is only ever created."""
+        info = call.info
+        kind = self._kinds.get((info.group, info.version, info.resource))
+        if kind is None and info.group not in self._groups:
+            return not_found()
+        if kind is None or not _is_path(info, kind) or info.names_object:
+            raise APIError.no_such_path()
+        if kind.resource.namespaced and not info.in_namespace:
+            raise APIError.no_such_path()
+        if call.request.method != _METHODS.get(info.verb) or info.verb not in kind.resource.verbs:
+            raise APIError.method_not_allowed()
+        return await self._handlers[info.group, info.resource, ""](call, self._now())
 
     async def _subresource(self, call: Call, served: Served) -> Answer:
         info = call.info
@@ -95,11 +117,12 @@ class Router:
             raise APIError.no_such_path()
         if call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
             raise APIError.method_not_allowed()
+        handler = self._handlers.get((info.group, info.resource, info.subresource))
+        if handler is not None:
+            return await handler(call, self._now())
         output = self._output(call, served, lists=False)
         if subresource.name == "scale":
             return await scale.answer(call, served, self._hub, output, self._now())
-        if subresource.name == "binding":
-            return await binding.bind(call, served, self._now())
         match info.verb:
             case "get":
                 return await get.get(call, served, self._hub, output)
@@ -113,18 +136,18 @@ class Router:
         representation = negotiate(call.header("accept"), lists=lists, watch=watches)
         if call.info.verb in ("get", "list"):
             check_form(representation.form, served.kind, lists=lists)
-        return output_for(representation, call.query, self._clock.now)
+        return output_for(representation, call.query, self._clock.now, served.version)
 
     def _now(self) -> str:
         return format_seconds(self._clock.now())
 
 
-def _is_path(info: RequestInfo, served: Served) -> bool:
+def _is_path(info: RequestInfo, kind: Kind) -> bool:
     """Whether a path is served at all, whatever the method."""
     if info.rest or "//" in info.path:
         return False
     # Through a namespace leads no way to what is in none, not even to namespaces: a caller may do there what its roles
     # in that one namespace say.
-    if served.kind.resource.namespaced:
+    if kind.resource.namespaced:
         return info.in_namespace or not info.names_object
     return not info.in_namespace

@@ -1,0 +1,87 @@
+"""Who may do what on an API, put together: authenticators, authorizers, and the reviews and tokens that they answer.
+
+Nothing here knows flags or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hyperkube_apiserver.assembly import API, follow_roles
+from hyperkube_apiserver.authn import Authenticator, KeySet, ServiceAccountTokens, StaticTokens
+from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, union
+from hyperkube_apiserver.handlers import catalog
+from hyperkube_apiserver.handlers.tokens import Issuer
+from hyperkube_apiserver.handlers.virtual import Handlers
+from hyperkube_apiserver.issuance import CachedObjects
+from hyperkube_machinery.clock import Clock
+
+__all__ = ["Access", "Terms", "open_access"]
+
+_BOUND = ("serviceaccounts", "pods", "secrets", "nodes")
+"""What tokens can be bound to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Whom an API lets in, and on which terms."""
+
+    issuer: Issuer
+    keys: KeySet  # whose tokens are believed
+    issuers: tuple[str, ...] = ()  # those that are believed beside `issuer`, as after a change of its name
+    looks_up_kept: bool = True  # whether tokens that are kept in secrets must still be there
+    static: StaticTokens | None = None
+    anonymous: bool = True
+    modes: Sequence[str] = ("RBAC",)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a pipeline asks about identities and permissions."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    escalation: Escalation | None
+    handlers: Handlers  # of what is not read from and written to the store
+
+
+def open_access(api: API, clock: Clock, terms: Terms) -> Access:
+    """Put it together; roles, bindings and what nodes may read are followed from here on."""
+    resources = {name: api.resource("", name) for name in _BOUND}
+    issuer = terms.issuer
+    authenticator = Authenticator(
+        clock=clock,
+        tokens=terms.static,
+        accounts=ServiceAccountTokens(
+            terms.keys,
+            (issuer.name, *terms.issuers),
+            issuer.audiences,
+            CachedObjects(resources),
+            clock,
+            lookup=terms.looks_up_kept,
+        ),
+        audiences=issuer.audiences,
+        anonymous=terms.anonymous,
+    )
+    rbac = RBAC()
+    follow_roles(api, rbac)
+    authorizer = api.cluster.authorizer = union(_authorizer(mode, rbac) for mode in terms.modes)
+    handlers = {
+        **catalog.bindings(resources["pods"]),
+        **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
+        **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),
+    }
+    escalation = Escalation(rbac, authorizer) if "RBAC" in terms.modes else None
+    return Access(authenticator, authorizer, escalation, handlers)
+
+
+def _authorizer(mode: str, rbac: RBAC) -> Authorizer:
+    match mode:
+        case "RBAC":
+            return rbac
+        case "AlwaysAllow":
+            return AlwaysAllow()
+        case "AlwaysDeny":
+            return AlwaysDeny()
+    raise ValueError(f"{mode} is no authorization mode")

@@ -1,0 +1,78 @@
+"""What is answered otherwise than by reading and writing stored objects of its own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hyperkube_apiserver.authn import Authenticator
+from hyperkube_apiserver.authz import Authorizer
+from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers import accessreviews, binding, identityreviews, tokens
+from hyperkube_apiserver.handlers.virtual import Handler, Handlers, Virtual
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry.attributes import AdmissionControl
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.resources import Resource
+from hyperkube_machinery.schema import Schemas
+from hyperkube_machinery.serving.messages import Answer
+
+__all__ = ["bindings", "reviews", "token_requests"]
+
+Key = tuple[str, str, str]
+
+_VERSION = "v1"
+
+
+def bindings(pods: Served) -> Handlers:
+    """Bindings, which are stored in their pods."""
+
+    async def bind(call: Call, now: str) -> Answer:
+        return await binding.bind(call, pods, now)
+
+    return {("", "bindings", ""): bind, ("", "pods", "binding"): bind}
+
+
+def reviews(
+    kinds: Mapping[Key, Kind],
+    authenticator: Authenticator,
+    authorizer: Authorizer,
+    admission: AdmissionControl,
+    clock: Clock,
+) -> Handlers:
+    """The reviews of access and identity."""
+    groups = {
+        accessreviews.GROUP: accessreviews.access_reviews(authorizer),
+        identityreviews.GROUP: identityreviews.identity_reviews(authenticator, clock),
+    }
+    handlers: dict[Key, Handler] = {}
+    for group, creations in groups.items():
+        for resource, create in creations.items():
+            handlers[group, resource, ""] = Virtual(kinds[group, _VERSION, resource], create, admission, clock)
+    return handlers
+
+
+def token_requests(
+    issuer: tokens.Issuer, resources: Mapping[str, Served], admission: AdmissionControl, hub: Hub, clock: Clock
+) -> Handlers:
+    """Requests for tokens of service accounts; `resources` are those of the core group, by name."""
+    accounts = resources["serviceaccounts"].kind
+    create = tokens.token_requests(issuer, resources, hub, clock)
+    answer = Virtual(accounts, create, admission, clock, body=_token_request(), keeps_uid=True)
+    return {("", "serviceaccounts", "token"): answer}
+
+
+def _token_request() -> Kind:
+    """The kind of what is sent and answered; it is served below service accounts alone."""
+    resource = Resource(
+        group=tokens.GROUP,
+        version=_VERSION,
+        resource="serviceaccounts",
+        kind="TokenRequest",
+        singular="",
+        namespaced=True,
+        verbs=("create",),
+    )
+    definition = Schemas.load().definition_of(resource.api_version, resource.kind)
+    assert definition is not None
+    return Kind(resource=resource, definition=definition, list_kind="", storage_prefix="")
