@@ -19,8 +19,12 @@ __all__ = ["TEXT", "Body", "Operation", "Path", "group_path", "paths_of", "root_
 TEXT = ""
 """Instead of a definition: the answer is a string."""
 
+_ISSUER, _KEYS = ".well-known/openid-configuration", "openid/v1/jwks"
+_VERSION = "io.k8s.apimachinery.pkg.version.Info"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_JSON = ("application/json",)
+_KEY_SET = ("application/jwk-set+json",)
 _STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 _PATCHES = (
     "application/json-patch+json",
@@ -129,22 +133,14 @@ def _document_path(
 
 def root_paths() -> Iterator[tuple[str, Path]]:
     """Documents that tell of one path each, by their names in the index."""
-    yield (
-        "api",
-        _document_path("/api/", "getCoreAPIVersions", "core", f"{_META}.APIVersions", "the versions of the core group"),
-    )
-    yield "apis", _document_path("/apis/", "getAPIVersions", "apis", f"{_META}.APIGroupList", "the API groups")
-    yield (
-        "version",
-        _document_path(
-            "/version/",
-            "getCodeVersion",
-            "version",
-            "io.k8s.apimachinery.pkg.version.Info",
-            "the version of this server",
-            produces=_OBJECTS[:1],
-        ),
-    )
+    for path, identifier, tag, definition, text, produces in (
+        ("api", "getCoreAPIVersions", "core", f"{_META}.APIVersions", "the versions of the core group", _OBJECTS),
+        ("apis", "getAPIVersions", "apis", f"{_META}.APIGroupList", "the API groups", _OBJECTS),
+        ("version", "getCodeVersion", "version", _VERSION, "the version of this server", _JSON),
+        (_ISSUER, "getServiceAccountIssuerOpenIDConfiguration", "WellKnown", TEXT, "who issues tokens", _JSON),
+        (_KEYS, "getServiceAccountIssuerOpenIDKeyset", "openid", TEXT, "what tokens are verified with", _KEY_SET),
+    ):
+        yield path, _document_path(f"/{path}/", identifier, tag, definition, text, produces=produces)
 
 
 def group_path(group: str) -> Path:
