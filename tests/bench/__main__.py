@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("launch", "schema", "access", "serving", "storage", "apiserver")
+NAMES = ("launch", "schema", "access", "serving", "storage", "apiserver", "curves")
 
 
 def main() -> int:

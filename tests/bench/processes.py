@@ -61,10 +61,10 @@ def _ready(process: subprocess.Popen[str], port_of: Callable[[str], int | None],
     raise RuntimeError(f"a server ended instead of getting ready: {''.join(said)}")
 
 
-def apiserver(data: Path, tokens: Path, backend: str = "sqlite") -> AbstractContextManager[Process]:
+def apiserver(data: Path, tokens: Path, backend: str = "sqlite", *flags: str) -> AbstractContextManager[Process]:
     """The API server, on a data directory that may be empty."""
     command = [sys.executable, "-m", "hyperkube_core", "apiserver", "--data-dir", str(data), "--secure-port", "0"]
-    command += ["--storage-backend", backend, "--token-auth-file", str(tokens)]
+    command += ["--storage-backend", backend, "--token-auth-file", str(tokens), *flags]
 
     def port(line: str) -> int | None:
         found = re.search(r"serving Kubernetes .* on https://127\.0\.0\.1:(\d+)", line)
