@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers import admission, bindings, core, networking, storage, workloads
+from hyperkube_apiserver.printers import admission, autoscaling, bindings, cluster, core, networking, storage, workloads
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
 from hyperkube_machinery.errors import APIError, FieldError
@@ -44,14 +44,17 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     (_ADMISSION, "ValidatingAdmissionPolicy"): admission.validating_policy,
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): admission.policy_binding,
     (_ADMISSION, "ValidatingWebhookConfiguration"): admission.webhooks,
+    ("apiregistration.k8s.io", "APIService"): cluster.api_service,
     ("apps", "ControllerRevision"): workloads.controller_revision,
     ("apps", "DaemonSet"): workloads.daemon_set,
     ("apps", "Deployment"): workloads.deployment,
     ("apps", "ReplicaSet"): workloads.replica_set,
     ("apps", "StatefulSet"): workloads.stateful_set,
+    ("autoscaling", "HorizontalPodAutoscaler"): autoscaling.horizontal_pod_autoscaler,
     ("autoscaling", "Scale"): workloads.scale,
     ("batch", "CronJob"): workloads.cron_job,
     ("batch", "Job"): workloads.job,
+    ("certificates.k8s.io", "CertificateSigningRequest"): cluster.certificate_signing_request,
     ("coordination.k8s.io", "Lease"): core.lease,
     ("discovery.k8s.io", "EndpointSlice"): networking.endpoint_slice,
     ("events.k8s.io", "Event"): core.event,
@@ -61,6 +64,10 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("networking.k8s.io", "NetworkPolicy"): networking.network_policy,
     ("networking.k8s.io", "ServiceCIDR"): networking.service_cidr,
     ("policy", "PodDisruptionBudget"): networking.pod_disruption_budget,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): cluster.flow_schema,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): cluster.priority_level_configuration,
+    ("node.k8s.io", "RuntimeClass"): cluster.runtime_class,
+    ("scheduling.k8s.io", "PriorityClass"): cluster.priority_class,
     (_RBAC, "ClusterRoleBinding"): bindings.binding,
     (_RBAC, "RoleBinding"): bindings.binding,
     ("storage.k8s.io", "CSIDriver"): storage.csi_driver,

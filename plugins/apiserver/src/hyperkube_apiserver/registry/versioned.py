@@ -1,4 +1,4 @@
-"""The write path of a version that is not the stored one: what comes in is converted before it is anything else."""
+"""The write path of a version that is not the stored one: what comes in is converted before anything looks at it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperkube_apiserver.registry.conversions import Version
-from hyperkube_apiserver.registry.generic import UPDATE_ATTEMPTS, Guard, Registry, Warn, Written
+from hyperkube_apiserver.registry.generic import Registry, Warn, Written
 from hyperkube_apiserver.registry.ownership import FieldOwners
 from hyperkube_apiserver.registry.strategy import Strategy, WriteContext
 
@@ -18,7 +18,8 @@ Tree = dict[str, Any]
 class VersionRegistry(Registry):
     """The objects of one kind, to be written in `version`. What was written is told as it is stored.
 
-    Its kind is the version's, which refusals and admission are told of; what its cache holds is the stored kind's.
+    Its kind is the version's, which refusals, admission and the owners of fields are told of; its cache's is the stored
+    one.
     """
 
     def __init__(self, version: Version, strategy: Strategy, beside: Registry) -> None:
@@ -37,36 +38,16 @@ class VersionRegistry(Registry):
         self.versions.add(version.api_version, version.to_stored, version.from_stored)
         self.owners = FieldOwners(version.kind, strategy.reset_fields, self.versions)
 
+    async def update(
+        self, name: str, change: Callable[[Tree], Tree], context: WriteContext, warn: Warn, **options: Any
+    ) -> Written:
+        def changed(old: Tree) -> Tree:
+            return change(self.version.from_stored(old) if old else old)  # nothing is in no version
+
+        return await super().update(name, changed, context, warn, **options)
+
     def _completed(self, tree: Tree, old: Tree | None, context: WriteContext, *, owned: bool) -> Tree:
-        """Who owns what is a matter of the version that was sent, too."""
         self.version.default(tree)
         if not owned:
-            self.owners.record(tree, None if old is None else self.version.from_stored(old), context)
+            self.owners.record(tree, self.version.from_stored(old) if old is not None else None, context)
         return super()._completed(self.version.to_stored(tree), old, context, owned=True)
-
-    async def update(
-        self,
-        name: str,
-        change: Callable[[Tree], Tree],
-        context: WriteContext,
-        warn: Warn,
-        *,
-        uid: str = "",
-        on_create: Callable[[], None] | None = None,
-        guard: Guard | None = None,
-        attempts: int = UPDATE_ATTEMPTS,
-        owned: bool = False,
-        makes: bool = False,
-    ) -> Written:
-        return await super().update(
-            name,
-            lambda old: change(self.version.from_stored(old) if old else old),
-            context,
-            warn,
-            uid=uid,
-            on_create=on_create,
-            guard=guard,
-            attempts=attempts,
-            owned=owned,
-            makes=makes,
-        )

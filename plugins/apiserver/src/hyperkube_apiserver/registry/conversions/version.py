@@ -61,8 +61,7 @@ class Version:
         self._conversion.default(tree)
 
     def to_stored(self, tree: Tree) -> Tree:
-        """An object of a request, which is completed here, as it is stored."""
-        self._conversion.default(tree)
+        """An object of this version as it is stored."""
         return self._stored_type | self._stored_walker.read(self._conversion.to_stored(_untyped(tree)))[0]
 
     def from_stored(self, tree: Tree) -> Tree:
