@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.admission import AdmissionSettings
+from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.assembly import Settings
 from hyperkube_apiserver.registry.strategy import Policy
 
@@ -26,7 +28,12 @@ async def test_privileged_containers_are_refused_unless_they_are_allowed(api: An
     assert "privileged" in reply.json["message"]
 
 
-@pytest.mark.parametrize("api", [Settings(policy=Policy(allow_privileged=True))], indirect=True)
+PRIVILEGES = Settings(
+    policy=Policy(allow_privileged=True), admission=AdmissionSettings(plugins=chosen(disable=["ServiceAccount"]))
+)
+
+
+@pytest.mark.parametrize("api", [PRIVILEGES], indirect=True)
 async def test_privileged_containers_are_taken_where_they_are_allowed(api: Any) -> None:
     assert (await api.call("POST", PODS, PRIVILEGED)).status == 201
 
