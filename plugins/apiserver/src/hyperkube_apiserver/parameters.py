@@ -163,19 +163,26 @@ class WriteOptions:
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = "Warn"
+    force: bool = False  # of an apply
 
 
 _NO_WRITE_OPTIONS = WriteOptions()
 
 
-def write_options(query: _Query, kind: str) -> WriteOptions:
-    """The write options of a query; `kind` is CreateOptions, UpdateOptions or PatchOptions, which errors name."""
-    if not query:
+def write_options(query: _Query, kind: str, *, applies: bool = False) -> WriteOptions:
+    """The write options of a query; `kind` is CreateOptions, UpdateOptions or PatchOptions, which errors name.
+
+    A patch that `applies` a configuration must say for whom, and may be forced.
+    """
+    if not query and not applies:
         return _NO_WRITE_OPTIONS
     manager, validation = _text(query, "fieldManager"), _text(query, "fieldValidation")
     dry_run = list(query.get("dryRun", ()))
     errors = []
-    if kind == "PatchOptions" and query.get("force"):
+    force = _optional_flag(query, "force") if kind == "PatchOptions" else None
+    if applies and not manager:
+        errors.append(FieldError.required("fieldManager", "is required for apply patch"))
+    if force is not None and not applies:
         errors.append(FieldError.forbidden("force", "may not be specified for non-apply patch"))
     if len(manager.encode()) > _MANAGER_BYTES:
         errors.append(FieldError.too_long("fieldManager", _MANAGER_BYTES))
@@ -190,7 +197,12 @@ def write_options(query: _Query, kind: str) -> WriteOptions:
         errors.append(FieldError.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     if errors:
         raise APIError.invalid("meta.k8s.io", kind, "", errors)
-    return WriteOptions(dry_run=bool(dry_run), field_manager=manager, field_validation=validation or "Warn")
+    return WriteOptions(
+        dry_run=bool(dry_run),
+        field_manager=manager,
+        field_validation=validation or "Warn",
+        force=bool(force),
+    )
 
 
 def _dry_run_errors(dry_run: Sequence[Any]) -> list[FieldError]:

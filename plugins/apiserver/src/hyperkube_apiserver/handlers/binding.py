@@ -5,7 +5,6 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod/storage (BindingREST).
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -14,6 +13,7 @@ from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.core.binding import bind as bind_pod
 from hyperkube_apiserver.registry.core.binding import check_binding
 from hyperkube_apiserver.registry.meta import match_namespace
+from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
@@ -47,11 +47,11 @@ async def bind(call: Call, pods: Served, now: str) -> Response:
 
     def assign(pod: Tree) -> Tree:
         _check_version(pods, pod, binding)
-        bound = copy.deepcopy(pod)
+        bound = copied(pod)
         bind_pod(bound, binding, now=now, resource=pods.kind.resource)
         return bound
 
-    context = write_context(call, now, dry_run=options.dry_run, subresource="binding")
+    context = write_context(call, now, options, subresource="binding")
     await pods.registry.update(name, assign, context, call.warn, uid=meta.uid(binding))
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return Response(201, encode(status))

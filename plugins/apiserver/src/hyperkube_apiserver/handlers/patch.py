@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers import apply
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.parameters import write_options
@@ -42,11 +43,31 @@ class Patch:
     shown: Callable[[Tree], str]  # how a refusal shows the patched object, or the patch
 
 
-async def patch(call: Call, served: Served, output: Output, now: str) -> Response:
-    """Apply the patch in the body to the object that `call` names."""
+async def patch(
+    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], None] | None = None
+) -> Response:
+    """Apply the patch in the body to the object that `call` names.
+
+    `may_create` refuses, by raising, to make an object that is not there, which only an apply of a whole one does.
+    """
     media_type = patch_type(call)
-    options = write_options(call.query, "PatchOptions")
+    options = write_options(call.query, "PatchOptions", applies=media_type == apply.MEDIA_TYPE)
     kind = served.kind
+    context = write_context(call, now, options)
+    if media_type == apply.MEDIA_TYPE:
+        change = apply.applying(call, served.registry.owners, kind, options, context)
+        written = await served.registry.update(
+            call.info.name,
+            lambda old: _allowed(served, change(old), old) if old else change(old),
+            context,
+            call.warn,
+            on_create=may_create,
+            guard=call.guard,
+            attempts=PATCH_ATTEMPTS,
+            owned=True,
+            makes=True,
+        )
+        return Response(201 if written.created else 200, output.single(kind, written.body))
     walker = Schemas.load().walker(kind.definition)
     asked = read_patch(
         call, media_type, walker, kind.resource.api_version, kind.resource.kind, options.field_validation
@@ -54,7 +75,7 @@ async def patch(call: Call, served: Served, output: Output, now: str) -> Respons
     written = await served.registry.update(
         call.info.name,
         lambda old: _allowed(served, patched(call, asked, walker, old), old),
-        write_context(call, now, dry_run=options.dry_run),
+        context,
         call.warn,
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
@@ -74,7 +95,7 @@ def _allowed(served: Served, tree: Tree, old: Tree) -> Tree:
 def patch_type(call: Call) -> str:
     """The media type of the patch; raises 415 for one that is not applied here, whatever else is asked of it."""
     media_type = call.header("content-type").partition(";")[0].strip()
-    if media_type not in (_JSON, _MERGE, _STRATEGIC):
+    if media_type not in (_JSON, _MERGE, _STRATEGIC, apply.MEDIA_TYPE):
         raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     return media_type
 

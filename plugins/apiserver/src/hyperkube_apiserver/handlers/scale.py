@@ -5,25 +5,28 @@ Source: k8s.io/kubernetes/pkg/registry/apps/*/storage (ScaleREST).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
-from hyperkube_apiserver.handlers import get
+from hyperkube_apiserver.handlers import apply, get
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.patch import patch_type, patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.kinds import Column, Kind
 from hyperkube_apiserver.parameters import WriteOptions, write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS, UPDATE_ATTEMPTS
+from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, set_entries
+from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.fields import LEAF, SCALE_VERSION, to_scale, to_workload
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.selectors import label_selector
@@ -32,8 +35,13 @@ from hyperkube_machinery.serving.messages import Response
 __all__ = ["answer"]
 
 _DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
-_VERSION, _KIND = "autoscaling/v1", "Scale"
+_VERSION, _KIND = SCALE_VERSION, "Scale"
 _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+_GROUP, _, _SHORT_VERSION = _VERSION.partition("/")
+_RESOURCE = Resource(
+    group=_GROUP, version=_SHORT_VERSION, resource="scale", kind=_KIND, singular="", namespaced=True, verbs=()
+)
 
 Tree = dict[str, Any]
 
@@ -50,26 +58,55 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
         return shown((await get.read(served, hub, call.namespace, call.info.name)).body)
     if call.info.verb == "update":
         options = write_options(call.query, "UpdateOptions")
-        change, attempts = _replacement(call, options), UPDATE_ATTEMPTS
+        context = write_context(call, now, options)
+        change, attempts = _owning(_replacement(call, options), context), UPDATE_ATTEMPTS
     else:
         media_type = patch_type(call)
-        options = write_options(call.query, "PatchOptions")
-        change, attempts = _patch(call, media_type, options), PATCH_ATTEMPTS
+        applies = media_type == apply.MEDIA_TYPE
+        options = write_options(call.query, "PatchOptions", applies=applies)
+        context = write_context(call, now, options)
+        if applies:
+            change = apply.applying(call, _owners(), _scale_kind(served.kind), options, context)
+        else:
+            change = _owning(_patch(call, media_type, options), context)
+        attempts = PATCH_ATTEMPTS
+    version = served.kind.resource.api_version
 
     def rescale(old: Tree) -> Tree:
-        scale = change(scale_of(old))
+        entries = old["metadata"].get("managedFields")
+        before = scale_of(old)
+        set_entries(before, to_scale(entries, version))
+        scale = change(before)
         replicas = scale.get("spec", {}).get("replicas", 0)
         if replicas < 0:
             error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
             raise APIError.invalid("autoscaling", _KIND, meta.name(old), [error])
-        tree = copy.deepcopy(old)
+        tree = copied(old)
         tree["spec"]["replicas"] = replicas
         tree["metadata"]["resourceVersion"] = meta.resource_version(scale)
+        set_entries(tree, to_workload(entries, scale["metadata"].get("managedFields"), version))
         return tree
 
-    context = write_context(call, now, dry_run=options.dry_run)
-    written = await served.registry.update(call.info.name, rescale, context, call.warn, attempts=attempts)
+    written = await served.registry.update(call.info.name, rescale, context, call.warn, attempts=attempts, owned=True)
     return shown(written.body)
+
+
+def _owning(change: Callable[[Tree], Tree], context: WriteContext) -> Callable[[Tree], Tree]:
+    """`change`, after which the writer owns what it changed."""
+
+    def changed(old: Tree) -> Tree:
+        scale = change(old)
+        _owners().record(scale, old, context)
+        return scale
+
+    return changed
+
+
+@cache
+def _owners() -> FieldOwners:
+    """Who owns what of a scale."""
+    kind = Kind(resource=_RESOURCE, definition=_DEFINITION, list_kind="", storage_prefix="")
+    return FieldOwners(kind, lambda subresource: LEAF, Versions(_VERSION))
 
 
 def _scale_kind(kind: Kind) -> Kind:
@@ -82,12 +119,8 @@ def _scale_kind(kind: Kind) -> Kind:
             ("Available", "replicas is the actual number of observed instances of the scaled object."),
         )
     ]
-    group, _, version = _VERSION.partition("/")
-    resource = Resource(
-        group=group, version=version, resource="scale", kind=_KIND, singular="", namespaced=True, verbs=()
-    )
     columns = (replace(about["Name"], format=""), *counts, about["Age"])
-    return Kind(resource=resource, definition=_DEFINITION, list_kind="", storage_prefix="", columns=columns)
+    return Kind(resource=_RESOURCE, definition=_DEFINITION, list_kind="", storage_prefix="", columns=columns)
 
 
 def scale_of(workload: Tree) -> Tree:

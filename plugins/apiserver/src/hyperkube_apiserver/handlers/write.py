@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.list import Listing, read_list
 from hyperkube_apiserver.handlers.output import Output
-from hyperkube_apiserver.parameters import DeleteOptions, delete_options, list_options, write_options
+from hyperkube_apiserver.handlers.useragent import manager_of
+from hyperkube_apiserver.parameters import DeleteOptions, WriteOptions, delete_options, list_options, write_options
+from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.selection import select
@@ -36,9 +37,7 @@ async def create(call: Call, served: Served, output: Output, now: str) -> Respon
     """Store the object in the body."""
     options = write_options(call.query, "CreateOptions")
     tree = _object(call, served, options.field_validation)
-    written = await served.registry.create(
-        tree, write_context(call, now, dry_run=options.dry_run), call.warn, guard=call.guard
-    )
+    written = await served.registry.create(tree, write_context(call, now, options), call.warn, guard=call.guard)
     return Response(201, output.single(served.kind, written.body))
 
 
@@ -54,8 +53,8 @@ async def update(
     check_name(tree, call.info.name)
     written = await served.registry.update(
         call.info.name,
-        lambda old: copy.deepcopy(tree),
-        write_context(call, now, dry_run=options.dry_run),
+        lambda old: copied(tree),
+        write_context(call, now, options),
         call.warn,
         uid=meta.uid(tree),
         on_create=may_create,
@@ -67,9 +66,7 @@ async def update(
 async def delete(call: Call, served: Served, output: Output, now: str) -> Response:
     """Delete one object."""
     options = _delete_options(call, served)
-    written = await served.registry.delete(
-        call.info.name, options, write_context(call, now, dry_run=options.dry_run), call.warn
-    )
+    written = await served.registry.delete(call.info.name, options, write_context(call, now, options), call.warn)
     if written.removed and not served.registry.strategy.answers_deleted_object:
         return Response(200, encode(_gone(served, written.body)))
     accepted = not written.removed and options.orphan_dependents is False
@@ -81,7 +78,7 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
     wanted = list_options(call.query, watch=False)
     selected = select(served.registry.strategy, wanted.label_selector, wanted.field_selector)
     options = _delete_options(call, served)
-    context = write_context(call, now, dry_run=options.dry_run)
+    context = write_context(call, now, options)
     listing: Listing = await read_list(served, hub, call.namespace, wanted, selected)
     items = list(listing.items)
     for start in range(0, len(items), AT_A_TIME):
@@ -113,14 +110,18 @@ def _object(call: Call, served: Served, field_validation: str) -> Tree:
     return tree
 
 
-def write_context(call: Call, now: str, *, dry_run: bool, subresource: str | None = None) -> WriteContext:
+def write_context(
+    call: Call, now: str, options: WriteOptions | DeleteOptions, *, subresource: str | None = None
+) -> WriteContext:
     """What the registry is told of the request."""
+    manager = options.field_manager if isinstance(options, WriteOptions) else ""
     return WriteContext(
         now=now,
         identity=call.identity,
+        manager=manager or manager_of(call.header("user-agent")),
         namespace=call.namespace,
         subresource=call.info.subresource if subresource is None else subresource,
-        dry_run=dry_run,
+        dry_run=options.dry_run,
         warn=call.warn,
     )
 

@@ -138,6 +138,7 @@ class DaemonSets(Workload):
                 strategy["rollingUpdate"] = {}
             fill(strategy["rollingUpdate"], maxUnavailable=1, maxSurge=0)
         default_template(spec)
+        _set_template_generation(obj, _template_generation(obj))  # which whoever writes it owns, too
 
     def initial_status(self, obj: Tree) -> Tree:
         return {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}

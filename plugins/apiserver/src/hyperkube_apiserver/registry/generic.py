@@ -1,11 +1,12 @@
 """The one way that every write takes, whatever its kind.
 
-    create   default → admit → metadata → reserve → prepare → validate → admit again → encode → store
-    update   read → change → default → admit → metadata → prepare → reserve → validate → admit again → encode → store,
-             once more from the start if it was late
+    create   default → own → admit → metadata → reserve → prepare → validate → admit again → encode → store
+    update   read → change → default → own → admit → metadata → prepare → reserve → validate → admit again → encode
+             → store, once more from the start if it was late
     delete   read → admit → plan → store
 
-What a kind does differently is its strategy's. A write that changes nothing is none: it keeps the resource version
+To own is to become the owner of what one changed, as it was sent. What a kind does differently is its strategy's. A
+write that changes nothing is none: it keeps the resource version
 and sends no event.
 Source: k8s.io/apiserver/pkg/registry/generic/registry (Store), storage/etcd3 (GuaranteedUpdate).
 """
@@ -13,7 +14,6 @@ Source: k8s.io/apiserver/pkg/registry/generic/registry (Store), storage/etcd3 (G
 from __future__ import annotations
 
 import asyncio
-import copy
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
+from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
 from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
 from hyperkube_apiserver.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
@@ -35,7 +36,7 @@ from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
-__all__ = ["Guard", "Registry", "Written"]
+__all__ = ["AfterRemoval", "Guard", "Registry", "Written"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 Tree = dict[str, Any]
 Warn = Callable[[str], None]
+AfterRemoval = Callable[[Tree, WriteContext], Coroutine[Any, Any, None]]
+"""Told of an object that is no longer in the store, as it last was, before its deletion is answered."""
+
 Guard = Callable[[Tree, Tree | None], None]
 """Raises APIError where a caller may not write an object, in the place of another or of none."""
 
@@ -83,15 +87,23 @@ class Registry:
         self._admission = admission
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
-        self.takes_along: Registry | None = None  # what has the same name there is deleted too
+        self.versions = Versions(self.stored_kind.resource.api_version)
+        self.owners = FieldOwners(kind, strategy.reset_fields, self.versions)
+        self.after_removal: AfterRemoval | None = None  # takes along what is of no use without an object
         self._writes: set[asyncio.Future[Entry]] = set()
 
-    async def create(self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None) -> Written:
-        """Store a new object; raises 409 if there is one of its name, 422 if it is not valid."""
-        metadata = meta.ensure_meta(tree)
+    async def create(
+        self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None, owned: bool = False
+    ) -> Written:
+        """Store a new object; raises 409 if there is one of its name, 422 if it is not valid.
+
+        Who owns what of it is recorded here, unless it is `owned` already.
+        """
+        meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)
         await self._hub.fresh()  # its namespace may have been made, or deleted, just now
-        self.strategy.default(tree)
+        tree = self._completed(tree, None, context, owned=owned)
+        metadata = tree["metadata"]
         attributes = self._attributes(Operation.CREATE, meta.name(tree), context, tree)
         await self._admission.admit(attributes)
         if guard is not None:
@@ -100,11 +112,18 @@ class Registry:
             return await self._create(tree, context, warn, attributes)
         for _ in range(NAME_ATTEMPTS - 1):
             try:
-                return await self._create(copy.deepcopy(tree), context, warn, attributes)
+                return await self._create(copied(tree), context, warn, attributes)
             except APIError as exc:
                 if exc.reason != "AlreadyExists":
                     raise
         return await self._create(tree, context, warn, attributes)
+
+    def _completed(self, tree: Tree, old: Tree | None, context: WriteContext, *, owned: bool) -> Tree:
+        """What was sent to be in the place of `old`, with its defaults and its owners."""
+        self.strategy.default(tree)
+        if not owned:
+            self.owners.record(tree, old, context)
+        return tree
 
     def _attributes(
         self, operation: Operation, name: str, context: WriteContext, tree: Tree | None, old: Tree | None = None
@@ -136,6 +155,10 @@ class Registry:
             attributes.obj, attributes.name = tree, tree["metadata"]["name"]
             await self._admission.validate(attributes)
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
+            if reservation is not NO_RESERVATION:
+                if (existing := self._cache.get(key)) is not None:
+                    raise self._exists(tree, existing)
+                await reservation.secure()
             stored = self._encode(tree)
             if context.dry_run:
                 await self._hub.fresh()
@@ -167,19 +190,22 @@ class Registry:
         on_create: Callable[[], None] | None = None,
         guard: Guard | None = None,
         attempts: int = UPDATE_ATTEMPTS,
+        owned: bool = False,
+        makes: bool = False,
     ) -> Written:
         """Write what `change` makes of the object as it is now; it is asked again if another write came between.
 
         `uid`, if given, must be the object's, so that nothing is made in the place of what had it. `on_create` is
         called before an object is made that was not there, and refuses that by raising; without it, or for kinds that
-        don't allow it, what is not there is 404.
+        don't allow it, what is not there is 404; `makes` allows it for all kinds. `change` records owners itself if it
+        is `owned`. What it is given shares managedFields with others, so it may replace, but not change them.
         """
         key = self.kind.key(context.namespace, name)
         for attempt in range(attempts):
             await self._hub.fresh()
             item = self._cache.get(key)
             if item is None:
-                if on_create is None or not self.strategy.allows_create_on_update:
+                if on_create is None or not (makes or self.strategy.allows_create_on_update):
                     raise APIError.not_found(self.kind.resource, name)
                 if uid:
                     raise self._other_uid(key, name, uid, "")
@@ -187,13 +213,13 @@ class Registry:
                 tree = change({})
                 meta.ensure_meta(tree).pop("resourceVersion", None)
                 try:
-                    return await self.create(tree, context, warn, guard=guard)
+                    return await self.create(tree, context, warn, guard=guard, owned=owned)
                 except APIError as exc:
                     if exc.reason != "AlreadyExists" or attempt == attempts - 1:
                         raise
                 continue
             try:
-                return await self._update(item, change, context, warn, uid, guard)
+                return await self._update(item, change, context, warn, uid, guard, owned=owned)
             except StaleRevision as exc:
                 if attempt == attempts - 1:
                     raise APIError.conflict(self.kind.resource, name, MODIFIED) from exc
@@ -207,13 +233,14 @@ class Registry:
         warn: Warn,
         uid: str,
         guard: Guard | None,
+        *,
+        owned: bool,
     ) -> Written:
         old = self._tree(item)
         if uid and uid != old["metadata"]["uid"]:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
-        tree = change(copy.deepcopy(old))
-        self.strategy.default(tree)
         direct = context.subresource in self.strategy.direct_subresources
+        tree = self._completed(change(self._again(item, old)), old, context, owned=owned or direct)
         attributes = self._attributes(Operation.UPDATE, item.name, context, tree, old)
         if not direct:
             await self._admission.admit(attributes)
@@ -239,15 +266,17 @@ class Registry:
         self, item: Item, tree: Tree, old: Tree, context: WriteContext, reservation: Reservation
     ) -> Written:
         tree["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        keep_times(tree, old)
         goes = ends_with_update(self.strategy, tree, old)
         if not goes and tree != old and not context.dry_run:
-            stored = self._encode(tree)
+            stored = await self._secured(tree, reservation)
             revision = await self._replace(item, stored, tree, reservation)
             return Written(body_of(stored, self._prefix_length, revision))
         reservation.release()
         if goes and not context.dry_run:
             # The object as it was sent is the answer; it is not written once more before it goes.
             await self._store.delete(item.key, expected=Revision(item.revision))
+            await self._tell_of_removal(item.body, context)
         body = item.body if tree == old else body_of(self._encode(tree), self._prefix_length, item.revision)
         return Written(body, removed=goes)
 
@@ -267,23 +296,32 @@ class Registry:
             except StaleRevision:
                 continue
             if written.removed and not context.dry_run:
-                await self._take_along(name, context)
+                await self._tell_of_removal(written.body, context)
             return written
         raise APIError.conflict(self.kind.resource, name, MODIFIED)
 
-    async def _take_along(self, name: str, context: WriteContext) -> None:
-        if self.takes_along is None:
+    async def _secured(self, tree: Tree, reservation: Reservation) -> bytes:
+        """What to store for `tree`, once what its reservation stores beside it is there."""
+        try:
+            if reservation is not NO_RESERVATION:
+                await reservation.secure()
+            return self._encode(tree)
+        except BaseException:
+            reservation.release()
+            raise
+
+    async def _tell_of_removal(self, body: bytes, context: WriteContext) -> None:
+        if self.after_removal is None:
             return
         try:
-            await self.takes_along.delete(name, DeleteOptions(), context, log.warning)
-        except APIError as exc:
-            if exc.code != 404:  # the deletion that was asked for took place all the same
-                log.warning("what goes with %s %s stays: %s", self.kind.resource.singular, name, exc)
+            await self.after_removal(decode_body(body), context)
+        except APIError as exc:  # the deletion that was asked for took place all the same
+            log.warning("what goes with a %s stays: %s", self.kind.resource.singular, exc)
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
         tree = self._tree(item)
         check_preconditions(self.kind, tree, options)
-        before = copy.deepcopy(tree)
+        before = self._again(item, tree)
         attributes = self._attributes(Operation.DELETE, item.name, context, None, before)
         await self._admission.admit(attributes)
         await self._admission.validate(attributes)
@@ -326,6 +364,13 @@ class Registry:
     def _tree(self, item: Item) -> Tree:
         resource = self.stored_kind.resource
         return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(item.body)}
+
+    def _again(self, item: Item, tree: Tree) -> Tree:
+        """Another tree of `item`, to be changed beside `tree`: decoding is several times as fast as copying."""
+        other = self._tree(item)
+        if (entries := tree["metadata"].get("managedFields")) is not None:
+            other["metadata"]["managedFields"] = entries
+        return other
 
     def _encode(self, tree: Tree) -> bytes:
         stored = encode_stored(self.stored_kind, tree)

@@ -42,10 +42,7 @@ NameRule = Callable[[str, bool], list[str]]
 
 IMMUTABLE = "field is immutable"
 _ANNOTATIONS_BYTES = 256 * 1024
-# Nobody's fields are recorded yet, so that whatever a client says of them is lost too.
-_SERVER_OWNED = (
-    *("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields"),
-)
+_SERVER_OWNED = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels, so that no words appear
 _SUFFIX_LENGTH = 5
@@ -110,8 +107,7 @@ def before_update(obj: dict[str, Any], old: Tree, *, namespace: str) -> None:
         mine["deletionTimestamp"] = before["deletionTimestamp"]
     if mine.get("deletionGracePeriodSeconds") is None:
         _keep(mine, before, "deletionGracePeriodSeconds")
-    for field in ("selfLink", "managedFields"):
-        mine.pop(field, None)
+    mine.pop("selfLink", None)
 
 
 def _keep(mine: dict[str, Any], before: Tree, field: str) -> None:

@@ -18,8 +18,10 @@ from typing import Any, ClassVar, Protocol
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.resetfields import reset_fields
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.fields import FieldSet
 from hyperkube_machinery.selectors import FieldSelector
 
 __all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strategy", "Tree", "WriteContext"]
@@ -37,6 +39,7 @@ class WriteContext:
 
     now: str  # RFC 3339, seconds
     identity: Identity = SERVER  # who asks for it
+    manager: str = "kube-apiserver"  # who comes to own what it changes
     namespace: str = ""  # of the request; empty for cluster-wide kinds
     subresource: str = ""
     dry_run: bool = False
@@ -51,7 +54,10 @@ class Policy:
 
 
 class Reservation(Protocol):
-    """Something taken for an object that is not stored yet; exactly one of the two is called."""
+    """Something taken for an object that is not stored yet; exactly one of `commit` and `release` is called."""
+
+    async def secure(self) -> None:
+        """Store what must be there before the object is. May change the object, and raises APIError to refuse it."""
 
     def commit(self) -> None:
         """The object is stored."""
@@ -61,6 +67,8 @@ class Reservation(Protocol):
 
 
 class _Nothing:
+    async def secure(self) -> None: ...
+
     def commit(self) -> None: ...
 
     def release(self) -> None: ...
@@ -211,6 +219,10 @@ class Strategy:
 
     def removed(self, obj: Tree) -> None:
         """The object is gone from the store: whatever it held is free."""
+
+    def reset_fields(self, subresource: str) -> FieldSet:
+        """What a write through `subresource` ("" for the object) leaves as it was, so that it owns nothing of that."""
+        return reset_fields(self.kind, subresource)
 
     # Deleting
 
