@@ -9,7 +9,7 @@ import pytest
 
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.authz import RBAC, ResourceAttributes, aggregate
-from hyperkube_apiserver.bootstrap import Action, Key, Write, objects, reconcile
+from hyperkube_apiserver.bootstrap import SERVICE_RANGE, Action, Key, Write, objects, ready, reconcile
 
 GROUP = "rbac.authorization.k8s.io"
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
@@ -17,11 +17,13 @@ Tree = dict[str, Any]
 
 
 def wanted() -> dict[Key, Tree]:
-    return dict(objects(service_ip="10.0.0.1", secure_port=6443))
+    return dict(objects(service_range="10.0.0.0/24", service_ip="10.0.0.1", secure_port=6443, address="192.0.2.7"))
 
 
 def start(existing: dict[Key, Tree]) -> list[Write]:
-    return reconcile(existing, objects(service_ip="10.0.0.1", secure_port=6443))
+    return reconcile(
+        existing, objects(service_range="10.0.0.0/24", service_ip="10.0.0.1", secure_port=6443, address="192.0.2.7")
+    )
 
 
 def cluster_role(name: str) -> Key:
@@ -37,7 +39,10 @@ def test_an_empty_store_gets_everything_in_an_order_that_works() -> None:
     writes = start({})
     assert {write.action for write in writes} == {Action.CREATE}
     resources = list(dict.fromkeys(write.key.resource for write in writes))
-    assert resources == ["namespaces", "clusterroles", "clusterrolebindings", "roles", "rolebindings", "services"]
+    assert resources == [
+        *("namespaces", "clusterroles", "clusterrolebindings", "roles", "rolebindings"),
+        *("servicecidrs", "services", "endpoints", "endpointslices"),
+    ]
     counts = {resource: sum(write.key.resource == resource for write in writes) for resource in resources}
     # As counted on a fresh kube-apiserver 1.36
     assert counts == {
@@ -46,7 +51,10 @@ def test_an_empty_store_gets_everything_in_an_order_that_works() -> None:
         "clusterrolebindings": 51,
         "roles": 7,
         "rolebindings": 7,
+        "servicecidrs": 1,
         "services": 1,
+        "endpoints": 1,
+        "endpointslices": 1,
     }
     namespaces = {write.key.name for write in writes if write.key.resource == "namespaces"}
     assert all(write.key.namespace in {"", *namespaces} for write in writes)
@@ -185,3 +193,28 @@ def test_the_service_follows_the_port(existing: dict[Key, Tree]) -> None:
 def test_namespaces_that_exist_are_left_alone(existing: dict[Key, Tree]) -> None:
     existing[Key("", "namespaces", "", "default")]["metadata"]["labels"] = {"mine": "1"}
     assert start(existing) == []
+
+
+def test_a_server_that_nobody_knows_how_to_reach_tells_no_address() -> None:
+    wanted = dict(objects(service_range="10.0.0.0/24", service_ip="10.0.0.1", secure_port=6443, address=None))
+    assert not {key.resource for key in wanted} & {"endpoints", "endpointslices"}
+
+
+@pytest.mark.parametrize(("address", "action"), [("192.0.2.8", Action.UPDATE), ("2001:db8::1", Action.REPLACE)])
+def test_a_server_that_has_moved_tells_of_it(address: str, action: Action) -> None:
+    key = Key("discovery.k8s.io", "endpointslices", "default", "kubernetes")
+    moved = objects(service_range="10.0.0.0/24", service_ip="10.0.0.1", secure_port=6443, address=address)
+    writes = {write.key: write for write in reconcile(wanted(), moved)}
+    assert writes[key].action is action
+    assert writes[key].obj["endpoints"][0]["addresses"] == [address]
+
+
+def test_a_range_is_ready_unless_somebody_says_no() -> None:
+    made = wanted()[SERVICE_RANGE]
+    said = ready(made, "10.0.0.0/24", now="2026-01-01T00:00:00Z")
+    assert said is not None
+    assert [one["status"] for one in said["status"]["conditions"]] == ["True"]
+    assert ready(said, "10.0.0.0/24", now="2027-01-01T00:00:00Z") is None
+    said["status"]["conditions"][0]["status"] = "False"
+    assert ready(said, "10.0.0.0/24", now="2027-01-01T00:00:00Z") is None
+    assert ready(made, "10.0.0.0/16", now="2027-01-01T00:00:00Z") is None

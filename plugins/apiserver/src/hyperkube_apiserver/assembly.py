@@ -5,9 +5,11 @@ Nothing here knows how the server is started or what it listens on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
+from typing import Any
 
 from hyperkube_apiserver.admission import AdmissionSettings, Cluster, build_chain
 from hyperkube_apiserver.authz import RBAC
@@ -20,12 +22,15 @@ from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.operations.inflight import InFlight
 from hyperkube_apiserver.operations.instruments import Instruments
 from hyperkube_apiserver.operations.lifecycle import Lifecycle
+from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_apiserver.registry.conversions import versions
+from hyperkube_apiserver.registry.core.addressrecords import StoredAddresses
+from hyperkube_apiserver.registry.core.services import Services, cluster_ips
 from hyperkube_apiserver.registry.generic import Registry
-from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
+from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy, WriteContext
 from hyperkube_apiserver.registry.versioned import VersionRegistry
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.requestinfo import RequestInfo
@@ -35,14 +40,20 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.gauges import register_caches
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
+from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
 
 __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "front_desk", "send_bookmarks"]
+
+log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
+IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
+SERVICE_CIDRS: Key = ("networking.k8s.io", "v1", "servicecidrs")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
 _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
@@ -57,6 +68,7 @@ class API:
     instruments: Instruments
     admission: AdmissionControl
     cluster: Cluster  # as admission sees it
+    addresses: StoredAddresses  # of services
 
     def stored(self) -> Iterable[Served]:
         """The resources that are stored as such."""
@@ -114,9 +126,28 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
         beside = served[version.stored_key].registry
         registry = VersionRegistry(version, by_kind[key], beside)
         served[key] = Served(version.kind, caches[version.stored_key], registry, version)
-    # Else a new service of the same name might be met at the addresses of the old one.
-    served[SERVICES].registry.takes_along = served[ENDPOINTS].registry
-    return API(kinds, served, hub, instruments, admission, cluster)
+    addresses = _record_addresses(served, hub, clock)
+    return API(kinds, served, hub, instruments, admission, cluster, addresses)
+
+
+def _record_addresses(served: Mapping[Key, Served], hub: Hub, clock: Clock) -> StoredAddresses:
+    """Have the cluster IPs of services recorded; a service takes its records and its endpoints along when it goes."""
+    services, records, endpoints = served[SERVICES], served[IP_ADDRESSES], served[ENDPOINTS]
+    strategy = services.registry.strategy
+    assert isinstance(strategy, Services)
+    addresses = StoredAddresses(records.registry, records.cache, services.cache, strategy, hub, clock)
+
+    async def take_along(service: dict[str, Any], context: WriteContext) -> None:
+        await addresses.forget(cluster_ips(service["spec"]))
+        try:
+            # Else a new service of the same name might be met at the addresses of the old one.
+            await endpoints.registry.delete(meta.name(service), DeleteOptions(), context, log.warning)
+        except APIError as exc:
+            if exc.code != 404:
+                raise
+
+    services.registry.after_removal = take_along
+    return addresses
 
 
 def _measured(store: Store, instruments: Instruments, clock: Clock, kind: Kind) -> MeasuredStore:
@@ -149,6 +180,23 @@ def follow_holdings(api: API) -> None:
                 strategy.loaded(decode_body(item.body))
         if type(strategy).removed is not Strategy.removed:
             served.cache.observe(_removal_observer(strategy))
+    _follow_ranges(api)
+
+
+def _follow_ranges(api: API) -> None:
+    """Have cluster IPs come from the ServiceCIDRs that there are."""
+    cache, strategy = api.served[SERVICE_CIDRS].cache, api.served[SERVICES].registry.strategy
+    assert isinstance(strategy, Services)
+    offer = strategy.addresses.offer
+
+    def observe(event: Event) -> None:
+        item = event.item or event.previous
+        assert item is not None
+        offer(item.name, decode_body(event.item.body) if event.item is not None else None)
+
+    for item in cache.items():
+        offer(item.name, decode_body(item.body))
+    cache.observe(observe)
 
 
 def _removal_observer(strategy: Strategy) -> Callable[[Event], None]:

@@ -1,4 +1,4 @@
-"""What a fresh server holds before anybody asks: namespaces, roles and bindings, its own service.
+"""What a fresh server holds before anybody asks: namespaces, roles and bindings, its own service and where that leads.
 
 At each start what is missing is made again, and roles and bindings that lost something get it back; nothing is taken
 away, and what is annotated with `rbac.authorization.kubernetes.io/autoupdate: "false"` is left alone.
@@ -24,7 +24,7 @@ from hyperkube_apiserver.authz.rules import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["NAMESPACES", "Action", "Key", "Write", "objects", "reconcile"]
+__all__ = ["NAMESPACES", "SERVICE_RANGE", "Action", "Key", "Write", "objects", "ready", "reconcile"]
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -49,6 +49,9 @@ class Key(NamedTuple):
     name: str
 
 
+SERVICE_RANGE = Key("networking.k8s.io", "servicecidrs", "", "kubernetes")
+
+
 class Action(Enum):
     """What to do with an object."""
 
@@ -66,10 +69,13 @@ class Write:
     obj: Tree  # an update carries the resource version of what it was made from, where that had one
 
 
-def objects(*, service_ip: str, secure_port: int) -> Iterator[tuple[Key, Tree]]:
+def objects(
+    *, service_range: str, service_ip: str, secure_port: int, address: str | None
+) -> Iterator[tuple[Key, Tree]]:
     """What a fresh server holds, in the order in which to make it; every tree is new.
 
-    `service_ip` is the first address of the service range, `secure_port` where this server listens.
+    `service_ip` is the first address of the service range, `secure_port` where this server listens, and `address`
+    where others reach it, None where nobody knows that: then nothing tells of it.
     """
     for name in NAMESPACES:
         # Label, finalizer and phase are given to every namespace where it is created.
@@ -77,7 +83,12 @@ def objects(*, service_ip: str, secure_port: int) -> Iterator[tuple[Key, Tree]]:
     for resource, entries in _table().items():
         for entry in entries:
             yield Key(GROUP, resource, entry.get("namespace", ""), entry["name"]), _access(resource, entry)
+    yield SERVICE_RANGE, _service_range(service_range)
     yield Key("", "services", "default", "kubernetes"), _service(service_ip, secure_port)
+    if address is not None:
+        ports = [{"name": "https", "port": secure_port, "protocol": "TCP"}]
+        yield Key("", "endpoints", "default", "kubernetes"), _endpoints(address, ports)
+        yield Key("discovery.k8s.io", "endpointslices", "default", "kubernetes"), _slice(address, ports)
 
 
 @cache
@@ -120,6 +131,65 @@ def _service(service_ip: str, secure_port: int) -> Tree:
     }
 
 
+def _service_range(text: str) -> Tree:
+    """Where cluster IPs come from; that it is ready stands in its status, see `ready`."""
+    return {
+        "kind": "ServiceCIDR",
+        "apiVersion": "networking.k8s.io/v1",
+        "metadata": {"name": SERVICE_RANGE.name},
+        "spec": {"cidrs": [text]},
+    }
+
+
+def ready(service_range: Tree, wanted: str, *, now: str) -> Tree | None:
+    """The range with a status that says it is ready; None where somebody has said, or it is not the `wanted` one."""
+    conditions = (service_range.get("status") or {}).get("conditions") or []
+    told = any(one.get("type") == "Ready" and one.get("status") != "Unknown" for one in conditions)
+    if told or service_range["metadata"].get("deletionTimestamp") or service_range["spec"].get("cidrs") != [wanted]:
+        return None
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": now,
+    }
+    others = [one for one in conditions if one.get("type") != "Ready"]
+    return {**service_range, "status": {**(service_range.get("status") or {}), "conditions": [*others, condition]}}
+
+
+def _endpoints(address: str, ports: list[Tree]) -> Tree:
+    return {
+        "kind": "Endpoints",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{"addresses": [{"ip": address}], "ports": deepcopy(ports)}],
+    }
+
+
+def _slice(address: str, ports: list[Tree]) -> Tree:
+    return {
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv6" if ":" in address else "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": deepcopy(ports),
+    }
+
+
+_TOLD = {"endpoints": ("subsets",), "endpointslices": ("endpoints", "ports")}
+"""What says where this server is, of what is found from an earlier start."""
+
+
 def reconcile(existing: Mapping[Key, Tree], wanted: Iterable[tuple[Key, Tree]]) -> list[Write]:
     """The writes that bring `existing` to `wanted`, in the order of `wanted`; none where all is well.
 
@@ -135,6 +205,10 @@ def reconcile(existing: Mapping[Key, Tree], wanted: Iterable[tuple[Key, Tree]]) 
         elif key.resource == "services" and found["spec"].get("ports") != obj["spec"]["ports"]:
             moved = {**found, "spec": {**found["spec"], "ports": obj["spec"]["ports"]}}
             writes.append(Write(Action.UPDATE, key, moved))
+        elif key.resource in _TOLD and found.get("addressType") != obj.get("addressType"):
+            writes.append(Write(Action.REPLACE, key, obj))
+        elif any(found.get(field) != obj[field] for field in _TOLD.get(key.resource, ())):
+            writes.append(Write(Action.UPDATE, key, {**found, **{field: obj[field] for field in _TOLD[key.resource]}}))
     return writes
 
 

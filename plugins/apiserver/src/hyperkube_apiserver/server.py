@@ -20,6 +20,7 @@ from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
 from hyperkube_apiserver.admissionplugins import chosen, wanted
+from hyperkube_apiserver.advertised import advertised_address
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.discovery import Discovery
@@ -97,6 +98,7 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
     companions = (
+        api.addresses.keep,
         partial(keep_gathered, api, clock),
         partial(keep_compacted, store, clock, options.etcd_compaction_interval),
         desk.keep_settled,
@@ -105,7 +107,7 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
     async with api.hub.running(*companions):
         follow_holdings(api)
         lifecycle.done("poststarthook/start-service-ip-repair-controllers")
-        await populate(api, clock, service_address=settings.service_address, secure_port=port)
+        await populate(api, clock, settings, secure_port=port, address=advertised_address(host))
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
         server = HTTPServer(

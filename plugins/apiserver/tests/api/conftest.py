@@ -196,9 +196,9 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
     clock = VirtualClock()
     async with MemoryStore.open(clock=clock) as store:
         api = assemble(store, clock, settings)
-        async with api.hub.running():
+        async with api.hub.running(api.addresses.keep):
             follow_holdings(api)
-            await populate(api, clock, service_address=settings.service_address, secure_port=6443)
+            await populate(api, clock, settings, secure_port=6443, address="192.0.2.7")
             access = open_access(api, clock, terms(StaticTokens.load(tokens)))
             pipeline = Pipeline(
                 access.authenticator,

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from hyperkube_machinery.errors import FieldError
 
 __all__ = [
+    "Address",
     "Network",
     "address_warnings",
     "network_warnings",

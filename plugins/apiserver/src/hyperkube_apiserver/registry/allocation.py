@@ -1,18 +1,18 @@
-"""What services have each to themselves: cluster IPs and node ports.
+"""What services have each to themselves: node ports, and what of it and of cluster IPs a write holds on to.
 
-Kept in memory: the strategy of services is told of every stored one at start, and every write reserves what it needs
-before it stores, and commits or releases afterwards. All of it happens on one loop without waiting, so nothing goes
-out twice. What nobody asked for by value comes from the upper band, so that the lower one stays for those who do.
-Source: k8s.io/kubernetes/pkg/registry/core/service/{ipallocator,portallocator}, KEP-3070, KEP-3668.
+Ports are kept in memory: the strategy of services is told of every stored one at start, and every write reserves what
+it needs before it stores, and commits or releases afterwards. All of it happens on one loop without waiting, so nothing
+goes out twice. What nobody asked for by value comes from the upper band, so that the lower one stays for those who do.
+Source: k8s.io/kubernetes/pkg/registry/core/service/portallocator, KEP-3668.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
-__all__ = ["AddressPool", "Full", "Holding", "Network", "Pool", "PortPool", "Refused"]
+__all__ = ["Full", "Holding", "Network", "Pool", "PortPool", "Refused"]
 
 Network = IPv4Network | IPv6Network
 
@@ -81,38 +81,16 @@ class PortPool(Pool):
             raise Refused("provided port is already allocated")
 
 
-class AddressPool(Pool):
-    """Cluster IPs of one family: all of a network but its own and, of IPv4, the broadcast address."""
-
-    def __init__(self, network: Network) -> None:
-        self.network = network
-        size = network.num_addresses - (2 if network.version == 4 else 1)
-        whole = network.num_addresses
-        band = 0 if whole <= 16 else min(max(16, whole // 16), 256)
-        super().__init__(int(network.network_address) + 1, size, min(band, size))
-
-    @property
-    def family(self) -> str:
-        return f"IPv{self.network.version}"
-
-    def take_address(self, address: IPv4Address | IPv6Address) -> None:
-        if address.version != self.network.version or int(address) not in self:
-            raise Refused("the provided network does not match the current range")
-        if not self.take(int(address)):
-            raise Refused("provided IP is already allocated")
-
-    def take_any_address(self) -> str:
-        number = self.take_any()
-        return str(IPv4Address(number) if self.network.version == 4 else IPv6Address(number))
-
-
 class Holding:
-    """What one write took, and what it lets go once it is stored. A reservation."""
+    """The ports that one write took, and those it lets go once it is stored. A reservation."""
 
     def __init__(self, *, dry_run: bool = False) -> None:
         self._dry_run = dry_run
         self._taken: list[tuple[Pool, int]] = []
         self._leaving: list[tuple[Pool, int]] = []
+
+    async def secure(self) -> None:
+        """Ports are told by their services alone."""
 
     def took(self, pool: Pool, number: int) -> None:
         self._taken.append((pool, number))
