@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -56,8 +57,6 @@ def test_what_is_no_path_is_refused_in_the_parser_s_words(text: str, why: str) -
 @pytest.mark.parametrize("unit", ["[?(a", '[?(a"', "..", ".[", "'", "[1,", "1", "\\", "{"])
 def test_long_and_nested_text_is_read_in_bounded_time(unit: str) -> None:
     started = time.process_time()
-    try:
+    with contextlib.suppress(JSONPathError):
         check_json_path("{" + unit * 20_000 + ")]" * 1000 + "}")
-    except JSONPathError:
-        pass
     assert time.process_time() - started < 5

@@ -14,6 +14,7 @@ from hyperkube_apiserver.registry.admissionregistration.policybindings import (
 )
 from hyperkube_apiserver.registry.admissionregistration.webhooks import MutatingWebhooks, ValidatingWebhooks
 from hyperkube_apiserver.registry.allocation import Network
+from hyperkube_apiserver.registry.apiextensions.definitions import Definitions
 from hyperkube_apiserver.registry.apiservices import APIServices
 from hyperkube_apiserver.registry.autoscalers import HorizontalPodAutoscalers
 from hyperkube_apiserver.registry.certificates import CertificateSigningRequests
@@ -70,6 +71,7 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     (_ADMISSION, "validatingadmissionpolicies"): ValidatingPolicies,
     (_ADMISSION, "validatingadmissionpolicybindings"): ValidatingPolicyBindings,
     (_ADMISSION, "validatingwebhookconfigurations"): ValidatingWebhooks,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): Definitions,
     ("apps", "controllerrevisions"): apps.ControllerRevisions,
     ("apps", "daemonsets"): apps.DaemonSets,
     ("apps", "deployments"): apps.Deployments,

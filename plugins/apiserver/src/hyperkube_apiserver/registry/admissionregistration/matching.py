@@ -22,7 +22,6 @@ __all__ = [
     "validate_match_resources",
     "validate_mutable_operations",
     "validate_rule",
-    "warn_of_static_name",
 ]
 
 Tree = dict[str, Any]
@@ -34,7 +33,6 @@ _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _MUTABLE_OPERATIONS = ("*", "CONNECT", "CREATE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _MOST_CONDITIONS = 64
-_STATIC_SUFFIX = ".static.k8s.io"
 
 
 def default_rules(rules: Sequence[Tree] | None) -> None:
@@ -50,14 +48,6 @@ def default_match_resources(resources: Tree | None) -> None:
         resources.setdefault(field, {})
     for field in ("resourceRules", "excludeResourceRules"):
         default_rules(resources.get(field))
-
-
-def warn_of_static_name(name: str) -> list[str]:
-    """Names that configurations read from files will have, once they can be."""
-    if not name.endswith(_STATIC_SUFFIX):
-        return []
-    why = "are reserved for static manifest-based configurations and cannot be managed via the API"
-    return [f'metadata.name: names ending with "{_STATIC_SUFFIX}" {why}']
 
 
 def validate_rule(rule: Mapping[str, Any], path: str) -> list[FieldError]:

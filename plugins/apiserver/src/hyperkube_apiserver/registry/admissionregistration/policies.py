@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from hyperkube_apiserver.registry.admissionregistration.base import Registration
 from hyperkube_apiserver.registry.admissionregistration.matching import (
     FAILURE_POLICIES,
     REINVOCATION_POLICIES,
@@ -16,11 +17,10 @@ from hyperkube_apiserver.registry.admissionregistration.matching import (
     validate_match_conditions,
     validate_match_resources,
     validate_mutable_operations,
-    warn_of_static_name,
 )
 from hyperkube_apiserver.registry.conditions import validate_conditions
 from hyperkube_apiserver.registry.fields import one_of, qualified
-from hyperkube_apiserver.registry.strategy import Strategy, Tree, reset_meta_for_status
+from hyperkube_apiserver.registry.strategy import Tree, reset_meta_for_status
 from hyperkube_machinery import meta, names
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.jsonpath import JSONPathError, check_json_path
@@ -39,12 +39,8 @@ _ANNOTATION_BYTES = 5 << 10
 _EITHER = "validations or auditAnnotations must contain at least one item"
 
 
-class Policies(Strategy):
+class Policies(Registration):
     """What both kinds of policies have alike."""
-
-    allows_unconditional_update = False
-    counts_generation = True
-    revalidates_meta = True
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})
@@ -84,9 +80,6 @@ class Policies(Strategy):
     def validate_actions(self, spec: Tree, name: str) -> list[FieldError]:
         """What is wrong with what the policy called `name` does."""
         return []
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return warn_of_static_name(meta.name(obj))
 
 
 class ValidatingPolicies(Policies):

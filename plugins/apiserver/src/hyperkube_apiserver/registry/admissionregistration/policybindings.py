@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hyperkube_apiserver.registry.admissionregistration.base import Registration
 from hyperkube_apiserver.registry.admissionregistration.matching import (
     default_match_resources,
     validate_match_resources,
     validate_mutable_operations,
-    warn_of_static_name,
 )
 from hyperkube_apiserver.registry.fields import dns_subdomain, one_of, validate_label_selector
-from hyperkube_apiserver.registry.strategy import Strategy, Tree
-from hyperkube_machinery import meta, names
+from hyperkube_apiserver.registry.strategy import Tree
+from hyperkube_machinery import names
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["MutatingPolicyBindings", "ValidatingPolicyBindings"]
@@ -25,12 +25,8 @@ _ACTIONS = ("Audit", "Deny", "Warn")
 _EXCLUSIVE = "name and selector are mutually exclusive"
 
 
-class PolicyBindings(Strategy):
+class PolicyBindings(Registration):
     """What both kinds of bindings have alike."""
-
-    allows_unconditional_update = False
-    counts_generation = True
-    revalidates_meta = True
 
     def default(self, obj: Tree) -> None:
         default_match_resources(obj.setdefault("spec", {}).get("matchResources"))
@@ -43,9 +39,6 @@ class PolicyBindings(Strategy):
             errors = [FieldError.required("spec.policyName")]
         errors += _validate_param_ref(spec.get("paramRef"), "spec.paramRef")
         return errors + validate_match_resources(spec.get("matchResources"), "spec.matchResources")
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return warn_of_static_name(meta.name(obj))
 
 
 class ValidatingPolicyBindings(PolicyBindings):

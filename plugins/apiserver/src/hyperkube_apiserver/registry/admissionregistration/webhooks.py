@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hyperkube_apiserver.registry.admissionregistration.base import Registration
 from hyperkube_apiserver.registry.admissionregistration.matching import (
     FAILURE_POLICIES,
     MATCH_POLICIES,
@@ -13,12 +14,11 @@ from hyperkube_apiserver.registry.admissionregistration.matching import (
     default_rules,
     validate_match_conditions,
     validate_rule,
-    warn_of_static_name,
 )
 from hyperkube_apiserver.registry.fields import one_of, validate_label_selector
-from hyperkube_apiserver.registry.strategy import Strategy, Tree
+from hyperkube_apiserver.registry.strategy import Tree
 from hyperkube_apiserver.registry.webhookclients import validate_client
-from hyperkube_machinery import meta, names
+from hyperkube_machinery import names
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["MutatingWebhooks", "ValidatingWebhooks"]
@@ -40,12 +40,9 @@ class _Strictness:
     conditions: bool = True
 
 
-class ValidatingWebhooks(Strategy):
+class ValidatingWebhooks(Registration):
     """Webhooks that refuse writes."""
 
-    allows_unconditional_update = False
-    counts_generation = True
-    revalidates_meta = True
     defaults: ClassVar[Mapping[str, Any]] = {
         "failurePolicy": "Fail",
         "matchPolicy": "Equivalent",
@@ -122,9 +119,6 @@ class ValidatingWebhooks(Strategy):
     def validate_policies(self, hook: Tree, path: str) -> list[FieldError]:
         """What is wrong with the fields that only some webhooks have."""
         return []
-
-    def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
-        return warn_of_static_name(meta.name(obj))
 
 
 class MutatingWebhooks(ValidatingWebhooks):

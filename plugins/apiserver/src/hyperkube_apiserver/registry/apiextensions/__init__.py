@@ -1,0 +1,1 @@
+"""Definitions of custom resources, and what their schemas say of values."""
