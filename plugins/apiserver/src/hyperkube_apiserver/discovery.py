@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind, Subresource
+from hyperkube_apiserver.printers import error_media_type, negotiate, parse_accept
+from hyperkube_apiserver.rewriting import as_yaml
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.serving.messages import Request, Response
 
@@ -60,35 +63,39 @@ class Discovery:
         return len(parts) > 2 and (parts[1] == "api" or "/".join(parts[:3]) in self._documents)
 
     def answer(self, request: Request, path: str) -> Response | None:
-        """The document at `path`, which has no slash at its end, or None where there is none."""
+        """The document at `path`, which has no slash at its end, or None where there is none. Raises APIError 406."""
         document = self._documents.get(path)
         if document is None:
             return None
-        version = _wanted_version(request.headers.get("accept", ""))
-        if version and path in ("/api", "/apis"):
+        accept = request.headers.get("accept", "")
+        version = _wanted_version(accept) if path in ("/api", "/apis") else ""
+        if version:
             body, tag = self._aggregated[path, version]
             headers = (("ETag", tag), ("Vary", "Accept"), ("Cache-Control", "public"))
             if request.headers.get("if-none-match") == tag:
                 return Response(304, b"", "", headers)
             return Response(200, body, _AGGREGATED.format(version), headers)
-        return Response(200, document)
+        negotiate(accept)
+        response = Response(200, document)
+        return as_yaml(response) if error_media_type(accept) == "application/yaml" else response
 
     def _add(self, path: str, document: Tree) -> None:
         self._documents[path] = encode(document)
 
 
+@lru_cache(maxsize=64)
 def _wanted_version(accept: str) -> str:
-    """The version of the aggregated form that comes first in an Accept header, before plain JSON, or ""."""
+    """The version of the aggregated form, if that is what an Accept header wants most, or ""."""
     if "apidiscovery.k8s.io" not in accept:
         return ""
-    for media_range in accept.split(","):
-        parameters = [part.strip() for part in media_range.split(";")]
-        if parameters[0] not in ("application/json", "*/*"):
+    for clause in parse_accept(accept):
+        if clause.type not in ("application", "*") or clause.subtype not in ("json", "*"):
             continue
-        if "as=APIGroupDiscoveryList" not in parameters:
+        wanted = {key: clause.parameters[key] for key in ("as", "g", "v") if key in clause.parameters}
+        if not wanted:
             return ""
         for version in ("v2", "v2beta1"):
-            if f"v={version}" in parameters and "g=apidiscovery.k8s.io" in parameters:
+            if wanted == {"as": "APIGroupDiscoveryList", "g": "apidiscovery.k8s.io", "v": version}:
                 return version
     return ""
 
