@@ -8,8 +8,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import re2
-
 __all__ = ["PatternError", "compile_pattern", "matches"]
 
 _LONGEST_KEPT = 1024
@@ -40,6 +38,8 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def _compile(pattern: str) -> Any:
+    import re2  # two and a half megabytes, and few servers meet a pattern of a user
+
     options = re2.Options()
     options.log_errors = False
     try:
