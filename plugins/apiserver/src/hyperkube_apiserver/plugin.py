@@ -21,6 +21,7 @@ def hyperkube_servers() -> list[Server]:
             long=LONG,
             run=Coroutine("hyperkube_apiserver.server:serve"),
             options="hyperkube_apiserver.options:Options",
+            commands="hyperkube_apiserver.cli:app",
             stop_seconds=300.0,  # what the flags of shutdown can come to, and some; a second signal needs no patience
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
         )

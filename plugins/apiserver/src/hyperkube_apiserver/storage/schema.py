@@ -25,7 +25,17 @@ from hyperkube_apiserver.storage.datadir import DataDirectoryError, sync_directo
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CURRENT", "ForeignFile", "Format", "NewerFormat", "connect_reader", "connect_writer", "inspect", "move_log", "open_file"]
+__all__ = [
+    "CURRENT",
+    "ForeignFile",
+    "Format",
+    "NewerFormat",
+    "connect_reader",
+    "connect_writer",
+    "inspect",
+    "move_log",
+    "open_file",
+]
 
 log = logging.getLogger(__name__)
 
