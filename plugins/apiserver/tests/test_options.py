@@ -82,7 +82,6 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
         "encryption-provider-config",
         "kubelet-certificate-authority",
         "oidc-required-claim",
-        "service-account-max-token-expiration",
         "strict-transport-security-directives",
         "tls-cipher-suites",
         "tls-min-version",
@@ -100,7 +99,11 @@ def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
 def test_defaults_are_upstreams_but_for_the_ones_that_say_so() -> None:
     options = parse()
     assert options.bind_address == "127.0.0.1"
-    assert options.authorization_mode == ("RBAC",)
+    assert options.authorization_mode == ("Node", "RBAC")
+    assert options.service_account_issuer == ("https://kubernetes.default.svc.cluster.local",)
+    assert (options.api_audiences, options.service_account_key_file) == ((), ())
+    assert options.service_account_lookup
+    assert options.service_account_extend_token_expiration
     assert (options.secure_port, options.request_timeout, options.min_request_timeout) == (6443, 60.0, 1800)
     assert (options.event_ttl, options.anonymous_auth) == (3600.0, True)
     assert (options.service_cluster_ip_range, options.service_node_port_range) == ("10.0.0.0/24", (30000, 32767))
@@ -120,6 +123,14 @@ def test_defaults_are_upstreams_but_for_the_ones_that_say_so() -> None:
         ("--client-ca-file=ca.crt", "client_ca_file", Path("ca.crt")),
         ("--token-auth-file=t.csv", "token_auth_file", Path("t.csv")),
         ("--anonymous-auth=false", "anonymous_auth", False),
+        ("--api-audiences=a,b", "api_audiences", ("a", "b")),
+        ("--service-account-issuer=https://a?b,c", "service_account_issuer", ("https://a?b,c",)),
+        ("--service-account-key-file=a,b.pub", "service_account_key_file", ("a,b.pub",)),
+        ("--service-account-signing-key-file=sa.key", "service_account_signing_key_file", Path("sa.key")),
+        ("--service-account-max-token-expiration=48h", "service_account_max_token_expiration", 172800.0),
+        ("--service-account-extend-token-expiration=false", "service_account_extend_token_expiration", False),
+        ("--service-account-lookup=false", "service_account_lookup", False),
+        ("--service-account-jwks-uri=https://keys/x", "service_account_jwks_uri", "https://keys/x"),
         ("--authorization-mode=AlwaysDeny,RBAC", "authorization_mode", ("AlwaysDeny", "RBAC")),
         ("--service-cluster-ip-range=10.96.0.0/12", "service_cluster_ip_range", "10.96.0.0/12"),
         ("--service-node-port-range=100-200", "service_node_port_range", (100, 200)),
@@ -139,7 +150,10 @@ def test_certificate_and_key_come_together() -> None:
 @pytest.mark.parametrize(
     ("arg", "reason"),
     [
-        ("--authorization-mode=Node,RBAC", "the mode Node is refused: kubelets are authorized by roles"),
+        ("--authorization-mode=Node,Webhook", "the mode Webhook is refused: no webhook is asked"),
+        ("--service-account-issuer=", "it must not be empty"),
+        ("--service-account-max-token-expiration=59m", "it must be from one hour to 2^32 seconds"),
+        ("--service-account-jwks-uri=http://keys", "is no URL that begins with https"),
         ("--authorization-mode=Webhook", "the mode Webhook is refused"),
         ("--authorization-mode=rbac", '"rbac" is not an authorization mode'),
         ("--authorization-mode=RBAC,RBAC", "several different ones"),

@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, KeySet, ServiceAccountTokens, StaticTokens
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, union
+from hyperkube_apiserver.authz.node import NodeAuthorizer
+from hyperkube_apiserver.bootstrap import node_rules
 from hyperkube_apiserver.handlers import catalog
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.issuance import CachedObjects
+from hyperkube_apiserver.noderelations import NodeRelations
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["Access", "Terms", "open_access"]
 
 _BOUND = ("serviceaccounts", "pods", "secrets", "nodes")
 """What tokens can be bound to."""
+_READ_OFF = (
+    ("", "pods"),
+    ("", "persistentvolumes"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("resource.k8s.io", "resourceslices"),
+)
+"""What tells which objects a node has to do with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +43,7 @@ class Terms:
     looks_up_kept: bool = True  # whether tokens that are kept in secrets must still be there
     static: StaticTokens | None = None
     anonymous: bool = True
-    modes: Sequence[str] = ("RBAC",)
+    modes: Sequence[str] = ("Node", "RBAC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +76,9 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     )
     rbac = RBAC()
     follow_roles(api, rbac)
-    authorizer = api.cluster.authorizer = union(_authorizer(mode, rbac) for mode in terms.modes)
+    authorizer = api.cluster.authorizer = union(_authorizer(mode, rbac, api) for mode in terms.modes)
     handlers = {
-        **catalog.bindings(resources["pods"]),
+        **catalog.bindings(api.kinds, resources["pods"]),
         **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
         **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),
     }
@@ -76,8 +86,11 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     return Access(authenticator, authorizer, escalation, handlers)
 
 
-def _authorizer(mode: str, rbac: RBAC) -> Authorizer:
+def _authorizer(mode: str, rbac: RBAC, api: API) -> Authorizer:
     match mode:
+        case "Node":
+            caches = (api.resource(group, name).cache for group, name in _READ_OFF)
+            return NodeAuthorizer(NodeRelations(*caches), node_rules())
         case "RBAC":
             return rbac
         case "AlwaysAllow":

@@ -24,12 +24,13 @@ from hyperkube_apiserver.authz.rules import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["NAMESPACES", "SERVICE_RANGE", "Action", "Key", "Write", "objects", "ready", "reconcile"]
+__all__ = ["NAMESPACES", "SERVICE_RANGE", "Action", "Key", "Write", "node_rules", "objects", "ready", "reconcile"]
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 _AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_NODE_ROLE = "system:node"
 _KINDS = {
     "clusterroles": "ClusterRole",
     "clusterrolebindings": "ClusterRoleBinding",
@@ -95,6 +96,12 @@ def objects(
 def _table() -> Mapping[str, list[Tree]]:
     table: Mapping[str, list[Tree]] = orjson.loads(files("hyperkube_apiserver").joinpath("bootstrap.json").read_bytes())
     return table
+
+
+def node_rules() -> tuple[Rule, ...]:
+    """What every node may do: the rules of the role system:node, which by itself is bound to nobody."""
+    role = next(entry for entry in _table()["clusterroles"] if entry["name"] == _NODE_ROLE)
+    return tuple(map(Rule.parse, role["rules"]))
 
 
 def _access(resource: str, entry: Tree) -> Tree:

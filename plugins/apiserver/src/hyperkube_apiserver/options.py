@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
 
-AUTHORIZATION_MODES = ("RBAC", "AlwaysAllow", "AlwaysDeny")
+AUTHORIZATION_MODES = ("Node", "RBAC", "AlwaysAllow", "AlwaysDeny")
 STORAGE_BACKENDS = ("sqlite", "memory")
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
@@ -24,7 +24,6 @@ LONGEST_SHUTDOWN_SECONDS = 120.0
 
 # Modes and stores that kube-apiserver has and this server has not, with the reason.
 _NO_MODE = {
-    "Node": "kubelets are authorized by roles like everybody else: use RBAC",
     "ABAC": "policy files are not read: use RBAC",
     "Webhook": "no webhook is asked: use RBAC",
 }
@@ -279,12 +278,12 @@ class Options:
     )
 
     authorization_mode: tuple[str, ...] = flag(
-        ("RBAC",),
+        ("Node", "RBAC"),
         section="Authorization",
         check=_check_modes,
         metavar="modes",
-        help="Who decides what a user may do, in order: RBAC, AlwaysAllow, AlwaysDeny. kube-apiserver allows everything"
-        " unless told otherwise, this server asks RBAC.",
+        help="Who decides what a user may do, in order: Node, RBAC, AlwaysAllow, AlwaysDeny. kube-apiserver allows"
+        " everything unless told otherwise, this server asks Node and RBAC, as every installer has it.",
     )
 
     allow_privileged: bool = flag(

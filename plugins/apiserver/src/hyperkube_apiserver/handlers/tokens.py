@@ -1,6 +1,6 @@
 """POST of serviceaccounts/NAME/token: a token for a service account.
 
-Source: k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage (TokenREST), k8s.io/kubernetes/pkg/apis/authentication.
+Source: k8s.io/kubernetes/pkg/registry/core/serviceaccount/storage (TokenREST), pkg/apis/authentication there.
 """
 
 from __future__ import annotations
