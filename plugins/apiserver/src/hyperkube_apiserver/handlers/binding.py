@@ -9,7 +9,9 @@ from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.write import write_context
+from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import write_options
+from hyperkube_apiserver.registry.attributes import Operation
 from hyperkube_apiserver.registry.core.binding import bind as bind_pod
 from hyperkube_apiserver.registry.core.binding import check_binding
 from hyperkube_apiserver.registry.meta import match_namespace
@@ -28,8 +30,8 @@ _DEFINITION = "io.k8s.api.core.v1.Binding"
 Tree = dict[str, Any]
 
 
-async def bind(call: Call, pods: Served, now: str) -> Response:
-    """Bind the pod that the binding in the body is for."""
+async def bind(call: Call, pods: Served, now: str, *, kind: Kind) -> Response:
+    """Bind the pod that the binding in the body is for; `kind` is the resource that the request names."""
     options = write_options(call.query, "CreateOptions")
     binding, warnings = read_object(
         call.request.body,
@@ -43,7 +45,12 @@ async def bind(call: Call, pods: Served, now: str) -> Response:
         call.warn(text)
     match_namespace(binding, call.namespace)
     name = call.info.name or meta.name(binding)
+    context = write_context(call, now, options, subresource="binding")
+    attributes = pods.registry.attributes(Operation.CREATE, name, context, binding)
+    attributes.kind, attributes.subresource = kind, call.info.subresource
+    await pods.registry.admission.admit(attributes)
     check_binding(binding, name)
+    await pods.registry.admission.validate(attributes)
 
     def assign(pod: Tree) -> Tree:
         _check_version(pods, pod, binding)
@@ -51,7 +58,6 @@ async def bind(call: Call, pods: Served, now: str) -> Response:
         bind_pod(bound, binding, now=now, resource=pods.kind.resource)
         return bound
 
-    context = write_context(call, now, options, subresource="binding")
     await pods.registry.update(name, assign, context, call.warn, uid=meta.uid(binding))
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return Response(201, encode(status))

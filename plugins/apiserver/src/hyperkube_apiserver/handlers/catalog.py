@@ -24,11 +24,12 @@ Key = tuple[str, str, str]
 _VERSION = "v1"
 
 
-def bindings(pods: Served) -> Handlers:
+def bindings(kinds: Mapping[Key, Kind], pods: Served) -> Handlers:
     """Bindings, which are stored in their pods."""
 
     async def bind(call: Call, now: str) -> Answer:
-        return await binding.bind(call, pods, now)
+        info = call.info
+        return await binding.bind(call, pods, now, kind=kinds[info.group, info.version, info.resource])
 
     return {("", "bindings", ""): bind, ("", "pods", "binding"): bind}
 

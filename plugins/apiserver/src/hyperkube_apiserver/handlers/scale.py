@@ -17,6 +17,7 @@ from hyperkube_apiserver.handlers.patch import patch_type, patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.kinds import Column, Kind
 from hyperkube_apiserver.parameters import WriteOptions, write_options
+from hyperkube_apiserver.registry.attributes import Part
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS, UPDATE_ATTEMPTS
 from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, set_entries
 from hyperkube_apiserver.registry.strategy import WriteContext
@@ -70,6 +71,7 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
         else:
             change = _owning(_patch(call, media_type, options), context)
         attempts = PATCH_ATTEMPTS
+    context = replace(context, part=_PART)
     version = served.kind.resource.api_version
 
     def rescale(old: Tree) -> Tree:
@@ -139,6 +141,13 @@ def scale_of(workload: Tree) -> Tree:
         "spec": {"replicas": replicas} if replicas else {},
         "status": told,
     }
+
+
+def _put(workload: Tree, scale: Tree) -> None:
+    workload["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas", 0)
+
+
+_PART = Part(of=scale_of, put=_put)
 
 
 def _selector_text(selector: Tree | None) -> str:

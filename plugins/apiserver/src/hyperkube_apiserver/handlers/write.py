@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -78,7 +79,7 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
     wanted = list_options(call.query, watch=False)
     selected = select(served.registry.strategy, wanted.label_selector, wanted.field_selector)
     options = _delete_options(call, served)
-    context = write_context(call, now, options)
+    context = replace(write_context(call, now, options), in_collection=True)
     listing: Listing = await read_list(served, hub, call.namespace, wanted, selected)
     items = list(listing.items)
     for start in range(0, len(items), AT_A_TIME):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
 
-__all__ = ["AdmissionControl", "Attributes", "Operation"]
+__all__ = ["AdmissionControl", "Attributes", "Operation", "Part"]
 
 Tree = dict[str, Any]
 
@@ -45,6 +45,14 @@ class Attributes:
     warn: Callable[[str], None]
     reinvoke: bool = False  # set by a plugin that changed what plugins before it have seen: they are asked once more
     reinvoked: bool = False  # whether this is that second time
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a subresource shows of an object, where that has a shape of its own: admission sees nothing else."""
+
+    of: Callable[[Tree], Tree]  # the part of an object, with its type
+    put: Callable[[Tree, Tree], None]  # takes a part, as admission changed it, into its object
 
 
 class AdmissionControl(Protocol):

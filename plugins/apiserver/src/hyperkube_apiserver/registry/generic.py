@@ -84,7 +84,8 @@ class Registry:
         self._cache = cache
         self._hub = hub
         self._store = store
-        self._admission = admission
+        self.admission = admission
+        self._makes_namespaces = (kind.resource.group, kind.resource.resource) == ("", "namespaces")
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
         self.versions = Versions(self.stored_kind.resource.api_version)
@@ -104,8 +105,10 @@ class Registry:
         await self._hub.fresh()  # its namespace may have been made, or deleted, just now
         tree = self._completed(tree, None, context, owned=owned)
         metadata = tree["metadata"]
-        attributes = self._attributes(Operation.CREATE, meta.name(tree), context, tree)
-        await self._admission.admit(attributes)
+        attributes = self.attributes(Operation.CREATE, meta.name(tree), context, tree)
+        if self._makes_namespaces:
+            attributes.namespace = attributes.name  # as upstream: a new namespace is in itself
+        await self.admission.admit(attributes)
         if guard is not None:
             guard(tree, None)
         if metadata.get("name") or not metadata.get("generateName"):
@@ -125,13 +128,14 @@ class Registry:
             self.owners.record(tree, old, context)
         return tree
 
-    def _attributes(
+    def attributes(
         self, operation: Operation, name: str, context: WriteContext, tree: Tree | None, old: Tree | None = None
     ) -> Attributes:
+        """What `admission` is asked of a request. Whoever answers one that is no write of an object asks himself."""
         return Attributes(
             kind=self.kind,
             operation=operation,
-            name=name,
+            name="" if context.in_collection else name,
             namespace=context.namespace,
             subresource=context.subresource,
             obj=tree,
@@ -153,7 +157,7 @@ class Registry:
             for text in self.strategy.warnings(tree):
                 warn(text)
             attributes.obj, attributes.name = tree, tree["metadata"]["name"]
-            await self._admission.validate(attributes)
+            await self.admission.validate(attributes)
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
             if reservation is not NO_RESERVATION:
                 if (existing := self._cache.get(key)) is not None:
@@ -241,9 +245,14 @@ class Registry:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
         direct = context.subresource in self.strategy.direct_subresources
         tree = self._completed(change(self._again(item, old)), old, context, owned=owned or direct)
-        attributes = self._attributes(Operation.UPDATE, item.name, context, tree, old)
+        attributes, part = self.attributes(Operation.UPDATE, item.name, context, tree, old), context.part
+        if part is not None:
+            attributes.obj, attributes.old = part.of(tree), part.of(old)
         if not direct:
-            await self._admission.admit(attributes)
+            await self.admission.admit(attributes)
+        if part is not None:
+            assert attributes.obj is not None
+            part.put(tree, attributes.obj)
         self._check_version(tree, item)
         if guard is not None:
             guard(tree, old)
@@ -256,7 +265,9 @@ class Registry:
             self._refuse(tree, self.strategy.validate_update(tree, old, context.subresource), name=item.name)
             for text in self.strategy.update_warnings(tree, old, context.subresource):
                 warn(text)
-            await self._admission.validate(attributes)
+            if part is not None:
+                attributes.obj = part.of(tree)
+            await self.admission.validate(attributes)
         except BaseException:
             reservation.release()
             raise
@@ -322,9 +333,9 @@ class Registry:
         tree = self._tree(item)
         check_preconditions(self.kind, tree, options)
         before = self._again(item, tree)
-        attributes = self._attributes(Operation.DELETE, item.name, context, None, before)
-        await self._admission.admit(attributes)
-        await self._admission.validate(attributes)
+        attributes = self.attributes(Operation.DELETE, item.name, context, None, before)
+        await self.admission.admit(attributes)
+        await self.admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
         body, revision = item.body, Revision(item.revision)
         if plan.write and tree != before:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Protocol
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.attributes import Part
 from hyperkube_apiserver.registry.resetfields import reset_fields
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
@@ -42,6 +43,8 @@ class WriteContext:
     manager: str = "kube-apiserver"  # who comes to own what it changes
     namespace: str = ""  # of the request; empty for cluster-wide kinds
     subresource: str = ""
+    part: Part | None = None  # of the object, that the subresource is about
+    in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
     warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
 

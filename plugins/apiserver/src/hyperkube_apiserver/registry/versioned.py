@@ -30,7 +30,7 @@ class VersionRegistry(Registry):
             beside._cache,
             beside._hub,
             beside._store,
-            admission=beside._admission,
+            admission=beside.admission,
             ttl_seconds=beside._ttl_seconds,
         )
         self.version = version
