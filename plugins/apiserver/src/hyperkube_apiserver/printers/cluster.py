@@ -14,6 +14,7 @@ __all__ = [
     "api_service",
     "certificate_signing_request",
     "flow_schema",
+    "precedence",
     "priority_class",
     "priority_level_configuration",
     "runtime_class",
@@ -69,6 +70,11 @@ def flow_schema(obj: Tree, now: float) -> list[Any]:
         age(obj, now),
         "?" if dangling is None else dangling.get("status", ""),
     ]
+
+
+def precedence(schema: Tree) -> tuple[int, str]:
+    """What FlowSchemas are sorted by: the order in which requests are held against them."""
+    return (schema.get("spec") or {}).get("matchingPrecedence") or 0, name(schema)
 
 
 def priority_level_configuration(obj: Tree, now: float) -> list[Any]:

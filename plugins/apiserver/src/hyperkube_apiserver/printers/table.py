@@ -118,7 +118,7 @@ def table(
     first event of a watch alone (`headers`). The table shares the objects' metadata: encode it before they change.
     Rows that carry whole objects carry what `shown` makes of them.
     """
-    objects = list(objects)
+    objects = sorted(objects, key=cluster.precedence) if kind.resource.kind == "FlowSchema" else list(objects)
     listed = [
         _row(kind, obj, cells, include, version, shown)
         for obj, cells in zip(objects, rows(kind, objects, now=now), strict=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from hyperkube_apiserver.clusterdefaults import mandatory_specs
 from hyperkube_apiserver.registry.fields import dns_subdomain, one_of
 from hyperkube_apiserver.registry.flowrules import validate_flow_rule
 from hyperkube_apiserver.registry.internal import as_internal
@@ -14,7 +15,7 @@ from hyperkube_apiserver.registry.strategy import Strategy, Tree
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 
-__all__ = ["MANDATORY_LEVELS", "MANDATORY_SCHEMAS", "FlowSchemas", "PriorityLevelConfigurations"]
+__all__ = ["FlowSchemas", "PriorityLevelConfigurations"]
 
 _DEFINITIONS = "io.k8s.api.flowcontrol.v1."
 _DISTINGUISHERS = ("ByNamespace", "ByUser")
@@ -24,40 +25,6 @@ _DEFAULT_SHARES = 30
 _MOST_QUEUES = 10_000_000
 _HASH_BITS = 60
 _PRESERVE_ZERO = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares"
-
-_EVERYTHING = {
-    "resourceRules": [
-        {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
-    ],
-    "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-}
-
-
-def _groups(*names: str) -> list[Tree]:
-    return [{"kind": "Group", "group": {"name": name}} for name in names]
-
-
-MANDATORY_SCHEMAS: Mapping[str, Tree] = {
-    "exempt": {
-        "priorityLevelConfiguration": {"name": "exempt"},
-        "matchingPrecedence": 1,
-        "rules": [{"subjects": _groups("system:masters"), **_EVERYTHING}],
-    },
-    "catch-all": {
-        "priorityLevelConfiguration": {"name": "catch-all"},
-        "matchingPrecedence": _LAST_PRECEDENCE,
-        "distinguisherMethod": {"type": "ByUser"},
-        "rules": [{"subjects": _groups("system:unauthenticated", "system:authenticated"), **_EVERYTHING}],
-    },
-}
-MANDATORY_LEVELS: Mapping[str, Tree] = {
-    "exempt": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}},
-    "catch-all": {
-        "type": "Limited",
-        "limited": {"nominalConcurrencyShares": 5, "limitResponse": {"type": "Reject"}, "lendablePercent": 0},
-    },
-}
-"""The specs that these have on every server."""
 
 
 class _Configuration(Strategy):
@@ -92,7 +59,8 @@ class FlowSchemas(_Configuration):
     def validate_object(self, obj: Tree) -> list[FieldError]:
         name, spec = meta.name(obj), obj.get("spec") or {}
         errors = _validate_schema(name, spec)
-        if name in MANDATORY_SCHEMAS and spec != MANDATORY_SCHEMAS[name]:
+        fixed = mandatory_specs("flowschemas").get(name)
+        if fixed is not None and spec != fixed:
             errors.append(_not_fixed(spec, "FlowSchemaSpec", f"spec of '{name}' must equal the fixed value"))
         return errors + _validate_status(obj)
 
@@ -117,8 +85,8 @@ class PriorityLevelConfigurations(_Configuration):
             text = f"annotation '{_PRESERVE_ZERO}' is forbidden"
             errors.append(FieldError.forbidden("metadata.annotations", text))
         errors += _validate_level(name, spec)
-        if name in MANDATORY_LEVELS:
-            fixed = MANDATORY_LEVELS[name]
+        fixed = mandatory_specs("prioritylevelconfigurations").get(name)
+        if fixed is not None:
             compared, told = spec, f"spec of '{name}' must equal the fixed value"
             if name == "exempt":
                 compared = {**spec, "exempt": fixed["exempt"]}
