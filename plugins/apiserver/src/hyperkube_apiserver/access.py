@@ -79,6 +79,8 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     authorizer = api.cluster.authorizer = union(_authorizer(mode, rbac, api) for mode in terms.modes)
     handlers = {
         **catalog.bindings(api.kinds, resources["pods"]),
+        **catalog.component_statuses(api.kinds, api.hub, clock),
+        **catalog.evictions(resources["pods"], api.resource("policy", "poddisruptionbudgets"), api.hub),
         **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
         **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),
     }

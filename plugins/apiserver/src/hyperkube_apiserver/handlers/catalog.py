@@ -8,6 +8,8 @@ from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authz import Authorizer
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import accessreviews, binding, identityreviews, tokens
+from hyperkube_apiserver.handlers.eviction import Evictions
+from hyperkube_apiserver.handlers.componentstatuses import ComponentStatuses, cluster_checks
 from hyperkube_apiserver.handlers.virtual import Handler, Handlers, Virtual
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import AdmissionControl
@@ -17,7 +19,7 @@ from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.serving.messages import Answer
 
-__all__ = ["bindings", "reviews", "token_requests"]
+__all__ = ["bindings", "component_statuses", "evictions", "reviews", "token_requests"]
 
 Key = tuple[str, str, str]
 
@@ -32,6 +34,17 @@ def bindings(kinds: Mapping[Key, Kind], pods: Served) -> Handlers:
         return await binding.bind(call, pods, now, kind=kinds[info.group, info.version, info.resource])
 
     return {("", "bindings", ""): bind, ("", "pods", "binding"): bind}
+
+
+def evictions(pods: Served, budgets: Served, hub: Hub) -> Handlers:
+    """Evictions of pods, which disruption budgets have a say in."""
+    return {("", "pods", "eviction"): Evictions(pods, budgets, hub)}
+
+
+def component_statuses(kinds: Mapping[Key, Kind], hub: Hub, clock: Clock) -> Handlers:
+    """What is found out when it is asked for."""
+    kind = kinds["", _VERSION, "componentstatuses"]
+    return {("", "componentstatuses", ""): ComponentStatuses(kind, cluster_checks(hub, clock), clock)}
 
 
 def reviews(
