@@ -59,7 +59,10 @@ class Writer:
         tree = copy.deepcopy(given)
         Schemas.load().walker(strategy.kind.definition).walk(tree)
         version = self._version(strategy)
-        return tree if version is None else version.to_stored(tree)
+        if version is None:
+            return tree
+        version.default(tree)
+        return version.to_stored(tree)
 
     def create(self, strategy: Strategy, given: Tree, *, dry_run: bool = False) -> tuple[Tree, list[FieldError]]:
         tree, errors, reservation = self.begin(strategy, given, dry_run=dry_run)

@@ -37,7 +37,7 @@ class Listing:
     """What a list found: objects in order of their keys, and where it goes on."""
 
     items: Sequence[Item]
-    revision: int
+    revision: int | None  # of no revision is what is not stored
     continue_token: str = ""
     remaining: int | None = None  # unknown where a selector leaves objects out
 

@@ -131,6 +131,8 @@ class _VersionEvents(_PlainEvents):
 
 def _list_metadata(listing: Listing) -> bytes:
     """The metadata of a collection."""
+    if listing.revision is None:
+        return b"{}"
     parts = [b'{"resourceVersion":"%d"' % listing.revision]
     if listing.continue_token:
         parts.append(b',"continue":"%b"' % listing.continue_token.encode())
@@ -256,7 +258,8 @@ class _Transformed:
 
 
 def _list_meta(listing: Listing) -> ListMeta:
-    return ListMeta(str(listing.revision), listing.continue_token, listing.remaining)
+    revision = "" if listing.revision is None else str(listing.revision)
+    return ListMeta(revision, listing.continue_token, listing.remaining)
 
 
 _PLAIN = PlainOutput()

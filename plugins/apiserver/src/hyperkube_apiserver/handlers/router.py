@@ -102,12 +102,16 @@ class Router:
         kind = self._kinds.get((info.group, info.version, info.resource))
         if kind is None and info.group not in self._groups:
             return not_found()
-        if kind is None or not _is_path(info, kind) or info.names_object:
+        if kind is None or not _is_path(info, kind) or info.subresource:
+            raise APIError.no_such_path()
+        if info.names_object and "get" not in kind.resource.verbs:
             raise APIError.no_such_path()
         if kind.resource.namespaced and not info.in_namespace:
             raise APIError.no_such_path()
         if call.request.method != _METHODS.get(info.verb) or info.verb not in kind.resource.verbs:
             raise APIError.method_not_allowed()
+        if kind.deprecation:
+            call.warn(kind.deprecation)
         return await self._handlers[info.group, info.resource, ""](call, self._now())
 
     async def _subresource(self, call: Call, served: Served) -> Answer:
