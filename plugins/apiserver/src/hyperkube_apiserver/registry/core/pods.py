@@ -17,6 +17,7 @@ from hyperkube_apiserver.registry.podspec.faultless import Faultless
 from hyperkube_apiserver.registry.podspec.podlevel import default_pod_level_resources
 from hyperkube_apiserver.registry.podspec.profiles import validate_matching_profiles
 from hyperkube_apiserver.registry.podspec.qos import qos_class
+from hyperkube_apiserver.registry.podspec.resize import keep_all_but_size, validate_resize
 from hyperkube_apiserver.registry.podspec.spec import validate_pod_spec
 from hyperkube_apiserver.registry.podspec.update import (
     validate_annotation_changes,
@@ -105,6 +106,8 @@ class Pods(Strategy):
             obj["spec"].pop("ephemeralContainers", None)
             if added:
                 obj["spec"]["ephemeralContainers"] = added
+        if context.subresource == "resize" and keep_all_but_size(obj, old):
+            reset_meta_for_status(obj, old)
         super().prepare_for_update(obj, old, context)
 
     def prepare_status_update(self, obj: Tree, old: Tree) -> None:
@@ -151,6 +154,9 @@ class Pods(Strategy):
 
     def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
         errors = self.validate_meta(obj) + self._validate_pod(obj)
+        if subresource == "resize":
+            wrong, alone = validate_resize(obj, old)
+            return wrong if alone else errors + wrong
         return errors + validate_annotation_changes(obj, old) + validate_ephemeral_changes(obj, old)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
