@@ -63,7 +63,7 @@ class Pipeline:
         clock: Clock,
         longest_seconds: float,
     ) -> None:
-        self._desk = desk
+        self.desk = desk
         self._clock = clock
         self._timeout_seconds = longest_seconds
         self._deadlines = Deadlines(clock, longest_seconds)
@@ -75,7 +75,7 @@ class Pipeline:
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
         """Answer at once what needs no waiting, as most reads don't."""
-        visit = self._desk.receive(request)
+        visit = self.desk.receive(request)
         answer = eagerly(self._answer(visit))
         return self._in_time(visit, answer) if isinstance(answer, Awaitable) else answer
 
@@ -89,12 +89,12 @@ class Pipeline:
         except Late:
             refusal = _refusal(visit.request, APIError.of(504, "Timeout", _TOO_LATE, {}))
             answer = await _dressed(visit, refusal, _warnings(visit.request, None))
-            self._desk.timed_out(visit)
-            self._desk.dismiss(visit, answer)
+            self.desk.timed_out(visit)
+            self.desk.dismiss(visit, answer)
             return answer
 
     async def _answer(self, visit: Visit) -> Answer:
-        desk, request = self._desk, visit.request
+        desk, request = self.desk, visit.request
         call: Call | None = None
         try:
             if desk.lifecycle.refusing and (goodbye := desk.lifecycle.refusal(request)) is not None:
@@ -121,7 +121,7 @@ class Pipeline:
 
     def _call_of(self, visit: Visit) -> Call | None:
         """The call that a visit makes, once it is known whose it is and that he may; None where there is no room."""
-        desk, request, info = self._desk, visit.request, visit.info
+        desk, request, info = self.desk, visit.request, visit.info
         try:
             sender = self._authenticator.authenticate(request)
         except APIError:
@@ -132,7 +132,7 @@ class Pipeline:
         if not desk.admit(visit, identity):
             return None
         decision = self._authorizer.authorize(identity, info)
-        desk.authorized(began, allowed=decision.allowed)
+        desk.authorized(visit, began, allowed=decision.allowed)
         if not decision.allowed:
             raise forbidden(identity, info, decision.reason)
         return Call(request, info, visit.query, identity, guard=self._guard(identity, info))
@@ -187,10 +187,15 @@ async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str]) -> Ans
         answer = _laid_out(visit, answer)
         if not isinstance(answer, Response):
             answer = await answer
-    if accepts_gzip(visit.request.headers.get("accept-encoding", "")) and body_size(answer.body) > _GZIP_BYTES:
-        if not any(name == "Content-Encoding" for name, _ in headers):
-            return await compressed(answer)
-    return answer
+    return await compressed(answer) if _gains_by_gzip(visit.request, answer) else answer
+
+
+def _gains_by_gzip(request: Request, answer: Response) -> bool:
+    return (
+        accepts_gzip(request.headers.get("accept-encoding", ""))
+        and body_size(answer.body) > _GZIP_BYTES
+        and not any(name == "Content-Encoding" for name, _ in answer.headers)
+    )
 
 
 def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:

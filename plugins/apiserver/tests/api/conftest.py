@@ -126,6 +126,7 @@ class Client:
         self.api = api
         self.store = store
         self.clock = clock
+        self.desk = pipeline.desk
         self._pipeline = pipeline
         self._connection = FakeConnection()
 

@@ -161,12 +161,6 @@ async def test_a_client_may_ask_for_less_time_than_there_is(api: Any) -> None:
     assert 'invalid duration "soon"' in nonsense.json["message"]
 
 
-async def test_server_side_apply_is_refused_as_a_body_whatever_its_options(api: Any) -> None:
-    for query in ("", "?force=true&fieldManager=me"):
-        reply = await api.call("PATCH", f"{CONFIG_MAPS}/a{query}", b"{}", content_type="application/apply-patch+yaml")
-        assert reply.status == 415
-
-
 async def test_a_store_that_cannot_write_is_told_in_its_own_words(
     api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,13 +177,13 @@ async def test_a_store_that_cannot_write_is_told_in_its_own_words(
 async def test_requests_are_told_of_from_verbosity_3_on(api: Any, caplog: pytest.LogCaptureFixture) -> None:
     await api.get(CONFIG_MAPS)
     assert not caplog.records
-    with caplog.at_level(logging.INFO - 3, logger="hyperkube_apiserver.pipeline"):
+    with caplog.at_level(logging.INFO - 3, logger="hyperkube_apiserver.operations"):
         await api.get(f"{CONFIG_MAPS}?limit=1", user_agent="me/1")
         await api.get(CONFIG_MAPS, token="guess")
     told = [vars(record) for record in caplog.records]
     assert [(one["verb"], one["URI"], one["resp"]) for one in told] == [
-        ("list", f"{CONFIG_MAPS}?limit=1", 200),
-        ("list", CONFIG_MAPS, 401),
+        ("LIST", f"{CONFIG_MAPS}?limit=1", 200),
+        ("LIST", CONFIG_MAPS, 401),
     ]
     assert (told[0]["userAgent"], told[0]["srcIP"]) == ("me/1", "127.0.0.1")
     assert "guess" not in caplog.text

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+
+from hyperkube_apiserver.watchcache.hub import SLICE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -163,3 +167,22 @@ async def test_tables_carry_their_columns_in_the_first_event_only(api: Any) -> N
     assert [column["name"] for column in first["object"]["columnDefinitions"]] == ["Name", "Data", "Age"]
     assert not second["object"]["columnDefinitions"]
     assert second["object"]["rows"][0]["cells"][0] == "b"
+
+
+async def test_watches_end_one_after_another_when_they_may_take_their_time(api: Any) -> None:
+    async with AsyncExitStack() as opened:
+        for _ in range(30):
+            await opened.enter_async_context(api.watch(f"{CONFIG_MAPS}?watch=1"))
+        await api.create(CONFIG_MAPS, config_map("all"))
+        cache = api.api.resource("", "configmaps").cache
+        ending = asyncio.create_task(api.api.hub.finish_watchers_over(3.0, per_second=5))
+        left = [len(cache.watchers)]
+        for _ in range(3):
+            await api.clock.until_sleeping(SLICE_SECONDS)
+            await api.clock.advance(1)
+            left.append(len(cache.watchers))
+        await api.clock.advance(1)
+        await ending
+    assert left[0] > left[1] > left[2] > left[3]
+    assert left[3] < 10
+    assert not len(cache.watchers)

@@ -33,7 +33,7 @@ _KINDS_OF_NAMES = ("email_id", "other")
 class Visit:
     """A request on its way through the server."""
 
-    __slots__ = ("_lane", "audit_id", "began", "info", "query", "request")
+    __slots__ = ("_lane", "audit_id", "authorized", "began", "info", "query", "request")
 
     def __init__(self, request: Request, query: Query, info: RequestInfo, audit_id: str, began: float) -> None:
         self.request = request
@@ -41,6 +41,7 @@ class Visit:
         self.info = info
         self.audit_id = audit_id
         self.began = began  # on the monotonic clock
+        self.authorized = False
         self._lane: Lane | None = None
 
     def enter(self, lane: Lane | None, groups: tuple[str, ...]) -> bool:
@@ -95,7 +96,7 @@ class Desk:
         """Whether `visit`, which is by `identity`, may be worked on; who is sent away is counted."""
         if visit.enter(self.in_flight.lane(visit.info), identity.groups):
             return True
-        route = self._route(visit)
+        route = self._metrics.route(visit.request, visit.info, visit.query)
         if route is not None:
             route.dropped(429)
         return False
@@ -112,8 +113,9 @@ class Desk:
         (users.get(name) or users["email_id" if "@" in name else "other"]).value += 1
         return now
 
-    def authorized(self, began: float, *, allowed: bool) -> None:
-        """Tell what came of a question to the authorizer."""
+    def authorized(self, visit: Visit, began: float, *, allowed: bool) -> None:
+        """Tell what came of the question to the authorizer that was asked at `began`."""
+        visit.authorized = allowed
         (self._allowed if allowed else self._not_allowed).observe(self._monotonic() - began)
 
     def timed_out(self, visit: Visit) -> None:
@@ -157,7 +159,8 @@ class Desk:
         answer.produce = accompanied
 
     def _route(self, visit: Visit) -> Route | None:
-        return self._metrics.route(visit.request, visit.info, visit.query)
+        """Where a visit is counted; None if it did not come as far as to be answered by what it is for."""
+        return self._metrics.route(visit.request, visit.info, visit.query) if visit.authorized else None
 
     def _log(self, visit: Visit, seconds: float, status: int | None) -> None:
         verb = reported_verb(visit.request, visit.info)

@@ -142,7 +142,7 @@ class Instruments:
         registry.collect(
             "apiserver_watch_events_total",
             "[ALPHA] Events that watchers were sent.",
-            lambda: [(key, traffic.sent.count) for key, traffic in self._traffic.items()],
+            lambda: [(key, count) for key, traffic in self._traffic.items() if (count := traffic.sent.count)],
             ("group", "version", "resource"),
             kind="counter",
         )
@@ -178,7 +178,7 @@ class Instruments:
             totals: dict[tuple[str, str], int] = {}
             for (group, _, resource), traffic in self._traffic.items():
                 totals[group, resource] = totals.get((group, resource), 0) + getattr(traffic, attribute)
-            return [((*key, "") if indexed else key, total) for key, total in totals.items()]
+            return [((*key, "") if indexed else key, total) for key, total in totals.items() if total]
 
         return samples
 

@@ -18,7 +18,7 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import failure
 from hyperkube_machinery.serving.messages import Request, Response
 
-__all__ = ["WATCHES_A_SECOND", "Lifecycle", "Shutdown", "shut_down"]
+__all__ = ["POLL_SECONDS", "WATCHES_A_SECOND", "Lifecycle", "Shutdown", "shut_down"]
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ WATCHES_A_SECOND = 200.0
 
 _EXEMPT_PATHS = ("/readyz", "/livez", "/healthz", "/metrics")
 _EXEMPT_AGENT = "kube-apiserver/"
-_POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,4 +125,4 @@ async def _idle(running: Callable[[], int], seconds: float, clock: Clock) -> Non
     """Return once no request is worked on, after `seconds` at the latest."""
     end = clock.monotonic() + seconds
     while running() and clock.monotonic() < end:
-        await clock.sleep(_POLL_SECONDS)
+        await clock.sleep(POLL_SECONDS)

@@ -66,7 +66,7 @@ def _wants_openmetrics(accept: str) -> bool:
 
 
 def _family(family: AnyFamily, openmetrics: bool) -> Iterator[str]:
-    """A family without instruments isn't told of at all."""
+    """A family without instruments isn't told of at all, nor a histogram of nothing."""
     number = _openmetrics_number if openmetrics else _number
     name, sample = family.name, family.name
     if openmetrics and family.kind == "counter":
@@ -74,6 +74,8 @@ def _family(family: AnyFamily, openmetrics: bool) -> Iterator[str]:
         sample = f"{name}_total"
     told = False
     for instrument in family.instruments():
+        if isinstance(instrument, Histogram) and not any(instrument.counts):
+            continue
         if not told:
             text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
             yield f"# HELP {name} {text}\n# TYPE {name} {family.kind}\n"

@@ -83,7 +83,7 @@ class Family(Generic[InstrumentT]):
         self.kind: Kind = kind
         self.help = text
         self.label_names = tuple(labels)
-        self._make = make
+        self._make: Callable[[str], InstrumentT] = make
         self._children: dict[tuple[str, ...], InstrumentT] = {}
 
     def labels(self, *values: str) -> InstrumentT:
