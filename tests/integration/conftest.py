@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import re
 import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import IO, Any
 
+import _tools
 import pytest
 
 from hyperkube_machinery import kubeconfig
@@ -104,6 +107,7 @@ class Kubectl:
     """One kubectl, in a home of its own, as the administrator of one server."""
 
     def __init__(self, program: Path, server: Server, home: Path, namespace: str = "default") -> None:
+        self.version = _tools.kubectl_version(program)
         self.namespace = namespace
         self.server = server
         self._command = [str(program), f"--kubeconfig={server.kubeconfig}", f"--namespace={namespace}"]
@@ -119,22 +123,37 @@ class Kubectl:
             env=self._environment,
         )
 
-    def try_to(self, *args: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def try_to(self, *args: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self._command, *args],
             capture_output=True,
             text=True,
             input=stdin,
-            env=self._environment,
+            env={**self._environment, **environment},
             timeout=_PATIENCE_SECONDS,
             check=False,
         )
 
-    def __call__(self, *args: str, stdin: str = "") -> str:
+    def __call__(self, *args: str, stdin: str = "", **environment: str) -> str:
         """What it prints; a failure fails the test."""
-        done = self.try_to(*args, stdin=stdin)
+        done = self.try_to(*args, stdin=stdin, **environment)
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}"
         return done.stdout
+
+    def refused(self, *args: str, stdin: str = "") -> str:
+        """What it complains of; success fails the test."""
+        done = self.try_to(*args, stdin=stdin)
+        assert done.returncode != 0, f"kubectl {' '.join(args)}: {done.stdout}"
+        return done.stderr
+
+    def read(self, *args: str) -> Any:
+        """The object that `get` finds."""
+        return json.loads(self("get", *args, "-o", "json"))
+
+    def needs(self, major: int, minor: int) -> None:
+        """Skip the test with a kubectl that is older."""
+        if self.version < (major, minor):
+            pytest.skip(f"kubectl {major}.{minor} has it")
 
 
 StartServer = Callable[..., Server]
@@ -157,16 +176,37 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
             server.kill()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests of a module, which keep out of each other's way by their namespaces."""
+    """One server for all tests that keep out of each other's way by their namespaces."""
     server = Server(tmp_path_factory.mktemp("server") / "data")
     server.start()
     yield server
     assert server.end(signal.SIGTERM) == 0, "".join(server.log)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Test with every kubectl where a module says so or they are chosen, else with the newest and the oldest."""
+    if "kubectl_program" in metafunc.fixturenames:
+        programs = _tools.kubectl()
+        if not getattr(metafunc.module, "EVERY_KUBECTL", _tools.KUBECTL_VARIABLE in os.environ):
+            programs = list(dict.fromkeys((programs[0], programs[-1])))
+        versions = ["{}.{}".format(*_tools.kubectl_version(program)) for program in programs]
+        metafunc.parametrize("kubectl_program", programs, ids=versions, scope="session")
+
+
+@pytest.fixture(scope="session")
+def kubectl_home(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for each kubectl, where it keeps what it read of discovery and OpenAPI."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def new_kubectl(tmp_path: Path) -> Callable[..., Kubectl]:
-    """Make a kubectl from a program, a server and, as a third, a namespace that it works in."""
-    return lambda program, server, namespace="default": Kubectl(program, server, tmp_path, namespace)
+def kubectl(kubectl_program: Path, kubectl_home: Path, shared_server: Server) -> Kubectl:
+    """A kubectl in a namespace of this test's, in which pods can be made."""
+    namespace = f"t-{uuid.uuid4().hex[:12]}"
+    with shared_server.connect() as connection:
+        assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})[0] == 201
+        account = {"metadata": {"name": "default"}}  # a controller's task; there may be none yet
+        assert connection.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)[0] in (201, 409)
+    return Kubectl(kubectl_program, shared_server, kubectl_home, namespace)

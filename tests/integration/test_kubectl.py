@@ -1,21 +1,13 @@
-"""The real kubectl, in every version at hand, doing what people do with it."""
+"""The real kubectl, in every version at hand, doing what people do most."""
 
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import _tools
 import pytest
 
-NAMESPACE = """\
-apiVersion: v1
-kind: Namespace
-metadata: {name: %s}
-"""
+EVERY_KUBECTL = True
 
 CONFIG_MAP = """\
 apiVersion: v1
@@ -48,29 +40,14 @@ spec:
 """
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "kubectl_program" in metafunc.fixturenames:
-        programs = _tools.kubectl()
-        versions = ["{}.{}".format(*_tools.kubectl_version(program)) for program in programs]
-        metafunc.parametrize("kubectl_program", programs, ids=versions, scope="module")
-
-
-@pytest.fixture
-def kubectl(kubectl_program: Path, shared_server: Any, new_kubectl: Callable[..., Any]) -> Any:
-    """A kubectl in a namespace of this test's."""
-    namespace = f"t-{uuid.uuid4().hex[:12]}"
-    new_kubectl(kubectl_program, shared_server)("create", "--validate=false", "-f", "-", stdin=NAMESPACE % namespace)
-    return new_kubectl(kubectl_program, shared_server, namespace)
-
-
 def create(kubectl: Any, manifest: str) -> str:
-    return str(kubectl("create", "--validate=false", "-f", "-", stdin=manifest))
+    return str(kubectl("create", "-f", "-", stdin=manifest))
 
 
 def test_create_get_and_delete(kubectl: Any) -> None:
     assert create(kubectl, CONFIG_MAP) == "configmap/settings created\n"
     assert kubectl("get", "configmap", "settings", "-o", "jsonpath={.data.colour}") == "blue"
-    refused = kubectl.try_to("create", "--validate=false", "-f", "-", stdin=CONFIG_MAP)
+    refused = kubectl.try_to("create", "-f", "-", stdin=CONFIG_MAP)
     assert 'configmaps "settings" already exists' in refused.stderr
     assert kubectl("delete", "configmap", "settings").startswith('configmap "settings" deleted')
     gone = kubectl.try_to("get", "configmap", "settings")
@@ -109,6 +86,7 @@ def test_label_and_annotate(kubectl: Any) -> None:
     [
         ("merge", '{"data": {"colour": "red"}}'),
         ("json", '[{"op": "replace", "path": "/data/colour", "value": "red"}]'),
+        ("strategic", '{"data": {"colour": "red"}}'),
     ],
 )
 def test_patch(kubectl: Any, kind: str, patch: str) -> None:
@@ -119,9 +97,9 @@ def test_patch(kubectl: Any, kind: str, patch: str) -> None:
 
 def test_replace(kubectl: Any) -> None:
     create(kubectl, CONFIG_MAP)
-    kubectl("replace", "--validate=false", "-f", "-", stdin=CONFIG_MAP.replace("blue", "green"))
+    kubectl("replace", "-f", "-", stdin=CONFIG_MAP.replace("blue", "green"))
     assert kubectl("get", "configmap", "settings", "-o", "jsonpath={.data.colour}") == "green"
-    absent = kubectl.try_to("replace", "--validate=false", "-f", "-", stdin=CONFIG_MAP.replace("settings", "absent"))
+    absent = kubectl.try_to("replace", "-f", "-", stdin=CONFIG_MAP.replace("settings", "absent"))
     assert 'configmaps "absent" not found' in absent.stderr
 
 
