@@ -5,7 +5,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers import admission, autoscaling, bindings, cluster, core, networking, storage, workloads
+from hyperkube_apiserver.printers import (
+    admission,
+    autoscaling,
+    bindings,
+    cluster,
+    core,
+    devices,
+    networking,
+    storage,
+    workloads,
+)
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
 from hyperkube_machinery.errors import APIError, FieldError
@@ -21,6 +31,7 @@ __all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _ADMISSION = "admissionregistration.k8s.io"
+_DEVICES = "resource.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("", "ComponentStatus"): core.component_status,
@@ -75,6 +86,10 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     ("storage.k8s.io", "StorageClass"): storage.storage_class,
     ("storage.k8s.io", "VolumeAttachment"): storage.volume_attachment,
     ("storage.k8s.io", "VolumeAttributesClass"): storage.volume_attributes_class,
+    (_DEVICES, "DeviceClass"): devices.aged,
+    (_DEVICES, "ResourceClaim"): devices.resource_claim,
+    (_DEVICES, "ResourceClaimTemplate"): devices.aged,
+    (_DEVICES, "ResourceSlice"): devices.resource_slice,
 }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "validate_canonical_address",
     "validate_canonical_network",
     "validate_endpoint_address",
+    "validate_interface_address",
     "validate_network",
 ]
 
@@ -150,3 +151,15 @@ def validate_endpoint_address(text: str, path: str) -> list[FieldError]:
         text_ = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
         return [FieldError.invalid(path, text, text_)]
     return []
+
+
+def validate_interface_address(text: str, path: str) -> list[FieldError]:
+    """An address with the length of its network's prefix, as interfaces have it, in the canonical form."""
+    host, slash, length = text.partition("/")
+    address = parse_address(host)
+    if address is None or not slash or not re.fullmatch("[0-9]{1,4}", length) or int(length) > address.max_prefixlen:
+        example = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)"
+        return [FieldError.invalid(path, text, example)]
+    mapped = _preferred(address) is not address
+    canonical = f"{_preferred(address)}/{int(length) - 96 if mapped and int(length) > 32 else int(length)}"
+    return [] if text == canonical else [FieldError.invalid(path, text, f'must be in canonical form ("{canonical}")')]

@@ -33,6 +33,9 @@ from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.core.volumes import PersistentVolumes
 from hyperkube_apiserver.registry.cronjobs import CronJobs
 from hyperkube_apiserver.registry.discovery import EndpointSlices
+from hyperkube_apiserver.registry.dynamicresources.claims import Claims, ClaimTemplates
+from hyperkube_apiserver.registry.dynamicresources.classes import DeviceClasses
+from hyperkube_apiserver.registry.dynamicresources.slices import Slices
 from hyperkube_apiserver.registry.flowcontrol import FlowSchemas, PriorityLevelConfigurations
 from hyperkube_apiserver.registry.jobs import Jobs
 from hyperkube_apiserver.registry.networking.ingresses import IngressClasses, Ingresses
@@ -49,6 +52,7 @@ __all__ = ["strategies"]
 Key = tuple[str, str, str]
 
 _ADMISSION = "admissionregistration.k8s.io"
+_DEVICES = "resource.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("", "configmaps"): ConfigMaps,
@@ -105,6 +109,10 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     (_RBAC, "clusterroles"): rbac.ClusterRoles,
     (_RBAC, "rolebindings"): rbac.Bindings,
     (_RBAC, "roles"): rbac.Roles,
+    (_DEVICES, "deviceclasses"): DeviceClasses,
+    (_DEVICES, "resourceclaims"): Claims,
+    (_DEVICES, "resourceclaimtemplates"): ClaimTemplates,
+    (_DEVICES, "resourceslices"): Slices,
 }
 
 
