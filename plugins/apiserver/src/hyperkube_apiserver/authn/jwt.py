@@ -69,9 +69,9 @@ class KeySet:
         signature = _decoded(tail)
         if header is None or payload is None or signature is None:
             raise TokenError(INVALID)
-        if "crit" in header:
+        name = header.get("kid") or ""
+        if "crit" in header or not isinstance(name, str):
             raise TokenError(INVALID)
-        name = header.get("kid", "")
         keys = self.keys if not name else [self._by_id[name]] if name in self._by_id else []
         if not keys:
             raise TokenError("invalid signature, no keys found")
