@@ -11,6 +11,7 @@ from hyperkube_apiserver.assembly import API, Settings
 from hyperkube_apiserver.bootstrap import SERVICE_RANGE, Action, Key, Write, objects, ready, reconcile
 from hyperkube_apiserver.clusterdefaults import cluster_objects, flow_control_objects, revisions
 from hyperkube_apiserver.parameters import DeleteOptions
+from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.storage.interface import Unavailable
@@ -91,7 +92,7 @@ async def _carry_out(api: API, write: Write, now: str) -> None:
     registry = api.resource(key.group, key.resource).registry
     context = WriteContext(now=now, namespace=key.namespace)
     if write.action is Action.UPDATE:
-        await registry.update(key.name, lambda old: write.obj, context, log.warning)
+        await registry.update(key.name, lambda old: copied(write.obj), context, log.warning)
         return
     if write.action is Action.REPLACE:
         await registry.delete(key.name, DeleteOptions(), context, log.warning)

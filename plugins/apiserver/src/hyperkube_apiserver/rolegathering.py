@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.authz.aggregation import aggregate
 from hyperkube_apiserver.authz.rbac import GROUP
+from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.storage.interface import Unavailable
@@ -25,6 +26,7 @@ __all__ = ["gather", "keep_gathered"]
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_MANAGER = "clusterrole-aggregation-controller"  # as upstream's calls itself
 
 Tree = dict[str, Any]
 
@@ -48,15 +50,20 @@ async def keep_gathered(api: API, clock: Clock) -> NoReturn:
 async def gather(api: API, clock: Clock) -> None:
     """Bring every aggregated role up to date, once."""
     served = api.resource(GROUP, "clusterroles")
-    context = WriteContext(now=format_seconds(clock.now()))
+    context = WriteContext(now=format_seconds(clock.now()), manager=_MANAGER)
     roles = (decode_body(item.body) for item in served.cache.items())
     for name, rules in aggregate(roles).items():
         try:
-            await served.registry.update(name, _replacing(rules), context, log.warning)
+            await served.registry.update(
+                name, _applying(served, name, rules, context), context, log.warning, owned=True
+            )
         except APIError as exc:
             if exc.code != 404:  # one that was deleted meanwhile needs no rules
                 raise
 
 
-def _replacing(rules: list[Any]) -> Callable[[Tree], Tree]:
-    return lambda old: {**old, "rules": rules}
+def _applying(served: Served, name: str, rules: list[Any], context: WriteContext) -> Callable[[Tree], Tree]:
+    """The change that makes `rules` those of a role, whoever owned them."""
+    resource = served.kind.resource
+    config = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, "rules": rules}
+    return lambda old: served.registry.owners.apply(old, config, context, force=True)

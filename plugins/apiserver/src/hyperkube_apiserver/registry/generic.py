@@ -385,6 +385,8 @@ class Registry:
 
     def _encode(self, tree: Tree) -> bytes:
         stored = encode_stored(self.stored_kind, tree)
+        if len(stored) > LARGEST_OBJECT and tree["metadata"].pop("managedFields", None):
+            stored = encode_stored(self.stored_kind, tree)  # rather no owners than no object
         if len(stored) > LARGEST_OBJECT:
             raise APIError.too_large(
                 f"the object would take {len(stored)} bytes in the store; the most is {LARGEST_OBJECT}"

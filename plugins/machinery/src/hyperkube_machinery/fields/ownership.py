@@ -33,7 +33,7 @@ from hyperkube_machinery.fields.entries import (
 )
 from hyperkube_machinery.fields.merge import merge
 from hyperkube_machinery.fields.prune import Convert, prune, reconciled
-from hyperkube_machinery.fields.sets import LEAF, FieldSet, difference, has, intersection, recursive_difference, union
+from hyperkube_machinery.fields.sets import FieldSet, difference, has, intersection, recursive_difference, union
 from hyperkube_machinery.fields.shapes import Shape, load_shapes
 from hyperkube_machinery.fields.typed import BadValue, check, field_set
 from hyperkube_machinery.schema import Schemas, WrongType
@@ -54,7 +54,7 @@ class Writer:
     manager: str
     now: str  # RFC 3339, seconds
     subresource: str = ""
-    resets: FieldSet = field(default_factory=dict)  # fields that this way of writing leaves as they were, whatever it is sent
+    resets: FieldSet = field(default_factory=dict)  # fields that this way of writing leaves as they were
 
     def key(self, operation: str, api_version: str) -> Key:
         version = "" if operation == APPLY else api_version
