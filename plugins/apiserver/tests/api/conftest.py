@@ -21,6 +21,7 @@ from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.health import Health
+from hyperkube_apiserver.issuance import openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.populate import populate
@@ -210,6 +211,7 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                     Discovery(api.kinds.values(), "127.0.0.1:6443"),
                     OpenAPI(api.kinds.values(), VERSION, clock),
                     Health({}),
+                    documents=openid_documents(ISSUER, KeySet([KEY.public]), keys_uri="", address="127.0.0.1:6443"),
                 ),
                 desk=front_desk(api, clock),
                 clock=clock,

@@ -215,6 +215,21 @@ async def test_what_is_put_into_pods_unasked_lasts_a_year_and_grows_stale(api: A
         assert "warnafter" not in claims["kubernetes.io"]
 
 
+async def test_others_can_find_the_key_and_verify(api: Any, account: Any) -> None:
+    token = (await api.create(PATH, {}))["status"]["token"]
+    reader = (await api.create(PATH, {}))["status"]["token"]  # every account may read them
+    configuration = await api.get("/.well-known/openid-configuration", token=reader)
+    assert configuration.json["issuer"] == ISSUER == read(token)["iss"]
+    assert configuration.json["jwks_uri"] == "https://127.0.0.1:6443/openid/v1/jwks"
+    keys = await api.get("/openid/v1/jwks", token=reader)
+    assert keys.content_type == "application/jwk-set+json"
+    assert ("Cache-Control", "public, max-age=3600") in keys.headers
+    header = json.loads(urlsafe_b64decode(token.split(".")[0] + "=="))
+    assert [(key["kid"], key["alg"]) for key in keys.json["keys"]] == [(header["kid"], header["alg"])]
+    assert (await api.get("/openid/v1/jwks", token="jane-token")).status == 403
+    assert (await api.call("POST", "/openid/v1/jwks", {})).status == 405
+
+
 async def test_asking_for_tokens_takes_a_right(api: Any, account: Any) -> None:
     reply = await api.call("POST", PATH, {}, token="jane-token")
     assert reply.status == 403

@@ -145,7 +145,7 @@ def test_a_certificate_of_another_kind_of_key_and_a_missing_file_are_errors(tmp_
         .serial_number(1)
         .not_valid_before(begin)
         .not_valid_after(ca.certificate.not_valid_after_utc)
-        .sign(ca.key, hashes.SHA256())  # type: ignore[arg-type]
+        .sign(ca.key, hashes.SHA256())
     )
     path = tmp_path / "c.pem"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))

@@ -28,8 +28,9 @@ AUTHORIZER = NodeAuthorizer(Mine(), node_rules())
 
 def ask(text: str, selector: str = "", identity: Identity = NODE) -> tuple[bool, str]:
     """The decision on `VERB GROUP/RESOURCE/SUBRESOURCE NAMESPACE/NAME`; parts that are not there are empty."""
-    verb, what, where = (text.split(" ") + [""])[:3]
-    group, resource, subresource = (what.split("/") + [""])[:3]
+    verb, _, rest = text.partition(" ")
+    what, _, where = rest.partition(" ")
+    group, resource, subresource = f"{what}/".split("/")[:3]
     namespace, _, name = where.rpartition("/")
     asked = ResourceAttributes(
         verb=verb,
