@@ -26,7 +26,7 @@ from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
-from hyperkube_apiserver.storage.interface import Unavailable
+from hyperkube_apiserver.storage.interface import NoSpace, Unavailable
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
@@ -110,6 +110,8 @@ class Pipeline:
                     answer = await self._nonresource.answer(request, visit.query)
         except APIError as error:
             answer = _refusal(request, error)
+        except NoSpace as exc:
+            answer = _refusal(request, APIError.of(500, "", str(exc)))
         except Unavailable as exc:
             log.error("%s %s: %s", request.method, request.path, exc)
             answer = _refusal(request, APIError.internal(str(exc)))

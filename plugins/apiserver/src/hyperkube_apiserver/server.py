@@ -34,9 +34,10 @@ from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.operations.inflight import InFlight
 from hyperkube_apiserver.operations.lifecycle import WATCHES_A_SECOND, Lifecycle, Shutdown, shut_down
+from hyperkube_apiserver.ownconditions import keep_conditions
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
-from hyperkube_apiserver.populate import populate
+from hyperkube_apiserver.populate import keep_flow_control, populate
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
@@ -100,6 +101,8 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
     companions = (
         api.addresses.keep,
         partial(keep_gathered, api, clock),
+        partial(keep_conditions, api, clock),
+        partial(keep_flow_control, api, clock),
         partial(keep_compacted, store, clock, options.etcd_compaction_interval),
         desk.keep_settled,
         partial(measure_lag, clock, api.instruments.lag),
@@ -276,7 +279,7 @@ def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]
 
     steps = (*POPULATED, "poststarthook/start-service-ip-repair-controllers", "poststarthook/storage-readiness")
     hooks: dict[str, Check] = {name: lifecycle.step(name) for name in steps}
-    live: dict[str, Check] = {"ping": ping, "etcd": store}
+    live: dict[str, Check] = {"ping": ping, "etcd": store, "storage-writable": api.hub.store.check}
     ready: dict[str, Check] = {**live, "etcd-readiness": store, "informer-sync": caches}
     return {
         "healthz": {**live, **hooks},

@@ -151,9 +151,9 @@ async def test_a_restored_store_holds_what_was_backed_up(path: Path, tmp_path: P
     before = (tmp_path / "copy").read_bytes()
     restored = restore(tmp_path / "copy", tmp_path / "new")
     assert restored.revision == 6 + BUMP
+    assert sorted(os.listdir(tmp_path / "new")) == [FILE_NAME, "lock"]
     assert await living(tmp_path / "new" / FILE_NAME) == entries
     assert (tmp_path / "copy").read_bytes() == before
-    assert sorted(item.name for item in (tmp_path / "new").iterdir()) == [FILE_NAME, "lock"]
 
 
 async def test_after_a_restore_no_revision_of_before_is_served(path: Path, tmp_path: Path) -> None:

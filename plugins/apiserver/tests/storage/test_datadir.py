@@ -50,7 +50,8 @@ async def test_a_fresh_directory_and_what_is_in_it_are_the_owners_alone(tmp_path
             modes = {path.name: mode(path) for path in directory.iterdir()}
     finally:
         os.umask(previous)
-    assert modes == dict.fromkeys([FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", "lock"], 0o600)
+    names = [FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", f"{FILE_NAME}.reserve", "lock"]
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "memory"])

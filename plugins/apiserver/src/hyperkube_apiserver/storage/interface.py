@@ -18,6 +18,7 @@ __all__ = [
     "Entry",
     "FutureRevision",
     "KeyExists",
+    "NoSpace",
     "Page",
     "Revision",
     "StaleRevision",
@@ -69,7 +70,14 @@ class FutureRevision(StoreError):
 
 
 class Unavailable(StoreError):
-    """The store can't write or read now (disk full, connection lost); whether a write took place is in its message."""
+    """The store can't write or read now (a broken disk); whether a write took place is in its message."""
+
+
+class NoSpace(Unavailable):
+    """There is no room for more: nothing was written, and until there is room, keys can only be deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("etcdserver: mvcc: database space exceeded")  # as clients know it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,9 @@ class Store(Protocol):
         all of it. A slow reader costs no memory: it reads on from history.
         Raises Compacted if history that far back is gone.
         """
+
+    async def check(self) -> None:
+        """Raise Unavailable, or NoSpace, if writes would be refused now."""
 
     async def compact(self, revision: Revision) -> None:
         """Forget history at and before `revision`; what lives stays. Raises Compacted or FutureRevision."""

@@ -50,6 +50,7 @@ class MeasuredStore:
         self.range = store.range
         self.watch = store.watch
         self.compact = store.compact
+        self.check = store.check
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         return await self._timed(self._create, self._store.create(key, value, ttl_seconds=ttl_seconds))

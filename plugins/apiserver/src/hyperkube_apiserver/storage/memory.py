@@ -97,6 +97,9 @@ class MemoryStore:
     def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         return self._feed.watch(prefix, after)
 
+    async def check(self) -> None:
+        self._check_open()
+
     async def compact(self, revision: Revision) -> None:
         self._check_open()
         if revision <= self._oldest:

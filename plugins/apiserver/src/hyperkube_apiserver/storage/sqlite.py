@@ -23,6 +23,7 @@ from hyperkube_apiserver.storage.interface import (
     StaleRevision,
     Unavailable,
 )
+from hyperkube_apiserver.storage.reserve import Reserve, explain, is_read_only
 from hyperkube_apiserver.storage.schema import connect_reader, open_file
 from hyperkube_apiserver.storage.writer import Writer
 from hyperkube_apiserver.storage.writes import Write
@@ -48,7 +49,13 @@ class SQLiteStore:
     """A Store in a file. Made by `open`, on the loop that uses it."""
 
     def __init__(
-        self, path: Path, writing: sqlite3.Connection, reading: list[sqlite3.Connection], *, clock: Clock
+        self,
+        path: Path,
+        writing: sqlite3.Connection,
+        reading: list[sqlite3.Connection],
+        reserve: Reserve,
+        *,
+        clock: Clock,
     ) -> None:
         """Takes over the connections: the writer's, and one for each reading thread besides the loop's."""
         self._path = path
@@ -56,7 +63,7 @@ class SQLiteStore:
         self._reading, *self._spare = reading
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store reader")
         self._feed = Feed(queries.newest(self._reading), self._history)
-        self._writer = Writer(writing, path, publish=self._feed.publish, advance=self._feed.advance)
+        self._writer = Writer(writing, path, reserve, publish=self._feed.publish, advance=self._feed.advance)
         self._closed = False
 
     @classmethod
@@ -67,20 +74,33 @@ class SQLiteStore:
         Its directory should be one that is claimed (datadir): the file has one user at a time.
         Raises DataDirectoryError if the file can't be used.
         """
-        with ExitStack() as opened:
+        reserve = Reserve(path.with_name(f"{path.name}.reserve"))
+        try:
             try:
-                writing = opened.enter_context(closing(open_file(path)))
-                reading = [opened.enter_context(closing(connect_reader(path))) for _ in range(1 + _READERS)]
-                store = cls(path, writing, reading, clock=clock)
-            except (sqlite3.Error, OSError) as exc:
-                raise DataDirectoryError(f"can't open the store {path}: {exc}") from exc
-            opened.pop_all()  # the store closes them, in its order
+                store = cls._opened(path, reserve, clock)
+            except (sqlite3.Error, OSError):
+                # It may lack some pages for the log's index; on a disk that has room this changes nothing.
+                reserve.give_up(quietly=True)
+                store = cls._opened(path, reserve, clock)
+        except (sqlite3.Error, OSError) as exc:
+            raise DataDirectoryError(f"can't open the store {path}: {explain(exc, path)}") from exc
+        if not reserve.hold():
+            log.warning("%s: no room could be kept back for deletions: the disk is nearly full", path.parent)
         store._writer.run(free).add_done_callback(_log_failure)
         try:
             async with sweeping(clock, store._delete_expired):
                 yield store
         finally:
             await store._close()
+
+    @classmethod
+    def _opened(cls, path: Path, reserve: Reserve, clock: Clock) -> SQLiteStore:
+        with ExitStack() as opened:
+            writing = opened.enter_context(closing(open_file(path)))
+            reading = [opened.enter_context(closing(connect_reader(path))) for _ in range(1 + _READERS)]
+            store = cls(path, writing, reading, reserve, clock=clock)
+            opened.pop_all()  # the store closes them, in its order
+        return store
 
     async def revision(self) -> Revision:
         # Nobody was told of a commit before the feed was, so the file, whose only user this is, need not be asked.
@@ -105,6 +125,11 @@ class SQLiteStore:
 
     def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         return self._feed.watch(prefix, after)
+
+    async def check(self) -> None:
+        if is_read_only(self._path.parent):
+            raise Unavailable(f"can't write to {self._path}: {explain(OSError(), self._path)}")
+        await self._writer.check()
 
     async def compact(self, revision: Revision) -> None:
         """See Store.compact. Returns when the space is free too."""

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from hyperkube_apiserver.storage.interface import Change, Revision, StoreError, Unavailable
+from hyperkube_apiserver.storage.interface import Change, NoSpace, Revision, StoreError, Unavailable
 from hyperkube_apiserver.storage.queries import newest
+from hyperkube_apiserver.storage.reserve import Reserve, explain, is_full
 from hyperkube_apiserver.storage.schema import connect_writer, move_log
 from hyperkube_apiserver.storage.transaction import apply, follow_log
 from hyperkube_apiserver.storage.writes import Write
@@ -65,6 +66,9 @@ class _Job:
     iterator: Iterator[None] | None = None  # once begun
 
 
+_NOTHING_WRITTEN = "nothing was written"
+
+
 class _Nothing(Enum):
     NOTHING = 0
 
@@ -80,6 +84,7 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         path: Path,
+        reserve: Reserve,
         *,
         publish: Callable[[Sequence[Change], Revision], None],
         advance: Callable[[Revision], None],
@@ -88,6 +93,7 @@ class Writer:
         follow_log(connection)
         self._connection = connection
         self._path = path
+        self._reserve = reserve
         self._publish = publish
         self._advance = advance
         self._loop = asyncio.get_running_loop()
@@ -98,6 +104,7 @@ class Writer:
         # The thread's own:
         self._revision = newest(connection)
         self._sound = True  # the file holds what was acknowledged and nothing else
+        self._did_not_fit = False  # why it may not: the disk was full before the last commit was in the log
         self._log_bytes = 0
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
@@ -122,6 +129,12 @@ class Writer:
         else:
             self._handed_over.put(_Job(slices, future))
         return future
+
+    async def check(self) -> None:
+        """Raise Unavailable if a write would be refused now; one that could be done again is let be."""
+        await self.run(self._checking)
+        if self._reserve.full:
+            raise NoSpace
 
     async def close(self) -> None:
         """Finish the writes that were submitted, then close the connection."""
@@ -171,7 +184,7 @@ class Writer:
                 self._call(_fail, jobs.popleft().future, Unavailable("the store was closed meanwhile"))
             elif jobs and self._advance_job(jobs[0]):
                 jobs.popleft()
-            if self._log_bytes >= _LOG_BYTES:
+            if self._log_bytes >= self._most_log_bytes:
                 self._move_log()
         with suppress(sqlite3.Error):  # what can't be moved into the database now stays in the log
             self._connection.close()
@@ -183,17 +196,26 @@ class Writer:
         except queue.Empty:
             return _NOTHING
 
-    def _commit(self, batch: list[_Pending]) -> None:
+    def _commit(self, batch: list[_Pending], *, again: bool = False) -> None:
         try:
             self._ensure_sound()
         except Exception as exc:
-            failure = Unavailable(f"can't write to {self._path}: {exc}; nothing was written")
+            failure = Unavailable(f"can't write to {self._path}: {explain(exc, self._path)}; nothing was written")
             self._call(self._settle, batch, [failure] * len(batch), ())
+            return
+        if self._reserve.full and not self._reserve.hold() and not (batch := self._without_additions(batch)):
             return
         try:
             outcomes = apply(self._connection, [write for write, _ in batch], self._revision)
         except Exception as exc:  # whatever it is, none of the batch may wait for ever
-            failure = Unavailable(f"can't write to {self._path}: {exc}; {self._fate_of_failed()}")
+            self._did_not_fit = full = is_full(exc)
+            if full:
+                self._reserve.give_up()
+            fate = self._fate_of_failed()
+            if full and fate == _NOTHING_WRITTEN and not again:
+                self._commit(batch, again=True)  # with the room that there is now, some of it can be done
+                return
+            failure = Unavailable(f"can't write to {self._path}: {explain(exc, self._path)}; {fate}")
             self._call(self._settle, batch, [failure] * len(batch), ())
             return
         changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
@@ -204,15 +226,23 @@ class Writer:
             )
         self._call(self._settle, batch, outcomes, changes)
 
+    def _without_additions(self, batch: list[_Pending]) -> list[_Pending]:
+        """The deletions of a batch; all else is refused."""
+        refused = [pending for pending in batch if pending[0].value is not None]
+        if refused:
+            self._call(self._settle, refused, [NoSpace()] * len(refused), ())
+        return [pending for pending in batch if pending[0].value is None]
+
     def _fate_of_failed(self) -> str:
         self._sound = False
         before = self._revision
         try:
             self._ensure_sound()
         except Exception as exc:
-            log.error("%s can't be written to, every write is refused until it can be: %s", self._path, exc)
+            why = explain(exc, self._path)
+            log.error("%s can't be written to, every write is refused until it can be: %s", self._path, why)
             return "it may or may not have been written"
-        return "nothing was written" if self._revision == before else "it was written all the same"
+        return _NOTHING_WRITTEN if self._revision == before else "it was written all the same"
 
     def _ensure_sound(self) -> None:
         """After a failure: find out what the file holds. Raises sqlite3.Error while that can't be done."""
@@ -223,14 +253,20 @@ class Writer:
         self._connection = connect_writer(self._path)
         follow_log(self._connection)
         # What the failed commit left in the log is either part of it or overwritten, and what is part of it is synced.
-        move_log(self._connection)
+        try:
+            move_log(self._connection)
+        except sqlite3.OperationalError as exc:
+            # A commit that did not fit into the log is no part of it, so what is in the log was synced before.
+            if not (self._did_not_fit and is_full(exc)):
+                raise
         revision = newest(self._connection)
         if revision > self._revision:
             self._revision = revision
             self._call(self._advance, revision)
         self._log_bytes = 0
         self._sound = True
-        log.warning("%s could not be written to for a while; now it can", self._path)
+        if not self._reserve.full:
+            log.warning("%s could not be written to for a while; now it can", self._path)
 
     def _advance_job(self, job: _Job) -> bool:
         """Do a slice; whether it was the last."""
@@ -245,20 +281,36 @@ class Writer:
             self._call(_fail, job.future, exc)
         except Exception as exc:
             self._sound = False
-            self._call(_fail, job.future, Unavailable(f"can't write to {self._path}: {exc}"))
+            self._did_not_fit = is_full(exc)
+            if self._did_not_fit:
+                self._reserve.give_up()
+            self._call(_fail, job.future, Unavailable(f"can't write to {self._path}: {explain(exc, self._path)}"))
         else:
             self._log_bytes += _JOB_BYTES
             return False
         return True
 
+    def _checking(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """A job that does nothing but what precedes all: it finds out whether the file can be written to again."""
+        if self._reserve.full:
+            self._reserve.hold()
+        return iter(())
+
+    @property
+    def _most_log_bytes(self) -> int:
+        """What the log may hold: no more than there is room kept back for."""
+        return min(_LOG_BYTES, self._reserve.size // 2)
+
     def _move_log(self) -> None:
         try:
             _, frames, moved = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as exc:
+            if is_full(exc):
+                self._reserve.give_up()
             log.warning("%s: can't move the log into the database, trying again: %s", self._path, exc)
             moved = frames = None
         # Where a reader still needed a part, or the disk was full, most of the way is left to the next try.
-        self._log_bytes = 0 if moved is not None and moved == frames else _LOG_BYTES * 3 // 4
+        self._log_bytes = 0 if moved is not None and moved == frames else self._most_log_bytes * 3 // 4
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
