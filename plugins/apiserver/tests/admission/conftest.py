@@ -135,7 +135,9 @@ class World:
 async def world() -> AsyncIterator[World]:
     clock = VirtualClock()
     async with MemoryStore.open(clock=clock) as store:
-        yield World(store, clock)
+        world = World(store, clock)
+        world.cluster.hub.revision = await store.revision()  # nothing else is ever written there
+        yield world
 
 
 @pytest.fixture

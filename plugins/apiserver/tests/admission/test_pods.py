@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.admission import AdmissionSettings
+from hyperkube_apiserver.admission import PLUGINS, AdmissionSettings
 from hyperkube_apiserver.admission.plugins.runtimeclass import merge_tolerations
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.errors import APIError
@@ -78,8 +78,8 @@ class TestPriority:
         second = {"metadata": {"name": "second"}, "value": 2, "globalDefault": True}
         told = await world.refusal("Priority", CLASSES, second)
         assert told == (
-            'priorityclasses.scheduling.k8s.io "second" is forbidden: PriorityClass first is already marked as default. '
-            "Only one default can exist"
+            'priorityclasses.scheduling.k8s.io "second" is forbidden: PriorityClass first is already marked as default'
+            ". Only one default can exist"
         )
         await world.refusal("Priority", CLASSES, second, old={**second, "globalDefault": False})
         await world.ask("Priority", CLASSES, first, old=first)
@@ -167,7 +167,9 @@ class TestRuntimeClass:
                 "tolerations": [{"key": "vm", "operator": "Exists", "effect": "NoSchedule"}],
             },
         )
-        given = pod(runtimeClassName="vm", nodeSelector={"disk": "ssd"}, tolerations=[{"key": "a", "operator": "Exists"}])
+        given = pod(
+            runtimeClassName="vm", nodeSelector={"disk": "ssd"}, tolerations=[{"key": "a", "operator": "Exists"}]
+        )
         spec = (await world.ask("RuntimeClass", "pods", given))["spec"]
         assert spec["overhead"] == {"memory": "100Mi"}
         assert spec["nodeSelector"] == {"disk": "ssd", "vm": "yes"}
@@ -217,7 +219,10 @@ class TestRuntimeClass:
         [
             ([{"key": "a", "operator": "Exists"}, {"key": "a", "operator": "Exists", "effect": "NoSchedule"}], [0]),
             ([{"key": "a", "operator": "Equal", "value": "1"}, {"operator": "Exists"}], [1]),
-            ([{"key": "a", "operator": "Equal", "value": "1"}, {"key": "a", "operator": "Equal", "value": "2"}], [0, 1]),
+            (
+                [{"key": "a", "operator": "Equal", "value": "1"}, {"key": "a", "operator": "Equal", "value": "2"}],
+                [0, 1],
+            ),
             ([{"key": "a", "operator": "Exists"}, {"key": "a", "operator": "Exists", "value": ""}], [0]),
             (
                 [
@@ -246,7 +251,10 @@ class TestAlwaysPullImages:
             for one in spec[field]
         ]
         assert policies == ["Always"] * 3
-        assert spec["volumes"] == [{"name": "v", "image": {"reference": "i:4", "pullPolicy": "Always"}}, given["spec"]["volumes"][1]]
+        assert spec["volumes"] == [
+            {"name": "v", "image": {"reference": "i:4", "pullPolicy": "Always"}},
+            given["spec"]["volumes"][1],
+        ]
         assert await world.unaffected("AlwaysPullImages", "pods", given)
 
     async def test_an_update_that_brings_no_image_is_let_alone(self, world: Any) -> None:
@@ -256,25 +264,19 @@ class TestAlwaysPullImages:
         assert made["spec"]["containers"][0]["imagePullPolicy"] == "Always"
 
     async def test_what_is_changed_back_afterwards_is_refused(self, world: Any) -> None:
-        from hyperkube_apiserver.admission import PLUGINS
-
-        class ChangesBack(PLUGINS["AlwaysAdmit"]):  # type: ignore[misc]
-            def admit(self, attributes: Attributes) -> None:
-                assert attributes.obj is not None
-                attributes.obj["spec"]["containers"][0]["imagePullPolicy"] = "Never"
-
         plugin = PLUGINS["AlwaysPullImages"](world.cluster, AdmissionSettings())
+        given = pod()
         attributes = Attributes(
             kind=world.kind("pods"),
             operation=Operation.CREATE,
             name="p",
             namespace="ns",
-            obj=pod(),
+            obj=given,
             identity=world.identity,
             warn=lambda text: None,
         )
         plugin.admit(attributes)
-        ChangesBack(world.cluster, AdmissionSettings()).admit(attributes)
+        given["spec"]["containers"][0]["imagePullPolicy"] = "Never"
         with pytest.raises(APIError) as caught:
             plugin.validate(attributes)
         assert caught.value.code == 500
@@ -292,8 +294,8 @@ class TestLimitPodHardAntiAffinityTopology:
         if key == "zone":
             told = await world.refusal("LimitPodHardAntiAffinityTopology", "pods", given)
             assert told == (
-                'pods "p" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but only '
-                "key kubernetes.io/hostname is allowed"
+                'pods "p" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but '
+                "only key kubernetes.io/hostname is allowed"
             )
         else:
             await world.ask("LimitPodHardAntiAffinityTopology", "pods", given)

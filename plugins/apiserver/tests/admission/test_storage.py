@@ -41,13 +41,13 @@ class TestDefaultClasses:
     async def test_a_claim_without_a_class_is_of_the_newest_default(self, world: Any) -> None:
         default = {"storageclass.kubernetes.io/is-default-class": "true"}
         old = {"storageclass.beta.kubernetes.io/is-default-class": "true"}
-        for name, created, annotations in (
+        for name, created, said in (
             ("z", "2026-01-01T00:00:00Z", default),
             ("b", "2026-01-02T00:00:00Z", default),
             ("a", "2026-01-02T00:00:00Z", old),
             ("newest", "2026-01-03T00:00:00Z", dict.fromkeys(default, "false")),
         ):
-            world.add(STORAGE, name, metadata={"creationTimestamp": created, "annotations": annotations})
+            world.add(STORAGE, name, metadata={"creationTimestamp": created, "annotations": said})
         made = await world.ask("DefaultStorageClass", CLAIMS, claim())
         assert made["spec"]["storageClassName"] == "a"
         assert await world.unaffected("DefaultStorageClass", CLAIMS, {**claim(), "metadata": _protected()})
