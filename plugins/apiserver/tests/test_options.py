@@ -192,3 +192,29 @@ def test_port_ranges_are_read_in_upstreams_three_forms(text: str, ports: tuple[i
 def test_what_is_no_port_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a range of ports"):
         parse_port_range(text)
+
+
+@pytest.mark.parametrize("flag", ["enable-admission-plugins", "disable-admission-plugins", "admission-control"])
+def test_an_unknown_admission_plugin_is_refused(flag: str) -> None:
+    with pytest.raises(SettingsError, match=f'{flag} plugin "Odd" is unknown'):
+        parse(f"--{flag}=Priority,Odd")
+
+
+@pytest.mark.parametrize("flag", ["enable-admission-plugins", "admission-control"])
+def test_an_admission_plugin_that_is_not_there_yet_is_refused_where_it_is_asked_for(flag: str) -> None:
+    with pytest.raises(SettingsError, match="the plugin PodSecurity is refused: it is not there yet"):
+        parse(f"--{flag}=PodSecurity")
+    assert parse("--disable-admission-plugins=PodSecurity").disable_admission_plugins == ("PodSecurity",)
+
+
+def test_admission_plugins_are_not_on_and_off_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse("--enable-admission-plugins=Priority,AlwaysAdmit", "--disable-admission-plugins=AlwaysAdmit,Priority")
+    assert str(caught.value).endswith(
+        "[AlwaysAdmit Priority] in enable-admission-plugins and disable-admission-plugins overlapped"
+    )
+    with pytest.raises(SettingsError) as caught:
+        parse("--admission-control=Priority", "--disable-admission-plugins=AlwaysAdmit")
+    assert str(caught.value).endswith(
+        "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
+    )
