@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from hyperkube_apiserver.flags import foreign_flags, treatments
+
+sys.path.insert(0, str(Path(__file__).parent))
+from validationrules import RuleTables
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -62,5 +67,6 @@ class FlagTable(SphinxDirective):
 
 
 def setup(app: Sphinx) -> None:
-    """Add the directive; called by Sphinx."""
+    """Add the directives; called by Sphinx."""
     app.add_directive("flag-table", FlagTable)
+    app.add_directive("rule-tables", RuleTables)

@@ -74,7 +74,7 @@ conditions = st.fixed_dictionaries(
 @st.composite
 def autoscalers(draw: st.DrawFn) -> Tree:
     """What v1 can tell: one utilization of CPU at most, behind all other metrics."""
-    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
+    cpu: Tree = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
     metrics = draw(st.lists(sources("target", shares, averages, values), max_size=3))
     utilization = draw(st.none() | numbers)
     if utilization is not None or not metrics:

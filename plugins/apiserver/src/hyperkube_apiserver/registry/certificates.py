@@ -44,7 +44,7 @@ class CertificateSigningRequests(Strategy):
 
     def prepare_for_create(self, obj: Tree, context: WriteContext) -> None:
         spec, user = obj["spec"], context.identity
-        said = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
+        said: Tree = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
         said["extra"] = {key: list(values) for key, values in user.extra.items()}
         for field, value in said.items():
             if value:
