@@ -152,6 +152,7 @@ def read_object(
         findings = [_YAML_ERRORS + "\n  ".join(["", *yaml_warnings]), *findings]
     elif yaml_warnings:
         findings = [*yaml_warnings, *findings]
+    _keep_reset(tree, normal)
     warnings = _judge(findings, group_version, kind, field_validation)
     return _typed(normal, group_version, kind), warnings
 
@@ -201,6 +202,7 @@ def check_tree(
         if why:
             raise WrongType(why)
     normal, findings = walker.read(tree)
+    _keep_reset(tree, normal)
     return _settle(tree, _typed(normal, group_version, kind), [*duplicates, *findings], field_validation)
 
 
@@ -214,7 +216,15 @@ def check_converted(
     """
     check_conversion(Schemas.load().table, walker.definition, tree)
     normal, findings = walker.read(tree)
+    _keep_reset(tree, normal)
     return _settle(tree, normal, [*duplicates, *sorted(findings)], field_validation)
+
+
+def _keep_reset(tree: dict[str, Any], normal: dict[str, Any]) -> None:
+    """Leave in `normal` the one empty list that says something: who sends no owners asks to forget them."""
+    metadata = tree.get("metadata")
+    if metadata and metadata.get("managedFields") == []:
+        normal["metadata"]["managedFields"] = []
 
 
 def _settle(tree: dict[str, Any], normal: dict[str, Any], findings: list[str], field_validation: str) -> list[str]:

@@ -69,11 +69,10 @@ class Field:
     def keeps_empty(self) -> bool:
         """Whether a value such as "" or {} that is present is written.
 
-        A list or map that is empty is as good as none: what is stored doesn't tell them apart. But an empty list of
-        owners asks to forget them.
+        A list or map that is empty is as good as none: what is stored doesn't tell them apart.
         """
         if self.type.kind in {"list", "map"}:
-            return self.type.pointer or self.name == "managedFields"
+            return self.type.pointer
         return self.type.pointer or self.when_empty == WRITTEN or self.type.kind == "struct"
 
 
