@@ -202,11 +202,18 @@ def kubectl_home(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def kubectl(kubectl_program: Path, kubectl_home: Path, shared_server: Server) -> Kubectl:
-    """A kubectl in a namespace of this test's, in which pods can be made."""
-    namespace = f"t-{uuid.uuid4().hex[:12]}"
+def namespace(shared_server: Server) -> str:
+    """A namespace of this test's."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
     with shared_server.connect() as connection:
-        assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})[0] == 201
+        assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
+    return name
+
+
+@pytest.fixture
+def kubectl(kubectl_program: Path, kubectl_home: Path, shared_server: Server, namespace: str) -> Kubectl:
+    """A kubectl in a namespace of this test's, in which pods can be made."""
+    with shared_server.connect() as connection:
         account = {"metadata": {"name": "default"}}  # a controller's task; there may be none yet
         assert connection.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", account)[0] in (201, 409)
     return Kubectl(kubectl_program, shared_server, kubectl_home, namespace)

@@ -140,7 +140,7 @@ class TestExplain:
         assert "rollingUpdate\t<Object>" in told
 
     def test_values_that_are_allowed_are_told(self, kubectl: Any) -> None:
-        kubectl.needs(1, 28)
+        kubectl.needs(1, 30)
         assert "enum: Recreate, RollingUpdate" in kubectl("explain", "deployment.spec.strategy")
 
     def test_a_version_is_chosen(self, kubectl: Any) -> None:
