@@ -71,8 +71,8 @@ _IDLE = frozenset(
 MISSING = frozenset(
     {
         *("EventRateLimit", "ImagePolicyWebhook", "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook"),
-        *("NodeDeclaredFeatureValidator", "PodResizeValidator", "PodSecurity", "PodTolerationRestriction"),
-        *("ResourceQuota", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook"),
+        *("PodSecurity", "PodTolerationRestriction", "ResourceQuota", "ValidatingAdmissionPolicy"),
+        *("ValidatingAdmissionWebhook",),
     }
 )
 """Those that upstream has and this server has not yet."""

@@ -355,3 +355,84 @@ class TestPodNodeSelector:
     async def test_a_selector_that_is_none_is_told(self, configured: Any) -> None:
         told = await configured.refusal("PodNodeSelector", "pods", pod(), namespace="broken", code=500)
         assert told == "invalid selector: [env]"
+
+
+class TestResizing:
+    @staticmethod
+    def running(*, generation: int = 1, **spec: Any) -> Tree:
+        return {"metadata": {"name": "p", "generation": generation}, "spec": {"nodeName": "n", **spec}}
+
+    @staticmethod
+    def asking(cpu: str, memory: str) -> Tree:
+        return {"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}}}
+
+    @pytest.fixture
+    def nodes(self, world: Any) -> Any:
+        world.add("nodes", "n", status={"allocatable": {"cpu": "2", "memory": "1Gi"}})
+        world.add("nodes", "w", metadata={"labels": {"kubernetes.io/os": "windows"}})
+        return world
+
+    async def test_a_pod_grows_as_far_as_its_node_has_room(self, nodes: Any) -> None:
+        old = self.running()
+        request = {"old": old, "subresource": "resize"}
+        await nodes.ask(
+            "PodResizeValidator", "pods", self.running(generation=2, containers=[self.asking("2", "1Gi")]), **request
+        )
+        for overhead, resources, containers, why in (
+            ({}, {}, [self.asking("3", "1Gi")], "cpu, requested: 3000, allocatable: 2000"),
+            (
+                {"cpu": "1m", "memory": "1"},
+                {},
+                [self.asking("1", "512Mi")] * 2,
+                "cpu, requested: 2001, allocatable: 2000; memory, requested: 1073741825, allocatable: 1073741824",
+            ),
+            ({}, {"requests": {"cpu": "2500m"}}, [], "cpu, requested: 2500, allocatable: 2000"),
+        ):
+            new = self.running(generation=2, containers=containers, overhead=overhead, resources=resources)
+            told = await nodes.refusal("PodResizeValidator", "pods", new, **request)
+            assert told == f'pods "p" is forbidden: node didn\'t have enough allocatable resources: {why}'
+            assert await nodes.unaffected("PodResizeValidator", "pods", new, old=new, subresource="resize")
+            await nodes.ask("PodResizeValidator", "pods", new, old=new, subresource="resize")
+            await nodes.ask("PodResizeValidator", "pods", new, old=old)
+
+    async def test_a_refused_growth_has_a_cause(self, nodes: Any) -> None:
+        for node, reason in (("n", "NodeCapacity"), ("w", "UnsupportedPlatform")):
+            new = self.running(generation=2, nodeName=node, containers=[self.asking("3", "1Gi")])
+            with pytest.raises(APIError) as caught:
+                await nodes.ask("PodResizeValidator", "pods", new, old=self.running(), subresource="resize")
+            assert caught.value.status["details"]["causes"] == [{"reason": reason}]
+        assert str(caught.value).endswith('pod resize is only supported on linux nodes, node "w" is "windows"')
+        new = self.running(generation=2, nodeName="none")
+        told = await nodes.refusal("PodResizeValidator", "pods", new, old=self.running(), subresource="resize")
+        assert told == 'pods "p" is forbidden: node "none" not found'
+
+    async def test_a_pod_that_is_nowhere_may_grow(self, nodes: Any) -> None:
+        new = self.running(generation=2, nodeName="", containers=[self.asking("3", "1Gi")])
+        await nodes.ask("PodResizeValidator", "pods", new, old=self.running(), subresource="resize")
+
+    async def test_a_pod_changes_in_ways_that_its_node_knows(self, nodes: Any) -> None:
+        plugin, init = "NodeDeclaredFeatureValidator", self.asking("1", "1Mi")
+        features = ["InPlacePodLevelResourcesVerticalScaling", "InPlacePodVerticalScalingInitContainers"]
+        nodes.add("nodes", "new", status={"declaredFeatures": features})
+        changes: list[tuple[Tree, Tree, str]] = [
+            ({}, {"resources": {"requests": {"cpu": "1"}}}, features[0]),
+            ({"initContainers": [{"name": "c"}]}, {"initContainers": [init]}, features[1]),
+            (
+                {"initContainers": [{"name": "c"}]},
+                {"initContainers": [init], "resources": {"limits": {"cpu": "1"}}},
+                ", ".join(features),
+            ),
+        ]
+        for before, now, needed in changes:
+            old, new = self.running(**before), self.running(generation=2, **now)
+            told = await nodes.refusal(plugin, "pods", new, old=old, subresource="resize")
+            why = f'pod update requires features {needed} which are not available on node "n"'
+            assert told == f'pods "p" is forbidden: {why}'
+            await nodes.ask(plugin, "pods", {**new, "spec": {**new["spec"], "nodeName": "new"}}, old=old)
+            await nodes.ask(plugin, "pods", new, old=new)
+        sidecar = {"restartPolicy": "Always"}
+        old = self.running(initContainers=[{"name": "c", **sidecar}])
+        await nodes.ask(plugin, "pods", self.running(generation=2, initContainers=[{**init, **sidecar}]), old=old)
+        absent = self.running(generation=2, nodeName="none", resources={"requests": {"cpu": "1"}})
+        told = await nodes.refusal(plugin, "pods", absent, old=self.running())
+        assert told == 'pods "p" is forbidden: node "none" not found'

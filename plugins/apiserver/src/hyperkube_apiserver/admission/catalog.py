@@ -30,6 +30,7 @@ from hyperkube_apiserver.admission.plugins.ownerpermissions import OwnerReferenc
 from hyperkube_apiserver.admission.plugins.priority import Priority
 from hyperkube_apiserver.admission.plugins.pullimages import AlwaysPullImages
 from hyperkube_apiserver.admission.plugins.resize import PersistentVolumeClaimResize
+from hyperkube_apiserver.admission.plugins.resizing import NodeDeclaredFeatureValidator, PodResizeValidator
 from hyperkube_apiserver.admission.plugins.runtimeclass import RuntimeClass
 from hyperkube_apiserver.admission.plugins.serviceaccount import ServiceAccount
 from hyperkube_apiserver.admission.plugins.tolerations import DefaultTolerationSeconds, ExtendedResourceToleration
@@ -43,9 +44,10 @@ _CLASSES: tuple[type[Plugin], ...] = (
     *(AlwaysAdmit, AlwaysDeny, AlwaysPullImages, CertificateApproval, CertificateSigning),
     *(CertificateSubjectRestriction, DefaultIngressClass, DefaultStorageClass, DefaultTolerationSeconds),
     *(DenyServiceExternalIPs, ExtendedResourceToleration, LimitPodHardAntiAffinityTopology, NamespaceAutoProvision),
-    *(NamespaceExists, NamespaceLifecycle, NodeRestriction, OwnerReferencesPermissionEnforcement),
-    *(PersistentVolumeClaimResize, PodNodeSelector, PodTopologyLabels, Priority, RuntimeClass, ServiceAccount),
-    *(StorageObjectInUseProtection, TaintNodesByCondition),
+    *(NamespaceExists, NamespaceLifecycle, NodeDeclaredFeatureValidator, NodeRestriction),
+    *(OwnerReferencesPermissionEnforcement, PersistentVolumeClaimResize, PodNodeSelector, PodResizeValidator),
+    *(PodTopologyLabels, Priority, RuntimeClass, ServiceAccount, StorageObjectInUseProtection),
+    *(TaintNodesByCondition,),
 )
 PLUGINS: Mapping[str, type[Plugin]] = {one.__name__: one for one in _CLASSES}
 """The plugins by the names that flags give them."""
