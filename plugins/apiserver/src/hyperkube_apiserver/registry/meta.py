@@ -5,7 +5,7 @@ Source: k8s.io/apiserver/pkg/registry/rest (BeforeCreate, BeforeUpdate), k8s.io/
 
 from __future__ import annotations
 
-import secrets
+import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -65,7 +65,7 @@ def path_segment(name: str, prefix: bool) -> list[str]:
 
 def generate_name(prefix: str) -> str:
     """`prefix` and five random letters, shortened to fit a label."""
-    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(_SUFFIX_LENGTH))
+    suffix = "".join(random.choices(_SUFFIX_LETTERS, k=_SUFFIX_LENGTH))  # no secret, and there is one in every pod
     return prefix[: _GENERATED_LENGTH - _SUFFIX_LENGTH] + suffix
 
 
