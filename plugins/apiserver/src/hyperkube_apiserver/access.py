@@ -6,14 +6,16 @@ Nothing here knows flags or files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, KeySet, ServiceAccountTokens, StaticTokens
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
+from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.handlers import catalog
+from hyperkube_apiserver.handlers.connect.targets import KubeletTerms
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.issuance import CachedObjects
@@ -44,6 +46,7 @@ class Terms:
     static: StaticTokens | None = None
     anonymous: bool = True
     modes: Sequence[str] = ("Node", "RBAC")
+    kubelets: KubeletTerms = field(default_factory=KubeletTerms.unchecked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,11 @@ class Access:
     authorizer: Authorizer
     escalation: Escalation | None
     handlers: Handlers  # of what is not read from and written to the store
+
+
+def _core(api: API) -> dict[str, Served]:
+    """The resources that requests are passed on for, and those that lead to where."""
+    return {name: api.resource("", name) for name in ("endpoints", "nodes", "pods", "services")}
 
 
 def open_access(api: API, clock: Clock, terms: Terms) -> Access:
@@ -80,6 +88,7 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     handlers = {
         **catalog.bindings(api.kinds, resources["pods"]),
         **catalog.component_statuses(api.kinds, api.hub, clock),
+        **catalog.connections(_core(api), api.hub, authorizer, terms.kubelets),
         **catalog.evictions(resources["pods"], api.resource("policy", "poddisruptionbudgets"), api.hub),
         **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
         **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),

@@ -8,8 +8,12 @@ from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authz import Authorizer
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import accessreviews, binding, identityreviews, tokens
-from hyperkube_apiserver.handlers.eviction import Evictions
 from hyperkube_apiserver.handlers.componentstatuses import ComponentStatuses, cluster_checks
+from hyperkube_apiserver.handlers.connect.logs import Logs
+from hyperkube_apiserver.handlers.connect.proxies import Proxies
+from hyperkube_apiserver.handlers.connect.streams import Connector, Streams
+from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, Targets
+from hyperkube_apiserver.handlers.eviction import Evictions
 from hyperkube_apiserver.handlers.virtual import Handler, Handlers, Virtual
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import AdmissionControl
@@ -19,7 +23,7 @@ from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.serving.messages import Answer
 
-__all__ = ["bindings", "component_statuses", "evictions", "reviews", "token_requests"]
+__all__ = ["bindings", "component_statuses", "connections", "evictions", "reviews", "token_requests"]
 
 Key = tuple[str, str, str]
 
@@ -34,6 +38,16 @@ def bindings(kinds: Mapping[Key, Kind], pods: Served) -> Handlers:
         return await binding.bind(call, pods, now, kind=kinds[info.group, info.version, info.resource])
 
     return {("", "bindings", ""): bind, ("", "pods", "binding"): bind}
+
+
+def connections(resources: Mapping[str, Served], hub: Hub, authorizer: Authorizer, kubelets: KubeletTerms) -> Handlers:
+    """What is passed on to kubelets and pods; `resources` are those of the core group, by name."""
+    targets, connector = Targets(resources, hub, kubelets), Connector(resources, authorizer)
+    proxies, streams = Proxies(targets, connector), Streams(targets, connector)
+    handlers: dict[Key, Handler] = {("", "pods", "log"): Logs(targets)}
+    handlers |= {("", "pods", subresource): streams for subresource in ("attach", "exec", "portforward")}
+    handlers |= {("", resource, "proxy"): proxies for resource in ("nodes", "pods", "services")}
+    return handlers
 
 
 def evictions(pods: Served, budgets: Served, hub: Hub) -> Handlers:
@@ -72,7 +86,7 @@ def token_requests(
     """Requests for tokens of service accounts; `resources` are those of the core group, by name."""
     accounts = resources["serviceaccounts"].kind
     create = tokens.token_requests(issuer, resources, hub, clock)
-    answer = Virtual(accounts, create, admission, clock, body=_token_request(), keeps_uid=True)
+    answer = Virtual(accounts, create, admission, clock, body=_token_request(), keeps_uid=True, default=tokens.default)
     return {("", "serviceaccounts", "token"): answer}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get, list, patch, scale, watch, write
+from hyperkube_apiserver.handlers.connect.proxies import PROXIED_METHODS
 from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
 from hyperkube_apiserver.handlers.virtual import Handlers
@@ -119,7 +120,10 @@ class Router:
         subresource = served.kind.subresource(info.subresource)
         if subresource is None:
             raise APIError.no_such_path()
-        if call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
+        if subresource.name == "proxy":
+            if call.request.method not in PROXIED_METHODS:
+                raise APIError.method_not_allowed()
+        elif call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
             raise APIError.method_not_allowed()
         handler = self._handlers.get((info.group, info.resource, info.subresource))
         if handler is not None:
@@ -148,7 +152,7 @@ class Router:
 
 def _is_path(info: RequestInfo, kind: Kind) -> bool:
     """Whether a path is served at all, whatever the method."""
-    if info.rest or "//" in info.path:
+    if (info.rest or "//" in info.path) and info.subresource != "proxy":
         return False
     # Through a namespace leads no way to what is in none, not even to namespaces: a caller may do there what its roles
     # in that one namespace say.
