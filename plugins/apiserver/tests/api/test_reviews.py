@@ -51,6 +51,14 @@ async def test_a_review_tells_whether_and_why(api: Any) -> None:
     assert review["status"] == {"allowed": False}
 
 
+async def test_a_review_tells_who_asked_for_what(api: Any) -> None:
+    body = {"spec": {"resourceAttributes": {"verb": "get"}}}
+    review = await api.create(f"{SELF_SARS}?fieldManager=me", body)
+    (entry,) = review["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("me", "Update", "authorization.k8s.io/v1")
+    assert entry["fieldsV1"] == {"f:spec": {"f:resourceAttributes": {".": {}, "f:verb": {}}}}
+
+
 async def test_a_review_of_oneself_is_about_who_asks(api: Any) -> None:
     await bind(api, "jane", ["get"])
     body = {"spec": {"resourceAttributes": GET_PODS}}
@@ -95,17 +103,19 @@ async def test_a_review_must_ask_one_thing_about_somebody(api: Any) -> None:
 
 async def test_a_review_has_no_metadata(api: Any) -> None:
     spec = {"resourceAttributes": GET_PODS}
-    assert await messages(api, SELF_SARS, spec, name="x") == {"metadata": 'Invalid value: {"name":"x"}: must be empty'}
-    assert await messages(api, LOCAL_SARS, {**spec, "user": "u"}, labels={"a": "b"}) == {
-        "metadata": 'Invalid value: {"labels":{"a":"b"},"namespace":"default"}: must be empty except for namespace'
-    }
+    told = (await messages(api, SELF_SARS, spec, name="x"))["metadata"]
+    assert told.startswith('Invalid value: {"name":"x","managedFields":[{')
+    assert told.endswith("}]}: must be empty")
+    told = (await messages(api, LOCAL_SARS, {**spec, "user": "u"}, labels={"a": "b"}))["metadata"]
+    assert told.startswith('Invalid value: {"namespace":"default","labels":{"a":"b"},"managedFields":[{')
+    assert told.endswith("}]}: must be empty except for namespace")
     ignored = {"uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": [{"manager": "m"}]}
     assert (await api.call("POST", SELF_SARS, {"metadata": ignored, "spec": spec})).status == 201
 
 
 async def test_a_local_review_stays_in_its_namespace(api: Any) -> None:
     review = await api.create(LOCAL_SARS, {"spec": {"user": "u", "resourceAttributes": GET_PODS}})
-    assert review["metadata"] == {"namespace": "default"}
+    assert review["metadata"].keys() == {"namespace", "managedFields"}
     other = {"user": "u", "resourceAttributes": {**GET_PODS, "namespace": "other"}}
     field = "spec.resourceAttributes.namespace"
     assert await messages(api, LOCAL_SARS, other) == {field: 'Invalid value: "other": must match metadata.namespace'}

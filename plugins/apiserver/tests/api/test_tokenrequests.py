@@ -47,6 +47,8 @@ async def test_a_token_is_its_accounts(api: Any, account: Any) -> None:
     told = answer["metadata"]
     assert (told["name"], told["namespace"], told["uid"]) == ("robot", "default", uid)
     assert "creationTimestamp" in told
+    (entry,) = told["managedFields"]
+    assert (entry["subresource"], entry["fieldsV1"]) == ("token", {"f:spec": {"f:expirationSeconds": {}}})
     assert answer["spec"] == {"audiences": ["api", ISSUER], "expirationSeconds": 3600, "boundObjectRef": None}
     token = answer["status"]["token"]
     claims = read(token)

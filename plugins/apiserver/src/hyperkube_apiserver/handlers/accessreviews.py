@@ -25,6 +25,18 @@ GROUP = "authorization.k8s.io"
 
 Tree = dict[str, Any]
 
+_META_FIELDS = (
+    "name",
+    "generateName",
+    "namespace",
+    "resourceVersion",
+    "generation",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
 _WITH_VALUES = ("In", "NotIn")
 _WITHOUT_VALUES = ("Exists", "DoesNotExist")
 
@@ -235,7 +247,12 @@ def _label_errors(requirement: Tree, field: str) -> Iterator[FieldError]:
 def _metadata_errors(review: Tree, why: str) -> list[FieldError]:
     metadata = meta.metadata(review)
     telling = {field: value for field, value in metadata.items() if value and field != "managedFields"}
-    return [FieldError.invalid("metadata", metadata, why)] if telling else []
+    return [FieldError.invalid("metadata", _in_order(metadata), why)] if telling else []
+
+
+def _in_order(metadata: Mapping[str, Any]) -> Tree:
+    """The metadata as upstream shows it."""
+    return {field: metadata[field] for field in _META_FIELDS if field in metadata}
 
 
 def _local_errors(review: Tree) -> list[FieldError]:
@@ -244,7 +261,7 @@ def _local_errors(review: Tree) -> list[FieldError]:
     errors = []
     if _metadata_errors({"metadata": metadata}, ""):
         why = "must be empty except for namespace"
-        errors.append(FieldError.invalid("metadata", meta.metadata(review), why))
+        errors.append(FieldError.invalid("metadata", _in_order(meta.metadata(review)), why))
     resource = spec.get("resourceAttributes")
     if resource is not None and resource.get("namespace", "") != namespace:
         given = resource.get("namespace", "")

@@ -22,7 +22,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError, FieldError, failure
 from hyperkube_machinery.timestamps import format_seconds
 
-__all__ = ["GROUP", "Issuer", "token_requests"]
+__all__ = ["GROUP", "Issuer", "default", "token_requests"]
 
 GROUP = "authentication.k8s.io"
 
@@ -64,8 +64,6 @@ def token_requests(issuer: Issuer, resources: Mapping[str, Served], hub: Hub, cl
             why = f"the UID in the token request ({uid}) does not match the UID of the service account "
             raise _conflict(GROUP, "TokenRequest", name, f"{why}({meta.uid(account)})")
         spec["audiences"] = spec.get("audiences") or list(issuer.audiences)
-        if spec.get("expirationSeconds") is None:
-            spec["expirationSeconds"] = DEFAULT_SECONDS
         now = clock.now()
         metadata |= {"name": name, "namespace": namespace, "uid": uid, "creationTimestamp": format_seconds(now)}
         request["status"] = {"token": "", "expirationTimestamp": None}
@@ -92,6 +90,12 @@ def token_requests(issuer: Issuer, resources: Mapping[str, Served], hub: Hub, cl
         return request
 
     return create
+
+
+def default(request: Tree) -> None:
+    """Fill in how long a token lasts where the request doesn't say."""
+    if request["spec"].get("expirationSeconds") is None:
+        request["spec"]["expirationSeconds"] = DEFAULT_SECONDS
 
 
 def _lifetime(issuer: Issuer, spec: Tree, bound: Bound) -> tuple[int, int]:

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.handlers.output import output_for
+from hyperkube_apiserver.handlers.useragent import manager_of
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.printers import Form, Representation, check_form, negotiate
 from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
 from hyperkube_apiserver.registry.meta import match_namespace
+from hyperkube_apiserver.registry.ownership import set_entries
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.fields import Ownership, Writer
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.serving.messages import Answer, Response
 
@@ -42,6 +46,10 @@ _SYSTEM_FIELDS = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGrac
 _ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 
 
+def _undefaulted(tree: Tree) -> None:
+    """Most have nothing to fill in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Virtual:
     """Answers creations of one kind of object that is not stored."""
@@ -52,6 +60,7 @@ class Virtual:
     clock: Clock
     body: Kind | None = None  # what a subresource's bodies are
     keeps_uid: bool = False  # what a client says of system fields such as the uid means something
+    default: Callable[[Tree], None] = _undefaulted  # fills in what the client left out
 
     async def __call__(self, call: Call, now: str) -> Answer:
         """The answer to a POST."""
@@ -59,6 +68,14 @@ class Virtual:
         representation = _negotiated(call.header("accept"), body)
         options = write_options(call.query, "CreateOptions")
         tree = self._read(call, body, options.field_validation)
+        self.default(tree)
+        writer = Writer(
+            manager=options.field_manager or manager_of(call.header("user-agent")),
+            now=now,
+            subresource=call.info.subresource,
+        )
+        owners = _ownership(body.definition, body.resource.api_version, body.resource.kind)
+        set_entries(tree, owners.updated(None, tree, writer))
         attributes = Attributes(
             kind=self.kind,
             operation=Operation.CREATE,
@@ -97,6 +114,11 @@ class Virtual:
             for field in _SYSTEM_FIELDS:
                 metadata.pop(field, None)
         return tree
+
+
+@cache
+def _ownership(definition: str, api_version: str, kind: str) -> Ownership:
+    return Ownership(definition, api_version, kind)
 
 
 def _negotiated(accept: str, kind: Kind) -> Representation:
