@@ -11,6 +11,7 @@ from _wheels import ROOT
 
 import hyperkube_core
 import hyperkube_core.testing
+from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER
 from hyperkube_apiserver.flags import treatments
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_core import HyperKube, HyperkubeError
@@ -78,3 +79,11 @@ def test_the_api_server_page_lists_its_kinds() -> None:
         kinds[f"{group}/{version}" if group else version].append(kind.resource.kind)
     rows = re.findall(r"^\| `([\w./]+v\d\w*|v1)` \| ([\w, ]+) \|$", page("apiserver"), re.MULTILINE)
     assert {group: names.split(", ") for group, names in rows} == kinds
+
+
+def test_the_admission_page_has_every_plugin_in_its_place() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", page("admission"), re.MULTILINE)
+    assert [name for name, _ in rows] == list(ORDER)
+    for name, state in rows:
+        expected = "missing" if name in MISSING else "idle" if name in IDLE else "on" if name in DEFAULT_ON else "off"
+        assert state == expected, name

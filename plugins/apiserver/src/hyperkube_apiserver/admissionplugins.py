@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-__all__ = ["DEFAULT_ON", "MISSING", "ORDER", "check_names", "chosen", "wanted"]
+__all__ = ["DEFAULT_ON", "IDLE", "MISSING", "ORDER", "check_names", "chosen", "wanted"]
 
 ORDER = (
     "AlwaysAdmit",
@@ -63,7 +63,7 @@ DEFAULT_ON = frozenset(ORDER) - {
 }
 """Those that are on unless a flag says otherwise."""
 
-_IDLE = frozenset(
+IDLE = frozenset(
     ("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists")
 )
 """Those that have nothing to do: what they are about is behind feature gates that are off in 1.36."""
@@ -98,6 +98,6 @@ def chosen(
     *, enable: Collection[str] = (), disable: Collection[str] = (), only: Collection[str] = ()
 ) -> tuple[str, ...]:
     """The plugins to ask here, in order."""
-    left_out = MISSING | _IDLE
+    left_out = MISSING | IDLE
     on = wanted(enable=enable, disable=disable, only=only)
     return tuple(name for name in ORDER if name in on and name not in left_out)
