@@ -59,5 +59,5 @@ def test_a_file_that_says_something_else_is_told(file: Path, text: str, why: str
 
 
 def test_a_file_that_is_not_there_is_told(file: Path) -> None:
-    with pytest.raises(ConfigurationError, match="unable to read .*: No such file"):
+    with pytest.raises(ConfigurationError, match=r"unable to read .*: No such file"):
         read_configurations(file, wanted())
