@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import subprocess
+import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+from hyperkube_apiserver.openapi.documents import Documents
 
 pytestmark = pytest.mark.anyio
 
@@ -141,3 +146,43 @@ async def test_what_operations_tell_is_what_can_be_done(api: Any) -> None:
     for resource in (await api.get("/api/v1")).json["resources"]:
         if not resource["kind"].endswith("Options"):
             assert told[resource["name"]] == set(resource["verbs"]), resource["name"]
+
+
+async def test_many_who_ask_at_once_have_a_document_made_once(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    packed = Documents.packed
+
+    def counted(self: Documents, name: str, *, protobuf: bool) -> bytes:
+        made.append(name)
+        return packed(self, name, protobuf=protobuf)
+
+    monkeypatch.setattr(Documents, "packed", counted)
+    replies = await asyncio.gather(*(api.get(APPS) for _ in range(5)))
+    assert made == ["apis/apps/v1"]
+    assert len({reply.body for reply in replies}) == 1
+
+
+async def test_others_are_answered_while_a_document_is_made(api: Any) -> None:
+    making = asyncio.ensure_future(api.get("/openapi/v2"))
+    answered = 0
+    while not making.done():
+        assert (await api.get("/version")).status == 200
+        answered += 1
+        await asyncio.sleep(0)
+    assert (await making).status == 200
+    assert answered > 50
+
+
+async def test_who_leaves_early_spoils_nothing_for_others(api: Any) -> None:
+    leaving = asyncio.ensure_future(api.get("/openapi/v2"))
+    await asyncio.sleep(0)
+    staying = asyncio.ensure_future(api.get("/openapi/v2"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert (await staying).status == 200
+
+
+def test_a_server_that_nobody_asks_loads_nothing_for_it() -> None:
+    program = "import sys, hyperkube_apiserver.server; print('hyperkube_apiserver.openapi.documents' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout == "False\n"

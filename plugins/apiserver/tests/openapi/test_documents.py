@@ -6,6 +6,7 @@ group, and of the others some paths and definitions that show a rule each.
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.kinds import Kind, Subresource, load_kinds
-from hyperkube_apiserver.openapi.documents import VERSION_2, Documents, unpacked
+from hyperkube_apiserver.openapi.documents import Documents
+from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.openapi.schemas import Schemas, innermost, references
 from hyperkube_machinery.schema.table import load_table
 
@@ -46,7 +48,7 @@ DOCUMENTS = Documents(KINDS, "v1.36.2")
 
 @cache
 def read(name: str) -> Tree:
-    document: Tree = json.loads(unpacked(DOCUMENTS.packed(name, protobuf=False)))
+    document: Tree = json.loads(gzip.decompress(DOCUMENTS.packed(name, protobuf=False)))
     return document
 
 

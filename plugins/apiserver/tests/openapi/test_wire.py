@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.openapi import gnostic
-from hyperkube_apiserver.openapi.documents import VERSION_2, Documents, unpacked
+from hyperkube_apiserver.openapi.documents import Documents
+from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.openapi.wire import Tables, message_pieces
 
 
@@ -76,16 +78,16 @@ def documents() -> Documents:
 
 @pytest.fixture(scope="module")
 def swagger(documents: Documents) -> bytes:
-    return unpacked(documents.packed(VERSION_2, protobuf=True))
+    return gzip.decompress(documents.packed(VERSION_2, protobuf=True))
 
 
 @pytest.fixture(scope="module")
 def apps(documents: Documents) -> bytes:
-    return unpacked(documents.packed("apis/apps/v1", protobuf=True))
+    return gzip.decompress(documents.packed("apis/apps/v1", protobuf=True))
 
 
 def test_version_2_has_every_definition_with_its_properties(documents: Documents, swagger: bytes) -> None:
-    tree = json.loads(unpacked(documents.packed(VERSION_2, protobuf=False)))
+    tree = json.loads(gzip.decompress(documents.packed(VERSION_2, protobuf=False)))
     definitions = one(swagger, 9)
     assert [one(entry, 1).decode() for entry in all_of(definitions, 1)] == list(tree["definitions"])
     for name, schema in tree["definitions"].items():

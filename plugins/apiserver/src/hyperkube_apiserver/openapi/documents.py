@@ -17,18 +17,16 @@ from typing import Any
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.openapi import gnostic, v2, v3
 from hyperkube_apiserver.openapi.operations import Path, group_path, paths_of, root_paths
+from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.openapi.schemas import Schemas
 from hyperkube_apiserver.openapi.wire import message_pieces
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.schema.table import load_table
 
-__all__ = ["VERSION_2", "Documents", "unpacked"]
+__all__ = ["Documents"]
 
 Tree = dict[str, Any]
 GroupVersion = tuple[str, str]
-
-VERSION_2 = "v2"
-"""The name of the document that tells of everything; those of OpenAPI 3 are named by the paths they tell of."""
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _LEVEL = 6  # these are packed once and sent often
@@ -87,11 +85,6 @@ class Documents:
 
     def _paths(self, group: str, version: str) -> Iterator[Path]:
         return paths_of(group, version, self._kinds[group, version], load_table().kinds)
-
-
-def unpacked(packed: bytes) -> bytes:
-    """What was packed. Takes milliseconds: call it in a thread."""
-    return zlib.decompress(packed, _GZIP_WINDOW)
 
 
 def _name(group: str, version: str) -> str:

@@ -6,13 +6,15 @@ Source: k8s.io/kube-openapi/pkg/handler and handler3, k8s.io/kube-aggregator/pkg
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.openapi.documents import VERSION_2, Documents, unpacked
+from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.printers import parse_accept
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.clock import Clock
@@ -20,9 +22,13 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.serving.compression import accepts_gzip
 from hyperkube_machinery.serving.messages import Request, Response
 
+if TYPE_CHECKING:
+    from hyperkube_apiserver.openapi.documents import Documents
+
 __all__ = ["OpenAPI"]
 
 _ROOT_2, _ROOT_3 = "/openapi/v2", "/openapi/v3"
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _YEAR_SECONDS = 365 * 24 * 3600.0
 # Upstream leaves the type of the index to guessing, and Go takes JSON for text.
 _INDEX_TYPE = "text/plain; charset=utf-8"
@@ -35,7 +41,8 @@ class OpenAPI:
     """What is answered, for the index at the root."""
 
     def __init__(self, kinds: Iterable[Kind], version: str, clock: Clock) -> None:
-        self._documents = Documents(kinds, version)
+        self._kinds, self._version = kinds, version
+        self._documents: Documents | None = None
         self._clock = clock
         self._since = formatdate(clock.now(), usegmt=True)
         self._packed: dict[tuple[str, bool], bytes] = {}
@@ -47,16 +54,16 @@ class OpenAPI:
         if path == _ROOT_2:
             return await self._document(request, VERSION_2, "v2", "")
         if path == _ROOT_3:
-            return self._index()
+            return await self._index()
         if not path.startswith(f"{_ROOT_3}/"):
             return None
         name = path.removeprefix(f"{_ROOT_3}/")
-        if name == VERSION_2 or name not in self._documents.hashes():
+        if name == VERSION_2 or name not in (await self._known()).hashes():
             return Response(404, b"", "")
         return await self._document(request, name, "v3", query.get("hash", [""])[0])
 
-    def _index(self) -> Response:
-        hashes = self._documents.hashes().items()
+    async def _index(self) -> Response:
+        hashes = (await self._known()).hashes().items()
         paths = {name: {"serverRelativeURL": _url(name, tag)} for name, tag in hashes if name != VERSION_2}
         since = formatdate(self._clock.now(), usegmt=True)
         return Response(200, encode({"paths": paths}), _INDEX_TYPE, (("Last-Modified", since),))
@@ -66,7 +73,7 @@ class OpenAPI:
         encoding = _encoding(request.headers.get("accept", ""), version)
         if encoding is None:
             return Response(406, b"", "", (vary,))
-        tag = self._documents.hashes()[name]
+        tag = (await self._known()).hashes()[name]
         content_type = f"application/{encoding}"
         headers = [vary, ("ETag", f'"{tag}"')]
         if wanted_hash:
@@ -81,13 +88,26 @@ class OpenAPI:
         if accepts_gzip(request.headers.get("accept-encoding", "")):
             headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
             return Response(200, packed, content_type, headers)
-        return Response(200, await asyncio.to_thread(unpacked, packed), content_type, headers)
+        return Response(200, await asyncio.to_thread(zlib.decompress, packed, _GZIP_WINDOW), content_type, headers)
+
+    async def _known(self) -> Documents:
+        if self._documents is None:
+            self._documents = await asyncio.to_thread(self._open)
+        return self._documents
+
+    def _open(self) -> Documents:
+        # Takes milliseconds and a megabyte, and few servers are ever asked.
+        from hyperkube_apiserver.openapi.documents import Documents
+
+        documents = Documents(self._kinds, self._version)
+        documents.hashes()
+        return documents
 
     async def _get(self, name: str, *, protobuf: bool) -> bytes:
-        key = name, protobuf
+        documents, key = await self._known(), (name, protobuf)
         async with self._making[key]:
             if key not in self._packed:
-                self._packed[key] = await asyncio.to_thread(self._documents.packed, name, protobuf=protobuf)
+                self._packed[key] = await asyncio.to_thread(documents.packed, name, protobuf=protobuf)
             return self._packed[key]
 
 
