@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,16 @@ def request(certificate: bytes | None = None, authorization: str | None = None) 
 JOE = certificate((NameOID.COMMON_NAME, "joe"), (NameOID.ORGANIZATION_NAME, "dev"), (NameOID.ORGANIZATION_NAME, "ops"))
 
 
+def socket_request(*protocols: str, **headers: str) -> Request:
+    sent = {"connection": "keep-alive, Upgrade", "upgrade": "WebSocket", **headers}
+    sent["sec-websocket-protocol"] = ", ".join(protocols)
+    return Request("GET", "/", "", sent, b"", FakeConnection())
+
+
+def protocol(token: str) -> str:
+    return "base64url.bearer.authorization.k8s.io." + urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
 @pytest.fixture
 def authenticator() -> Authenticator:
     tokens = StaticTokens({"good": Identity("tina", "7", ("qa",)), "a,b": Identity("comma")})
@@ -97,6 +108,38 @@ def test_a_certificate_names_the_user_and_its_organizations_are_groups(authentic
     (credential,) = identity.extra["authentication.kubernetes.io/credential-id"]
     assert credential.startswith("X509SHA256=")
     assert len(credential) == len("X509SHA256=") + 64
+
+
+def test_a_socket_may_offer_its_token_as_a_protocol(authenticator: Authenticator) -> None:
+    offer = socket_request("v5.channel.k8s.io", protocol("good"), "v4.channel.k8s.io")
+    assert authenticator.authenticate(offer).name == "tina"
+    assert offer.headers["sec-websocket-protocol"] == "v5.channel.k8s.io,v4.channel.k8s.io", "nobody chooses the token"
+
+
+@pytest.mark.parametrize(
+    "protocols",
+    [
+        (protocol("bad"), "v5.channel.k8s.io"),
+        (protocol("good"),),
+        (protocol("good"), protocol("good"), "v5.channel.k8s.io"),
+        (protocol("good") + "=", "v5.channel.k8s.io"),
+        (protocol("good") + "+", "v5.channel.k8s.io"),
+        ("base64url.bearer.authorization.k8s.io._w", "v5.channel.k8s.io"),
+    ],
+)
+def test_a_wrong_token_among_the_protocols_is_refused(authenticator: Authenticator, protocols: tuple[str, ...]) -> None:
+    with pytest.raises(APIError):
+        authenticator.authenticate(socket_request(*protocols))
+
+
+def test_protocols_are_tokens_on_sockets_alone(authenticator: Authenticator) -> None:
+    offer = protocol("good"), "v5.channel.k8s.io"
+    assert authenticator.authenticate(socket_request("v5.channel.k8s.io")).name == "system:anonymous"
+    assert authenticator.authenticate(socket_request(*offer, upgrade="h2c")).name == "system:anonymous"
+    assert authenticator.authenticate(socket_request(*offer, connection="close")).name == "system:anonymous"
+    assert authenticator.authenticate(socket_request(protocol(""), "x")).name == "system:anonymous"
+    both = socket_request(*offer, authorization="Bearer bad")
+    assert authenticator.authenticate(both).name == "tina", "one that is right suffices"
 
 
 def test_a_certificate_may_carry_the_uid_of_its_user(authenticator: Authenticator) -> None:

@@ -3,8 +3,8 @@
 A certificate is asked first, then a bearer token; the first that names somebody wins, even where the other is wrong.
 A credential that is wrong, with no other that is right, is refused; a request without any is anonymous. Why it is wrong
 is for the log, at a high verbosity, and for reviews of tokens: the client isn't told.
-Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,union,anonymous}, k8s.io/apiserver/pkg/authentication/
-authenticator (audiences), k8s.io/kubernetes/pkg/kubeapiserver/authenticator.
+Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,websocket,union,anonymous},
+k8s.io/apiserver/pkg/authentication/authenticator (audiences), k8s.io/kubernetes/pkg/kubeapiserver/authenticator.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
 from hyperkube_apiserver.authn.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 from hyperkube_apiserver.authn.jwt import INVALID, TokenError
+from hyperkube_apiserver.authn.subprotocols import HEADER, offered_token
 from hyperkube_apiserver.authn.tokens import StaticTokens
 from hyperkube_machinery.errors import APIError
 
@@ -73,24 +74,38 @@ class Authenticator:
             elif certificate.identity is not None:
                 return certificate.identity
         header = request.headers.get("authorization")
-        if header:
-            token = _bearer_token(header)
-            if token:
-                identity = self._tokens.find(token)
-                if identity is not None:
-                    return identity
-                if self._accounts is not None:
-                    try:
-                        found = self._accounts.authenticate(token, self._audiences)
-                    except TokenError as exc:
-                        log.debug("a bearer token is refused: %s", exc)
-                        found = None
-                    if found is not None:
-                        return found[0]
-                wrong = True
+        token = _bearer_token(header) if header else ""
+        if token:
+            identity = self._bearer(token)
+            if identity is not None:
+                return identity
+            wrong = True
+        if HEADER in request.headers:
+            try:
+                token, others = offered_token(request.headers)
+            except TokenError as exc:
+                log.debug("a bearer token is refused: %s", exc)
+                raise APIError.unauthorized() from exc
+            identity = self._bearer(token) if token else None
+            if identity is not None:
+                request.headers[HEADER] = others  # who chooses a protocol must not choose the token
+                return identity
+            wrong = wrong or bool(token)
         if wrong or not self._anonymous:
             raise APIError.unauthorized()
         return _ANONYMOUS
+
+    def _bearer(self, token: str) -> Identity | None:
+        """Whom a token stands for, if it counts."""
+        identity = self._tokens.find(token)
+        if identity is not None or self._accounts is None:
+            return identity
+        try:
+            found = self._accounts.authenticate(token, self._audiences)
+        except TokenError as exc:
+            log.debug("a bearer token is refused: %s", exc)
+            return None
+        return found[0] if found is not None else None
 
     def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
         """What `token` proves to one of `audiences`, or to this server where there are none."""
