@@ -58,7 +58,7 @@ class ComponentStatuses:
         selected = select(self._strategy, options.label_selector, options.field_selector)
         items = await asyncio.gather(*(self._item(name) for name in sorted(self._checks)))
         listing = Listing([item for item in items if selected.matches(item)], None)
-        return Response(200, output.listing(self._kind, listing))
+        return Response(200, await output.listing(self._kind, listing))
 
     async def _item(self, name: str) -> Item:
         check = self._checks.get(name)

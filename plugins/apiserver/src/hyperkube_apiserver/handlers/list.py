@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import posixpath
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output
@@ -47,7 +49,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     options = list_options(call.query, watch=False)
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.namespace, options, selected)
-    return Response(200, output.listing(served.kind, listing))
+    return Response(200, await output.listing(served.kind, listing))
 
 
 async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected) -> Listing:
@@ -58,7 +60,7 @@ async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptio
     text = options.resource_version
     if not text:
         await hub.fresh()
-        return _from_cache(served, hub.revision, namespace, selected, limit)
+        return await _from_cache(served, hub.revision, namespace, selected, limit)
     revision = parse_version(text)
     if revision is None:
         raise APIError.bad_request("invalid resource version: " + invalid_version(text))
@@ -66,24 +68,36 @@ async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptio
     if revision and (exact or (limit and not options.resource_version_match)):
         return await _at(served, hub, namespace, selected, limit, Revision(revision))
     await fresh_enough(hub, revision)
-    return _from_cache(served, hub.revision, namespace, selected, limit if revision else 0)  # as upstream's cache
+    if not revision:  # as upstream's cache
+        limit = 0
+    return await _from_cache(served, hub.revision, namespace, selected, limit)
 
 
-def _from_cache(
+async def _from_cache(
     served: Served, revision: int, namespace: str, selected: Selected, limit: int, after: str = ""
 ) -> Listing:
-    cache = served.cache
-    if not limit:
-        return Listing([item for item in cache.items(namespace, after=after) if selected.matches(item)], revision)
-    items: list[Item] = []
-    for item in cache.items(namespace, after=after):
-        if selected.matches(item):
-            items.append(item)
-            if len(items) == limit:
-                # What follows is counted, not looked at: a page may be followed by an empty one.
-                remaining = cache.count(namespace, after=item.key)
-                return _page(served, namespace, selected, items, revision, remaining)
-    return Listing(items, revision)
+    cache, traffic = served.cache, served.cache.traffic
+    traffic.listed += 1
+    if not limit or not selected.empty:
+        state = cache.snapshot(namespace, after=after)  # of one moment, to be looked at at leisure
+        found = await selected.among(state, limit)
+        traffic.returned += len(found)
+        if not limit or len(found) < limit:
+            traffic.fetched += len(state)
+            return Listing(found, revision)
+        # What follows is counted, not looked at: a page may be followed by an empty one.
+        remaining = len(state) - bisect_right(state, found[-1].key, key=_key)
+        traffic.fetched += len(state) - remaining
+        return _page(served, namespace, selected, found, revision, remaining)
+    items = list(islice(cache.items(namespace, after=after), limit))
+    traffic.fetched += len(items)
+    traffic.returned += len(items)
+    remaining = cache.count(namespace, after=items[-1].key) if len(items) == limit else 0
+    return _page(served, namespace, selected, items, revision, remaining)
+
+
+def _key(item: Item) -> str:
+    return item.key
 
 
 async def _at(
@@ -91,7 +105,7 @@ async def _at(
 ) -> Listing:
     """A list at an exact revision."""
     if revision <= hub.revision and served.cache.last_revision <= revision:
-        return _from_cache(served, revision, namespace, selected, limit, after)
+        return await _from_cache(served, revision, namespace, selected, limit, after)
     try:
         return await _from_store(served, hub, namespace, selected, limit, revision, after)
     except FutureRevision as exc:
@@ -127,7 +141,7 @@ def _item(served: Served, entry: Entry) -> Item:
 
 
 def _page(
-    served: Served, namespace: str, selected: Selected, items: list[Item], revision: int, remaining: int
+    served: Served, namespace: str, selected: Selected, items: Sequence[Item], revision: int, remaining: int
 ) -> Listing:
     if not remaining:
         return Listing(items, revision)
@@ -146,7 +160,7 @@ async def _continued(
         raise APIError.bad_request(f"invalid continue token: {exc}") from exc
     await hub.fresh()
     if revision < 0:  # a token that goes on in the state of the moment, given out when its revision was gone
-        return _from_cache(served, hub.revision, namespace, selected, limit, after)
+        return await _from_cache(served, hub.revision, namespace, selected, limit, after)
     return await _at(served, hub, namespace, selected, limit, Revision(revision), after)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.printers import (
+    SORTED_KINDS,
     Form,
     IncludeObject,
     ListMeta,
@@ -27,6 +28,7 @@ from hyperkube_apiserver.watchcache.item import EventEncoder, Item
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.serving.stream import chunk
+from hyperkube_machinery.serving.turns import slices
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.handlers.list import Listing
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["Output", "bookmark", "error_event", "output_for"]
 
 _ITEMS_A_CHUNK = 128
+_BODIES_A_SLICE = 4096
+"""Joined before others have their turn: some two milliseconds, as with the next."""
+_TREES_A_SLICE = 64
+"""Decoded, shown in another form and encoded."""
 JSON = "application/json"
 
 
@@ -50,8 +56,8 @@ class Output(Protocol):
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
         """One object that a cache holds."""
 
-    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
-        """A collection."""
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        """A collection; a long one is made in slices."""
 
     def events(self, kind: Kind) -> EventEncoder:
         """What frames the events of a watch."""
@@ -68,20 +74,21 @@ class PlainOutput:
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
         return (type_prefix(kind), item.body)
 
-    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
             kind.list_kind.encode(),
             kind.resource.api_version.encode(),
             _list_metadata(listing),
         )
-        bodies = [item.body for item in listing.items]
-        if not bodies:
+        if not listing.items:
             return (head, b"]}")
-        chunks = [head, b"{"]
-        for start in range(0, len(bodies), _ITEMS_A_CHUNK):
-            if start:
-                chunks.append(b",{")
-            chunks.append(b",{".join(bodies[start : start + _ITEMS_A_CHUNK]))
+        chunks = [head]
+        before = b"{"
+        async for items in slices(listing.items, _BODIES_A_SLICE):
+            bodies = [item.body for item in items]
+            for start in range(0, len(bodies), _ITEMS_A_CHUNK):
+                chunks += (before, b",{".join(bodies[start : start + _ITEMS_A_CHUNK]))
+                before = b",{"
         chunks.append(b"]}")
         return chunks
 
@@ -111,9 +118,11 @@ class VersionOutput(PlainOutput):
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
         return super().single(kind, self._version.body(item))
 
-    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
-        items = [self._version.item(item) for item in listing.items]
-        return super().listing(kind, replace(listing, items=items))
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        converted: list[Item] = []
+        async for items in slices(listing.items, _TREES_A_SLICE):
+            converted += [self._version.item(item) for item in items]
+        return await super().listing(kind, replace(listing, items=converted))
 
     def events(self, kind: Kind) -> EventEncoder:
         return _VersionEvents(kind, self._version)
@@ -173,9 +182,15 @@ class MetadataOutput:
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
         return self.single(kind, item.body)
 
-    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
-        objects = (decode_body(item.body) for item in listing.items)
-        return (encode(partial_list(objects, _list_meta(listing), self._version, kind=kind)),)
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        parts = _Parts()
+        async for items in slices(listing.items, _TREES_A_SLICE):
+            objects = [decode_body(item.body) for item in items]
+            if parts.begun:
+                parts.go_on([partial(obj, self._version, kind=kind) for obj in objects])
+            else:
+                parts.begin(partial_list(objects, _list_meta(listing), self._version, kind=kind))
+        return parts.chunks
 
     def events(self, kind: Kind) -> EventEncoder:
         version = self._version
@@ -220,9 +235,17 @@ class TableOutput:
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
         return self.single(kind, item.body)
 
-    def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
-        objects = [decode_body(item.body) for item in listing.items]
-        return (encode(self._table(kind, objects, _list_meta(listing))),)
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        parts = _Parts()
+        size = len(listing.items) if kind.resource.kind in SORTED_KINDS else _TREES_A_SLICE
+        async for items in slices(listing.items, size):
+            objects = [decode_body(item.body) for item in items]
+            shown = self._table(kind, objects, _list_meta(listing), headers=not parts.begun)
+            if parts.begun:
+                parts.go_on(shown["rows"])
+            else:
+                parts.begin(shown)
+        return parts.chunks
 
     def events(self, kind: Kind) -> EventEncoder:
         def rows(item: Item, first: bool) -> dict[str, Any]:
@@ -255,6 +278,26 @@ class _Transformed:
 
     def frame(self, event_type: str, item: Item, *, first: bool) -> bytes:
         return chunk(encode({"type": event_type, "object": self._transform(item, first)}) + b"\n")
+
+
+class _Parts:
+    """An object whose last field is a long list, encoded part by part."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    @property
+    def begun(self) -> bool:
+        return bool(self.chunks)
+
+    def begin(self, tree: Mapping[str, Any]) -> None:
+        """Encode the object with the begin of its list; one that has null there is all."""
+        encoded = encode(tree)
+        self.chunks = [encoded[:-2], b"]}"] if encoded.endswith(b"]}") else [encoded]
+
+    def go_on(self, items: Sequence[Any]) -> None:
+        """Encode some more of its list."""
+        self.chunks[-1:] = (b",", encode(items)[1:-1], self.chunks[-1])
 
 
 def _list_meta(listing: Listing) -> ListMeta:

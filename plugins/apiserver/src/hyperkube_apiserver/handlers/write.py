@@ -93,7 +93,7 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
         for result in results:
             if isinstance(result, BaseException) and not (isinstance(result, APIError) and result.code == 404):
                 raise result
-    return Response(200, output.listing(served.kind, listing))
+    return Response(200, await output.listing(served.kind, listing))
 
 
 def _object(call: Call, served: Served, field_validation: str) -> Tree:

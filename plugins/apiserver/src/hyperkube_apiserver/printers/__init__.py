@@ -10,10 +10,11 @@ from hyperkube_apiserver.printers.negotiation import (
     negotiate,
     parse_accept,
 )
-from hyperkube_apiserver.printers.table import IncludeObject, ListMeta, include_object, rows, table
+from hyperkube_apiserver.printers.table import SORTED_KINDS, IncludeObject, ListMeta, include_object, rows, table
 
 __all__ = [
     "JSON",
+    "SORTED_KINDS",
     "Form",
     "IncludeObject",
     "ListMeta",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.kinds import Kind
     from hyperkube_apiserver.printers.cells import Printer, Tree
 
-__all__ = ["IncludeObject", "ListMeta", "include_object", "rows", "table"]
+__all__ = ["SORTED_KINDS", "IncludeObject", "ListMeta", "include_object", "rows", "table"]
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -93,6 +93,10 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
 }
 
 
+SORTED_KINDS = frozenset(("FlowSchema",))
+"""Whose tables have an order of their own, and so can't be made in parts."""
+
+
 class IncludeObject(Enum):
     """How much of its object a row carries."""
 
@@ -133,7 +137,7 @@ def table(
     first event of a watch alone (`headers`). The table shares the objects' metadata: encode it before they change.
     Rows that carry whole objects carry what `shown` makes of them.
     """
-    objects = sorted(objects, key=cluster.precedence) if kind.resource.kind == "FlowSchema" else list(objects)
+    objects = sorted(objects, key=cluster.precedence) if kind.resource.kind in SORTED_KINDS else list(objects)
     listed = [
         _row(kind, obj, cells, include, version, shown)
         for obj, cells in zip(objects, rows(kind, objects, now=now), strict=True)

@@ -18,6 +18,7 @@ __all__ = ["Sink", "Watcher", "Watchers"]
 
 BUFFER_BYTES = 4 << 20
 """How much may wait for one client before it is let go; it then watches again from where it was."""
+_AT_ONCE = 64
 WAITING_EVENTS = 10_000
 """How many events may come while a watcher is still sent its initial ones."""
 
@@ -111,11 +112,20 @@ class Watcher:
         """Whether events go straight to the client."""
         return self._waiting is None and not self._finished.done()
 
-    def caught_up(self) -> None:
+    async def catch_up(self) -> None:
         """Go live: send what came meanwhile, and from now on everything at once."""
+        while (waiting := self._waiting) is not None and len(waiting) > _AT_ONCE:
+            del waiting[: self._pass_on(waiting[:_AT_ONCE])]
+            await asyncio.sleep(0)
         waiting, self._waiting = self._waiting or [], None
+        self._pass_on(waiting)
+
+    def _pass_on(self, waiting: list[tuple[str, Event]]) -> int:
+        held, self._waiting = self._waiting, None
         for event_type, event in waiting:
             self.deliver(event_type, event)
+        self._waiting = held
+        return len(waiting)
 
     def finish(self) -> None:
         """End the watch; the client sees its stream end."""
