@@ -232,6 +232,20 @@ async def test_others_can_find_the_key_and_verify(api: Any, account: Any) -> Non
     assert (await api.call("POST", "/openid/v1/jwks", {})).status == 405
 
 
+async def test_no_token_comes_into_the_log(api: Any, account: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(1):
+        token = (await api.create(PATH, {}))["status"]["token"]
+        assert await who(api, token)
+        forged = token[:-8] + "AAAAAAAA"
+        assert await who(api, forged) is None
+        await api.create("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}})
+        await api.delete(f"{ACCOUNTS}/robot")
+        assert await who(api, token) is None
+    assert "a bearer token is refused" in caplog.text
+    for part in token.split("."):
+        assert part not in caplog.text
+
+
 async def test_asking_for_tokens_takes_a_right(api: Any, account: Any) -> None:
     reply = await api.call("POST", PATH, {}, token="jane-token")
     assert reply.status == 403
