@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Output", "bookmark", "error_event", "output_for"]
 
 _ITEMS_A_CHUNK = 128
-_BODIES_A_SLICE = 4096
+_BODIES_A_SLICE = 1024
 """Joined before others have their turn: some two milliseconds, as with the next."""
 _TREES_A_SLICE = 64
 """Decoded, shown in another form and encoded."""
