@@ -80,7 +80,6 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
         "authentication-config",
         "authorization-config",
         "encryption-provider-config",
-        "kubelet-certificate-authority",
         "oidc-required-claim",
         "strict-transport-security-directives",
         "tls-cipher-suites",
@@ -218,3 +217,13 @@ def test_admission_plugins_are_not_on_and_off_at_once() -> None:
     assert str(caught.value).endswith(
         "admission-control and enable-admission-plugins/disable-admission-plugins flags are mutually exclusive"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("kubelet-client-certificate", "kubelet-client-key"), ("kubelet-client-key", "kubelet-client-certificate")],
+)
+def test_a_certificate_for_kubelets_comes_with_its_key(given: str, missing: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(f"--{given}=/x")
+    assert str(caught.value) == f"flag --{missing}: must be given together with --{given}"

@@ -136,6 +136,13 @@ class Options:
         help="The address to listen on. kube-apiserver listens on all of them unless told otherwise, this server on"
         " loopback.",
     )
+    advertise_address: str | None = flag(
+        None,
+        section="Serving",
+        kind="ip",
+        help="The address that the endpoints of the service kubernetes tell. Without it that is --bind-address, or"
+        " where that means nothing to others the address that this machine has on its way out.",
+    )
     secure_port: int = flag(
         6443,
         section="Serving",
@@ -201,6 +208,25 @@ class Options:
         minimum=0,
         maximum=LONGEST_SHUTDOWN_SECONDS,
         help="End watches one after another over up to this long, rather than all at once, when the server stops.",
+    )
+
+    kubelet_certificate_authority: Path | None = flag(
+        None,
+        section="Kubelets",
+        metavar="file",
+        help="Authorities that kubelets' certificates are checked with. Without it they are not checked.",
+    )
+    kubelet_client_certificate: Path | None = flag(
+        None, section="Kubelets", metavar="file", help="The certificate to show to kubelets."
+    )
+    kubelet_client_key: Path | None = flag(
+        None, section="Kubelets", metavar="file", help="The private key of --kubelet-client-certificate."
+    )
+    kubelet_preferred_address_types: tuple[str, ...] = flag(
+        ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"),
+        section="Kubelets",
+        metavar="types",
+        help="Which of a node's addresses its kubelet is reached at: the first of these that it has.",
     )
 
     client_ca_file: Path | None = flag(
@@ -357,6 +383,11 @@ class Options:
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             given, missing = "--tls-cert-file", "--tls-private-key-file"
             if self.tls_cert_file is None:
+                given, missing = missing, given
+            raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        if (self.kubelet_client_certificate is None) != (self.kubelet_client_key is None):
+            given, missing = "--kubelet-client-certificate", "--kubelet-client-key"
+            if self.kubelet_client_certificate is None:
                 given, missing = missing, given
             raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
         self._check_plugins()

@@ -25,6 +25,7 @@ from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holding
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.garbage import collecting_seldom
+from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
@@ -50,7 +51,7 @@ from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
-from hyperkube_machinery.tls import CertificateError, server_context
+from hyperkube_machinery.tls import CertificateError, client_context, server_context
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.options import Options
@@ -110,7 +111,7 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
     async with api.hub.running(*companions):
         follow_holdings(api)
         lifecycle.done("poststarthook/start-service-ip-repair-controllers")
-        await populate(api, clock, settings, secure_port=port, address=advertised_address(host))
+        await populate(api, clock, settings, secure_port=port, address=options.advertise_address or advertised_address(host))
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
         server = HTTPServer(
@@ -254,6 +255,26 @@ def _terms(options: Options) -> Terms:
         static=StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None,
         anonymous=_anonymous(options),
         modes=options.authorization_mode,
+        kubelets=_kubelets(options),
+    )
+
+
+def _kubelets(options: Options) -> KubeletTerms:
+    """How kubelets are reached. Raises SettingsError for files that are of no use."""
+    certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
+    authority, name = options.kubelet_certificate_authority, "kubelet-client-certificate"
+    try:
+        shown = (certificate.read_bytes(), key.read_bytes()) if certificate is not None and key is not None else ()
+        unchecked = trusting_anybody(*shown)
+        checked = unchecked
+        if authority is not None:
+            name = "kubelet-certificate-authority"
+            pem = dict(zip(("certificate_pem", "key_pem"), shown, strict=False))
+            checked = client_context(ca_pem=authority.read_bytes(), **pem)
+    except (OSError, CertificateError) as exc:
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+    return KubeletTerms(
+        tls=checked, unchecked_tls=unchecked, address_types=options.kubelet_preferred_address_types
     )
 
 

@@ -238,7 +238,8 @@ def _take_disruption(budget: Tree, pod: str, now: str) -> None:
 
 def _why_none(name: str, status: Tree) -> str:
     conditions = status.get("conditions") or ()
-    condition = next((one for one in conditions if one.get("type") == "DisruptionAllowed"), {})
+    known: Tree = {}
+    condition = next((one for one in conditions if one.get("type") == "DisruptionAllowed"), known)
     reason, message = condition.get("reason") or "", condition.get("message") or ""
     said = condition.get("status") == "False" and message
     healthy, wanted = status.get("currentHealthy") or 0, status.get("desiredHealthy") or 0

@@ -21,6 +21,7 @@ from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import Peer
+from hyperkube_machinery.tls import client_context
 
 __all__ = ["KubeletTerms", "Targets", "container_of", "is_global", "trusting_anybody"]
 
@@ -31,12 +32,11 @@ _PORTS = {"http": 80, "https": 443}
 _NOT_ALLOWED = "address not allowed"
 
 
-def trusting_anybody() -> ssl.SSLContext:
+def trusting_anybody(certificate_pem: bytes = b"", key_pem: bytes = b"") -> ssl.SSLContext:
     """For servers whose certificates nobody can check, as those in pods."""
-    context = ssl.create_default_context()
+    context = client_context(certificate_pem=certificate_pem, key_pem=key_pem)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -118,8 +118,8 @@ class Targets:
         scheme, name, port = _split("pod", given)
         pod = await self.get("pods", namespace, name)
         if not port:
-            ports = (one for container in pod["spec"].get("containers") or () for one in container.get("ports") or ())
-            port = str(next(ports, {}).get("containerPort") or "")
+            told = [one for container in pod["spec"].get("containers") or () for one in container.get("ports") or ()]
+            port = str(told[0].get("containerPort") or "") if told else ""
         status = pod.get("status") or {}
         addresses = status.get("podIPs") or [{"ip": status.get("podIP") or ""}]
         address = addresses[0].get("ip") or ""
@@ -181,12 +181,18 @@ class Targets:
 
 def _split(kind: str, given: str) -> tuple[str, str, str]:
     """Scheme, name and port of `name`, `name:port` or `scheme:name:port`."""
-    parts = given.split(":")
-    if len(parts) <= 3:
-        scheme = parts[0] if len(parts) == 3 else ""
-        name, port = parts[1:] if len(parts) == 3 else [*parts, ""][:2]
-        if name and scheme in _SCHEMES:
-            return scheme, name, port
+    scheme, name, port = "", given, ""
+    match given.split(":"):
+        case [name]:
+            pass
+        case [name, port]:
+            pass
+        case [scheme, name, port]:
+            pass
+        case _:
+            name = ""
+    if name and scheme in _SCHEMES:
+        return scheme, name, port
     raise APIError.bad_request(f'invalid {kind} request "{given}"')
 
 
@@ -203,7 +209,7 @@ def container_of(pod: Tree, wanted: str) -> str:
         if wanted not in names:
             raise APIError.bad_request(f"container {wanted} is not valid for pod {name}")
         return wanted
-    containers = spec.get("containers") or ()
+    containers: list[Tree] = spec.get("containers") or []
     if len(containers) == 1:
         return str(containers[0].get("name"))
     choices = f", choose one of: [{' '.join(names)}]" if containers else ""
