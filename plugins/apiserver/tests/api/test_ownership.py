@@ -302,3 +302,42 @@ async def test_versions_of_one_kind_know_each_others_owners(api: Any) -> None:
         "autoscaling/v2",
         "autoscaling/v1",
     ]
+
+
+async def test_an_owner_reference_that_comes_twice_is_kept_once_and_warned_of(api: Any) -> None:
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    body = {**config_map(), "metadata": {"name": "a", "ownerReferences": [owner, {**owner, "name": "q"}, owner]}}
+    made = await api.call("POST", CONFIG_MAPS, body)
+    assert len(made.json["metadata"]["ownerReferences"]) == 2
+    (warning,) = made.warnings
+    assert warning.startswith('299 - ".metadata.ownerReferences contains duplicate entries; API server dedups owner')
+    assert warning.endswith('duplicate UID(s) observed: u"')
+    patched = await api.merge(f"{CONFIG_MAPS}/a", {"metadata": {"ownerReferences": [owner, owner]}})
+    assert patched.json["metadata"]["ownerReferences"] == [owner]
+    assert "contains duplicate entries after mutating admission happens; " in patched.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("made_by_admission", "kept", "warned"),
+    [
+        ([{"manager": "x", "operation": "Patch"}], "me", True),
+        ([{"manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}], "x", False),
+        (None, None, False),
+    ],
+)
+async def test_admission_may_change_owners_but_not_spoil_them(
+    api: Any, monkeypatch: pytest.MonkeyPatch, made_by_admission: Any, kept: str | None, warned: bool
+) -> None:
+    registry = api.api.resource("", "configmaps").registry
+    admit = type(registry.admission).admit
+
+    async def meddle(admission: Any, attributes: Any) -> None:
+        await admit(admission, attributes)
+        if attributes.name == "a":
+            attributes.obj["metadata"]["managedFields"] = made_by_admission
+
+    monkeypatch.setattr(type(registry.admission), "admit", meddle)
+    made = await api.call("POST", CONFIG_MAPS, config_map(a="1"), user_agent="me/1")
+    assert [owner for owner, _, _ in owners(made.json)] == ([kept] if kept else [])
+    assert bool(made.warnings) == warned
+    assert all(".metadata.managedFields was in an invalid state after admission" in text for text in made.warnings)

@@ -12,6 +12,7 @@ from hyperkube_apiserver.handlers.list import Listing, read_list
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.useragent import manager_of
 from hyperkube_apiserver.parameters import DeleteOptions, WriteOptions, delete_options, list_options, write_options
+from hyperkube_apiserver.registry.meta import drop_double_owners
 from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
@@ -108,6 +109,7 @@ def _object(call: Call, served: Served, field_validation: str) -> Tree:
     )
     for text in warnings:
         call.warn(text)
+    drop_double_owners(tree, call.warn)
     return tree
 
 

@@ -25,7 +25,7 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
-from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times
+from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times, keep_valid
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
 from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
 from hyperkube_apiserver.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
@@ -108,7 +108,7 @@ class Registry:
         attributes = self.attributes(Operation.CREATE, meta.name(tree), context, tree)
         if self._makes_namespaces:
             attributes.namespace = attributes.name  # as upstream: a new namespace is in itself
-        await self.admission.admit(attributes)
+        await self._admit(attributes, tree, warn)
         if guard is not None:
             guard(tree, None)
         if metadata.get("name") or not metadata.get("generateName"):
@@ -127,6 +127,13 @@ class Registry:
         if not owned:
             self.owners.record(tree, old, context)
         return tree
+
+    async def _admit(self, attributes: Attributes, tree: Tree, warn: Warn) -> None:
+        """Ask admission, and put right what it may have made of the metadata of `tree`."""
+        entries = tree["metadata"].get("managedFields")
+        await self.admission.admit(attributes)
+        keep_valid(tree, entries, warn)
+        object_meta.drop_double_owners(tree, warn, admitted=True)
 
     def attributes(
         self, operation: Operation, name: str, context: WriteContext, tree: Tree | None, old: Tree | None = None
@@ -249,7 +256,7 @@ class Registry:
         if part is not None:
             attributes.obj, attributes.old = part.of(tree), part.of(old)
         if not direct:
-            await self.admission.admit(attributes)
+            await self._admit(attributes, tree, warn)
         if part is not None:
             assert attributes.obj is not None
             part.put(tree, attributes.obj)

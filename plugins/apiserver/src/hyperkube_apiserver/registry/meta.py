@@ -19,6 +19,7 @@ __all__ = [
     "before_update",
     "dns_label",
     "dns_subdomain",
+    "drop_double_owners",
     "generate_name",
     "go_strings",
     "immutable",
@@ -108,6 +109,28 @@ def before_update(obj: dict[str, Any], old: Tree, *, namespace: str) -> None:
     if mine.get("deletionGracePeriodSeconds") is None:
         _keep(mine, before, "deletionGracePeriodSeconds")
     mine.pop("selfLink", None)
+
+
+def drop_double_owners(obj: Tree, warn: Callable[[str], None], *, admitted: bool = False) -> None:
+    """Leave each owner of `obj` in it once, and warn of those that came twice, be it after admission."""
+    owners = meta.metadata(obj).get("ownerReferences")
+    if not owners or len(owners) < 2:
+        return
+    kept: list[Tree] = []
+    doubles = []
+    for owner in owners:
+        if owner in kept:
+            doubles.append(owner.get("uid") or "")
+        else:
+            kept.append(owner)
+    if doubles:
+        owners[:] = kept
+        when = " after mutating admission happens" if admitted else ""
+        warn(
+            f".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, "
+            "and may reject such requests as early as 1.24; please fix your requests; "
+            f"duplicate UID(s) observed: {', '.join(doubles)}"
+        )
 
 
 def _keep(mine: dict[str, Any], before: Tree, field: str) -> None:

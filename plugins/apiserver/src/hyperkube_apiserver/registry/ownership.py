@@ -13,9 +13,17 @@ from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.strategy import WriteContext
-from hyperkube_machinery.fields import FieldSet, Ownership, Writer, same_but_times
+from hyperkube_machinery.fields import (
+    BadEntries,
+    FieldSet,
+    Ownership,
+    Writer,
+    read_owners,
+    same_but_times,
+    sorted_entries,
+)
 
-__all__ = ["FieldOwners", "Versions", "copied", "keep_times", "set_entries"]
+__all__ = ["FieldOwners", "Versions", "copied", "keep_times", "keep_valid", "set_entries"]
 
 Tree = dict[str, Any]
 _Convert = Callable[[Tree], Tree]
@@ -78,6 +86,22 @@ def set_entries(tree: Tree, entries: list[Tree] | None) -> None:
         tree["metadata"]["managedFields"] = entries
     else:
         tree["metadata"].pop("managedFields", None)
+
+
+def keep_valid(tree: Tree, before: list[Tree] | None, warn: Callable[[str], None]) -> None:
+    """Take back what admission made of the owners of `tree`, which were `before`, if it makes no sense."""
+    found = tree["metadata"].get("managedFields")
+    if found is before:
+        return
+    try:
+        entries = sorted_entries(read_owners(found or []))
+    except BadEntries as error:
+        warn(
+            ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+            f"mutating admission controller; please fix your requests: {error}"
+        )
+        entries = before or []
+    set_entries(tree, entries)
 
 
 def copied(tree: Tree) -> Tree:

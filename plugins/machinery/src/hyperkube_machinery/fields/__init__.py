@@ -10,7 +10,7 @@ A set of fields is the tree of FieldsV1 itself (`sets`), so nothing is parsed on
 
 from __future__ import annotations
 
-from hyperkube_machinery.fields.entries import Entry, same_but_times
+from hyperkube_machinery.fields.entries import BadEntries, Entry, read_owners, same_but_times, sorted_entries
 from hyperkube_machinery.fields.ownership import Ownership, Writer
 from hyperkube_machinery.fields.scale import SCALE_VERSION, to_scale, to_workload
 from hyperkube_machinery.fields.sets import LEAF, FieldSet, set_of
@@ -18,12 +18,15 @@ from hyperkube_machinery.fields.sets import LEAF, FieldSet, set_of
 __all__ = [
     "LEAF",
     "SCALE_VERSION",
+    "BadEntries",
     "Entry",
     "FieldSet",
     "Ownership",
     "Writer",
+    "read_owners",
     "same_but_times",
     "set_of",
+    "sorted_entries",
     "to_scale",
     "to_workload",
 ]
