@@ -154,12 +154,14 @@ def validate_counts(
     errors = [error for field in fields for error in nonnegative(status.get(field), f"status.{field}")]
     replicas = status.get("replicas") or 0
     for field in bounded:
-        if (status.get(field) or 0) > replicas:
+        count = status.get(field) or 0
+        if count > replicas:
             text = "cannot be greater than status.replicas"
-            errors.append(FieldError.invalid(f"status.{field}", status[field], text))
-    if bounded and (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
+            errors.append(FieldError.invalid(f"status.{field}", count, text))
+    available = status.get("availableReplicas") or 0
+    if bounded and available > (status.get("readyReplicas") or 0):
         text = f"cannot be greater than {ready}"
-        errors.append(FieldError.invalid("status.availableReplicas", status["availableReplicas"], text))
+        errors.append(FieldError.invalid("status.availableReplicas", available, text))
     return errors
 
 

@@ -138,9 +138,6 @@ def _validate_affinity(spec: Tree) -> list[FieldError]:
         "spec.sessionAffinity",
     )
     errors = one_of(affinity, ("ClientIP", "None"), path, required=True)
-    if affinity == "None" and config is not None:
-        text = "must not be set when session affinity is None"
-        errors.append(FieldError.forbidden(f"{path}Config", text))
     if affinity != "ClientIP":
         return errors
     text = "when session affinity type is ClientIP"
