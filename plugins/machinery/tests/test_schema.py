@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperkube_machinery.schema import Schemas, WrongType
+from hyperkube_machinery.schema import Literal, Schemas, WrongType
+from hyperkube_machinery.schema.table import SCHEMA_DEFINITION
 
 if TYPE_CHECKING:
     from hyperkube_machinery.schema.table import Type
@@ -354,3 +356,22 @@ def test_a_walk_is_idempotent_and_the_exact_way_agrees_with_the_fast_one(kind: s
     # An unknown field sends the same tree the exact way.
     assert walker.read({**tree, "unknown": 1}) == (normal, ['unknown field "unknown"'])
     assert list(walker.read({**tree, "unknown": 1})[0]) == list(normal)
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        ({"items": [True]}, "json: cannot unmarshal bool into Go value of type v1.JSONSchemaProps"),
+        ({"additionalProperties": "x"}, "boolean or JSON schema expected"),
+        ({"dependencies": {"a": [1]}}, "json: cannot unmarshal number into Go value of type string"),
+    ],
+)
+def test_what_is_no_json_schema_is_refused(schema: dict[str, Any], why: str) -> None:
+    with pytest.raises(WrongType, match=re.escape(why)):
+        Schemas.load().walker(SCHEMA_DEFINITION).read(schema)
+
+
+def test_a_number_of_any_length_is_told() -> None:
+    walker = Schemas.load().walker("io.k8s.api.core.v1.PodSpec")
+    with pytest.raises(WrongType, match=r"cannot unmarshal number 1{5000} into"):
+        walker.read({"priority": Literal.of("1" * 5000)})

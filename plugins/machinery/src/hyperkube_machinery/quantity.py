@@ -23,8 +23,9 @@ _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _BINARY_SUFFIX = ["", *_BINARY]
 
-# Far beyond any resource; without a limit `1e999999999` is a number of a billion digits.
+# Far beyond any resource; without limits `1e999999999` is a number of a billion digits, and so may be what is sent.
 _MAX_EXPONENT = 400
+_MAX_LENGTH = 1000
 
 
 class QuantityError(ValueError):
@@ -99,6 +100,8 @@ def canonical(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Quantity:
+    if len(text) > _MAX_LENGTH:
+        raise QuantityError(_NUMERIC)
     match = _SHAPE.fullmatch(text)
     if match is None or not text:
         raise QuantityError(_WRONG)

@@ -96,18 +96,25 @@ class Compiler:
             assert type_.element is not None
             return self._map(type_.element)
         if kind.startswith("schema"):
-            return self._schema_or
+            return self._schema_or(kind)
         return _CONVERTERS[kind]
 
-    def _schema_or(self, value: Any) -> Any:
-        """A JSON schema, or a list of them or of names, or a boolean: what fields of JSON schemas hold."""
-        if type(value) is dict:
-            return self.struct(SCHEMA_DEFINITION)(value)
-        if type(value) is list:
-            return [self._schema_or(item) for item in value]
-        if type(value) in {bool, str}:
-            return value
-        raise Suspect
+    def _schema_or(self, kind: str) -> Convert:
+        """A JSON schema; or a list of them or of names, or a boolean."""
+        other = {"schema-or-bool": bool, "schema-or-strings": str}.get(kind, _Never)
+
+        def convert_schema_or(value: Any) -> Any:
+            if type(value) is dict:
+                return self.struct(SCHEMA_DEFINITION)(value)
+            if type(value) is bool and other is bool:
+                return value
+            if type(value) is not list or other is bool:
+                raise Suspect
+            if other is str:
+                return _strings(value)
+            return [self.struct(SCHEMA_DEFINITION)(item) for item in value]
+
+        return convert_schema_or
 
     def _list(self, element: Type) -> Convert:
         if element.kind == "string":

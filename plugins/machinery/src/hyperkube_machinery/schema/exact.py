@@ -176,7 +176,7 @@ class _Walk:
         if kind == "raw":
             return plain(value)
         if kind.startswith("schema"):
-            return self.schema_or(value)
+            return self.schema_or(kind, value)
         decode = _SELF_DECODING.get(kind)
         if decode is not None:
             return decode(self, type_, value)
@@ -256,7 +256,7 @@ class _Walk:
                 return value
             # A patch may have made 3.0 of 3: Go writes such a number without its fraction, and reads it back.
             text = self.number_text(value)
-            if re.fullmatch(r"-?\d+", text) and low <= int(text) <= high:
+            if re.fullmatch(r"-?\d{1,19}", text) and low <= int(text) <= high:
                 return int(text)
             self.save(self.wrong(f"number {text}", type_.name))
             return current
@@ -302,20 +302,38 @@ class _Walk:
             return value
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             text = self.number_text(value)
-            if re.fullmatch(r"-?\d+", text) and -0x80000000 <= int(text) <= 0x7FFFFFFF:
+            if re.fullmatch(r"-?\d{1,19}", text) and -0x80000000 <= int(text) <= 0x7FFFFFFF:
                 return int(text)
             raise WrongType(self.wrong(f"number {text}", "int32"))
         raise WrongType(self.wrong(json_type(value), "int32"))
 
-    def schema_or(self, value: Any) -> Any:
+    def schema_or(self, kind: str, value: Any) -> Any:
         """What a JSON schema holds where a schema, a list or a boolean may stand; its unknown fields go unsaid."""
-        if isinstance(value, list) and not isinstance(value, Pairs):
-            return [self.schema_or(item) for item in value]
+        if kind == "schema-or-bool":
+            if isinstance(value, bool):
+                return value
+            if not isinstance(value, dict | Pairs):
+                raise WrongType("boolean or JSON schema expected")
+        if isinstance(value, dict | Pairs):
+            return self._schema(value)
+        if not isinstance(value, list):
+            return None  # upstream looks at the first character alone
+        if kind == "schema-or-strings":
+            return [self._name(item) for item in value]
+        return [self._schema({} if item is None else item) for item in value]
+
+    def _name(self, value: Any) -> str:
+        if value is not None and not isinstance(value, str):
+            raise WrongType(type_error(json_type(value), "string"))
+        return value or ""
+
+    def _schema(self, value: Any) -> Any:
+        type_ = self.table.type(SCHEMA_DEFINITION)
         if not isinstance(value, dict | Pairs):
-            return value
+            raise WrongType(type_error(json_type(value), type_.name))
         strict, self.strict = self.strict, False
         try:
-            return self.struct(self.table.type(SCHEMA_DEFINITION), value, {}, "")
+            return self.struct(type_, value, {}, "")
         finally:
             self.strict = strict
 
