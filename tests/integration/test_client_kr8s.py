@@ -94,11 +94,12 @@ async def test_a_watch_shows_changes(api: Any, namespace: str) -> None:
     assert seen == [("ADDED", "a"), ("DELETED", "a")]
 
 
-async def test_the_log_of_a_pod_that_runs_nowhere_is_an_error(api: Any, namespace: str) -> None:
+async def test_the_log_of_a_pod_that_runs_nowhere_is_empty(api: Any, namespace: str) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}}
     await (await kr8s.asyncio.objects.ServiceAccount(account, api=api)).create()
     spec = {"containers": [{"name": "web", "image": "web:1"}]}
     pod = await Pod({"metadata": {"name": "one"}, "spec": spec}, namespace=namespace, api=api)
     await pod.create()
-    with pytest.raises((kr8s.ServerError, kr8s.NotFoundError)):
-        [line async for line in pod.logs()]
+    assert [line async for line in pod.logs(timeout=60)] == []
+    with pytest.raises(kr8s.ServerError, match="container other is not valid for pod one"):
+        [line async for line in pod.logs(container="other", timeout=60)]

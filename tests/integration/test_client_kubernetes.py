@@ -145,13 +145,15 @@ def test_an_expired_watch_is_told_so(core: Any, namespace: str) -> None:
     assert malformed.value.status == 500
 
 
-def test_the_log_of_a_pod_that_runs_nowhere_is_an_error(core: Any, namespace: str) -> None:
+def test_the_log_of_a_pod_that_runs_nowhere_is_empty(core: Any, namespace: str) -> None:
     core.create_namespaced_service_account(namespace, client.V1ServiceAccount(metadata={"name": "default"}))
     spec = client.V1PodSpec(containers=[client.V1Container(name="web", image="web:1")])
     core.create_namespaced_pod(namespace, client.V1Pod(metadata={"name": "one"}, spec=spec))
+    assert not core.read_namespaced_pod_log("one", namespace)
     with pytest.raises(ApiException) as refused:
-        core.read_namespaced_pod_log("one", namespace)
-    assert 400 <= refused.value.status < 500
+        core.read_namespaced_pod_log("one", namespace, container="other")
+    assert refused.value.status == 400
+    assert "container other is not valid for pod one" in refused.value.body
 
 
 def test_manifests_are_created_from_dictionaries(connected: Any, apps: Any, namespace: str) -> None:

@@ -128,7 +128,8 @@ def test_wait_for_a_condition_and_for_deletion(kubectl: Any) -> None:
         )
     assert status == 200
     assert waiting.communicate(timeout=60)[0] == "deployment.apps/web condition met\n"
-    gone = kubectl.start("wait", "--for=delete", "deployment/web", "--timeout=30s")
+    gone = kubectl.start("wait", "--for=delete", "deployment/web", "--timeout=30s", "-v=6")
+    while "watch=true" not in gone.stderr.readline():  # it looks before it waits, and older ones want to see something
+        assert gone.poll() is None
     kubectl("delete", "deployment", "web", "--wait=true")
-    assert gone.wait(60) == 0
-    gone.communicate()
+    assert (gone.communicate(timeout=60)[0], gone.returncode) == ("deployment.apps/web condition met\n", 0)
