@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hyperkube_apiserver.authn import KeyFileError, KeySet
 from hyperkube_apiserver.authn.keys import create_key
-from hyperkube_apiserver.issuance import open_keys, openid_documents
+from hyperkube_apiserver.issuance import CachedObjects, open_keys, openid_documents
+from hyperkube_apiserver.kinds import load_kinds
+from hyperkube_apiserver.watchcache.item import Item
 
 CONFIGURATION, JWKS = "/.well-known/openid-configuration", "/openid/v1/jwks"
 
@@ -86,3 +89,36 @@ def test_the_keys_may_lie_elsewhere() -> None:
 def test_an_issuer_that_is_no_plain_address_is_told_to_nobody(issuer: str, caplog: pytest.LogCaptureFixture) -> None:
     assert openid_documents(issuer, KEYS, keys_uri="", address="a") == {}
     assert "are not served" in caplog.text
+
+
+def test_objects_are_decoded_once_a_version() -> None:
+    cache, objects = _cached()
+    first = objects.find("secrets", "ns", "s")
+    assert first == {"metadata": {"name": "s"}}
+    assert objects.find("secrets", "ns", "s") is first
+    cache.body = b'"metadata":{"name":"t"}}'
+    assert objects.find("secrets", "ns", "s") == {"metadata": {"name": "t"}}
+    cache.body = None
+    assert objects.find("secrets", "ns", "s") is None
+
+
+class _Cache:
+    """A cache of one object, whose item is another one whenever its body is."""
+
+    body: bytes | None = b'"metadata":{"name":"s"}}'
+
+    def __init__(self) -> None:
+        self._item: Item | None = None
+
+    def get(self, key: str) -> Item | None:
+        if self.body is None:
+            return None
+        if self._item is None or self._item.body is not self.body:
+            self._item = Item(key, "ns", "s", 1, self.body, {}, {})
+        return self._item
+
+
+def _cached() -> tuple[_Cache, CachedObjects]:
+    cache = _Cache()
+    served = SimpleNamespace(kind=load_kinds()["", "v1", "secrets"], cache=cache)
+    return cache, CachedObjects({"secrets": served})  # type: ignore[dict-item]

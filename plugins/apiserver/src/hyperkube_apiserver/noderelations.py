@@ -71,7 +71,7 @@ class NodeRelations:
     def _refers(self, node: str, resource: str, namespace: str, name: str) -> bool:
         """Whether a pod of `node` refers to the object."""
         pods = self._pods.get(node)
-        if not pods:
+        if not pods or not namespace:  # without one, every pod of the node would do
             return False
         wanted, prefix = (resource, name), self._pod_cache.kind.prefix(namespace)
         for key, references in pods.items():
