@@ -1,6 +1,6 @@
-"""What it costs to decide on a request: `python -m tests.bench.access`.
+"""What it costs to know who makes a request and to decide on it: `python -m tests.bench.access`.
 
-Each figure stands beside a naive evaluator that walks all bindings and their rules, measured in the same run.
+Each decision stands beside a naive evaluator that walks all bindings and their rules, measured in the same run.
 """
 
 from __future__ import annotations
@@ -8,11 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
-from hyperkube_apiserver.authn import Identity
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from hyperkube_apiserver.authn import Identity, KeySet, ServiceAccountTokens, SigningKey
+from hyperkube_apiserver.authn.jwt import signed
+from hyperkube_apiserver.authn.keys import create_key
+from hyperkube_apiserver.authn.serviceaccounts import Bound, claims
 from hyperkube_apiserver.authz import RBAC, ResourceAttributes, union
-from hyperkube_apiserver.bootstrap import objects
+from hyperkube_apiserver.authz.node import NodeAuthorizer
+from hyperkube_apiserver.bootstrap import node_rules, objects
+from hyperkube_machinery.clock import SystemClock
 from tests.bench.figures import microseconds, report
 
 BINDINGS = 200
@@ -40,6 +48,22 @@ class Figure:
             f"{self.what:<44} {self.took:7.2f} µs   naive {self.naive:8.2f} µs   "
             f"1/{self.naive / self.took:.0f}   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long something takes, and how long it is meant to take at most, in microseconds."""
+
+    what: str
+    took: float
+    limit: float
+
+    @property
+    def kept(self) -> bool:
+        return self.took <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.what:<44} {self.took:7.2f} µs   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
 
 
 class Naive:
@@ -82,7 +106,7 @@ class Naive:
 def world() -> dict[str, list[Tree]]:
     """A fresh server's roles and bindings, and a user `joe` with 200 more, half of them in one namespace."""
     made: dict[str, list[Tree]] = {"roles": [], "rolebindings": [], "clusterroles": [], "clusterrolebindings": []}
-    for key, obj in objects(service_ip="10.0.0.1", secure_port=6443):
+    for key, obj in objects(service_range="10.0.0.0/24", service_ip="10.0.0.1", secure_port=6443, address=None):
         if key.resource in made:
             made[key.resource].append(obj)
     for number in range(BINDINGS):
@@ -108,7 +132,7 @@ def figures() -> Iterator[Figure]:
     everything = world()
     rbac = RBAC()
     rbac.replace(**everything)
-    authorizer = union([rbac])
+    authorizer = union([NodeAuthorizer(_Nobodys(), node_rules()), rbac])
     naive = Naive(everything)
     masters = Identity("admin", groups=("system:masters", "system:authenticated"))
     joe = Identity("joe", groups=("dev", "ops", "system:authenticated"))
@@ -132,6 +156,47 @@ def figures() -> Iterator[Figure]:
         yield Figure(what, _microseconds(quick, _CALLS), _microseconds(slow, _CALLS // 20), limit)
 
 
+class _Nobodys:
+    """Relations of a cluster without nodes."""
+
+    def related(self, node: str, resource: str, namespace: str, name: str) -> bool:
+        return False
+
+
+def token_figures() -> Iterator[Timed]:
+    """What it costs to learn whom a token of a service account stands for."""
+    account = {"metadata": {"name": "robot", "namespace": "ns", "uid": "u"}}
+    clock = SystemClock()
+    for key in (create_key(), SigningKey.of(rsa.generate_private_key(public_exponent=65537, key_size=2048))):
+        keys = KeySet([key.public])
+        told = claims(
+            account, Bound(), issuer="https://i", audiences=["i"], now=clock.now(), lasts_seconds=3600, token_id="1"
+        )
+        token = signed(key, told)
+        tokens = ServiceAccountTokens(keys, ["https://i"], ["i"], _One(account), clock)
+        algorithm = key.public.algorithm
+        yield Timed(f"a token, {algorithm}, for the first time", _verified(keys, token), 300.0)
+        yield Timed(f"a token, {algorithm}, from then on", _known(tokens, token), 30.0)
+
+
+def _verified(keys: KeySet, token: str) -> float:
+    return _microseconds(lambda: keys.claims(token), _CALLS // 10)
+
+
+def _known(tokens: ServiceAccountTokens, token: str) -> float:
+    return _microseconds(lambda: tokens.authenticate(token, ["i"]), _CALLS)
+
+
+class _One:
+    """Where there is but one object."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def find(self, resource: str, namespace: str, name: str) -> Tree:
+        return self._tree
+
+
 def _secret(verb: str, name: str) -> ResourceAttributes:
     return ResourceAttributes(verb=verb, resource="secrets", namespace="ns", name=name)
 
@@ -142,7 +207,7 @@ def _microseconds(call: Callable[[], object], calls: int) -> float:
 
 def main() -> int:
     """Print the figures; 1 if one misses its limit."""
-    return report(figures())
+    return report(chain(figures(), token_figures()))
 
 
 if __name__ == "__main__":
