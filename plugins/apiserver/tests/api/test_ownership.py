@@ -341,3 +341,15 @@ async def test_admission_may_change_owners_but_not_spoil_them(
     assert [owner for owner, _, _ in owners(made.json)] == ([kept] if kept else [])
     assert bool(made.warnings) == warned
     assert all(".metadata.managedFields was in an invalid state after admission" in text for text in made.warnings)
+
+
+async def test_the_first_update_of_what_reading_completes_is_a_write(api: Any) -> None:
+    claims = "/api/v1/namespaces/default/persistentvolumeclaims"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    made = await api.create(claims, {"metadata": {"name": "c"}, "spec": spec})
+    dry = await api.put(f"{claims}/c?dryRun=All", made)
+    assert dry.json["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    first = (await api.put(f"{claims}/c", made)).json
+    assert first["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+    second = (await api.put(f"{claims}/c", first)).json
+    assert second == first

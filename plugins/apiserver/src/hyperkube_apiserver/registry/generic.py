@@ -286,7 +286,7 @@ class Registry:
         tree["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         keep_times(tree, old)
         goes = ends_with_update(self.strategy, tree, old)
-        if not goes and tree != old and not context.dry_run:
+        if not goes and not context.dry_run and (tree != old or await self._is_unfinished(item, old)):
             stored = await self._secured(tree, reservation)
             revision = await self._replace(item, stored, tree, reservation)
             return Written(body_of(stored, self._prefix_length, revision))
@@ -297,6 +297,13 @@ class Registry:
             await self._tell_of_removal(item.body, context)
         body = item.body if tree == old else body_of(self._encode(tree), self._prefix_length, item.revision)
         return Written(body, removed=goes)
+
+    async def _is_unfinished(self, item: Item, old: Tree) -> bool:
+        """Whether a write that changes nothing is one all the same: see `Strategy.completed_by_reading`."""
+        if not self.strategy.completed_by_reading(old):
+            return False
+        entry = await self._store.get(item.key)
+        return entry is not None and entry.version == 1
 
     async def delete(self, name: str, options: DeleteOptions, context: WriteContext, warn: Warn) -> Written:
         """Delete an object, or mark it as being deleted where something keeps it."""

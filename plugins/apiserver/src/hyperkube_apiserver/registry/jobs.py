@@ -70,6 +70,9 @@ class Jobs(Strategy):
         drop_disabled_of(obj, old)
         super().prepare_for_update(obj, old, context)
 
+    def completed_by_reading(self, obj: Tree) -> bool:
+        return _CONTROLLER_UID in meta.labels_of(obj)  # labels that were copied from the template
+
     def validate_meta(self, obj: Tree) -> list[FieldError]:
         # Labels that were copied from the template are checked there; upstream copies them when it reads the job.
         if set(meta.labels_of(obj)) == {"job-name", "controller-uid", _JOB_NAME, _CONTROLLER_UID}:

@@ -137,6 +137,13 @@ class Strategy:
     def is_new_generation(self, obj: Tree, old: Tree) -> bool:
         return obj.get("spec") != old.get("spec")
 
+    def completed_by_reading(self, obj: Tree) -> bool:
+        """Whether upstream stored less of a new `obj` than it shows: the rest are defaults, filled in at each reading.
+
+        Its first update is a write then, whatever it changes.
+        """
+        return False
+
     def validate(self, obj: Tree) -> list[FieldError]:
         """What is wrong with a new object.
 

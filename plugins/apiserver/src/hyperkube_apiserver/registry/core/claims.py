@@ -58,6 +58,9 @@ class PersistentVolumeClaims(Strategy):
     def validate_object(self, obj: Tree) -> list[FieldError]:
         return validate_claim_spec(obj.get("spec") or {}, "spec")
 
+    def completed_by_reading(self, obj: Tree) -> bool:
+        return True  # the phase
+
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
         status = old.get("status") or {}
