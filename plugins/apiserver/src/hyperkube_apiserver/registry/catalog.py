@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry import apps, rbac, storage
+from hyperkube_apiserver.registry import apps, rbac
 from hyperkube_apiserver.registry.admissionregistration.policies import MutatingPolicies, ValidatingPolicies
 from hyperkube_apiserver.registry.admissionregistration.policybindings import (
     MutatingPolicyBindings,
@@ -45,6 +45,9 @@ from hyperkube_apiserver.registry.policy import PodDisruptionBudgets
 from hyperkube_apiserver.registry.runtimeclasses import RuntimeClasses
 from hyperkube_apiserver.registry.scheduling import PriorityClasses
 from hyperkube_apiserver.registry.statefulsets import StatefulSets
+from hyperkube_apiserver.registry.storage.attachments import VolumeAttachments
+from hyperkube_apiserver.registry.storage.classes import StorageClasses, VolumeAttributesClasses
+from hyperkube_apiserver.registry.storage.csi import CSIDrivers, CSINodes, CSIStorageCapacities
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy
 
 __all__ = ["strategies"]
@@ -92,12 +95,12 @@ _CLASSES: Mapping[tuple[str, str], type[Strategy]] = {
     ("networking.k8s.io", "networkpolicies"): NetworkPolicies,
     ("networking.k8s.io", "servicecidrs"): ServiceCIDRs,
     ("policy", "poddisruptionbudgets"): PodDisruptionBudgets,
-    ("storage.k8s.io", "csidrivers"): storage.CSIDrivers,
-    ("storage.k8s.io", "csinodes"): storage.CSINodes,
-    ("storage.k8s.io", "csistoragecapacities"): storage.CSIStorageCapacities,
-    ("storage.k8s.io", "storageclasses"): storage.StorageClasses,
-    ("storage.k8s.io", "volumeattachments"): storage.VolumeAttachments,
-    ("storage.k8s.io", "volumeattributesclasses"): storage.VolumeAttributesClasses,
+    ("storage.k8s.io", "csidrivers"): CSIDrivers,
+    ("storage.k8s.io", "csinodes"): CSINodes,
+    ("storage.k8s.io", "csistoragecapacities"): CSIStorageCapacities,
+    ("storage.k8s.io", "storageclasses"): StorageClasses,
+    ("storage.k8s.io", "volumeattachments"): VolumeAttachments,
+    ("storage.k8s.io", "volumeattributesclasses"): VolumeAttributesClasses,
     ("events.k8s.io", "events"): EventsV1,
     ("apiregistration.k8s.io", "apiservices"): APIServices,
     ("certificates.k8s.io", "certificatesigningrequests"): CertificateSigningRequests,
