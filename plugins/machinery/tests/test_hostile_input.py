@@ -183,13 +183,13 @@ def test_no_long_text_takes_long(name: str) -> None:
 def test_no_number_takes_long(number: str) -> None:
     for read, refusal in TEXTS.values():
         assert _seconds(read, refusal, number) < LONGEST_SECONDS
-    for read, refusal in BODIES.values():
+    for read_body, refused in BODIES.values():
         for document in (
             number,
             f'{{"spec":{{"priority":{number}}}}}',
             f'[{{"op":"add","path":"/{number}","value":1}}]',
         ):
-            assert _seconds(read, refusal, document.encode()) < LONGEST_SECONDS
+            assert _seconds(read_body, refused, document.encode()) < LONGEST_SECONDS
 
 
 def test_what_matches_in_exponential_time_elsewhere_matches_quickly_here() -> None:

@@ -38,7 +38,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def _compile(pattern: str) -> Any:
-    import re2  # two and a half megabytes, and few servers meet a pattern of a user
+    import re2  # type: ignore[import-untyped]
 
     options = re2.Options()
     options.log_errors = False
