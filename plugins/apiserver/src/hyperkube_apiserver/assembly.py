@@ -28,7 +28,8 @@ from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_apiserver.registry.conversions import versions
 from hyperkube_apiserver.registry.core.addressrecords import StoredAddresses
-from hyperkube_apiserver.registry.core.services import Services, cluster_ips
+from hyperkube_apiserver.registry.core.serviceholding import cluster_ips
+from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strategy, WriteContext
 from hyperkube_apiserver.registry.versioned import VersionRegistry
@@ -168,7 +169,12 @@ def front_desk(
         kind = api.kinds.get((info.group, info.version, info.resource))
         return kind is not None and (not info.subresource or kind.subresource(info.subresource) is not None)
 
-    return Desk(api.instruments, clock, knows=knows, in_flight=in_flight, lifecycle=lifecycle)
+    def deprecated(info: RequestInfo) -> bool:
+        return bool(api.kinds[info.group, info.version, info.resource].deprecation)
+
+    return Desk(
+        api.instruments, clock, knows=knows, deprecated=deprecated, in_flight=in_flight, lifecycle=lifecycle
+    )
 
 
 def follow_holdings(api: API) -> None:

@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any, NoReturn
 
 from hyperkube_apiserver.parameters import DeleteOptions
-from hyperkube_apiserver.registry.core.services import Services, cluster_ips
+from hyperkube_apiserver.registry.core.serviceholding import cluster_ips
+from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body

@@ -5,14 +5,14 @@ Source: k8s.io/kubernetes/pkg/registry/core/service.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
-from hyperkube_apiserver.registry.allocation import Full, Holding, Network, PortPool, Refused
+from hyperkube_apiserver.registry.allocation import Full, Network, PortPool, Refused
 from hyperkube_apiserver.registry.core.clusteraddresses import ClusterAddresses
 from hyperkube_apiserver.registry.core.clusterips import fill_families, match_cluster_ips
+from hyperkube_apiserver.registry.core.serviceholding import AddressRecords, ServiceHolding, cluster_ips
 from hyperkube_apiserver.registry.core.servicerules import (
     is_external,
     needs_health_port,
@@ -34,19 +34,9 @@ from hyperkube_apiserver.registry.strategy import (
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
-__all__ = ["AddressRecords", "Services", "cluster_ips"]
+__all__ = ["Services"]
 
 _AFFINITY_SECONDS = 10800
-
-
-class AddressRecords(Protocol):
-    """The stored IPAddresses, as services write them."""
-
-    async def write(self, address: str, namespace: str, service: str) -> bool:
-        """Record that a service has an address; False if it is recorded for somebody already."""
-
-    def look_after(self, addresses: Iterable[str]) -> None:
-        """Forget these soon, as far as no service has them."""
 
 
 class Services(Strategy):
@@ -115,7 +105,7 @@ class Services(Strategy):
     # Reserving
 
     def begin_create(self, obj: Tree, context: WriteContext) -> Reservation:
-        holding = _ServiceHolding(self, obj, context)
+        holding = self._holding(obj, context)
         match_cluster_ips(obj["spec"], None)
         self._reserve(obj, None, holding)
         return holding
@@ -123,11 +113,14 @@ class Services(Strategy):
     def begin_update(self, obj: Tree, old: Tree, context: WriteContext) -> Reservation:
         if context.subresource:
             return NO_RESERVATION
-        holding = _ServiceHolding(self, obj, context)
+        holding = self._holding(obj, context)
         _carry_over(obj["spec"], old["spec"])
         match_cluster_ips(obj["spec"], old["spec"])
         self._reserve(obj, old["spec"], holding)
         return holding
+
+    def _holding(self, obj: Tree, context: WriteContext) -> ServiceHolding:
+        return ServiceHolding(self.kind, self.addresses, self.records, obj, context)
 
     def loaded(self, obj: Tree) -> None:
         for port in self._held(obj["spec"]):
@@ -140,7 +133,7 @@ class Services(Strategy):
     def _held(self, spec: Tree) -> Iterable[int]:
         return (port for port in _node_ports(spec) if port in self._ports)
 
-    def _reserve(self, obj: Tree, old: Tree | None, holding: _ServiceHolding) -> None:
+    def _reserve(self, obj: Tree, old: Tree | None, holding: ServiceHolding) -> None:
         """Take what `obj` needs beyond what `old` has; on any refusal nothing is kept."""
         try:
             self._refuse(obj, fill_families(obj["spec"], old, self.addresses.families))
@@ -155,7 +148,7 @@ class Services(Strategy):
             resource = self.kind.resource
             raise APIError.invalid(resource.group, resource.kind, meta.name(obj), errors)
 
-    def _reserve_addresses(self, obj: Tree, old: Tree | None, holding: _ServiceHolding) -> None:
+    def _reserve_addresses(self, obj: Tree, old: Tree | None, holding: ServiceHolding) -> None:
         spec = obj["spec"]
         before = cluster_ips(old) if old is not None else []
         if spec["type"] == "ExternalName":
@@ -180,7 +173,7 @@ class Services(Strategy):
             holding.new.append((index, asked))
         spec["clusterIP"] = addresses[0]
 
-    def _reserve_ports(self, obj: Tree, old: Tree | None, holding: _ServiceHolding) -> None:
+    def _reserve_ports(self, obj: Tree, old: Tree | None, holding: ServiceHolding) -> None:
         spec = obj["spec"]
         had = set(_node_ports(old, health=False)) if old is not None else set()
         if spec["type"] in ("NodePort", "LoadBalancer"):
@@ -195,7 +188,7 @@ class Services(Strategy):
             holding.leave(self._ports, [old["healthCheckNodePort"]])
         holding.leave(self._ports, had - set(_node_ports(spec, health=False)))
 
-    def _give_ports(self, obj: Tree, holding: _ServiceHolding) -> None:
+    def _give_ports(self, obj: Tree, holding: ServiceHolding) -> None:
         """Ports of one number share a node port, whatever their protocols."""
         ports = obj["spec"].get("ports") or ()
         given: dict[int, int] = {}
@@ -211,7 +204,7 @@ class Services(Strategy):
             elif wanted != given[number]:
                 self._take_port(obj, wanted, index, holding)
 
-    def _update_ports(self, obj: Tree, had: set[int], holding: _ServiceHolding) -> None:
+    def _update_ports(self, obj: Tree, had: set[int], holding: ServiceHolding) -> None:
         taken: set[int] = set()
         seen: set[tuple[str, int]] = set()
         for index, port in enumerate(obj["spec"].get("ports") or ()):
@@ -226,7 +219,7 @@ class Services(Strategy):
                 raise APIError.of(500, "", f"duplicate nodePort: {{{key[0]} {key[1]}}}")
             seen.add(key)
 
-    def _take_port(self, obj: Tree, wanted: int, index: int, holding: _ServiceHolding) -> int:
+    def _take_port(self, obj: Tree, wanted: int, index: int, holding: ServiceHolding) -> int:
         if not wanted:
             try:
                 wanted = self._ports.take_any()
@@ -240,7 +233,7 @@ class Services(Strategy):
         holding.took(self._ports, wanted)
         return wanted
 
-    def _take_health_port(self, wanted: int, holding: _ServiceHolding) -> int:
+    def _take_health_port(self, wanted: int, holding: ServiceHolding) -> int:
         try:
             if wanted:
                 self._ports.take_port(wanted)
@@ -252,81 +245,6 @@ class Services(Strategy):
             raise APIError.internal(f"failed to allocate a HealthCheck NodePort 0: {exc}") from None
         holding.took(self._ports, wanted)
         return wanted
-
-
-class _ServiceHolding(Holding):
-    """What one write of a service took: ports in memory, addresses in the store."""
-
-    def __init__(self, services: Services, obj: Tree, context: WriteContext) -> None:
-        super().__init__(dry_run=context.dry_run)
-        self._services = services
-        self._obj = obj
-        self._context = context
-        self._mine: list[str] = []
-        self._left: list[str] = []
-        self.new: list[tuple[int, bool]] = []  # which of clusterIPs were taken, and whether they were asked for
-
-    def take_address(self, family: str, wanted: str) -> str:
-        """Take `wanted`, or any address of `family`; raises APIError."""
-        addresses, dry_run = self._services.addresses, self._context.dry_run
-        try:
-            if wanted:
-                addresses.take(wanted, dry_run=dry_run)
-            else:
-                wanted = addresses.take_any(family, dry_run=dry_run)
-        except Full as exc:
-            why = f'failed to allocate a serviceIP for Service "{meta.name(self._obj)}": {exc}'
-            raise APIError.internal(why) from None
-        except Refused as exc:
-            raise self._refusal(wanted, str(exc)) from None
-        if not dry_run:
-            self._mine.append(wanted)
-        return wanted
-
-    def leave_addresses(self, addresses: Iterable[str]) -> None:
-        """Give these back when the write is stored."""
-        self._left += addresses
-
-    async def secure(self) -> None:
-        records, spec = self._services.records, self._obj["spec"]
-        if records is None or self._context.dry_run:
-            return
-        for index, asked in self.new:
-            address = spec["clusterIPs"][index]
-            while not await records.write(address, self._context.namespace, meta.name(self._obj)):
-                self._mine.remove(address)
-                self._services.addresses.finish([address])
-                if asked:
-                    raise self._refusal(address, "provided IP is already allocated")
-                address = spec["clusterIPs"][index] = self.take_address(spec["ipFamilies"][index], "")
-        if self.new:
-            spec["clusterIP"] = spec["clusterIPs"][0]
-
-    def commit(self) -> None:
-        super().commit()
-        self._end(() if self._context.dry_run else self._left)
-
-    def release(self) -> None:
-        super().release()
-        self._end(self._mine)
-
-    def _end(self, free: Iterable[str]) -> None:
-        self._services.addresses.finish(self._mine)
-        if self._services.records is not None:
-            self._services.records.look_after(free)
-
-    def _refusal(self, address: str, why: str) -> APIError:
-        resource, shown = self._services.kind.resource, self._obj["spec"]["clusterIPs"]
-        error = FieldError.invalid("spec.clusterIPs", list(shown), f"failed to allocate IP {address}: {why}")
-        return APIError.invalid(resource.group, resource.kind, meta.name(self._obj), [error])
-
-
-def cluster_ips(spec: Mapping[str, Any]) -> list[str]:
-    """The cluster IPs that a stored service holds."""
-    if spec.get("type") == "ExternalName":
-        return []
-    found = spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])
-    return [address for address in found if address not in ("", "None")]
 
 
 def _node_ports(spec: Tree, *, health: bool = True) -> list[int]:
