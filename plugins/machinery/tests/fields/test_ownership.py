@@ -168,6 +168,15 @@ def test_of_more_than_ten_updaters_the_oldest_become_one() -> None:
     assert entries[0]["time"] == "2026-01-01T00:00:04Z"
 
 
+def test_where_items_cant_be_told_apart_nobody_owns_anything() -> None:
+    accounts = Ownership("io.k8s.api.core.v1.ServiceAccount", "v1", "ServiceAccount")
+    account: Any = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "uid": "u"}}
+    odd = {**account, "secrets": [{}]}
+    assert accounts.updated(None, odd, writer("one")) is None
+    with pytest.raises(APIError, match=r"failed to create typed live object \(/a; /v1, Kind=ServiceAccount\): "):
+        accounts.applied(odd, account, writer("one"), force=False)
+
+
 # Applying
 
 

@@ -34,7 +34,7 @@ from hyperkube_machinery.fields.entries import (
 from hyperkube_machinery.fields.merge import merge
 from hyperkube_machinery.fields.prune import Convert, prune, reconciled
 from hyperkube_machinery.fields.sets import FieldSet, difference, has, intersection, recursive_difference, union
-from hyperkube_machinery.fields.shapes import Shape, load_shapes
+from hyperkube_machinery.fields.shapes import BadItem, Shape, load_shapes
 from hyperkube_machinery.fields.typed import BadValue, check, field_set
 from hyperkube_machinery.schema import Schemas, WrongType
 
@@ -85,8 +85,14 @@ class Ownership:
         """The entries of `new`, which `writer` puts in the place of `old`; None if nobody owns anything.
 
         If nothing of the object changes they are the old ones, and the same list. Who wrote an object whose owners are
-        not known is not recorded either.
+        not known is not recorded either. Nor is anybody where the items of a list can't be told apart.
         """
+        try:
+            return self._updated(old, new, writer)
+        except BadItem:
+            return None
+
+    def _updated(self, old: Tree | None, new: Tree, writer: Writer) -> list[Entry] | None:
         sent = new["metadata"].get("managedFields")
         if old is None:
             return self._recorded(self._empty, new, _read(sent), writer)
@@ -193,15 +199,17 @@ class Ownership:
         self._check_config(config)
         base = self._empty if live is None else _without_entries(live)
         owners = owners_of(live["metadata"].get("managedFields") if live is not None else None)
-        if not owners and live is not None:
-            before = Writer(
-                manager=_BEFORE_FIRST_APPLY, now=writer.now, subresource=writer.subresource, resets=writer.resets
-            )
-            owners = owners_of(self._recorded(self._empty, base, {}, before))
         try:
+            if not owners and live is not None:
+                before = Writer(
+                    manager=_BEFORE_FIRST_APPLY, now=writer.now, subresource=writer.subresource, resets=writer.resets
+                )
+                owners = owners_of(self._recorded(self._empty, base, {}, before))
             merged, owners = self._apply_past_client(base, config, owners, writer, force=force)
         except Conflicts as conflicts:
             raise conflicts.refusal() from None
+        except BadItem as error:  # of the live object, for the configuration was checked
+            raise _failed(f"failed to create typed live object ({_name_of(base)}): {error}") from None
         if writer.manager == _KUBECTL:
             lastapplied.keep_up(merged, config)
         if owners:
