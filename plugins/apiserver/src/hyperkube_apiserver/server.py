@@ -42,6 +42,7 @@ from hyperkube_apiserver.populate import keep_flow_control, populate
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
+from hyperkube_apiserver.storage.backends import FILE_NAME
 from hyperkube_apiserver.storage.datadir import DataDirectoryError
 from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.storage.schedule import keep_compacted
@@ -119,6 +120,8 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
             clock=clock,
             ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
         )
+        api.instruments.follow_listener(lambda: server.failed_handshakes)
+        api.instruments.follow_file(options.data_dir / FILE_NAME)
         await server.start(sockets=sockets)
         try:
             kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())

@@ -148,6 +148,14 @@ async def test_what_is_stored_is_told_by_resource(api: Any) -> None:
     assert found['etcd_requests_total{operation="create",group="",resource="configmaps"}'] >= 1
 
 
+async def test_deprecated_kinds_that_are_asked_for_are_told(api: Any) -> None:
+    await api.get(CONFIG_MAPS)
+    await api.get("/api/v1/namespaces/default/endpoints")
+    told = {name: value for name, value in (await metrics(api)).items() if "deprecated" in name}
+    labels = 'group="",version="v1",resource="endpoints",subresource="",removed_release=""'
+    assert told == {f"apiserver_requested_deprecated_apis{{{labels}}}": 1}
+
+
 async def test_every_answer_has_a_name_of_its_own_or_the_one_it_was_given(api: Any) -> None:
     replies = [await api.get(CONFIG_MAPS), await api.get("/nowhere"), await api.get(CONFIG_MAPS, token="wrong")]
     names = [dict(reply.headers)["Audit-Id"] for reply in replies]

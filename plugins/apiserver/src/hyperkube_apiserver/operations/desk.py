@@ -69,16 +69,17 @@ class Desk:
         clock: Clock,
         *,
         knows: Callable[[RequestInfo], bool],
+        deprecated: Callable[[RequestInfo], bool],
         in_flight: InFlight | None = None,
         lifecycle: Lifecycle | None = None,
     ) -> None:
-        """`knows` tells whether a request is for something that is served."""
+        """`knows` tells whether a request is for something that is served, `deprecated` whether not for long."""
         self.in_flight = in_flight or InFlight()
         self.lifecycle = lifecycle or Lifecycle()
         self._clock = clock
         self._monotonic = clock.monotonic
         self._audit_ids = AuditIDs()
-        self._metrics = RequestMetrics(instruments, knows)
+        self._metrics = RequestMetrics(instruments, knows, deprecated)
         self._users = {name: instruments.authenticated_users.labels(name) for name in (*_TOLD_NAMES, *_KINDS_OF_NAMES)}
         self._authenticated = instruments.authentications.labels("success")
         self._unauthenticated = instruments.authentications.labels("failure")

@@ -6,8 +6,10 @@ storage/etcd3/metrics, component-base/version; what no other server has begins w
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from hyperkube_machinery.serving.metrics import Family, Histogram, Registry, Sample, exponential_buckets
@@ -15,6 +17,7 @@ from hyperkube_machinery.serving.process import LAG_BOUNDS, register_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["Instruments", "Traffic"]
 
@@ -24,6 +27,7 @@ DURATION_BOUNDS = (
 )
 SLI_BOUNDS = DURATION_BOUNDS[2:]
 EVENT_BOUNDS = tuple(exponential_buckets(1024, 2, 8))
+_BLOCK_BYTES = 512
 _ROUTE = ("group", "version", "resource", "subresource", "scope", "component")
 _REQUEST = ("verb", "dry_run", *_ROUTE)
 
@@ -117,6 +121,11 @@ class Instruments:
             "[ALPHA] Requests to the store that failed, by operation and resource.",
             ("operation", "group", "resource"),
         )
+        self.deprecated = registry.gauge(
+            "apiserver_requested_deprecated_apis",
+            "[STABLE] 1 for each deprecated API that was asked for.",
+            ("group", "version", "resource", "subresource", "removed_release"),
+        )
         self.lag = registry.histogram(
             "hk_event_loop_lag_seconds",
             "How late the event loop woke a sleeper, in seconds: how long others held it.",
@@ -127,6 +136,28 @@ class Instruments:
         register_process(registry)
         if version:
             self._build_info(version)
+
+    def follow_listener(self, failed_handshakes: Callable[[], int]) -> None:
+        """Tell of TLS handshakes that came to nothing."""
+        self.registry.collect(
+            "apiserver_tls_handshake_errors_total",
+            "[ALPHA] Connections whose TLS handshake failed.",
+            lambda: [((), failed_handshakes())],
+            kind="counter",
+        )
+
+    def follow_file(self, path: Path) -> None:
+        """Tell how much of the disk the store's file takes, its log included."""
+
+        def size() -> Iterable[Sample]:
+            total = 0
+            for name in (path, path.with_name(f"{path.name}-wal")):
+                with suppress(OSError):
+                    total += os.stat(name).st_blocks * _BLOCK_BYTES
+            return [(("etcd-0",), total)] if total else []
+
+        text = "[STABLE] Bytes that the store takes on the disk."
+        self.registry.collect("apiserver_storage_size_bytes", text, size, ("storage_cluster_id",))
 
     def traffic(self, group: str, version: str, resource: str) -> Traffic:
         """The counters of one resource's cache."""

@@ -107,8 +107,11 @@ class Route:
 class RequestMetrics:
     """Finds the route of a request."""
 
-    def __init__(self, instruments: Instruments, knows: Callable[[RequestInfo], bool]) -> None:
-        """`knows` tells whether a request is for something that is served."""
+    def __init__(
+        self, instruments: Instruments, knows: Callable[[RequestInfo], bool], deprecated: Callable[[RequestInfo], bool]
+    ) -> None:
+        """`knows` tells whether a request is for something that is served, `deprecated` whether not for long."""
+        self._deprecated = deprecated
         self._instruments = instruments
         self._knows = knows
         self._routes: dict[tuple[object, ...], Route] = {}
@@ -129,6 +132,8 @@ class RequestMetrics:
         if not verb or info.rest or not self._knows(info):
             return None
         rest = (info.group, info.version, info.resource, info.subresource, _scope(info), COMPONENT)
+        if self._deprecated(info):
+            self._instruments.deprecated.labels(*rest[:4], "").set(1)
         route = self._routes[key] = Route(self._instruments, verb, dry_run, rest)
         return route
 

@@ -117,6 +117,11 @@ class HTTPServer:
         """How many are about to be."""
         return 0 if self._listener is None else self._listener.handshakes
 
+    @property
+    def failed_handshakes(self) -> int:
+        """How many connections came to nothing since the start."""
+        return 0 if self._listener is None else self._listener.failed_handshakes
+
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, let what runs finish, then close; what takes longer than `seconds` is dropped."""
         self.draining = True

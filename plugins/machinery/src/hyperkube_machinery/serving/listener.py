@@ -103,6 +103,7 @@ class Listener:
         self._connections = connections
         self._opening: dict[asyncio.Task[None], _Opening] = {}
         self._accepting = False
+        self.failed_handshakes = 0
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -184,6 +185,7 @@ class Listener:
             connection.connection_lost(None)
             if not isinstance(exc, OSError):
                 raise
+            self.failed_handshakes += 1
             if isinstance(exc, ssl.SSLCertVerificationError):
                 log.warning("refused the client certificate of %s: %s", connection.peer_address, exc.verify_message)
             else:
