@@ -2,7 +2,7 @@
 
 A certificate is asked first, then a bearer token; the first that names somebody wins, even where the other is wrong.
 A credential that is wrong, with no other that is right, is refused; a request without any is anonymous. Why it is wrong
-is for the log, at a high verbosity, and for reviews of tokens: the client isn't told.
+is for the log and for reviews of tokens: the client isn't told.
 Source: k8s.io/apiserver/pkg/authentication/request/{bearertoken,websocket,union,anonymous},
 k8s.io/apiserver/pkg/authentication/authenticator (audiences), k8s.io/kubernetes/pkg/kubeapiserver/authenticator.
 """
@@ -84,7 +84,7 @@ class Authenticator:
             try:
                 token, others = offered_token(request.headers)
             except TokenError as exc:
-                log.debug("a bearer token is refused: %s", exc)
+                log.warning("a bearer token is refused: %s", exc)
                 raise APIError.unauthorized() from exc
             identity = self._bearer(token) if token else None
             if identity is not None:
@@ -103,7 +103,7 @@ class Authenticator:
         try:
             found = self._accounts.authenticate(token, self._audiences)
         except TokenError as exc:
-            log.debug("a bearer token is refused: %s", exc)
+            log.warning("a bearer token is refused: %s", exc)
             return None
         return found[0] if found is not None else None
 
