@@ -70,9 +70,8 @@ IDLE = frozenset(
 
 MISSING = frozenset(
     {
-        *("EventRateLimit", "ImagePolicyWebhook", "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook"),
-        *("PodSecurity", "PodTolerationRestriction", "ResourceQuota", "ValidatingAdmissionPolicy"),
-        *("ValidatingAdmissionWebhook",),
+        *("ImagePolicyWebhook", "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "PodSecurity"),
+        *("ResourceQuota", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook"),
     }
 )
 """Those that upstream has and this server has not yet."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.admission import PLUGINS, AdmissionSettings
-from hyperkube_apiserver.admission.plugins.runtimeclass import merge_tolerations
+from hyperkube_apiserver.admission.tolerationsets import merge_tolerations
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.errors import APIError
 
@@ -436,3 +436,50 @@ class TestResizing:
         absent = self.running(generation=2, nodeName="none", resources={"requests": {"cpu": "1"}})
         told = await nodes.refusal(plugin, "pods", absent, old=self.running())
         assert told == 'pods "p" is forbidden: node "none" not found'
+
+
+class TestPodTolerationRestriction:
+    PLUGIN = "PodTolerationRestriction"
+
+    @pytest.fixture
+    def configured(self, world: Any) -> Any:
+        told = {"default": [{"key": "all", "operator": "Exists"}], "whitelist": [{"key": "all", "operator": "Exists"}]}
+        world.settings = AdmissionSettings(configurations={self.PLUGIN: told})
+        key = "scheduler.alpha.kubernetes.io/"
+        own = {
+            f"{key}defaultTolerations": '[{"key": "own", "operator": "Exists"}]',
+            f"{key}tolerationsWhitelist": '[{"operator": "Exists"}]',
+        }
+        world.add("namespaces", "ns")
+        world.add("namespaces", "own", metadata={"annotations": own})
+        world.add("namespaces", "none", metadata={"annotations": dict.fromkeys(own, "")})
+        world.add("namespaces", "broken", metadata={"annotations": dict.fromkeys(own, "{}")})
+        return world
+
+    @pytest.mark.parametrize(("namespace", "keys"), [("ns", ["all"]), ("own", ["own"]), ("none", None)])
+    async def test_the_tolerations_of_the_namespace_or_else_the_clusters_are_added(
+        self, configured: Any, namespace: str, keys: list[str] | None
+    ) -> None:
+        spec = (await configured.ask(self.PLUGIN, "pods", pod(), namespace=namespace))["spec"]
+        assert [one["key"] for one in spec["tolerations"]] == keys if keys else "tolerations" not in spec
+        assert await configured.ask(self.PLUGIN, "pods", pod(), old=pod(), namespace=namespace) == pod()
+
+    async def test_pods_with_requests_stay_where_memory_runs_low(self, configured: Any) -> None:
+        asking = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}
+        given = pod(containers=[asking])
+        spec = (await configured.ask(self.PLUGIN, "pods", given, old=given, namespace="own"))["spec"]
+        assert spec["tolerations"] == [
+            {"key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"}
+        ]
+
+    async def test_other_tolerations_are_refused(self, configured: Any) -> None:
+        given = pod(tolerations=[{"key": "x", "operator": "Exists"}])
+        told = await configured.refusal(self.PLUGIN, "pods", given, code=500)
+        why = "pod tolerations (possibly merged with namespace default tolerations) conflict with its cluster whitelist"
+        assert told == why
+        assert await configured.unaffected(self.PLUGIN, "pods", given)
+        await configured.ask(self.PLUGIN, "pods", given, namespace="own")
+        await configured.ask(self.PLUGIN, "pods", given, namespace="none")
+        assert "cannot unmarshal" in await configured.refusal(self.PLUGIN, "pods", given, namespace="broken", code=500)
+        told = await configured.refusal(self.PLUGIN, "pods", given, namespace="gone", code=404)
+        assert told == 'namespaces "gone" not found'

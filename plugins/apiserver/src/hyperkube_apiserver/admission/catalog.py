@@ -16,6 +16,7 @@ from hyperkube_apiserver.admission.plugins.certificates import (
     CertificateSubjectRestriction,
 )
 from hyperkube_apiserver.admission.plugins.defaultclasses import DefaultIngressClass, DefaultStorageClass
+from hyperkube_apiserver.admission.plugins.eventrates import EventRateLimit
 from hyperkube_apiserver.admission.plugins.externaladdresses import DenyServiceExternalIPs
 from hyperkube_apiserver.admission.plugins.inuse import StorageObjectInUseProtection
 from hyperkube_apiserver.admission.plugins.namespaces import (
@@ -33,6 +34,7 @@ from hyperkube_apiserver.admission.plugins.resize import PersistentVolumeClaimRe
 from hyperkube_apiserver.admission.plugins.resizing import NodeDeclaredFeatureValidator, PodResizeValidator
 from hyperkube_apiserver.admission.plugins.runtimeclass import RuntimeClass
 from hyperkube_apiserver.admission.plugins.serviceaccount import ServiceAccount
+from hyperkube_apiserver.admission.plugins.tolerationrestriction import PodTolerationRestriction
 from hyperkube_apiserver.admission.plugins.tolerations import DefaultTolerationSeconds, ExtendedResourceToleration
 from hyperkube_apiserver.admission.plugins.topologylabels import PodTopologyLabels
 
@@ -43,11 +45,11 @@ log = logging.getLogger(__name__)
 _CLASSES: tuple[type[Plugin], ...] = (
     *(AlwaysAdmit, AlwaysDeny, AlwaysPullImages, CertificateApproval, CertificateSigning),
     *(CertificateSubjectRestriction, DefaultIngressClass, DefaultStorageClass, DefaultTolerationSeconds),
-    *(DenyServiceExternalIPs, ExtendedResourceToleration, LimitPodHardAntiAffinityTopology, NamespaceAutoProvision),
-    *(NamespaceExists, NamespaceLifecycle, NodeDeclaredFeatureValidator, NodeRestriction),
+    *(DenyServiceExternalIPs, EventRateLimit, ExtendedResourceToleration, LimitPodHardAntiAffinityTopology),
+    *(NamespaceAutoProvision, NamespaceExists, NamespaceLifecycle, NodeDeclaredFeatureValidator, NodeRestriction),
     *(OwnerReferencesPermissionEnforcement, PersistentVolumeClaimResize, PodNodeSelector, PodResizeValidator),
-    *(PodTopologyLabels, Priority, RuntimeClass, ServiceAccount, StorageObjectInUseProtection),
-    *(TaintNodesByCondition,),
+    *(PodTolerationRestriction, PodTopologyLabels, Priority, RuntimeClass, ServiceAccount),
+    *(StorageObjectInUseProtection, TaintNodesByCondition),
 )
 PLUGINS: Mapping[str, type[Plugin]] = {one.__name__: one for one in _CLASSES}
 """The plugins by the names that flags give them."""

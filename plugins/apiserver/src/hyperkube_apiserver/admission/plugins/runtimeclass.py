@@ -1,19 +1,20 @@
 """RuntimeClass: what a pod's runtime costs, and where it is to be found.
 
-Source: k8s.io/kubernetes/plugin/pkg/admission/runtimeclass, k8s.io/kubernetes/pkg/util/tolerations.
+Source: k8s.io/kubernetes/plugin/pkg/admission/runtimeclass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, Plugin, Waiting
+from hyperkube_apiserver.admission.tolerationsets import merge_tolerations
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["RuntimeClass", "merge_tolerations"]
+__all__ = ["RuntimeClass"]
 
 _GROUP = "node.k8s.io"
 _OTHER_OVERHEAD = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"
@@ -89,34 +90,3 @@ def _same_amounts(some: Mapping[str, str] | None, others: Mapping[str, str] | No
     return mine.keys() == theirs.keys() and all(
         Quantity.parse(amount) == Quantity.parse(theirs[name]) for name, amount in mine.items()
     )
-
-
-def merge_tolerations(tolerations: Sequence[Tree]) -> list[Tree]:
-    """`tolerations` without those that others of them include."""
-    merged: list[Tree] = []
-    for index, one in enumerate(tolerations):
-        later = (other for other in tolerations[index + 1 :] if _plain(other) != _plain(one))
-        if not any(_includes(other, one) for other in (*merged, *later)):
-            merged.append(one)
-    return merged
-
-
-def _plain(toleration: Tree) -> Tree:
-    return {name: value for name, value in toleration.items() if value not in (None, "")}
-
-
-def _includes(wide: Tree, narrow: Tree) -> bool:
-    """Whether what `narrow` tolerates, `wide` tolerates too."""
-    if _plain(wide) == _plain(narrow):
-        return True
-    operator, key, effect = (wide.get(field) or "" for field in ("operator", "key", "effect"))
-    if (narrow.get("key") or "") != key and (key or operator != "Exists"):
-        return False
-    if effect and (narrow.get("effect") or "") != effect:
-        return False
-    seconds, others = wide.get("tolerationSeconds"), narrow.get("tolerationSeconds")
-    if effect == "NoExecute" and seconds is not None and (others is None or others > seconds):
-        return False
-    if operator in ("Equal", ""):
-        return narrow.get("operator") == "Equal" and (narrow.get("value") or "") == (wide.get("value") or "")
-    return operator == "Exists"
