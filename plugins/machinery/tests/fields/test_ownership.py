@@ -461,7 +461,7 @@ def test_quantities_that_cant_be_read_are_told_as_the_server_tells_them() -> Non
         DEPLOYMENT.applied(None, config, writer("one"), force=False)
     assert caught.value.code == 500
     assert str(caught.value).startswith(
-        "failed to convert new object (/d; apps/v1, Kind=Deployment) to proper version (apps/v1): "
+        "failed to convert new object (/d; apps/v1, Kind=Deployment) to proper version: "
         "unable to convert unstructured object to apps/v1, Kind=Deployment: quantities must match"
     )
 

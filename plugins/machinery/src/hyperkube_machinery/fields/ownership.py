@@ -298,7 +298,7 @@ class Ownership:
             check_converted(tree, self._walker, field_validation="Ignore")
         except WrongType as error:
             raise _failed(
-                f"failed to convert new object ({_name_of(config)}) to proper version ({self._api_version}): "
+                f"failed to convert new object ({_name_of(config)}) to proper version: "
                 f"unable to convert unstructured object to {_go_type(self._api_version, self._kind)}: {error}"
             ) from None
         return tree
