@@ -139,6 +139,13 @@ def test_each_honoured_flag_is_read(arg: str, field: str, value: object) -> None
     assert getattr(parse(arg), field) == value
 
 
+def test_an_issuer_is_given_once() -> None:
+    issuers = ("--service-account-issuer=https://a", "--service-account-issuer=b")
+    assert parse(*issuers).service_account_issuer == ("https://a", "b")
+    with pytest.raises(SettingsError, match="flag --service-account-issuer: the same issuer is given twice"):
+        parse(*issuers, "--service-account-issuer=b")
+
+
 def test_certificate_and_key_come_together() -> None:
     options = parse("--tls-cert-file=a", "--tls-private-key-file=b")
     assert (options.tls_cert_file, options.tls_private_key_file) == (Path("a"), Path("b"))

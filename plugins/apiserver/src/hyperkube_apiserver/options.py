@@ -77,8 +77,6 @@ def _check_positive(seconds: float) -> None:
 def _check_issuers(issuers: tuple[str, ...]) -> None:
     if not issuers or not all(issuers):
         raise ValueError("it must not be empty")
-    if len(set(issuers)) != len(issuers):
-        raise ValueError("one is given twice")
     for issuer in issuers:
         if ":" in issuer and not _is_url(issuer):
             raise ValueError(f'"{issuer}" has a colon and is no URL')
@@ -380,6 +378,10 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data_dir", self.data_dir.expanduser())
+        issuers = self.service_account_issuer
+        if len(set(issuers)) != len(issuers):
+            name = "service-account-issuer"
+            raise SettingsError(name, f"flag --{name}", "the same issuer is given twice")
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             given, missing = "--tls-cert-file", "--tls-private-key-file"
             if self.tls_cert_file is None:
