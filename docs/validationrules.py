@@ -23,7 +23,10 @@ __all__ = ["KindRules", "Rule", "RuleTables", "gather"]
 DATA = Path(__file__).parent.parent / "plugins" / "apiserver" / "tests" / "data"
 _RECORDED = ("creations.json", "updates.json")
 _INDEX = re.compile(r"\[\d+\]")
-_SHOWS_VALUE = ("FieldValueInvalid", "FieldValueNotSupported", "FieldValueTypeInvalid", "FieldValueTooMany")
+_SHOWS_VALUE = (
+    *("FieldValueInvalid", "FieldValueNotSupported", "FieldValueTypeInvalid", "FieldValueTooMany"),
+    "FieldValueNotFound",
+)
 _LONGEST_TEXT = 400
 
 Key = tuple[str, str, str]

@@ -34,12 +34,17 @@ def test_only_the_kinds_that_upstream_lets_create_on_put(writer: Any) -> None:
     allowed = {key[2] for key, one in writer.strategies.items() if one.allows_create_on_update}
     assert allowed == {
         *("clusterrolebindings", "clusterroles", "endpoints", "events", "leases", "limitranges", "rolebindings"),
-        *("roles", "services"),
+        *("roles", "runtimeclasses", "services"),
     }
 
 
-def test_only_leases_insist_on_a_version(writer: Any) -> None:
-    assert {key[2] for key, one in writer.strategies.items() if not one.allows_unconditional_update} == {"leases"}
+def test_only_the_kinds_that_upstream_guards_so_insist_on_a_version(writer: Any) -> None:
+    assert {key[2] for key, one in writer.strategies.items() if not one.allows_unconditional_update} == {
+        *("apiservices", "csidrivers", "csinodes", "csistoragecapacities", "customresourcedefinitions", "leases"),
+        *("mutatingadmissionpolicies", "mutatingadmissionpolicybindings", "mutatingwebhookconfigurations"),
+        *("poddisruptionbudgets", "runtimeclasses", "validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+        *("validatingwebhookconfigurations", "volumeattachments"),
+    }
 
 
 def test_jobs_and_replication_controllers_leave_their_pods_by_default(writer: Any) -> None:

@@ -33,7 +33,4 @@ class Leases(Strategy):
         if transitions is not None and transitions < 0:
             text = "must be greater than or equal to 0"
             errors.append(FieldError.invalid("spec.leaseTransitions", transitions, text))
-        if spec.get("preferredHolder") and not spec.get("strategy"):
-            text = "may only be specified if `strategy` is defined"
-            errors.append(FieldError.forbidden("spec.preferredHolder", text))
         return errors
