@@ -73,6 +73,13 @@ async def test_who_has_the_document_gets_nothing(api: Any, path: str) -> None:
     assert (await api.get(path, if_none_match='"other"')).status == 200
 
 
+async def test_who_has_it_since_it_was_made_gets_nothing(api: Any) -> None:
+    since = header(await api.get(APPS), "Last-Modified")
+    assert (await api.get(APPS, if_modified_since=since)).status == 304
+    assert (await api.get(APPS, if_modified_since="Thu, 01 Jan 1970 00:00:00 GMT")).status == 200
+    assert (await api.get(APPS, if_modified_since=since, if_none_match='"other"')).status == 200, "tags go first"
+
+
 @pytest.mark.parametrize(
     ("path", "accept", "content_type"),
     [

@@ -168,3 +168,8 @@ def test_an_enumeration_stands_where_the_values_are() -> None:
     spec = Schemas(load_table()).schema("io.k8s.api.core.v1.PersistentVolumeClaimSpec")
     assert "ReadWriteOnce" in innermost(spec["properties"]["accessModes"])["enum"]
     assert "enum" not in spec["properties"]["accessModes"]
+
+
+def test_values_are_told_where_no_text_is() -> None:
+    claim = Schemas(load_table()).schema("io.k8s.api.core.v1.AzureDiskVolumeSource")
+    assert claim["properties"]["cachingMode"]["description"] == "One of None, ReadOnly, ReadWrite."

@@ -125,10 +125,11 @@ class Schemas:
             schema["default"] = {}
         elif not type_.pointer and type_.kind in _ZEROS and field.when_empty == WRITTEN:
             schema["default"] = _ZEROS[type_.kind]
+        text = self._text(definition, field.name)
         if values := self._facts["enums"].get(definition, {}).get(field.name):
             innermost(schema)["enum"] = values
+            text = text or f"One of {', '.join(value or 'nothing' for value in values)}."
         schema.update(self._merging(definition, field.name))
-        text = self._text(definition, field.name)
         if text and "$ref" not in schema:
             schema["description"] = text
         return schema

@@ -81,7 +81,7 @@ class OpenAPI:
                 return Response(301, b"", content_type, (*headers, ("Location", _url(name, tag))))
             headers.append(("Cache-Control", "public, immutable"))
             headers.append(("Expires", formatdate(self._clock.now() + _YEAR_SECONDS, usegmt=True)))
-        if _has(request.headers.get("if-none-match", ""), tag):
+        if self._is_held(request, tag):
             return Response(304, b"", "", headers)
         headers.append(("Last-Modified", self._since))
         packed = await self._get(name, protobuf=encoding != "json")
@@ -89,6 +89,12 @@ class OpenAPI:
             headers += (("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
             return Response(200, packed, content_type, headers)
         return Response(200, await asyncio.to_thread(zlib.decompress, packed, _GZIP_WINDOW), content_type, headers)
+
+    def _is_held(self, request: Request, tag: str) -> bool:
+        """Whether the client has the document of `tag`, by its tag or else by its age."""
+        if held := request.headers.get("if-none-match"):
+            return any(one.strip().removeprefix("W/") in ("*", f'"{tag}"') for one in held.split(","))
+        return request.headers.get("if-modified-since") == self._since
 
     async def _known(self) -> Documents:
         if self._documents is None:
@@ -123,9 +129,3 @@ def _encoding(accept: str, version: str) -> str | None:
         if clause.type in ("application", "*") and clause.subtype in made:
             return made[clause.subtype]
     return None
-
-
-def _has(if_none_match: str, tag: str) -> bool:
-    """Whether a client has the document of `tag`."""
-    held = (one.strip().removeprefix("W/") for one in if_none_match.split(","))
-    return any(one in ("*", f'"{tag}"') for one in held)
