@@ -98,6 +98,8 @@ def test_objects_are_decoded_once_a_version() -> None:
     assert objects.find("secrets", "ns", "s") is first
     cache.body = b'"metadata":{"name":"t"}}'
     assert objects.find("secrets", "ns", "s") == {"metadata": {"name": "t"}}
+    cache.body = b'"metadata":{"name":"t","managedFields":[{}]},"data":{"token":"dA==","ca.crt":"Yw=="},"type":"x"}'
+    assert objects.find("secrets", "ns", "s") == {"metadata": {"name": "t"}, "data": {"token": "dA=="}}, "no more"
     cache.body = None
     assert objects.find("secrets", "ns", "s") is None
 

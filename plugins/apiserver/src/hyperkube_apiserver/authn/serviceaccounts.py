@@ -45,7 +45,10 @@ class Objects(Protocol):
     """Where what tokens are bound to is looked up."""
 
     def find(self, resource: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """The object of the core group, as it is now; it is not to be changed."""
+        """The object of the core group, as it is now, with its labels, its identity and a secret's token at least.
+
+        It is not to be changed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
