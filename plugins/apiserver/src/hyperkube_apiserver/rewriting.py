@@ -32,10 +32,9 @@ def indented(response: Response) -> Response:
 
 def as_yaml(response: Response) -> Response:
     """A JSON answer as YAML."""
-    import yaml  # takes a tenth of the server's start, and few ask for it
+    from hyperkube_machinery.yamloutput import to_yaml  # takes a tenth of the server's start, and few ask for it
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text = yaml.dump(orjson.loads(_whole(response.body)), Dumper=dumper, allow_unicode=True, sort_keys=True)
+    text = to_yaml(orjson.loads(_whole(response.body)))
     return Response(response.status, text.encode(), "application/yaml", response.headers)
 
 

@@ -22,7 +22,7 @@ from hyperkube_machinery.schema.exact import quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BadYAML", "parse_yaml"]
+__all__ = ["BadYAML", "means_text", "parse_yaml"]
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # without libyaml ten times slower, but the same
 _TAG = "tag:yaml.org,2002:"
@@ -254,6 +254,11 @@ def _resolve(text: str) -> Any:
         fraction = float(number)
         return int(fraction) if fraction.is_integer() and abs(fraction) < 1e21 else fraction
     return text
+
+
+def means_text(text: str) -> bool:
+    """Whether a plain scalar is nothing but the text that it shows."""
+    return text != "<<" and isinstance(_resolve(text), str)
 
 
 def _integer(text: str) -> int:
