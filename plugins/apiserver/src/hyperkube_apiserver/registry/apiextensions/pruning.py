@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hyperkube_apiserver.registry.apiextensions.structural import items_of
+
 __all__ = ["prune"]
 
 Tree = Mapping[str, Any]
@@ -20,7 +22,7 @@ def prune(value: Any, schema: Tree | None, *, is_resource: bool = False) -> Any:
     if schema is not None and schema.get("x-kubernetes-preserve-unknown-fields"):
         return _prune_known(value, schema, is_resource)
     if isinstance(value, list):
-        items = None if schema is None else schema.get("items")
+        items = None if schema is None else items_of(schema)
         return [prune(item, items) for item in value]
     if not isinstance(value, dict):
         return value
@@ -44,7 +46,7 @@ def _prune_known(value: Any, schema: Tree | None, is_resource: bool = False) -> 
     if schema is None:
         return value
     if isinstance(value, list):
-        return [_prune_known(item, schema.get("items")) for item in value]
+        return [_prune_known(item, items_of(schema)) for item in value]
     if not isinstance(value, dict):
         return value
     is_resource = is_resource or bool(schema.get("x-kubernetes-embedded-resource"))

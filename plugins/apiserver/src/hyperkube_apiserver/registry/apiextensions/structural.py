@@ -14,7 +14,7 @@ from hyperkube_apiserver.registry.apiextensions.values import same
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 
-__all__ = ["is_structural", "sub_schemas", "unsupported", "validate_structural"]
+__all__ = ["is_structural", "items_of", "sub_schemas", "unsupported", "validate_structural"]
 
 Tree = Mapping[str, Any]
 
@@ -76,6 +76,12 @@ def sub_schemas(schema: Tree) -> Iterator[Tree]:
             pending += (one.get(name) or {}).values()
 
 
+def items_of(schema: Tree) -> Tree | None:
+    """The schema of a list's items, None if there is none; an empty list of schemas is none."""
+    items = schema.get("items")
+    return items if isinstance(items, dict) else None
+
+
 def validate_structural(schema: Tree, path: str) -> list[FieldError]:
     """What keeps a schema that is supported from being structural, sorted by what is told."""
     errors = _invariants(schema, "root", path) + _completeness(schema, schema, path, path)
@@ -84,7 +90,7 @@ def validate_structural(schema: Tree, path: str) -> list[FieldError]:
 
 def _invariants(schema: Tree, level: str, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
-    type_, items, others = schema.get("type") or "", schema.get("items"), schema.get("additionalProperties")
+    type_, items, others = schema.get("type") or "", items_of(schema), schema.get("additionalProperties")
     embedded = bool(schema.get("x-kubernetes-embedded-resource"))
     preserves = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
     properties = schema.get("properties") or {}
@@ -188,7 +194,7 @@ def _restrictions(schema: Tree, path: str, *, skips: str = "") -> list[FieldErro
 
 def _nested(schema: Tree, path: str, *, skips: str = "") -> list[FieldError]:
     errors = _restrictions(schema, path, skips=skips)
-    if (items := schema.get("items")) is not None:
+    if (items := items_of(schema)) is not None:
         errors += _nested(items, f"{path}.items")
     properties = schema.get("properties") or {}
     for name, inner in properties.items():
@@ -222,8 +228,8 @@ def _nested_completeness(restricted: Tree, schema: Tree | None, path: str, at: s
     if schema is None:
         return [FieldError.required(path, f"because it is defined in {at}")]
     errors = _completeness(restricted, schema, path, at)
-    if (items := restricted.get("items")) is not None:
-        errors += _nested_completeness(items, schema.get("items"), f"{path}.items", f"{at}.items")
+    if (items := items_of(restricted)) is not None:
+        errors += _nested_completeness(items, items_of(schema), f"{path}.items", f"{at}.items")
     properties = schema.get("properties") or {}
     for name, inner in (restricted.get("properties") or {}).items():
         where = f".properties[{name}]"
