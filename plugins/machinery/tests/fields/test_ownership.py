@@ -369,8 +369,9 @@ _configs = st.builds(
     lambda data, labels, finalizers: config_map(
         data, **{name: value for name, value in (("labels", labels), ("finalizers", finalizers)) if value is not None}
     ),
-    st.none() | st.dictionaries(st.sampled_from("abc"), _texts, max_size=3),
-    st.none() | st.dictionaries(st.sampled_from("abc"), _texts, max_size=2),
+    # An empty map is not stored, so that one who applies it adds it each time, and may conflict with others who do.
+    st.none() | st.dictionaries(st.sampled_from("abc"), _texts, min_size=1, max_size=3),
+    st.none() | st.dictionaries(st.sampled_from("abc"), _texts, min_size=1, max_size=2),
     st.none() | st.lists(st.sampled_from("abc"), unique=True, max_size=3),
 )
 _managers = st.sampled_from(["one", "two"])
