@@ -108,7 +108,7 @@ def test_a_second_signal_insists(start_server: Any) -> None:
 def test_a_full_disk_is_told_to_clients_and_probes(start_server: Any, small_disk: Path) -> None:
     server = start_server(data_dir=small_disk / "data")
     with server.connect() as connection:
-        names = []
+        names: list[str] = []
         while True:
             name = f"big-{len(names):04}"
             status, answer = connection.call("POST", CONFIG_MAPS, config_map(name, 100_000))

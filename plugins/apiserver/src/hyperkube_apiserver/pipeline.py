@@ -186,9 +186,8 @@ async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str]) -> Ans
     if not isinstance(answer, Response):
         return answer
     if answer.content_type == "application/json":
-        answer = _laid_out(visit, answer)
-        if not isinstance(answer, Response):
-            answer = await answer
+        laid_out = _laid_out(visit, answer)
+        answer = laid_out if isinstance(laid_out, Response) else await laid_out
     return await compressed(answer) if _gains_by_gzip(visit.request, answer) else answer
 
 
