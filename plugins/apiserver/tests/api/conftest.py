@@ -14,7 +14,7 @@ from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
-from hyperkube_apiserver.authn import KeySet, StaticTokens
+from hyperkube_apiserver.authn import KeySet, SigningKey, StaticTokens
 from hyperkube_apiserver.authn.keys import create_key
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
@@ -48,6 +48,12 @@ def terms(static: StaticTokens) -> Terms:
     return Terms(
         issuer=Issuer(name=ISSUER, key=KEY, audiences=("api", ISSUER)), keys=KeySet([KEY.public]), static=static
     )
+
+
+@pytest.fixture
+def signing_key() -> SigningKey:
+    """What signs tokens of service accounts."""
+    return KEY
 
 
 class FakeConnection:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.authn import SigningKey
+from hyperkube_apiserver.authn.jwt import signed
+
 pytestmark = pytest.mark.anyio
 
 ACCOUNTS = "/api/v1/namespaces/default/serviceaccounts"
@@ -230,6 +233,26 @@ async def test_others_can_find_the_key_and_verify(api: Any, account: Any) -> Non
     assert [(key["kid"], key["alg"]) for key in keys.json["keys"]] == [(header["kid"], header["alg"])]
     assert (await api.get("/openid/v1/jwks", token="jane-token")).status == 403
     assert (await api.call("POST", "/openid/v1/jwks", {})).status == 405
+
+
+async def test_a_token_that_is_kept_in_a_secret_ends_with_it(api: Any, account: Any, signing_key: SigningKey) -> None:
+    prefix = "kubernetes.io/serviceaccount/"
+    claims = {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:default:robot",
+        f"{prefix}namespace": "default",
+        f"{prefix}secret.name": "kept",
+        f"{prefix}service-account.name": "robot",
+        f"{prefix}service-account.uid": account["metadata"]["uid"],
+    }
+    token = signed(signing_key, claims)
+    assert await who(api, token) is None
+    metadata = {"name": "kept", "annotations": {"kubernetes.io/service-account.name": "robot"}}
+    secret = {"metadata": metadata, "type": "kubernetes.io/service-account-token", "stringData": {"token": token}}
+    await api.create("/api/v1/namespaces/default/secrets", secret)
+    assert (await who(api, token))["username"] == "system:serviceaccount:default:robot"
+    await api.delete("/api/v1/namespaces/default/secrets/kept")
+    assert await who(api, token) is None
 
 
 async def test_no_token_comes_into_the_log(api: Any, account: Any, caplog: pytest.LogCaptureFixture) -> None:
