@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from hyperkube_apiserver.admission import AdmissionSettings, Cluster, build_chain
+from hyperkube_apiserver.admission.measured import MeasuredAdmission
 from hyperkube_apiserver.authz import RBAC
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
@@ -115,7 +116,7 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     hub = Hub(store, caches.values(), clock)
     hub.on_bookmark(send_bookmarks)
     cluster = Cluster(kinds.values(), caches.values(), hub, clock)
-    admission = build_chain(cluster, settings.admission)
+    admission = MeasuredAdmission(build_chain(cluster, settings.admission), instruments, clock.monotonic)
     served = {}
     for key, kind in stored.items():
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None

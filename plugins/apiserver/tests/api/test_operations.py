@@ -148,6 +148,17 @@ async def test_what_is_stored_is_told_by_resource(api: Any) -> None:
     assert found['etcd_requests_total{operation="create",group="",resource="configmaps"}'] >= 1
 
 
+async def test_admission_is_timed_by_step_and_outcome(api: Any) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    await api.call("POST", "/api/v1/namespaces/missing/configmaps", config_map("a"))
+    found = await metrics(api)
+    name = "apiserver_admission_step_admission_duration_seconds_count"
+    refused = found[f'{name}{{type="admit",operation="CREATE",rejected="true"}}']
+    passed = found[f'{name}{{type="validate",operation="CREATE",rejected="false"}}']
+    assert refused == 1
+    assert passed >= 1
+
+
 async def test_deprecated_kinds_that_are_asked_for_are_told(api: Any) -> None:
     await api.get(CONFIG_MAPS)
     await api.get("/api/v1/namespaces/default/endpoints")

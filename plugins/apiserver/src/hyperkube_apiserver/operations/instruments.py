@@ -121,6 +121,12 @@ class Instruments:
             "[ALPHA] Requests to the store that failed, by operation and resource.",
             ("operation", "group", "resource"),
         )
+        self.admission_durations = registry.histogram(
+            "apiserver_admission_step_admission_duration_seconds",
+            "[STABLE] How long all admission plugins together took, in seconds, by step and operation.",
+            ("type", "operation", "rejected"),
+            bounds=(0.005, 0.025, 0.1, 0.5, 1.0, 2.5),
+        )
         self.deprecated = registry.gauge(
             "apiserver_requested_deprecated_apis",
             "[STABLE] 1 for each deprecated API that was asked for.",
