@@ -248,3 +248,18 @@ async def test_both_versions_are_taken(api: Any, version: str) -> None:
     await make_pod(api)
     body = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": "p"}}
     assert (await api.call("POST", f"{PODS}/p/eviction", body)).status == 201
+
+
+async def test_admission_is_asked_about_the_eviction_alone(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make_pod(api)
+    asked: list[tuple[str, str, str]] = []
+
+    class Recorder:
+        async def admit(self, attributes: Any) -> None:
+            asked.append((str(attributes.operation), attributes.subresource, attributes.obj["kind"]))
+
+        async def validate(self, attributes: Any) -> None: ...
+
+    monkeypatch.setattr(api.api.resource("", "pods").registry, "admission", Recorder())
+    assert (await evict(api)).status == 201
+    assert asked == [("CREATE", "eviction", "Eviction")]

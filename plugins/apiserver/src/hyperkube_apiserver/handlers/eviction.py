@@ -157,11 +157,11 @@ class Evictions:
                 _set_disrupted(tree, context.now)
                 return tree
 
-            marking = replace(context, subresource="status")
+            marking = replace(context, subresource="status", admitted=True)
             written = await registry.update(name, note, marking, context.warn)
             if options.resource_version is not None:
                 options = replace(options, resource_version=meta.resource_version(decode_body(written.body)))
-        await registry.delete(name, options, context, context.warn)
+        await registry.delete(name, options, replace(context, admitted=True), context.warn)
 
 
 def _read(call: Call, field_validation: str) -> Tree:

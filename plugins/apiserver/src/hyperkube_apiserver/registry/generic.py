@@ -255,7 +255,7 @@ class Registry:
         attributes, part = self.attributes(Operation.UPDATE, item.name, context, tree, old), context.part
         if part is not None:
             attributes.obj, attributes.old = part.of(tree), part.of(old)
-        if not direct:
+        if not direct and not context.admitted:
             await self._admit(attributes, tree, warn)
         if part is not None:
             assert attributes.obj is not None
@@ -274,7 +274,8 @@ class Registry:
                 warn(text)
             if part is not None:
                 attributes.obj = part.of(tree)
-            await self.admission.validate(attributes)
+            if not context.admitted:
+                await self.admission.validate(attributes)
         except BaseException:
             reservation.release()
             raise
@@ -347,9 +348,10 @@ class Registry:
         tree = self._tree(item)
         check_preconditions(self.kind, tree, options)
         before = self._again(item, tree)
-        attributes = self.attributes(Operation.DELETE, item.name, context, None, before)
-        await self.admission.admit(attributes)
-        await self.admission.validate(attributes)
+        if not context.admitted:
+            attributes = self.attributes(Operation.DELETE, item.name, context, None, before)
+            await self.admission.admit(attributes)
+            await self.admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
         body, revision = item.body, Revision(item.revision)
         if plan.write and tree != before:

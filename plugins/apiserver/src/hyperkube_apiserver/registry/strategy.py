@@ -46,6 +46,7 @@ class WriteContext:
     part: Part | None = None  # of the object, that the subresource is about
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
+    admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
     warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
 
 
