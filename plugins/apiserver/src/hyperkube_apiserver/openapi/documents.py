@@ -16,7 +16,8 @@ from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.openapi import gnostic, v2, v3
-from hyperkube_apiserver.openapi.operations import Path, group_path, paths_of, root_paths
+from hyperkube_apiserver.openapi.operations import paths_of
+from hyperkube_apiserver.openapi.paths import Path, group_path, root_paths
 from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.openapi.schemas import Schemas
 from hyperkube_apiserver.openapi.wire import message_pieces

@@ -1,30 +1,21 @@
 """What can be asked at which path, made from the table of kinds.
 
-One value serves both versions of OpenAPI: `v2` and `v3` only write it differently.
 Source: k8s.io/apiserver/pkg/endpoints/installer.go and openapi, k8s.io/kube-openapi/pkg/builder.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from hyperkube_apiserver.kinds import Kind, Subresource
 from hyperkube_apiserver.openapi import parameters
 from hyperkube_apiserver.openapi.parameters import Parameter
+from hyperkube_apiserver.openapi.paths import OBJECTS, TEXT, Body, Operation, Path, camel, capitalized, document_path
 
-__all__ = ["TEXT", "Body", "Operation", "Path", "group_path", "paths_of", "root_paths"]
+__all__ = ["paths_of"]
 
-TEXT = ""
-"""Instead of a definition: the answer is a string."""
-
-_ISSUER, _KEYS = ".well-known/openid-configuration", "openid/v1/jwks"
-_VERSION = "io.k8s.apimachinery.pkg.version.Info"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_OBJECTS = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
-_JSON = ("application/json",)
-_KEY_SET = ("application/jwk-set+json",)
 _STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 _PATCHES = (
     "application/json-patch+json",
@@ -58,106 +49,12 @@ _ANSWER_DELETED = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What is sent with a request."""
-
-    definition: str
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """What one method does at a path."""
-
-    method: str
-    identifier: str
-    description: str
-    tag: str
-    answers: dict[int, str]  # the definition that answers with a code, or TEXT
-    produces: tuple[str, ...] = _OBJECTS
-    consumes: tuple[str, ...] = _ANY
-    body: Body | None = None
-    parameters: tuple[Parameter, ...] = ()  # beside those of the path
-    action: str = ""
-    group: str = ""
-    version: str = ""
-    kind: str = ""  # empty where no object is meant
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A path and what can be done there."""
-
-    path: str
-    operations: tuple[Operation, ...]
-    parameters: tuple[Parameter, ...] = ()  # of all its operations
-
-    def definitions(self) -> Iterator[str]:
-        """Those that its operations take and answer."""
-        for operation in self.operations:
-            if operation.body is not None:
-                yield operation.body.definition
-            yield from (answer for answer in operation.answers.values() if answer != TEXT)
-
-
 def paths_of(group: str, version: str, kinds: Iterable[Kind], definitions: dict[str, str]) -> Iterator[Path]:
     """The paths of one group version. `definitions` tells the definition of `apps/v1 Deployment`."""
     maker = _GroupVersion(group, version, definitions)
     yield maker.resources()
     for kind in kinds:
         yield from maker.of_kind(kind)
-
-
-def _document_path(
-    path: str, identifier: str, tag: str, definition: str, text: str, *, produces: tuple[str, ...] = _OBJECTS
-) -> Path:
-    """The path of a document that is only read."""
-    consumes = () if definition == TEXT else produces
-    answers = {200: definition}
-    return Path(
-        path,
-        (
-            Operation(
-                method="get",
-                identifier=identifier,
-                description=text,
-                tag=tag,
-                answers=answers,
-                produces=produces,
-                consumes=consumes,
-            ),
-        ),
-    )
-
-
-def root_paths() -> Iterator[tuple[str, Path]]:
-    """Documents that tell of one path each, by their names in the index."""
-    for path, identifier, tag, definition, text, produces in (
-        ("api", "getCoreAPIVersions", "core", f"{_META}.APIVersions", "the versions of the core group", _OBJECTS),
-        ("apis", "getAPIVersions", "apis", f"{_META}.APIGroupList", "the API groups", _OBJECTS),
-        ("version", "getCodeVersion", "version", _VERSION, "the version of this server", _JSON),
-        (_ISSUER, "getServiceAccountIssuerOpenIDConfiguration", "WellKnown", TEXT, "who issues tokens", _JSON),
-        (_KEYS, "getServiceAccountIssuerOpenIDKeyset", "openid", TEXT, "what tokens are verified with", _KEY_SET),
-    ):
-        yield path, _document_path(f"/{path}/", identifier, tag, definition, text, produces=produces)
-
-
-def group_path(group: str) -> Path:
-    """The path that tells the versions of `group`."""
-    name = _camel(group.removesuffix(".k8s.io"))
-    identifier = f"get{_upper(name)}APIGroup"
-    return _document_path(f"/apis/{group}/", identifier, name, f"{_META}.APIGroup", f"the versions of {group}")
-
-
-def _camel(text: str) -> str:
-    """`rbac.authorization` as `rbacAuthorization`. Source: ToValidOperationID in k8s.io/apiserver."""
-    first, *rest = re.split(r"[^A-Za-z0-9_]+", text)
-    return first + "".join(map(_upper, rest))
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 @dataclass(slots=True)
@@ -178,14 +75,14 @@ class _GroupVersion:
     def __init__(self, group: str, version: str, definitions: dict[str, str]) -> None:
         self._group, self._version, self._definitions = group, version, definitions
         self._root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        name = _camel(group.removesuffix(".k8s.io") or "core")
-        self._prefix = _upper(name) + _upper(version)
+        name = camel(group.removesuffix(".k8s.io") or "core")
+        self._prefix = capitalized(name) + capitalized(version)
         self._tag = f"{name}_{version}"
 
     def resources(self) -> Path:
         text = f"the resources of {self._root.split('/', 2)[2]}"
         identifier = f"get{self._prefix}APIResources"
-        return _document_path(f"{self._root}/", identifier, self._tag, f"{_META}.APIResourceList", text)
+        return document_path(f"{self._root}/", identifier, self._tag, f"{_META}.APIResourceList", text)
 
     def of_kind(self, kind: Kind) -> Iterator[Path]:
         resource = kind.resource
@@ -226,7 +123,7 @@ class _GroupVersion:
         gv = f"{group}/{version}" if group else version
         target = _Target(
             f"{item.path}/{subresource.name}",
-            item.name + _upper(subresource.name),
+            item.name + capitalized(subresource.name),
             subresource.kind,
             group,
             version,
@@ -243,7 +140,7 @@ class _GroupVersion:
                 f"read{self._prefix}{target.name}",
                 "read the log of the pod",
                 {200: TEXT},
-                produces=("text/plain", *_OBJECTS),
+                produces=("text/plain", *OBJECTS),
                 parameters=parameters.OPTIONS["PodLogOptions"],
             )
             yield _path(target)
@@ -263,7 +160,7 @@ class _GroupVersion:
             variants.append(replace(target, path=path, name=name, parameters=in_path, operations=[]))
         for variant in variants:
             for method in _PROXIES if proxies else _CONNECTS:
-                identifier = f"connect{self._prefix}{_upper(method)}{variant.name}"
+                identifier = f"connect{self._prefix}{capitalized(method)}{variant.name}"
                 text = f"connect {method.upper()} requests to it"
                 self._add(variant, method, identifier, text, {200: TEXT}, action="connect", produces=_ANY)
             yield _path(variant)
@@ -271,8 +168,7 @@ class _GroupVersion:
     def _watches(self, kind: Kind, collection: _Target, item: _Target) -> Iterator[Path]:
         """The deprecated paths below `watch`."""
         resource = kind.resource
-        targets = [(replace(collection, name=f"{collection.name}List"), "watchlist")]
-        targets.append((replace(item), "watch"))
+        targets = [(replace(collection, name=f"{collection.name}List"), "watchlist"), (replace(item), "watch")]
         if resource.namespaced:
             everywhere = self._target(kind, f"/{resource.resource}", f"{resource.kind}ListForAllNamespaces")
             targets.append((everywhere, "watchlist"))
@@ -286,7 +182,7 @@ class _GroupVersion:
                 f"watch {resource.kind} objects; deprecated, list them with `watch` instead",
                 {200: f"{_META}.WatchEvent"},
                 action=action,
-                produces=(*_OBJECTS, *_STREAMS),
+                produces=(*OBJECTS, *_STREAMS),
                 parameters=parameters.LISTING,
             )
             yield _path(target)
@@ -343,7 +239,7 @@ class _GroupVersion:
             f"list {target.kind} objects, or watch them",
             {200: f"{kind.definition}List"},
             action="list",
-            produces=(*_OBJECTS, *_STREAMS),
+            produces=(*OBJECTS, *_STREAMS),
             parameters=parameters.LISTING,
         )
 
@@ -368,7 +264,7 @@ class _GroupVersion:
         answers: dict[int, str],
         *,
         action: str = "",
-        produces: tuple[str, ...] = _OBJECTS,
+        produces: tuple[str, ...] = OBJECTS,
         consumes: tuple[str, ...] = _ANY,
         body: Body | None = None,
         parameters: tuple[Parameter, ...] = (),

@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hyperkube_apiserver.openapi.operations import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.parameters import Parameter
+from hyperkube_apiserver.openapi.paths import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.phrases import ANSWERS, BEARER
 from hyperkube_apiserver.openapi.schemas import Schemas, in_version_2
 from hyperkube_machinery.encoding import encode

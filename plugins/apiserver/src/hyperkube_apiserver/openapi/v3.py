@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hyperkube_apiserver.openapi.operations import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.parameters import Parameter
+from hyperkube_apiserver.openapi.paths import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.phrases import ANSWERS, BEARER
 from hyperkube_apiserver.openapi.schemas import PREFIX, Schemas
 
