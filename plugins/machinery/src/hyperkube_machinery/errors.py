@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.resources import Resource
 
 __all__ = ["APIError", "FieldError", "failure"]
@@ -125,9 +126,13 @@ _WORDS = {
 
 
 def _show(value: Any) -> str:
-    if value is None:
-        return "null"
-    return encode(value).decode()
+    """A text as Go quotes it, anything else as its JSON, safe to stand in HTML."""
+    if isinstance(value, str):
+        return quoted(value)
+    return encode(value).decode().translate(_HTML)
+
+
+_HTML = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 class APIError(Exception):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-import orjson
+from hyperkube_machinery.quoting import quoted
 
 __all__ = ["URL", "URLError", "parse_url"]
 
@@ -49,11 +49,11 @@ def parse_url(text: str) -> URL:
         if rest.startswith("/") or not scheme:  # anything else is opaque
             _unescape(rest)
     except URLError as exc:
-        raise URLError(f"parse {_quoted(before)}: {exc}") from None
+        raise URLError(f"parse {quoted(before)}: {exc}") from None
     try:
         fragment = _unescape(fragment)
     except URLError as exc:
-        raise URLError(f"parse {_quoted(text)}: {exc}") from None
+        raise URLError(f"parse {quoted(text)}: {exc}") from None
     return URL(scheme=scheme, host=host, user=user, query=query, fragment=fragment)
 
 
@@ -92,22 +92,18 @@ def _host(text: str) -> str:
         name, colon, port = text.rpartition(":")
         port, address, zone = (colon + port, name, "") if colon else ("", text, "")
     if not _port_re.fullmatch(port):
-        raise URLError(f"invalid port {_quoted(port)} after host")
+        raise URLError(f"invalid port {quoted(port)} after host")
     if zone:
         return _unescape(text)
     if escape := _ascii_escape_re.search(text):
-        raise URLError(f"invalid URL escape {_quoted(escape[0])}")
+        raise URLError(f"invalid URL escape {quoted(escape[0])}")
     decoded = _unescape(text)
     if wrong := _not_host_re.search(text):
-        raise URLError(f"invalid character {_quoted(wrong[0])} in host name")
+        raise URLError(f"invalid character {quoted(wrong[0])} in host name")
     return decoded
 
 
 def _unescape(text: str) -> str:
     if wrong := _bad_escape_re.search(text):
-        raise URLError(f"invalid URL escape {_quoted(wrong[0])}")
+        raise URLError(f"invalid URL escape {quoted(wrong[0])}")
     return unquote(text)
-
-
-def _quoted(text: str) -> str:
-    return orjson.dumps(text).decode()

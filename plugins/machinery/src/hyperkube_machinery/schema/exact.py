@@ -14,6 +14,7 @@ from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.quantity import QuantityError, canonical
+from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Table, Type
 from hyperkube_machinery.timestamps import TimestampError, normal_micro, normal_seconds
 
@@ -84,25 +85,6 @@ def type_error(value: str, type_name: str, struct: str = "", path: Iterable[str]
     if struct or path:
         return f"json: cannot unmarshal {value} into Go struct field {struct}.{'.'.join(path)} of type {type_name}"
     return f"json: cannot unmarshal {value} into Go value of type {type_name}"
-
-
-def quoted(text: str) -> str:
-    """As Go's strconv.Quote writes it."""
-    shown = []
-    for char in text:
-        if char in '"\\':
-            shown.append("\\" + char)
-        elif char in _ESCAPES:
-            shown.append(_ESCAPES[char])
-        elif char.isprintable():
-            shown.append(char)
-        else:
-            code = ord(char)
-            shown.append(f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
-    return '"' + "".join(shown) + '"'
-
-
-_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
 def json_type(value: Any) -> str:
