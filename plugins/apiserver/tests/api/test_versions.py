@@ -151,3 +151,28 @@ async def test_deleting_a_collection_tells_of_it_in_the_version_of_the_request(a
     reply = await api.delete(V1)
     assert (reply.json["apiVersion"], len(reply.json["items"])) == ("autoscaling/v1", 1)
     assert (await api.get(V2)).json["items"] == []
+
+
+async def test_fields_are_owned_in_the_version_in_which_they_were_written(api: Any) -> None:
+    made = await api.create(V1, autoscaler(targetCPUUtilizationPercentage=50))
+    (entry,) = made["metadata"]["managedFields"]
+    assert entry["apiVersion"] == "autoscaling/v1"
+    assert "f:targetCPUUtilizationPercentage" in entry["fieldsV1"]["f:spec"]
+    reply = await api.merge(f"{V2}/a?fieldManager=other", {"spec": {"maxReplicas": 7}})
+    entries = {one["manager"]: one for one in reply.json["metadata"]["managedFields"]}
+    assert entries["other"]["apiVersion"] == "autoscaling/v2"
+    assert entries["other"]["fieldsV1"] == {"f:spec": {"f:maxReplicas": {}}}
+
+
+async def test_what_is_applied_in_one_version_is_taken_back_in_it(api: Any) -> None:
+    def applied(path: str, version: str, **spec: Any) -> Any:
+        config = {"apiVersion": f"autoscaling/{version}", "kind": "HorizontalPodAutoscaler", **autoscaler(**spec)}
+        return api.call("PATCH", f"{path}/a?fieldManager=me", config, content_type="application/apply-patch+yaml")
+
+    reply = await applied(V1, "v1", targetCPUUtilizationPercentage=50, minReplicas=2)
+    assert reply.status == 201, reply.body
+    assert reply.json["spec"]["minReplicas"] == 2
+    again = await applied(V1, "v1", targetCPUUtilizationPercentage=50)
+    assert again.status == 200, again.body
+    assert again.json["spec"]["minReplicas"] == 1
+    assert (await api.get(f"{V2}/a")).json["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 50
