@@ -63,9 +63,7 @@ DEFAULT_ON = frozenset(ORDER) - {
 }
 """Those that are on unless a flag says otherwise."""
 
-IDLE = frozenset(
-    ("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists")
-)
+IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
 """Those that have nothing to do: what they are about is behind feature gates that are off in 1.36."""
 
 MISSING = frozenset(

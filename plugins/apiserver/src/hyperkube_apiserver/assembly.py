@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from hyperkube_apiserver.admission import AdmissionSettings, Cluster, build_chain
+from hyperkube_apiserver.admission import DEFAULT_ADMISSION, AdmissionSettings, Cluster, build_chain
 from hyperkube_apiserver.admission.measured import MeasuredAdmission
 from hyperkube_apiserver.authz import RBAC
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
@@ -91,7 +91,7 @@ class Settings:
 
     event_ttl_seconds: float = 3600.0
     policy: Policy = DEFAULT_POLICY
-    admission: AdmissionSettings = AdmissionSettings()
+    admission: AdmissionSettings = DEFAULT_ADMISSION
     service_network: Network = _SERVICE_NETWORK
     node_ports: range = range(30000, 32768)
 

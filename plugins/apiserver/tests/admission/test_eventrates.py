@@ -40,8 +40,7 @@ class Events:
         try:
             self._plugin.validate(attributes)
         except APIError as refused:
-            assert (refused.code, refused.reason) == (429, "TooManyRequests")
-            return str(refused)
+            return str(refused) if (refused.code, refused.reason) == (429, "TooManyRequests") else "another refusal"
         return ""
 
 

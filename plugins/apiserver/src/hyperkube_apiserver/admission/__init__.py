@@ -7,6 +7,6 @@ Source: k8s.io/apiserver/pkg/admission, k8s.io/kubernetes/plugin/pkg/admission.
 from hyperkube_apiserver.admission.catalog import PLUGINS, build_chain
 from hyperkube_apiserver.admission.chain import Chain
 from hyperkube_apiserver.admission.cluster import Cluster
-from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin
+from hyperkube_apiserver.admission.plugin import DEFAULT_ADMISSION, AdmissionSettings, Plugin
 
-__all__ = ["PLUGINS", "AdmissionSettings", "Chain", "Cluster", "Plugin", "build_chain"]
+__all__ = ["DEFAULT_ADMISSION", "PLUGINS", "AdmissionSettings", "Chain", "Cluster", "Plugin", "build_chain"]

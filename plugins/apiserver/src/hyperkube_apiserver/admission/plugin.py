@@ -11,7 +11,7 @@ from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["CREATE", "DELETE", "EVERY", "UPDATE", "AdmissionSettings", "Plugin", "Waiting"]
+__all__ = ["CREATE", "DEFAULT_ADMISSION", "DELETE", "EVERY", "UPDATE", "AdmissionSettings", "Plugin", "Waiting"]
 
 CREATE = frozenset((Operation.CREATE,))
 UPDATE = frozenset((Operation.UPDATE,))
@@ -30,6 +30,9 @@ class AdmissionSettings:
     not_ready_seconds: int = 300  # --default-not-ready-toleration-seconds
     unreachable_seconds: int = 300  # --default-unreachable-toleration-seconds
     configurations: Mapping[str, Any] = field(default_factory=dict)  # by plugin; --admission-control-config-file
+
+
+DEFAULT_ADMISSION = AdmissionSettings()
 
 
 class Plugin:
