@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from hyperkube_apiserver.handlers.connect import targets as places
+from hyperkube_apiserver.handlers.connect.links import rewritten_page
 from hyperkube_apiserver.handlers.connect.targets import is_global
 from hyperkube_machinery.serving.messages import StreamingResponse, Upgrade
 from hyperkube_machinery.tls import create_ca, issue_serving_certificate, save, server_context
@@ -84,7 +87,9 @@ async def web() -> AsyncIterator[Far]:
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets pods be on loopback addresses, which is all that tests have."""
-    monkeypatch.setitem(places.Targets.__init__.__kwdefaults__, "allows", lambda address: True)
+    defaults = places.Targets.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "allows", lambda address: True)
 
 
 async def make_node(api: Any, port: int, name: str = "n", address: str = "127.0.0.1") -> None:
@@ -224,11 +229,8 @@ async def test_a_stream_is_the_kubelets(api: Any, kubelet: Far, subresource: str
     assert "authorization" not in headers
     assert headers["x-forwarded-for"] == "127.0.0.1"
 
-    bridges: list[Any] = []
-
     async def accept() -> tuple[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Server]:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: bridges.append(answer.protocol()) or bridges[-1], "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(answer.protocol, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         return (*await asyncio.open_connection("127.0.0.1", port), server)
 
@@ -386,3 +388,54 @@ async def test_only_pods_of_a_service_are_asked(api: Any) -> None:
     for given, scheme in (("s:http", "http"), ("s:80", "http"), ("https:s:80", "https")):
         peer = await places_.service("default", given)
         assert (peer.authority, peer.scheme) == ("10.0.0.9:8080", scheme)
+
+
+PAGE = """<html><!-- <a href="/no"> --><script src='/s.js'>"<a href='/no'>"</script>
+<A class="x" HREF = /login?a=1&amp;b=2>x</A><img src="http://127.0.0.1:PORT/i.png" alt="/no"><a href="b">
+<form action="http://elsewhere/f"><br/></html>"""
+REWRITTEN = """<html><!-- <a href="/no"> --><script src="BASE/s.js">"<a href='/no'>"</script>
+<A class="x" HREF = "BASE/login?a=1&amp;b=2">x</A><img src="BASE/i.png" alt="/no"><a href="b">
+<form action="http://elsewhere/f"><br/></html>"""
+
+
+def _deflated(data: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-15)
+    return deflate.compress(data) + deflate.flush()
+
+
+@pytest.mark.usefixtures("anywhere")
+@pytest.mark.parametrize(
+    ("encoding", "pack", "unpack"),
+    [
+        ("", bytes, bytes),
+        ("gzip", gzip.compress, gzip.decompress),
+        ("deflate", _deflated, lambda data: zlib.decompress(data, -15)),
+    ],
+)
+async def test_links_in_pages_lead_back_through_here(
+    api: Any, web: Far, encoding: str, pack: Callable[[bytes], bytes], unpack: Callable[[bytes], bytes]
+) -> None:
+    await make_pod(api)
+    await patch(api, f"{PODS}/p/status", {"status": {"podIP": "127.0.0.1"}})
+    body = pack(PAGE.replace("PORT", str(web.port)).encode())
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Encoding: {encoding}\r\n\r\n"
+    web.answer = head.encode() + body
+    reply = await api.get(f"{PODS}/p:{web.port}/proxy/x", host="hk:1")
+    base = f"https://hk:1{PODS}/p:{web.port}/proxy"
+    assert unpack(reply.body).decode() == REWRITTEN.replace("BASE", base)
+
+
+@pytest.mark.usefixtures("anywhere")
+async def test_a_page_that_is_long_is_passed_on_as_it_is(api: Any, web: Far) -> None:
+    await make_pod(api)
+    await patch(api, f"{PODS}/p/status", {"status": {"podIP": "127.0.0.1"}})
+    page = b'<a href="/x">' * 100_000
+    web.answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+    answer = await api.answer("GET", f"{PODS}/p:{web.port}/proxy/x")
+    assert await streamed(answer) == page
+
+
+def test_a_page_of_what_only_looks_like_tags_stays_as_it_is() -> None:
+    """And takes no longer than any other: each would take minutes if it were looked at more than once."""
+    for page in (b"<a " * 100_000, b"<a '" * 100_000, b'<a x="' * 80_000, b"<!--" * 100_000, b"<script>" * 60_000):
+        assert rewritten_page(page, "", lambda link: link) == page

@@ -191,7 +191,7 @@ async def test_two_budgets_are_one_too_many(api: Any) -> None:
     ],
 )
 async def test_a_pod_that_is_not_ready_may_be_spared(
-    api: Any, policy: str | None, status: dict[str, int], code: int
+    api: Any, policy: str | None, status: dict[str, Any], code: int
 ) -> None:
     await make_pod(api, ready=False)
     await make_budget(api, policy=policy, **status)

@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod (LogLocation), ValidatePodLogOpt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -70,12 +70,19 @@ class Logs:
         return StreamingResponse(passed_on(answer), 200, "text/plain")
 
 
-def passed_on(answer: Exchange) -> Callable[[BodyWriter], Any]:
-    """What writes the body of `answer` to a client, as fast as that reads, and then closes it."""
+def passed_on(
+    answer: Exchange, read: Sequence[bytes] = (), rest: AsyncIterator[bytes] | None = None
+) -> Callable[[BodyWriter], Any]:
+    """What writes the body of `answer` to a client, as fast as that reads, and then closes it.
+
+    `read` are pieces that were read already, of those that `rest` goes on with.
+    """
 
     async def produce(body: BodyWriter) -> None:
         try:
-            async for piece in answer.pieces():
+            for piece in read:
+                body.send(piece)
+            async for piece in answer.pieces() if rest is None else rest:
                 body.send(piece)
                 await body.drain()
         except ExchangeError:

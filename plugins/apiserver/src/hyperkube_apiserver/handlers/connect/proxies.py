@@ -5,12 +5,15 @@ Source: k8s.io/apimachinery/pkg/util/proxy, net/http/httputil (ReverseProxy).
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 from hyperkube_apiserver.call import Call
+from hyperkube_apiserver.handlers.connect.links import LONGEST_PAGE_BYTES, rewritten_page
 from hyperkube_apiserver.handlers.connect.logs import passed_on
 from hyperkube_apiserver.handlers.connect.streams import (
     Connector,
@@ -92,18 +95,35 @@ class Proxies:
         except ExchangeError as exc:
             raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
         kept = _kept(answer.headers)
+        content_type = answer.header("content-type")
+        redirects = False
         for index, (name, value) in enumerate(kept):
             if name.lower() == "location" and value:
+                redirects = True
                 kept[index] = (name, _rewritten(value, prefix, peer, host))
-        content_type = answer.header("content-type")
-        if answer.length is None or answer.length > _SMALL_BYTES:
+        if request.method == "HEAD":  # nobody knows how long a body would be
             return StreamingResponse(passed_on(answer), answer.status, content_type, kept)
+        is_page = content_type.partition(";")[0].strip() == "text/html" and not redirects
+        most = LONGEST_PAGE_BYTES if is_page else _SMALL_BYTES
+        if (answer.length is None and not is_page) or (answer.length or 0) > most:
+            return StreamingResponse(passed_on(answer), answer.status, content_type, kept)
+        pieces, parts = answer.pieces(), []
         try:
-            body = await answer.body(_SMALL_BYTES + 1)
+            async for piece in pieces:
+                parts.append(piece)
+                if sum(map(len, parts)) > most:
+                    return StreamingResponse(passed_on(answer, parts, pieces), answer.status, content_type, kept)
         except ExchangeError as exc:
-            raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
-        finally:
             answer.close()
+            raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
+        answer.close()
+        body = b"".join(parts)
+        if is_page:
+            encoding = answer.header("content-encoding")
+            rewrite = partial(_rewritten, prefix=prefix, peer=peer, host=host)
+            # In a thread, for it may take longer than others should wait.
+            page = await asyncio.to_thread(rewritten_page, body, encoding, rewrite)
+            body = body if page is None else page
         return Response(answer.status, body, content_type, kept)
 
 
@@ -142,7 +162,10 @@ def _kept(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _rewritten(location: str, prefix: str, peer: Peer, host: str) -> str:
     """Where a redirect leads to, seen from the client: through here as well, unless it leads to another server."""
-    url = urlsplit(location)
+    try:
+        url = urlsplit(location)
+    except ValueError:
+        return location
     if (url.netloc and url.netloc not in (peer.authority, host)) or not url.path.startswith("/"):
         return location
     path = url.path
