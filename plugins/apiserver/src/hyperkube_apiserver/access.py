@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, KeySet, ServiceAccountTokens, StaticTokens
-from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, union
+from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, ReviewingAuthorizer, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
 from hyperkube_apiserver.call import Served
@@ -97,7 +97,7 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     return Access(authenticator, authorizer, escalation, handlers)
 
 
-def _authorizer(mode: str, rbac: RBAC, api: API) -> Authorizer:
+def _authorizer(mode: str, rbac: RBAC, api: API) -> ReviewingAuthorizer:
     match mode:
         case "Node":
             caches = (api.resource(group, name).cache for group, name in _READ_OFF)

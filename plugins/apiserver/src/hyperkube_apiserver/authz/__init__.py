@@ -10,6 +10,8 @@ from hyperkube_apiserver.authz.authorizers import (
     Authorizer,
     Decision,
     PrivilegedGroup,
+    ReviewingAuthorizer,
+    Rules,
     Union,
     union,
 )
@@ -30,6 +32,8 @@ __all__ = [
     "Escalation",
     "PrivilegedGroup",
     "ResourceAttributes",
+    "ReviewingAuthorizer",
+    "Rules",
     "Union",
     "aggregate",
     "forbidden",

@@ -24,6 +24,7 @@ __all__ = [
     "Authorizer",
     "Decision",
     "PrivilegedGroup",
+    "ReviewingAuthorizer",
     "Rules",
     "Union",
     "union",
@@ -60,8 +61,12 @@ class Authorizer(Protocol):
     def authorize(self, identity: Identity, info: Attributes) -> Decision:
         """Whether `identity` may do what `info` says."""
 
+
+class ReviewingAuthorizer(Authorizer, Protocol):
+    """One that can also be asked what reviews ask."""
+
     def explain(self, identity: Identity, info: Attributes) -> Decision:
-        """The same, but a permission says where it comes from: for reviews, which have more time."""
+        """As `authorize`, but a permission says where it comes from: for reviews, which have more time."""
 
     def rules_for(self, identity: Identity, namespace: str) -> Rules:
         """What `identity` may do in `namespace`."""
@@ -120,7 +125,7 @@ class PrivilegedGroup(_Plain):
 class Union:
     """Allows what one of its authorizers allows; a refusal gives the reasons of all, one a line."""
 
-    def __init__(self, authorizers: Iterable[Authorizer]) -> None:
+    def __init__(self, authorizers: Iterable[ReviewingAuthorizer]) -> None:
         self._authorizers = tuple(authorizers)
 
     def authorize(self, identity: Identity, info: Attributes) -> Decision:
@@ -151,6 +156,6 @@ class Union:
         )
 
 
-def union(authorizers: Iterable[Authorizer]) -> Union:
+def union(authorizers: Iterable[ReviewingAuthorizer]) -> Union:
     """`authorizers` in their order, behind the rule that `system:masters` may do everything."""
     return Union((PrivilegedGroup(), *authorizers))

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import Attributes, Authorizer, ResourceAttributes
-from hyperkube_apiserver.authz.authorizers import Rules
+from hyperkube_apiserver.authz import Attributes, ResourceAttributes, ReviewingAuthorizer, Rules
 from hyperkube_apiserver.authz.rbac import aggregated
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.handlers.virtual import Creation, Validate
@@ -41,7 +40,7 @@ _WITH_VALUES = ("In", "NotIn")
 _WITHOUT_VALUES = ("Exists", "DoesNotExist")
 
 
-def access_reviews(authorizer: Authorizer) -> Mapping[str, Creation]:
+def access_reviews(authorizer: ReviewingAuthorizer) -> Mapping[str, Creation]:
     """The reviews by resource; all of them ask `authorizer`."""
 
     async def of_subject(call: Call, review: Tree, validate: Validate) -> Tree:
@@ -81,7 +80,7 @@ def _subject(spec: Tree) -> Identity:
     return Identity(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
 
 
-def _decided(authorizer: Authorizer, identity: Identity, review: Tree) -> Tree:
+def _decided(authorizer: ReviewingAuthorizer, identity: Identity, review: Tree) -> Tree:
     asked, complaints = _attributes(review["spec"])
     decision = authorizer.explain(identity, asked)
     status: Tree = {"allowed": decision.allowed}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hyperkube_apiserver.authn import Authenticator
-from hyperkube_apiserver.authz import Authorizer
+from hyperkube_apiserver.authz import Authorizer, ReviewingAuthorizer
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import accessreviews, binding, identityreviews, tokens
 from hyperkube_apiserver.handlers.componentstatuses import ComponentStatuses, cluster_checks
@@ -64,7 +64,7 @@ def component_statuses(kinds: Mapping[Key, Kind], hub: Hub, clock: Clock) -> Han
 def reviews(
     kinds: Mapping[Key, Kind],
     authenticator: Authenticator,
-    authorizer: Authorizer,
+    authorizer: ReviewingAuthorizer,
     admission: AdmissionControl,
     clock: Clock,
 ) -> Handlers:
