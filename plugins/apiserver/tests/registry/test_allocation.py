@@ -254,3 +254,10 @@ def test_two_ranges_serve_both_families() -> None:
     first, second = map(ip_address, obj["spec"]["clusterIPs"])
     assert first in networks[0]
     assert second in networks[1]
+
+
+def test_the_range_of_the_flags_is_there_even_if_its_object_is_not() -> None:
+    addresses = ClusterAddresses([IPv4Network("10.0.0.0/29")])
+    addresses.offer("kubernetes", {"metadata": {}, "spec": {"cidrs": ["10.0.0.0/29"]}})
+    addresses.offer("kubernetes", None)
+    assert ip_address(addresses.take_any("IPv4")) in IPv4Network("10.0.0.0/29")

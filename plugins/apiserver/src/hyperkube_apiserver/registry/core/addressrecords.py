@@ -100,7 +100,7 @@ class StoredAddresses:
         while True:
             try:
                 if retries:
-                    await self._settle_all()
+                    await self.settle()
                 await self._told.wait()
                 self._told.clear()
                 doubtful, self._doubtful = self._doubtful, {}
@@ -111,7 +111,8 @@ class StoredAddresses:
                 log.warning("the records of cluster IPs could not be brought up to date: %s", exc)
                 await self._clock.sleep(_RETRY_SECONDS)
 
-    async def _settle_all(self) -> None:
+    async def settle(self) -> None:
+        """Bring all records in step with the services, as after a crash. Raises APIError or Unavailable."""
         await self._hub.fresh()
         found: dict[str, Holder | None] = {
             item.name: None for item in self._recorded.items() if item.labels.get(_MANAGER) == _ALLOCATOR

@@ -51,7 +51,8 @@ class ClusterAddresses:
     def __init__(self, networks: Sequence[Network]) -> None:
         """`networks` are those of the flags: one of each family at most, the default one first."""
         self.families = [f"IPv{network.version}" for network in networks]
-        self._ranges: dict[str, list[AddressRange]] = {DEFAULT_RANGE: [AddressRange(network) for network in networks]}
+        self._default = [AddressRange(network) for network in networks]
+        self._ranges: dict[str, list[AddressRange]] = {DEFAULT_RANGE: self._default}
         self._under_way: set[str] = set()
         self._is_recorded: Callable[[str], bool] = lambda address: False
 
@@ -61,6 +62,9 @@ class ClusterAddresses:
 
     def offer(self, name: str, service_cidr: Mapping[str, Any] | None) -> None:
         """A ServiceCIDR was made or changed, or is gone (None)."""
+        if service_cidr is None and name == DEFAULT_RANGE:
+            self._ranges[name] = self._default  # until it is made again, at the next start
+            return
         if service_cidr is None or not _is_ready(service_cidr):
             self._ranges.pop(name, None)
             return
