@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.fields import Ownership, Writer, same_but_times, set_of, to_scale, to_workload
 from hyperkube_machinery.fields.lastapplied import ANNOTATION
+from hyperkube_machinery.fields.merge import merge
+from hyperkube_machinery.fields.prune import prune
+from hyperkube_machinery.fields.shapes import load_shapes
+from hyperkube_machinery.fields.typed import field_set
 from hyperkube_machinery.schema import Schemas
 
 SERVICE = Ownership("io.k8s.api.core.v1.Service", "v1", "Service")
@@ -384,6 +388,24 @@ def test_what_was_applied_may_be_applied_again_and_nothing_changes(config: Any, 
         tree = applied(tree, manager, one, force=True)
     tree = applied(tree, "one", config, force=True)
     assert applied(tree, "one", config) == tree
+
+
+@given(_configs, _configs)
+def test_what_is_owned_still_is_pruned_from_nothing(one: Any, other: Any) -> None:
+    shape = load_shapes().of("io.k8s.api.core.v1.ConfigMap")
+    merged = merge(one, other, shape)
+    mine = field_set(other, shape)
+    for last in (mine, field_set(one, shape)):
+        pruned = prune(
+            merged,
+            last=last,
+            last_version="v1",
+            version="v1",
+            owned=[("v1", mine), ("v1", last)],
+            shape_of=lambda version: shape,
+            convert=lambda tree, version: tree,
+        )
+        assert pruned == merged
 
 
 @given(st.lists(st.tuples(_managers, _configs), min_size=1, max_size=4))

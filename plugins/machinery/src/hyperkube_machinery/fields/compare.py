@@ -140,7 +140,7 @@ class Comparer:
 
     def _list(self, shape: ListShape) -> tuple[_Grow | None, _Differ | None]:
         grow_item, differ_item = self._of(shape.element)
-        element = _element_of(shape)
+        element = shape.known_element
 
         def grow(items: Any) -> FieldSet:
             if not items:
@@ -196,31 +196,6 @@ def _by_element(items: Any, element: Callable[[Any], str]) -> dict[str, list[Any
         else:
             found[key] = [item]
     return found
-
-
-def _element_of(shape: ListShape) -> Callable[[Any], str]:
-    """`shape.path_element`, for items that the schema's walk has let pass: each key is always of one type."""
-    if not shape.keys:
-        return shape.path_element
-    names = [(name, shape.defaults.get(name)) for name in sorted(shape.keys)]
-    elements: dict[tuple[Any, ...], str] = {}
-
-    def element(item: Any) -> str:
-        values = tuple([item.get(name, default) for name, default in names])
-        text = elements.get(values)
-        if text is None:
-            text = shape.path_element(item)
-            if None in values:  # not every key: the others alone are the element
-                return text
-            if len(elements) >= _MOST_REMEMBERED:
-                elements.clear()
-            elements[values] = text
-        return text
-
-    return element
-
-
-_MOST_REMEMBERED = 1024  # keys of the items of one list: names of containers, volumes, conditions repeat
 
 
 def _grow_plain_map(value: Any) -> FieldSet:

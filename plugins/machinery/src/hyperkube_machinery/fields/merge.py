@@ -64,8 +64,8 @@ def _merge_lists(live: Any, applied: Any, shape: ListShape) -> Any:
 
 
 def _merge_items(live: list[Any], applied: list[Any], shape: ListShape) -> list[Any]:
-    left = [shape.path_element(item) for item in live]
-    right = [shape.path_element(item) for item in applied]
+    left = [shape.known_element(item) for item in live]
+    right = [shape.known_element(item) for item in applied]
     mine: dict[str, Any] = {}
     for element, item in zip(left, live, strict=True):
         mine[element] = None if element in mine else item  # duplicates are not merged with

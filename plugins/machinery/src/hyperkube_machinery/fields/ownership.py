@@ -255,7 +255,8 @@ class Ownership:
         last = owners.get(key)
         fields = recursive_difference(field_set(config, shape), writer.resets)
         owners[key] = entry_of(key, version, fields, None if last is None else last.get("time"))
-        if last is not None:
+        # Who withdraws nothing takes nothing away.
+        if last is not None and (last["apiVersion"] != version or difference(last["fieldsV1"], fields)):
             merged = prune(
                 merged,
                 last=last["fieldsV1"],

@@ -43,7 +43,7 @@ def _remove_from_list(value: Any, fields: FieldSet, shape: ListShape) -> Any:
     kept = []
     touched = False
     for item in value:
-        node = fields.get(shape.path_element(item))
+        node = fields.get(shape.known_element(item))
         if node is None:
             kept.append(item)
         elif not is_member(node):

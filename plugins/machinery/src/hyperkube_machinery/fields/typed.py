@@ -164,7 +164,7 @@ def _list_fields(value: Any, shape: ListShape) -> FieldSet | None:
         return None
     found: FieldSet = {}
     for item in value:
-        element = shape.path_element(item)
+        element = shape.known_element(item)
         # Of items that can't be told apart, only that they are there is a field.
         found[element] = LEAF if element in found else _member(_fields(item, shape.element))
     return found or None
