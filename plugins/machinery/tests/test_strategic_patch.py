@@ -252,3 +252,55 @@ def test_an_ordered_patch_of_a_difference_leads_to_what_was_wanted(current: list
     patched = _patched(patch, spec)
     assert [item["name"] for item in patched["containers"]] == wanted
     assert all(item["image"] == "new" for item in patched["containers"])
+
+
+_ITEM_NAMES = st.sampled_from(["a", "b", "c", "d"])
+_WORDS = st.sampled_from(["x", "y", "z"])
+
+
+def _named(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Lists of items by name, each with some of `fields`; a list that is empty is none."""
+    item = st.fixed_dictionaries({"name": _ITEM_NAMES}, optional=fields)
+    return st.lists(item, min_size=1, max_size=4, unique_by=lambda one: one["name"])
+
+
+_PODS = st.fixed_dictionaries(
+    {
+        "metadata": st.fixed_dictionaries({"labels": st.dictionaries(_ITEM_NAMES, _WORDS, max_size=3)}),
+        "spec": st.fixed_dictionaries(
+            {
+                "containers": _named(
+                    {"image": _WORDS, "env": _named({"value": _WORDS}), "args": st.lists(_WORDS, min_size=1)}
+                )
+            },
+            optional={"tolerations": st.lists(st.fixed_dictionaries({"key": _WORDS}), min_size=1), "nodeName": _WORDS},
+        ),
+    }
+)
+_KEYED = ("containers", "env")
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The patch that leads from `old` to `new`, as clients that know merge keys make it."""
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        before = old.get(name)
+        if value == before:
+            continue
+        if isinstance(value, dict) and isinstance(before, dict):
+            patch[name] = _difference(before, value)
+        elif name in _KEYED and isinstance(before, list):
+            items = {item["name"]: item for item in before}
+            patch[name] = [{"name": item["name"], **_difference(items.get(item["name"], {}), item)} for item in value]
+            kept = {item["name"] for item in value}
+            patch[name] += [{"name": one, "$patch": "delete"} for one in items if one not in kept]
+            patch[f"$setElementOrder/{name}"] = [{"name": item["name"]} for item in value]
+        else:
+            patch[name] = value
+    return patch
+
+
+@settings(max_examples=300, deadline=None)
+@given(old=_PODS, new=_PODS)
+def test_the_patch_of_a_difference_leads_from_one_object_to_the_other(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert strategic.apply(copy.deepcopy(old), _difference(old, new), _POD) == new

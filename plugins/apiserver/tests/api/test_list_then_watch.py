@@ -98,7 +98,7 @@ async def follow(api: Any, random_: random.Random, selector: str, limit: int) ->
     return mirror
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(5))
 async def test_a_list_and_its_watch_tell_what_exists(api: Any, seed: int) -> None:
     random_ = random.Random(seed)
     await write(api, random_, 20)
@@ -120,7 +120,7 @@ async def test_a_list_and_its_watch_tell_what_exists(api: Any, seed: int) -> Non
         assert known == expected, text
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 async def test_selectors_select_what_they_say(api: Any, seed: int) -> None:
     random_ = random.Random(seed)
     await write(api, random_, 60)
