@@ -128,7 +128,8 @@ async def test_discovery_that_has_not_changed_is_not_sent_again(api: Any) -> Non
 
 async def test_every_path_in_the_index_is_served(api: Any) -> None:
     for path in (await api.get("/")).json["paths"]:
-        assert (await api.get(path)).status == 200, path
+        below = path == "/openapi/v3/"  # what is served is below it; alone it names no document, upstream neither
+        assert (await api.get(path)).status == (404 if below else 200), path
 
 
 async def test_a_body_of_an_unknown_type_is_415(api: Any) -> None:
