@@ -14,8 +14,8 @@ from hyperkube_machinery.selectors import FieldRequirement, FieldSelector, Label
 __all__ = ["ALL", "Selected", "select"]
 
 _NAME = "metadata.name"
-_ITEMS_A_SLICE = 2000
-"""Looked at before others have their turn: some two milliseconds."""
+_ITEMS_A_SLICE = 500
+"""Looked at before others have their turn: about a millisecond."""
 
 
 class Selected:

@@ -74,7 +74,7 @@ def _producer(
         after: int = hub.revision
         from_now = revision == 0 and initial is None and options.resource_version in ("", "0")
         # Nothing is awaited between this look at the cache and joining its watchers: no change is missed.
-        known: list[Item] = []
+        known: Sequence[Item] = ()
         if from_now or initial:
             known = cache.snapshot(call.namespace)
         elif revision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
@@ -38,6 +38,7 @@ class WatchCache:
         self._field_values = field_values
         self._items: dict[str, Item] = {}
         self._keys: list[str] = []
+        self._all: list[Item] | None = None  # every object in order of their keys, if it was asked for since a change
         self._namespaced = kind.resource.namespaced
         self._key_prefix = kind.storage_prefix + "/"
         self._ring: deque[Event] = deque()
@@ -65,11 +66,14 @@ class WatchCache:
         for index in range(start, end):
             yield items[self._keys[index]]
 
-    def snapshot(self, namespace: str = "", *, after: str = "") -> list[Item]:
-        """What `items` would yield, all at once and fast: some 30 ns an object."""
+    def snapshot(self, namespace: str = "", *, after: str = "") -> Sequence[Item]:
+        """What `items` would yield, all at once: some 30 ns an object; nothing, for all of them, until one changes."""
         start, end = self._range(namespace, after)
-        keys = self._keys if end - start == len(self._keys) else self._keys[start:end]
-        return list(map(self._items.__getitem__, keys))
+        if end - start < len(self._keys):
+            return list(map(self._items.__getitem__, self._keys[start:end]))
+        if self._all is None:
+            self._all = list(map(self._items.__getitem__, self._keys))
+        return self._all
 
     def count(self, namespace: str = "", *, after: str = "") -> int:
         """How many objects `items` would yield."""
@@ -102,10 +106,12 @@ class WatchCache:
     def start(self, revision: int) -> None:
         """End the filling with what lived at `revision`: of what was before that, deletions too, nothing is known."""
         self._keys.sort()
+        self._all = None
         self._ring_floor = self.last_revision = revision
 
     def apply(self, change: Change) -> None:
         """Take over a change, and tell the watchers."""
+        self._all = None
         previous = self._items.get(change.key)
         if change.entry is None:
             if previous is None:
