@@ -25,6 +25,8 @@ _DEFAULT_ATTEMPTS = 10
 _RETRY_SECONDS = 0.1
 _MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 _VOLUME_PREFIX = "kube-api-access-"
+_VOLUME = generate_name(_VOLUME_PREFIX)
+"""The same for all pods, as it need only differ from a pod's other volumes: pods of one template stay alike."""
 _ENFORCED = "kubernetes.io/enforce-mountable-secrets"
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))  # strconv.ParseBool
 _TOKEN_SECONDS = 3607  # an hour and some seconds: the kubelet knows by them that only a warning hangs on its expiry
@@ -137,7 +139,7 @@ def _mount_token(spec: Tree) -> None:
     """Mount the token into each container that has nothing at its place yet."""
     volumes = spec.get("volumes") or []
     known = next((volume["name"] for volume in volumes if volume.get("name", "").startswith(_VOLUME_PREFIX)), "")
-    name, mounted = known or generate_name(_VOLUME_PREFIX), False
+    name, mounted = known or _VOLUME, False
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
             mounts = container.get("volumeMounts") or []
