@@ -35,6 +35,7 @@ def test_a_version_is_kept_with_the_kind_it_is_stored_as() -> None:
     versions = {key: kind for key, kind in KINDS.items() if kind.stored_as is not None}
     assert set(versions) == {("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")}
     for kind in versions.values():
+        assert kind.stored_as is not None
         stored = KINDS[kind.stored_as]
         assert kind.key("n", "a") == stored.key("n", "a")
         assert stored.is_stored

@@ -145,9 +145,9 @@ def _validate_request(obj: Tree, old: Tree) -> list[FieldError]:
         errors.append(FieldError.invalid("spec.expirationSeconds", seconds, text))
     errors += _validate_conditions(_conditions(obj), _conditions(old))
     certificate, former = (base64.b64decode((tree.get("status") or {}).get("certificate") or "") for tree in (obj, old))
-    if certificate and certificate != former and not _wrong_certificate(former):
-        if wrong := _wrong_certificate(certificate):
-            errors.append(FieldError.invalid("status.certificate", "<certificate data>", wrong))
+    checked = certificate != former and not _wrong_certificate(former)
+    if checked and (wrong := _wrong_certificate(certificate)):
+        errors.append(FieldError.invalid("status.certificate", "<certificate data>", wrong))
     return errors
 
 
