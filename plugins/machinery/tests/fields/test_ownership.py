@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.fields import Ownership, Writer, same_but_times, set_of, to_scale, to_workload
+from hyperkube_machinery.fields.compare import load_comparer
 from hyperkube_machinery.fields.lastapplied import ANNOTATION
 from hyperkube_machinery.fields.merge import merge
 from hyperkube_machinery.fields.prune import prune
-from hyperkube_machinery.fields.shapes import load_shapes
+from hyperkube_machinery.fields.shapes import ListShape, MapShape, Shape, load_shapes
 from hyperkube_machinery.fields.typed import field_set
 from hyperkube_machinery.schema import Schemas
 
@@ -514,3 +515,42 @@ def test_other_versions_are_seen_in_their_own_terms() -> None:
     new = {**old, "spec": {**old["spec"], "maxReplicas": 4, "metrics": []}}
     left = {one["manager"]: one["fieldsV1"] for one in both.updated(old, new, writer("v2")) or ()}
     assert left == {"v1": {"f:spec": {"f:metrics": {}}}, "v2": {"f:spec": {"f:maxReplicas": {}, "f:metrics": {}}}}
+
+
+class Widgets:
+    """The type of a kind without a definition: lists are atomic, all else is granular."""
+
+    def __init__(self) -> None:
+        self.empty: dict[str, Any] = {"metadata": {}}
+        shapes = load_shapes()
+        metadata = shapes.of("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+        scalar, anything = Shape("string"), Shape("untyped")
+        anything.list, anything.map = ListShape(anything), MapShape(element=anything)
+        self._shape = Shape(
+            map=MapShape({"apiVersion": scalar, "kind": scalar, "metadata": metadata, "spec": anything})
+        )
+
+    def shape(self, version: str) -> Shape:
+        return self._shape
+
+    def compare(self, version: str) -> Any:
+        return load_comparer().compile(self._shape)
+
+    def settle(self, tree: dict[str, Any]) -> None:
+        """Anything goes."""
+
+
+def test_a_kind_without_a_definition_brings_its_own_type() -> None:
+    widgets = Ownership("", "example.com/v1", "Widget", typing=Widgets())
+
+    def widget(spec: Any) -> Any:
+        return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec}
+
+    tree = widgets.applied(None, widget({"a": {"b": 1}, "list": [1]}), writer("one"), force=False)
+    assert owned(tree) == {("one", "Apply"): {"f:spec": {"f:a": {".": {}, "f:b": {}}, "f:list": {}}}}
+    tree = widgets.applied(tree, widget({"a": {"c": 2}}), writer("two"), force=False)
+    assert tree["spec"] == {"a": {"b": 1, "c": 2}, "list": [1]}
+    with pytest.raises(APIError, match=r"conflict with \"one\": \.spec\.list"):
+        widgets.applied(tree, widget({"list": [2]}), writer("two"), force=False)
+    changed = widgets.updated(tree, {**tree, "spec": {"a": 1}}, writer("three"))
+    assert {one["manager"]: one["fieldsV1"] for one in changed or ()}["three"] == {"f:spec": {"f:a": {}}}

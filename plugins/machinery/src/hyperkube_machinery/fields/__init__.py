@@ -14,6 +14,7 @@ from hyperkube_machinery.fields.entries import BadEntries, Entry, read_owners, s
 from hyperkube_machinery.fields.ownership import Ownership, Writer
 from hyperkube_machinery.fields.scale import SCALE_VERSION, to_scale, to_workload
 from hyperkube_machinery.fields.sets import LEAF, FieldSet, set_of
+from hyperkube_machinery.fields.typings import Typing
 
 __all__ = [
     "LEAF",
@@ -22,6 +23,7 @@ __all__ = [
     "Entry",
     "FieldSet",
     "Ownership",
+    "Typing",
     "Writer",
     "read_owners",
     "same_but_times",

@@ -63,10 +63,11 @@ class Comparer:
         """The comparison of two objects of a kind: what was added or changed in the second, and what removed."""
         compare = self._roots.get(definition)
         if compare is None:
-            compare = self._roots[definition] = self._root(self._shapes.of(definition))
+            compare = self._roots[definition] = self.compile(self._shapes.of(definition))
         return compare
 
-    def _root(self, shape: Shape) -> Callable[[Any, Any], tuple[FieldSet, FieldSet]]:
+    def compile(self, shape: Shape) -> Callable[[Any, Any], tuple[FieldSet, FieldSet]]:
+        """The same for objects of a shape that has no definition; metadata are among its fields."""
         assert shape.map is not None
         steps = self._steps(shape.map, without=_UNOWNED_FIELDS)
         metadata = shape.map.fields["metadata"].map

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperkube_machinery.decoding import check_converted
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.fields import lastapplied
-from hyperkube_machinery.fields.compare import UNOWNED, load_comparer
+from hyperkube_machinery.fields.compare import UNOWNED
 from hyperkube_machinery.fields.conflicts import Conflicts, conflicts_of
 from hyperkube_machinery.fields.entries import (
     APPLY,
@@ -34,9 +33,10 @@ from hyperkube_machinery.fields.entries import (
 from hyperkube_machinery.fields.merge import merge
 from hyperkube_machinery.fields.prune import Convert, prune, reconciled
 from hyperkube_machinery.fields.sets import FieldSet, difference, has, intersection, recursive_difference, union
-from hyperkube_machinery.fields.shapes import BadItem, Shape, load_shapes
+from hyperkube_machinery.fields.shapes import BadItem
 from hyperkube_machinery.fields.typed import BadValue, check, field_set
-from hyperkube_machinery.schema import Schemas, WrongType
+from hyperkube_machinery.fields.typings import BuiltIn, Typing
+from hyperkube_machinery.schema import WrongType
 
 __all__ = ["Ownership", "Writer"]
 
@@ -69,17 +69,24 @@ class Ownership:
     """Ownership in the objects of one kind, written in one of its versions.
 
     `convert` makes an object what it is in another version of its kind, and raises LookupError for a version that is
-    not served: what its owners own is forgotten.
+    not served: what its owners own is forgotten. `typing` stands for `definition` where a kind has none.
     """
 
-    def __init__(self, definition: str, api_version: str, kind: str, *, convert: Convert = _unserved) -> None:
-        self._definition = definition
+    def __init__(
+        self,
+        definition: str,
+        api_version: str,
+        kind: str,
+        *,
+        convert: Convert = _unserved,
+        typing: Typing | None = None,
+    ) -> None:
         self._api_version = api_version
         self._kind = kind
         self._convert = convert
-        self._compare = load_comparer().root(definition)
-        self._walker = Schemas.load().walker(definition)
-        self._empty: Tree = self._walker.read({})[0]
+        self._typing = typing or BuiltIn(definition, api_version, kind)
+        self._compare = self._typing.compare(api_version)
+        self._empty = self._typing.empty
 
     def updated(self, old: Tree | None, new: Tree, writer: Writer) -> list[Entry] | None:
         """The entries of `new`, which `writer` puts in the place of `old`; None if nobody owns anything.
@@ -151,23 +158,12 @@ class Ownership:
         """What was changed and removed, as `version` sees it; None if it is not served."""
         if version not in known:
             try:
-                compare = load_comparer().root(self._definition_in(version))
+                compare = self._typing.compare(version)
                 changed, removed = compare(self._convert(old, version), self._convert(new, version))
                 known[version] = (recursive_difference(changed, resets), recursive_difference(removed, resets))
             except LookupError:
                 known[version] = None
         return known[version]
-
-    def _definition_in(self, version: str) -> str:
-        if version == self._api_version:
-            return self._definition
-        definition = Schemas.load().definition_of(version, self._kind)
-        if definition is None:
-            raise LookupError(version)
-        return definition
-
-    def _shape(self, version: str) -> Shape:
-        return load_shapes().of(self._definition_in(version))
 
     def _in(self, tree: Tree, version: str) -> Tree:
         converted: Tree = self._convert(tree, version)
@@ -179,7 +175,7 @@ class Ownership:
         for key, entry in owners.items():
             version = entry["apiVersion"]
             try:
-                shape = self._shape(version)
+                shape = self._typing.shape(version)
                 if version != self._api_version:
                     self._convert(live, version)
             except LookupError:
@@ -234,7 +230,7 @@ class Ownership:
             if writer.manager != _KUBECTL:
                 raise
             allowed = lastapplied.still_as_applied(
-                live, self._api_version, self._shape(self._api_version), self._compare
+                live, self._api_version, self._typing.shape(self._api_version), self._compare
             )
             if allowed is None:
                 raise
@@ -244,7 +240,7 @@ class Ownership:
         return self._apply(live, config, owners, writer, force=True)
 
     def _apply(self, live: Tree, config: Tree, owners: Owners, writer: Writer, *, force: bool) -> tuple[Tree, Owners]:
-        version, shape = self._api_version, self._shape(self._api_version)
+        version, shape = self._api_version, self._typing.shape(self._api_version)
         try:
             check(config, shape)
         except BadValue as error:
@@ -263,7 +259,7 @@ class Ownership:
                 last_version=last["apiVersion"],
                 version=version,
                 owned=[(entry["apiVersion"], entry["fieldsV1"]) for entry in owners.values()],
-                shape_of=self._shape,
+                shape_of=self._typing.shape,
                 convert=self._in,
             )
         sets = self._changes(live, merged, writer.resets)
@@ -296,7 +292,7 @@ class Ownership:
         """What was merged, as an object of its kind."""
         tree = _copied(merged)
         try:
-            check_converted(tree, self._walker, field_validation="Ignore")
+            self._typing.settle(tree)
         except WrongType as error:
             raise _failed(
                 f"failed to convert new object ({_name_of(config)}) to proper version: "
