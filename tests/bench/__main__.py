@@ -27,7 +27,9 @@ def main() -> int:
     if arguments.server:
         rest = ["--server", arguments.server, *rest]
     if rest and (deaf := set(names) - set(ASKING)):
-        parser.error(f"{' '.join(rest)} means nothing to {', '.join(sorted(deaf))}: only {', '.join(ASKING)} take options")
+        parser.error(
+            f"{' '.join(rest)} means nothing to {', '.join(sorted(deaf))}: only {', '.join(ASKING)} take options"
+        )
     missed = []
     for name in names:
         print(f"\n── {name}", flush=True)
