@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 
 from hyperkube_apiserver.garbage import collecting_seldom
 
 
+def test_nothing_is_collected_during_a_start() -> None:
+    with collecting_seldom() as started:
+        assert not gc.isenabled()
+        started()
+        assert gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_start_that_fails_leaves_collecting_on() -> None:
+    with suppress(OSError), collecting_seldom():
+        raise OSError
+    assert gc.isenabled()
+
+
 def test_what_was_there_is_left_alone_for_the_length_of_the_block_only() -> None:
     before = gc.get_threshold(), gc.get_freeze_count()
-    with collecting_seldom():
+    with collecting_seldom() as started:
+        started()
         assert gc.get_threshold()[0] > before[0][0]
         assert gc.get_freeze_count() > before[1] + 10_000
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before[0], 0)
@@ -19,7 +35,8 @@ def test_garbage_of_the_meantime_is_found() -> None:
     class Cycle(list[object]):
         pass
 
-    with collecting_seldom():
+    with collecting_seldom() as started:
+        started()
         cycle = Cycle()
         cycle.append(cycle)
         del cycle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["collecting_seldom"]
@@ -15,13 +15,22 @@ _THRESHOLDS = (10_000, 20, 50)
 
 
 @contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """For the length of the block; what lives at its begin (modules, tables, roles) is not looked at meanwhile."""
+def collecting_seldom() -> Iterator[Callable[[], None]]:
+    """For the length of the block; not at all until what it yields is called, when all that a start makes is there.
+
+    What lives by then (modules, tables, roles) is not looked at in the rest of the block either.
+    """
     before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(*_THRESHOLDS)
+    gc.disable()
+
+    def started() -> None:
+        gc.freeze()
+        gc.set_threshold(*_THRESHOLDS)
+        gc.enable()
+
     try:
-        yield
+        yield started
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+        gc.enable()

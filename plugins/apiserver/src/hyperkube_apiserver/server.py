@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -76,23 +76,25 @@ async def serve(context: Context[Options]) -> None:
     """Serve the Kubernetes API until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
     options, clock = context.options, context.clock
     backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
-    with _blamed_on_flags():
+    with _blamed_on_flags(), collecting_seldom() as started:
         async with open_store(backend, options.data_dir, clock) as store:
-            await _serve(context, store)
+            await _serve(context, store, started)
 
 
-async def _serve(context: Context[Options], store: Store) -> None:
+async def _serve(context: Context[Options], store: Store, started: Callable[[], None]) -> None:
     options = context.options
     # Bound first, for the port stands in what is made below; clients wait in the backlog meanwhile.
     sockets = await _listen(options.bind_address, options.secure_port)
     try:
-        await _serve_on(sockets, context, store)
+        await _serve_on(sockets, context, store, started)
     finally:
         for listening in sockets:  # those of a server that was started are closed by now
             listening.close()
 
 
-async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options], store: Store) -> None:
+async def _serve_on(
+    sockets: Sequence[socket.socket], context: Context[Options], store: Store, started: Callable[[], None]
+) -> None:
     options, clock = context.options, context.clock
     host = options.bind_address
     settings = _settings(options)
@@ -130,9 +132,9 @@ async def _serve_on(sockets: Sequence[socket.socket], context: Context[Options],
             log.info("serving Kubernetes %s on https://%s", VERSION, address)
             log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
             lifecycle.done("poststarthook/storage-readiness")
+            started()
             context.ready.set()
-            with collecting_seldom():
-                await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
         finally:
             await shut_down(
                 lifecycle,
