@@ -554,3 +554,26 @@ def test_a_kind_without_a_definition_brings_its_own_type() -> None:
         widgets.applied(tree, widget({"list": [2]}), writer("two"), force=False)
     changed = widgets.updated(tree, {**tree, "spec": {"a": 1}}, writer("three"))
     assert {one["manager"]: one["fieldsV1"] for one in changed or ()}["three"] == {"f:spec": {"f:a": {}}}
+
+
+def test_objects_of_one_template_share_their_sets_and_others_do_not() -> None:
+    ownership = Ownership("io.k8s.api.core.v1.Pod", "v1", "Pod")
+    walker = Schemas.load().walker("io.k8s.api.core.v1.Pod")
+
+    def first(name: str, image: str = "a", **labels: str) -> Any:
+        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "1"}
+        pod, _ = walker.read(
+            {
+                "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+                "spec": {"containers": [{"name": "c", "image": image}]},
+            }
+        )
+        entries = ownership.updated(None, pod, Writer(manager="m", now=name))
+        assert entries is not None
+        return entries[0]
+
+    one, two, other = first("one", app="x"), first("two", app="x"), first("three", tier="x")
+    assert one["fieldsV1"] is two["fieldsV1"]
+    assert (one["time"], two["time"]) == ("one", "two")
+    assert other["fieldsV1"] != one["fieldsV1"]
+    assert "f:tier" in other["fieldsV1"]["f:metadata"]["f:labels"]

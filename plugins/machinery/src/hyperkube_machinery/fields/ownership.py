@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.fields import lastapplied
 from hyperkube_machinery.fields.compare import UNOWNED
@@ -36,6 +37,7 @@ from hyperkube_machinery.fields.sets import FieldSet, difference, has, intersect
 from hyperkube_machinery.fields.shapes import BadItem
 from hyperkube_machinery.fields.typed import BadValue, check, field_set
 from hyperkube_machinery.fields.typings import BuiltIn, Typing
+from hyperkube_machinery.remembering import Remembered
 from hyperkube_machinery.schema import WrongType
 
 __all__ = ["Ownership", "Writer"]
@@ -54,7 +56,8 @@ class Writer:
     manager: str
     now: str  # RFC 3339, seconds
     subresource: str = ""
-    resets: FieldSet = field(default_factory=dict)  # fields that this way of writing leaves as they were
+    # The fields that this way of writing leaves as they were: the same for all that write through one subresource.
+    resets: FieldSet = field(default_factory=dict)
 
     def key(self, operation: str, api_version: str) -> Key:
         version = "" if operation == APPLY else api_version
@@ -87,6 +90,7 @@ class Ownership:
         self._typing = typing or BuiltIn(definition, api_version, kind)
         self._compare = self._typing.compare(api_version)
         self._empty = self._typing.empty
+        self._of_templates: Remembered[FieldSet] = Remembered()
 
     def updated(self, old: Tree | None, new: Tree, writer: Writer) -> list[Entry] | None:
         """The entries of `new`, which `writer` puts in the place of `old`; None if nobody owns anything.
@@ -102,7 +106,7 @@ class Ownership:
     def _updated(self, old: Tree | None, new: Tree, writer: Writer) -> list[Entry] | None:
         sent = new["metadata"].get("managedFields")
         if old is None:
-            return self._recorded(self._empty, new, _read(sent), writer)
+            return self._recorded(self._empty, new, _read(sent), writer) if sent else self._first(new, writer)
         stored: list[Entry] | None = old["metadata"].get("managedFields")
         if writer.subresource or sent is None or sent is stored or sent == stored:
             return self._recorded(old, new, owners_of(stored), writer, stored) if stored else None
@@ -110,6 +114,22 @@ class Ownership:
             return None
         owners = self._reconciled(_read(sent), old) or owners_of(stored)
         return self._recorded(old, new, owners, writer) if owners else None
+
+    def _first(self, new: Tree, writer: Writer) -> list[Entry] | None:
+        """The one entry of a new object. What has owners is made of a template, as most objects are that come often."""
+        metadata = new["metadata"]
+        if not metadata.get("ownerReferences"):
+            fields, _ = self._changes(self._empty, new, writer.resets)
+        else:
+            # The name is nobody's, so it may be another.
+            encoded = encode({**new, "metadata": {**metadata, "name": ""}, "written through": writer.subresource})
+            known = self._of_templates.get(encoded)
+            if known is None:
+                known, _ = self._changes(self._empty, new, writer.resets)
+                self._of_templates.keep(encoded, known)
+            fields = known
+        key = writer.key(UPDATE, self._api_version)
+        return [entry_of(key, self._api_version, fields, writer.now)] if fields else None
 
     def _recorded(
         self, old: Tree, new: Tree, owners: Owners, writer: Writer, stored: list[Entry] | None = None
