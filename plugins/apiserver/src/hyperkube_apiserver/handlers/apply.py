@@ -27,20 +27,17 @@ Tree = dict[str, Any]
 Change = Callable[[Tree], Tree]
 
 
-def read_configuration(body: bytes) -> tuple[Tree, str]:
-    """The configuration in a body of YAML, and what is wrong with it to a strict reader. Raises APIError 400."""
+def read_configuration(body: bytes) -> tuple[Tree, list[str]]:
+    """The configuration in a body of YAML, and what a strict reader finds wrong with it. Raises APIError 400."""
     value, duplicates = _read(body)
     if value is None:
-        return {}, ""
+        return {}, []
     if not isinstance(value, dict):
         raise _undecodable(
             "error unmarshaling JSON: while decoding JSON: "
             f"json: cannot unmarshal {json_type(value)} into Go value of type map[string]interface {{}}"
         )
-    if not duplicates:
-        return value, ""
-    listed = "\n  ".join(["yaml: unmarshal errors:", *duplicates])
-    return value, f"error converting YAML to JSON: {listed}"
+    return value, duplicates
 
 
 def _read(body: bytes) -> tuple[Any, list[str]]:
@@ -74,14 +71,16 @@ def _undecodable(why: str) -> APIError:
 
 def applying(call: Call, owners: FieldOwners, kind: Kind, options: WriteOptions, context: WriteContext) -> Change:
     """The change that makes of an object, or of none ({}), what it is with the configuration in the body applied."""
-    config, finding = read_configuration(call.request.body)
+    config, findings = read_configuration(call.request.body)
 
     def change(old: Tree) -> Tree:
         tree = owners.apply(old or None, config, context, force=options.force)
-        if finding and options.field_validation == "Strict":
-            raise APIError.bad_request(f"error strict decoding YAML: {finding}")
-        if finding and options.field_validation == "Warn":
-            call.warn(finding)
+        if findings and options.field_validation == "Strict":
+            listed = "\n  ".join(["yaml: unmarshal errors:", *findings])
+            raise APIError.bad_request(f"error strict decoding YAML: error converting YAML to JSON: {listed}")
+        if options.field_validation == "Warn":
+            for text in findings:
+                call.warn(text)
         uid = meta.uid(tree)
         if uid and not old:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
