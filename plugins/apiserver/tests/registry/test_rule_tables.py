@@ -10,7 +10,7 @@ A table is `data/rules/NAME.json`, for one resource:
 `with` maps JSON pointers to new values; null removes, `/-` behind a list appends. A rule is about creating the changed
 object; one with `"update": true` is about changing the stored valid object to it, one with `"subresource"` through
 that. One with `"from"` (pointers again) changes the valid object before it is stored; one without causes is about what
-is taken.
+is taken. A table of services may have `"networks"`, for a cluster whose services get addresses of these.
 The reference page of rules is made of the same tables.
 """
 
@@ -18,11 +18,14 @@ from __future__ import annotations
 
 import copy
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.kinds import load_kinds
+from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_machinery.errors import APIError
 
 TABLES = sorted((Path(__file__).parent.parent / "data" / "rules").glob("*.json"))
@@ -65,6 +68,9 @@ def changed(tree: Any, changes: dict[str, Any]) -> Any:
 
 def causes_of(writer: Any, table: dict[str, Any], rule: dict[str, Any]) -> list[list[str]]:
     strategy = writer.strategies[tuple(table["resource"])]
+    if "networks" in table:
+        networks = [ip_network(network) for network in table["networks"]]
+        strategy = strategies(load_kinds(), service_networks=networks)[tuple(table["resource"])]
     start = changed(table["valid"], rule.get("from", {}))
     try:
         if not rule.get("update") and not rule.get("subresource"):

@@ -51,9 +51,7 @@ def validate_cluster_ips(spec: Mapping[str, Any], old: Mapping[str, Any] | None)
     errors: list[FieldError] = []
     first, addresses = spec.get("clusterIP") or "", list(spec.get("clusterIPs") or ())
     families, path = spec.get("ipFamilies") or [], "spec.clusterIPs"
-    if first and not addresses:
-        errors.append(FieldError.required(path))
-    elif first and addresses[0] != first:
+    if first and addresses[:1] != [first]:
         errors.append(FieldError.invalid(path, addresses, "first value must match `clusterIP`"))
     elif addresses and not first:
         errors.append(FieldError.invalid(path, addresses, "must be empty when `clusterIP` is not specified"))

@@ -69,15 +69,13 @@ def validate_service(obj: Tree, old: Tree | None) -> list[FieldError]:
     errors += one_of(kind, _TYPES, "spec.type", required=True)
     errors += _validate_source_ranges(obj, spec, old)
     if kind == "LoadBalancer":
-        if spec.get("allocateLoadBalancerNodePorts") is None:
-            errors.append(FieldError.required("allocateLoadBalancerNodePorts"))
         if spec.get("loadBalancerClass") is not None:
             errors += qualified(spec["loadBalancerClass"], "spec.loadBalancerClass")
     else:
         for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
             if spec.get(field) is not None:
                 errors.append(FieldError.forbidden(f"spec.{field}", _BALANCER_ONLY))
-    return errors + _validate_traffic(spec, kind)
+    return errors + _validate_traffic(spec)
 
 
 def _validate_topology(annotations: Mapping[str, str]) -> list[FieldError]:
@@ -132,26 +130,14 @@ def _validate_ports(spec: Tree, kind: str) -> list[FieldError]:
 
 
 def _validate_affinity(spec: Tree) -> list[FieldError]:
-    affinity, config, path = (
-        spec.get("sessionAffinity") or "",
-        spec.get("sessionAffinityConfig"),
-        "spec.sessionAffinity",
-    )
-    errors = one_of(affinity, ("ClientIP", "None"), path, required=True)
-    if affinity != "ClientIP":
-        return errors
-    text = "when session affinity type is ClientIP"
-    client = (config or {}).get("clientIP")
-    if config is None:
-        return [*errors, FieldError.required(f"{path}Config", text)]
-    if client is None:
-        return [*errors, FieldError.required(f"{path}Config.clientIP", text)]
-    seconds, at = client.get("timeoutSeconds"), f"{path}Config.clientIP.timeoutSeconds"
-    if seconds is None:
-        return [*errors, FieldError.required(at, text)]
-    if not 0 < seconds <= _DAY_SECONDS:
-        detail = f"must be greater than 0 and less than {_DAY_SECONDS}"
-        errors.append(FieldError.invalid(at, seconds, detail))
+    """The configuration is complete: defaults see to that."""
+    affinity = spec["sessionAffinity"]
+    errors = one_of(affinity, ("ClientIP", "None"), "spec.sessionAffinity")
+    if affinity == "ClientIP":
+        seconds = spec["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"]
+        if not 0 < seconds <= _DAY_SECONDS:
+            detail = f"must be greater than 0 and less than {_DAY_SECONDS}"
+            errors.append(FieldError.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, detail))
     return errors
 
 
@@ -177,7 +163,7 @@ def _validate_source_ranges(obj: Tree, spec: Tree, old: Tree | None) -> list[Fie
     return errors
 
 
-def _validate_traffic(spec: Tree, kind: str) -> list[FieldError]:
+def _validate_traffic(spec: Tree) -> list[FieldError]:
     errors: list[FieldError] = []
     external, port = spec.get("externalTrafficPolicy") or "", spec.get("healthCheckNodePort") or 0
     if is_external(spec):
@@ -186,16 +172,13 @@ def _validate_traffic(spec: Tree, kind: str) -> list[FieldError]:
         text = "may only be set for externally-accessible services"
         errors.append(FieldError.invalid("spec.externalTrafficPolicy", external, text))
     if needs_health_port(spec):
-        at = "spec.healthCheckNodePort"
-        errors += invalid_each(at, port, in_range(port, 1, 65535)) if port else [FieldError.required(at)]
+        errors += invalid_each("spec.healthCheckNodePort", port, in_range(port, 1, 65535))
     elif port:
         text = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         errors.append(FieldError.invalid("spec.healthCheckNodePort", port, text))
     internal = spec.get("internalTrafficPolicy")
     if internal is not None:
         errors += one_of(internal, ("Cluster", "Local"), "spec.internalTrafficPolicy")
-    elif kind in ("NodePort", "LoadBalancer", "ClusterIP"):
-        errors.append(FieldError.required("spec.internalTrafficPolicy"))
     wish = spec.get("trafficDistribution")
     known = ("PreferClose", "PreferSameZone", "PreferSameNode")
     if wish is not None and wish not in known:
@@ -235,10 +218,9 @@ def _validate_fixed(spec: Tree, old: Tree, field: str, word: str) -> list[FieldE
                 at = f"{path}[{index}]" if field == "clusterIPs" else f"{path}[0]"
                 errors.append(FieldError.invalid(at, mine, "may not change once set"))
         return errors
-    if len(mine) < len(theirs) and not (spec.get("clusterIPs") or ()):
-        errors.append(FieldError.invalid(f"{path}[0]", mine, f"primary {word} can not be unset"))
     if mine and theirs and mine[0] != theirs[0]:
-        errors.append(FieldError.invalid(f"{path}[0]", mine, "may not change once set"))
+        shown = list(spec.get("clusterIPs") or ())  # of the families too
+        errors.append(FieldError.invalid(f"{path}[0]", shown, "may not change once set"))
     if len(mine) == 1 and len(theirs) > 1 and spec.get("ipFamilyPolicy") != "SingleStack":
         text = f"must be set to 'SingleStack' when releasing the secondary {word}"
         errors.append(FieldError.invalid("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), text))
