@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -27,7 +28,7 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
-from hyperkube_apiserver.registry.conversions import versions
+from hyperkube_apiserver.registry.conversions import Version, versions
 from hyperkube_apiserver.registry.core.addressrecords import StoredAddresses
 from hyperkube_apiserver.registry.core.serviceholding import cluster_ips
 from hyperkube_apiserver.registry.core.services import Services
@@ -42,6 +43,7 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.gauges import register_caches
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
+from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
@@ -52,6 +54,7 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 
+NAMESPACES: Key = ("", "v1", "namespaces")
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
 IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
@@ -110,26 +113,40 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     stored = {key: kind for key, kind in kinds.items() if kind.is_stored}
     instruments = Instruments(version=VERSION)
     caches = {
-        key: WatchCache(kind, by_kind[key].field_values, instruments.traffic(*key)) for key, kind in stored.items()
+        key: WatchCache(kind, _field_values(by_kind, key), instruments.traffic(*key)) for key, kind in stored.items()
     }
     register_caches(instruments.registry, caches.values)
     hub = Hub(store, caches.values(), clock)
     hub.on_bookmark(send_bookmarks)
     cluster = Cluster(kinds.values(), caches.values(), hub, clock)
     admission = MeasuredAdmission(build_chain(cluster, settings.admission), instruments, clock.monotonic)
-    served = {}
-    for key, kind in stored.items():
+    others = versions(kinds)
+
+    def registry(key: Key) -> Registry:
+        kind = stored[key]
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
         measured = _measured(store, instruments, clock, kind)
-        registry = Registry(kind, by_kind[key], caches[key], hub, measured, admission=admission, ttl_seconds=ttl)
-        served[key] = Served(kind, caches[key], registry)
-        cluster.registries[key[0], key[2]] = registry
-    for key, version in versions(kinds).items():
-        beside = served[version.stored_key].registry
-        registry = VersionRegistry(version, by_kind[key], beside)
-        served[key] = Served(version.kind, caches[version.stored_key], registry, version)
+        made = Registry(kind, by_kind[key], caches[key], hub, measured, admission=admission, ttl_seconds=ttl)
+        for version in others.values():
+            if version.stored_key == key:
+                made.versions.add(version.api_version, version.to_stored, version.from_stored)
+        return made
+
+    served = {key: Served(kind, caches[key], partial(registry, key)) for key, kind in stored.items()}
+
+    def version_registry(key: Key, version: Version) -> Registry:
+        return VersionRegistry(version, by_kind[key], served[version.stored_key].registry)
+
+    for key, version in others.items():
+        cache = caches[version.stored_key]
+        served[key] = Served(version.kind, cache, partial(version_registry, key, version), version)
+    cluster.namespaces = lambda: served[NAMESPACES].registry
     addresses = _record_addresses(served, hub, clock)
     return API(kinds, served, hub, instruments, admission, cluster, addresses)
+
+
+def _field_values(by_kind: Mapping[Key, Strategy], key: Key) -> Callable[[dict[str, Any]], Mapping[str, str]]:
+    return lambda tree: by_kind[key].field_values(tree)
 
 
 def _record_addresses(served: Mapping[Key, Served], hub: Hub, clock: Clock) -> StoredAddresses:
@@ -179,14 +196,13 @@ def front_desk(
 
 
 def follow_holdings(api: API) -> None:
-    """Tell the strategies what stored objects hold, such as addresses, and from now on what is let go."""
-    for served in api.stored():
-        strategy = served.registry.strategy
-        if type(strategy).loaded is not Strategy.loaded:
-            for item in served.cache.items():
-                strategy.loaded(decode_body(item.body))
-        if type(strategy).removed is not Strategy.removed:
-            served.cache.observe(_removal_observer(strategy))
+    """Tell the strategy of services what stored ones hold, such as ports, and from now on what is let go."""
+    services = api.served[SERVICES]
+    strategy = services.registry.strategy
+    assert isinstance(strategy, Services)
+    for item in services.cache.items():
+        strategy.loaded(decode_body(item.body))
+    services.cache.observe(_removal_observer(strategy))
     _follow_ranges(api)
 
 
@@ -206,7 +222,7 @@ def _follow_ranges(api: API) -> None:
     cache.observe(observe)
 
 
-def _removal_observer(strategy: Strategy) -> Callable[[Event], None]:
+def _removal_observer(strategy: Services) -> Callable[[Event], None]:
     def observe(event: Event) -> None:
         if event.item is None and event.previous is not None:
             strategy.removed(decode_body(event.previous.body))
@@ -232,10 +248,10 @@ def _role_observer(rbac: RBAC, resource: str) -> Callable[[Event], None]:
     return observe
 
 
-def send_bookmarks(cache: WatchCache, revision: int) -> None:
-    """Tell the watchers of a resource that want it how far they have come."""
+def send_bookmarks(cache: WatchCache, revision: int, watchers: Iterable[Watcher]) -> None:
+    """Tell watchers of a resource how far they have come, apart from those that began in the future."""
     item: Item | None = None
-    for watcher in cache.watchers:
-        if watcher.bookmarks and watcher.live and revision >= watcher.after:
+    for watcher in watchers:
+        if revision >= watcher.after:
             item = item or bookmark(cache.kind, revision)
             watcher.send_item("BOOKMARK", item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.authn import Identity
@@ -12,20 +13,30 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.serving.messages import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hyperkube_apiserver.registry.conversions import Version
     from hyperkube_apiserver.registry.generic import Guard, Registry
 
 __all__ = ["Call", "Served"]
 
 
-@dataclass(frozen=True, slots=True)
 class Served:
     """A served resource: what it is, where it is read from and how it is written."""
 
-    kind: Kind
-    cache: WatchCache
-    registry: Registry
-    version: Version | None = None  # set where the kind is stored in another version
+    def __init__(
+        self, kind: Kind, cache: WatchCache, registry: Callable[[], Registry], version: Version | None = None
+    ) -> None:
+        """`version` is given where the kind is stored in another version."""
+        self.kind = kind
+        self.cache = cache
+        self.version = version
+        self._make_registry = registry
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Made when it is first asked for: a start would take a tenth longer if it made all of them."""
+        return self._make_registry()
 
 
 @dataclass(slots=True)

@@ -271,13 +271,14 @@ def _kubelets(options: Options) -> KubeletTerms:
     certificate, key = options.kubelet_client_certificate, options.kubelet_client_key
     authority, name = options.kubelet_certificate_authority, "kubelet-client-certificate"
     try:
-        shown = (certificate.read_bytes(), key.read_bytes()) if certificate is not None and key is not None else ()
-        unchecked = trusting_anybody(*shown)
+        shown, secret = b"", b""
+        if certificate is not None and key is not None:
+            shown, secret = certificate.read_bytes(), key.read_bytes()
+        unchecked = trusting_anybody(shown, secret)
         checked = unchecked
         if authority is not None:
             name = "kubelet-certificate-authority"
-            pem = dict(zip(("certificate_pem", "key_pem"), shown, strict=False))
-            checked = client_context(ca_pem=authority.read_bytes(), **pem)
+            checked = client_context(ca_pem=authority.read_bytes(), certificate_pem=shown, key_pem=secret)
     except (OSError, CertificateError) as exc:
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc
     return KubeletTerms(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ class Cluster:
         self._kinds = kinds
         self.hub = hub
         self.clock = clock
-        self.registries: dict[tuple[str, str], Registry] = {}  # for the plugin that makes namespaces
+        self.namespaces: Callable[[], Registry]  # for the plugin that makes them; given once there are registries
         self.authorizer: Authorizer = AlwaysDeny()  # until the server has one, nobody may do anything
 
     def item(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Item | None:

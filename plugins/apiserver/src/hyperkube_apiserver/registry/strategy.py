@@ -225,12 +225,6 @@ class Strategy:
     def begin_update(self, obj: Tree, old: Tree, context: WriteContext) -> Reservation:
         return NO_RESERVATION
 
-    def loaded(self, obj: Tree) -> None:
-        """A stored object was read at start: whatever it holds is taken."""
-
-    def removed(self, obj: Tree) -> None:
-        """The object is gone from the store: whatever it held is free."""
-
     def reset_fields(self, subresource: str) -> FieldSet:
         """What a write through `subresource` ("" for the object) leaves as it was, so that it owns nothing of that."""
         return reset_fields(self.kind, subresource)

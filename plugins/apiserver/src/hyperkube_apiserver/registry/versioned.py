@@ -35,7 +35,6 @@ class VersionRegistry(Registry):
         )
         self.version = version
         self.versions = beside.versions
-        self.versions.add(version.api_version, version.to_stored, version.from_stored)
         self.owners = FieldOwners(version.kind, strategy.reset_fields, self.versions)
 
     async def update(

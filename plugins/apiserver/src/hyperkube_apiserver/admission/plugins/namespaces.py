@@ -114,7 +114,7 @@ class NamespaceAutoProvision(Plugin):
         namespace = {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": attributes.namespace}}
         context = WriteContext(now=format_seconds(self.cluster.clock.now()))
         try:
-            await self.cluster.registries["", "namespaces"].create(namespace, context, attributes.warn)
+            await self.cluster.namespaces().create(namespace, context, attributes.warn)
         except APIError as exc:
             if exc.reason == "Forbidden":
                 raise

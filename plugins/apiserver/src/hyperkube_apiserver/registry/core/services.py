@@ -123,10 +123,12 @@ class Services(Strategy):
         return ServiceHolding(self.kind, self.addresses, self.records, obj, context)
 
     def loaded(self, obj: Tree) -> None:
+        """A stored service was read at start: whatever ports it holds are taken."""
         for port in self._held(obj["spec"]):
             self._ports.take(port)
 
     def removed(self, obj: Tree) -> None:
+        """The service is gone from the store: whatever ports it held are free."""
         for port in self._held(obj["spec"]):
             self._ports.give_back(port)
 
