@@ -7,7 +7,7 @@ Source: k8s.io/apimachinery/pkg/conversion/queryparams, meta/internalversion, me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hyperkube_machinery.durations import parse_duration
@@ -98,7 +98,10 @@ _NO_LIST_OPTIONS = ListOptions()
 
 
 def list_options(query: _Query, *, watch: bool) -> ListOptions:
-    """The list options of a query; raises 400 for what can't be read, 422 for what doesn't go together."""
+    """The list options of a query; raises 400 for what can't be read, 422 for what doesn't go together.
+
+    A `watch` that begins nowhere in particular is one that asks for initial events.
+    """
     if not query:
         return _NO_LIST_OPTIONS
     if query.get("shardSelector", [""])[0]:
@@ -117,6 +120,8 @@ def list_options(query: _Query, *, watch: bool) -> ListOptions:
     errors = _watch_errors(options) if watch else _list_errors(options)
     if errors:
         raise APIError.invalid("meta.k8s.io", "ListOptions", "", errors)
+    if watch and options.send_initial_events is None and options.resource_version in ("", "0"):
+        return replace(options, send_initial_events=True, resource_version_match="NotOlderThan")
     return options
 
 

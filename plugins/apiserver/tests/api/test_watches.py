@@ -98,6 +98,7 @@ async def test_bookmarks_come_now_and_then_to_those_who_want_them(api: Any) -> N
         api.watch(f"{CONFIG_MAPS}?watch=1") as plain,
     ):
         await wants.names(1)
+        await wants.next()  # ends the initial events
         await plain.names(1)
         await api.create("/api/v1/namespaces/default/secrets", {"metadata": {"name": "elsewhere"}})
         await api.clock.advance(61)

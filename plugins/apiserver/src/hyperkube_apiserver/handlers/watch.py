@@ -1,8 +1,11 @@
 """WATCH: what becomes of a collection, as a stream of events.
 
-    no resourceVersion, or 0    what exists, as ADDED events, then every change
+    no resourceVersion, or 0    what exists, as ADDED events, then a bookmark that ends them, then every change
     resourceVersion=N           every change later than N
-    sendInitialEvents=true      what exists, then a bookmark that ends the initial events, then every change
+    sendInitialEvents=true      the first again, with all that N has
+    sendInitialEvents=false     the second again, of what changes from now on
+
+Bookmarks are for those who allow them. Once a watch may begin, whatever is wrong is told by its first event.
 
 Source: k8s.io/apiserver/pkg/storage/cacher, KEP-3157.
 """
@@ -15,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output, bookmark, error_event
-from hyperkube_apiserver.parameters import ListOptions, list_options
+from hyperkube_apiserver.parameters import ListOptions, flag, list_options
 from hyperkube_apiserver.selection import Selected, select
 from hyperkube_apiserver.storage.interface import Compacted
 from hyperkube_apiserver.versions import WAIT_SECONDS, invalid_version, parse_version, too_large
@@ -37,7 +40,7 @@ async def watch(
     call: Call, served: Served, hub: Hub, output: Output, *, clock: Clock, shortest_seconds: float
 ) -> Response | StreamingResponse:
     """Begin a watch; one without a timeout lasts between `shortest_seconds` and twice that, to spread the load."""
-    options = list_options(call.query, watch=True)
+    options = list_options(call.query, watch=flag(call.query, "watch"))  # else the path says so, and nothing is checked
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     if call.info.names_object:
         selected = selected.only(call.info.name)
@@ -46,16 +49,22 @@ async def watch(
         raise APIError.of(500, "", invalid_version(options.resource_version))
     if options.send_initial_events and revision:
         if not await hub.reached_within(revision, WAIT_SECONDS):
-            raise too_large(revision, hub.revision)
+            return StreamingResponse(_failing(too_large(revision, hub.revision)), content_type=output.stream_type)
     elif not options.resource_version:
         await hub.fresh()
-    seconds: float = options.timeout_seconds or 0
-    if seconds <= 0:
-        seconds = shortest_seconds * (1 + random.random())
-    expires = clock.monotonic() + seconds
+    now = clock.monotonic()
+    expires = now + (options.timeout_seconds or shortest_seconds * (1 + random.random()))
     return StreamingResponse(
-        _producer(call, served, hub, output, options, selected, revision, expires), content_type=output.stream_type
+        _producer(call, served, hub, output, options, selected, revision, now, expires),
+        content_type=output.stream_type,
     )
+
+
+def _failing(error: APIError) -> Callable[[BodyWriter], Awaitable[None]]:
+    async def produce(writer: BodyWriter) -> None:
+        writer.send_framed(error_event(error.status))
+
+    return produce
 
 
 def _producer(
@@ -66,13 +75,14 @@ def _producer(
     options: ListOptions,
     selected: Selected,
     revision: int,
+    now: float,
     expires: float,
 ) -> Callable[[BodyWriter], Awaitable[None]]:
     async def produce(writer: BodyWriter) -> None:
         cache = served.cache
         initial = options.send_initial_events
         after: int = hub.revision
-        from_now = revision == 0 and initial is None and options.resource_version in ("", "0")
+        from_now = revision == 0 and initial is None
         # Nothing is awaited between this look at the cache and joining its watchers: no change is missed.
         known: Sequence[Item] = ()
         if from_now or initial:
@@ -87,6 +97,7 @@ def _producer(
             name=call.info.name,
             after=after,
             bookmarks=options.allow_bookmarks,
+            now=now,
             expires=expires,
             traffic=cache.traffic,
         )

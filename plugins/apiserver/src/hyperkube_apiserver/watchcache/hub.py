@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn
 
@@ -15,7 +15,7 @@ from hyperkube_apiserver.watchcache.item import Event
 from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "SendBookmarks"]
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,8 @@ SWEEP_SECONDS = 1.0
 SLICE_SECONDS = 0.1
 MOST_TOLD = 500
 """Watchers that may be told of changes before others have their turn: a millisecond or two."""
-BOOKMARK_SECONDS = 60.0
+SendBookmarks = Callable[[WatchCache, int, Sequence[Watcher]], None]
+"""Tells watchers of a cache that they have come to a revision."""
 PAGE_ENTRIES = 500
 """How many objects are read at a time when the caches are filled."""
 
@@ -44,10 +45,10 @@ class Hub:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
         self.ending = False  # whether watches end as soon as they have begun
-        self._bookmark: Callable[[WatchCache, int], None] = lambda cache, revision: None
+        self._bookmark: SendBookmarks = lambda cache, revision, watchers: None
 
-    def on_bookmark(self, send: Callable[[WatchCache, int], None]) -> None:
-        """Call `send` for each cache with watchers, now and then, with the revision all of them have seen."""
+    def on_bookmark(self, send: SendBookmarks) -> None:
+        """Call `send` whenever bookmarks are due."""
         self._bookmark = send
 
     @asynccontextmanager
@@ -192,17 +193,17 @@ class Hub:
                 future.set_result(None)
 
     async def _sweep(self) -> None:
-        bookmarks_at = self._clock.monotonic() + BOOKMARK_SECONDS
         while True:
             await self._clock.sleep(SWEEP_SECONDS)
             now = self._clock.monotonic()
             for cache in self._caches:
+                due = []
                 for watcher in cache.watchers:
                     if watcher.expires <= now:
                         watcher.finish()
-            if now >= bookmarks_at:
-                bookmarks_at = now + BOOKMARK_SECONDS
-                for cache in self._caches:
-                    if len(cache.watchers):
-                        self._bookmark(cache, self.revision)
-                        await asyncio.sleep(0)
+                    elif watcher.bookmark_at <= now and watcher.live:
+                        watcher.bookmarked(now)
+                        due.append(watcher)
+                if due:
+                    self._bookmark(cache, self.revision, due)
+                    await asyncio.sleep(0)

@@ -7,6 +7,7 @@ catching up ──caught_up()──▶ live ──finish()──▶ finished
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Protocol
@@ -19,6 +20,9 @@ __all__ = ["Sink", "Watcher", "Watchers"]
 BUFFER_BYTES = 4 << 20
 """How much may wait for one client before it is let go; it then watches again from where it was."""
 _AT_ONCE = 64
+BOOKMARK_SECONDS = 60.0
+FAREWELL_SECONDS = 2.0
+"""Before its end a watch is told once more how far it has come, so that the next one begins there."""
 WAITING_EVENTS = 10_000
 """How many events may come while a watcher is still sent its initial ones."""
 
@@ -41,7 +45,7 @@ class Watcher:
         "_traffic",
         "_waiting",
         "after",
-        "bookmarks",
+        "bookmark_at",
         "encoder",
         "expires",
         "name",
@@ -60,6 +64,7 @@ class Watcher:
         name: str,
         after: int,
         bookmarks: bool,
+        now: float,
         expires: float,
         traffic: Traffic,
     ) -> None:
@@ -70,8 +75,10 @@ class Watcher:
         self.namespace = namespace  # "" for all
         self.name = name  # "" for all; what the selection asks of metadata.name
         self.after = after  # events up to this revision are known to the client
-        self.bookmarks = bookmarks
-        self.expires = expires  # on the monotonic clock
+        self.expires = expires  # on the monotonic clock, as all times here
+        self.bookmark_at = math.inf  # for who wants none
+        if bookmarks:
+            self.bookmarked(now)
         self._waiting: list[tuple[str, Event]] | None = []
         self._sent = False
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -96,6 +103,14 @@ class Watcher:
     def send_past(self, event_type: str, event: Event) -> None:
         """Send a change that was before it is live."""
         self._send(event.frame(event_type, self.encoder, first=not self._sent))
+
+    def bookmarked(self, now: float) -> None:
+        """Settle when the next bookmark is due.
+
+        Source: k8s.io/apiserver/pkg/storage/cacher (cacheWatcher.nextBookmarkTime).
+        """
+        due = min(now + BOOKMARK_SECONDS, self.expires - FAREWELL_SECONDS)
+        self.bookmark_at = due if due > now else math.inf
 
     def _send(self, frame: bytes) -> None:
         self.sink.send_framed(frame)
