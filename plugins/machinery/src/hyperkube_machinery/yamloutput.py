@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import cmp_to_key
 from typing import Any
 
-import orjson
 import yaml
 
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.yamltext import means_text
 
 __all__ = ["to_yaml"]
@@ -54,7 +54,7 @@ def _events(value: Any) -> Iterator[yaml.Event]:
     elif isinstance(value, str):
         yield _text(value)
     else:
-        yield yaml.ScalarEvent(None, None, _PLAIN, orjson.dumps(value).decode())
+        yield yaml.ScalarEvent(None, None, _PLAIN, encode(value).decode())
 
 
 def _text(text: str) -> yaml.Event:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hyperkube_apiserver.authn.keys import PublicKey, SigningKey, base64url
+from hyperkube_machinery.encoding import encode_sorted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +42,7 @@ def signed(key: SigningKey, claims: Mapping[str, Any]) -> str:
 
 
 def _segment(tree: Mapping[str, Any]) -> str:
-    return base64url(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS))
+    return base64url(encode_sorted(tree))
 
 
 def claimed_issuer(token: str) -> str | None:

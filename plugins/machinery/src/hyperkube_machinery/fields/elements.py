@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from hyperkube_machinery.encoding import encode, encode_sorted
+
 __all__ = ["BadElement", "go_json", "of_field", "of_keys", "of_value", "read_element", "shown", "sort_key"]
 
 _HTML = re.compile("[<>&\u2028\u2029]")
@@ -44,7 +46,7 @@ def go_json(value: Any) -> str:
     """As Go writes it, who spells out what could end a script in a page of HTML."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         value = int(value)
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    text = encode_sorted(value).decode()
     return _HTML.sub(lambda found: _ESCAPES[found.group()], text) if _HTML.search(text) else text
 
 
@@ -113,4 +115,4 @@ def shown(element: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return encode(value).decode()

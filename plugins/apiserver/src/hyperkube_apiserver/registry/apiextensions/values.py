@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from hyperkube_apiserver.registry.apiextensions.formats import has_format, known_format
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, matches
 
@@ -123,7 +122,7 @@ class _Validator:
         allowed = schema.get("enum") or ()
         if not allowed or any(_converts(value, one) for one in allowed):
             return []
-        words = [one if isinstance(one, str) else orjson.dumps(one).decode() for one in allowed]
+        words = [one if isinstance(one, str) else encode(one).decode() for one in allowed]
         return [FieldError.not_supported(self._path(at), value, words)]
 
     def _string(self, value: str, schema: Tree, at: str) -> list[FieldError]:
