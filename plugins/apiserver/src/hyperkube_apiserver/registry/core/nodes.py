@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hyperkube_apiserver.registry.addresses import network_warnings, parse_address, validate_network
 from hyperkube_apiserver.registry.amounts import validate_amount
+from hyperkube_apiserver.registry.annotationlists import parse_list
 from hyperkube_apiserver.registry.core.nodeconfig import (
     validate_config_source,
     validate_config_status,
@@ -17,12 +18,13 @@ from hyperkube_apiserver.registry.podspec.defaults import default_resource_list
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, field_text
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
-from hyperkube_machinery.jsontext import BadJSON, parse
+from hyperkube_machinery.jsontext import BadJSON
 from hyperkube_machinery.names import label_value
 
 __all__ = ["TAINT_EFFECTS", "Nodes"]
 
 _TAINTS = "scheduler.alpha.kubernetes.io/taints"
+_TAINT = {"key": "string", "value": "string", "effect": "core.TaintEffect", "timeAdded": ""}
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -135,11 +137,9 @@ def _validate_annotation(obj: Tree) -> list[FieldError]:
     if not text:
         return []
     try:
-        taints = parse(text.encode())
+        taints = parse_list(text, "Taint", _TAINT)
     except BadJSON as exc:
         return [FieldError.invalid(path, _TAINTS, str(exc))]
-    if not isinstance(taints, list) or not all(isinstance(one, dict) for one in taints):
-        return [FieldError.invalid(path, _TAINTS, "json: cannot unmarshal into Go value of type []v1.Taint")]
     return _validate_taints(taints, f"{path}.{_TAINTS}")
 
 

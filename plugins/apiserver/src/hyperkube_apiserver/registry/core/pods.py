@@ -157,6 +157,8 @@ class Pods(Strategy):
         if subresource == "resize":
             wrong, alone = validate_resize(obj, old)
             return wrong if alone else errors + wrong
+        if MIRROR in meta.annotations_of(old):
+            return [FieldError.forbidden("", "static pods do not support ephemeral containers")]
         return errors + validate_annotation_changes(obj, old) + validate_ephemeral_changes(obj, old)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:

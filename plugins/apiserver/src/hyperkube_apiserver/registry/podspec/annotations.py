@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from hyperkube_apiserver.registry.annotationlists import parse_list
 from hyperkube_apiserver.registry.podspec.apparmor import APP_ARMOR_PREFIX
 from hyperkube_apiserver.registry.podspec.paths import validate_descending_path
 from hyperkube_apiserver.registry.podspec.scheduling import validate_tolerations
 from hyperkube_machinery.errors import FieldError
-from hyperkube_machinery.jsontext import BadJSON, parse
+from hyperkube_machinery.jsontext import BadJSON
 
 __all__ = ["MIRROR", "validate_pod_annotations"]
 
@@ -22,6 +23,13 @@ Tree = Mapping[str, Any]
 MIRROR = "kubernetes.io/config.mirror"
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _TOLERATIONS = "scheduler.alpha.kubernetes.io/tolerations"
+_TOLERATION = {
+    "key": "string",
+    "operator": "core.TolerationOperator",
+    "value": "string",
+    "effect": "core.TaintEffect",
+    "tolerationSeconds": "int64",
+}
 _SECCOMP, _CONTAINER_SECCOMP = (
     "seccomp.security.alpha.kubernetes.io/pod",
     "container.seccomp.security.alpha.kubernetes.io/",
@@ -48,11 +56,9 @@ def validate_pod_annotations(annotations: Mapping[str, str], spec: Tree, path: s
 
 def _validate_tolerations(text: str, path: str) -> list[FieldError]:
     try:
-        tolerations = parse(text.encode())
+        tolerations = parse_list(text, "Toleration", _TOLERATION)
     except BadJSON as exc:
         return [FieldError.invalid(path, _TOLERATIONS, str(exc))]
-    if not isinstance(tolerations, list) or not all(isinstance(one, dict) for one in tolerations):
-        return [FieldError.invalid(path, _TOLERATIONS, "json: cannot unmarshal into Go value of type []v1.Toleration")]
     return validate_tolerations(tolerations, f"{path}.{_TOLERATIONS}")
 
 

@@ -24,18 +24,10 @@ Tree = Mapping[str, Any]
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_NOT_EPHEMERAL = {
-    # The order in which a recording lists several is not stable upstream either.
-    "ports": "Ports",
-    "resources": "Resources",
-    "livenessProbe": "LivenessProbe",
-    "lifecycle": "Lifecycle",
-    "readinessProbe": "ReadinessProbe",
-    "startupProbe": "StartupProbe",
-    "resizePolicy": "ResizePolicy",
-    "restartPolicy": "RestartPolicy",
-    "restartPolicyRules": "RestartPolicyRules",
-}
+_NOT_EPHEMERAL = (
+    *("ports", "resources", "livenessProbe", "lifecycle", "readinessProbe", "startupProbe"),
+    *("resizePolicy", "restartPolicy", "restartPolicyRules"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +106,7 @@ def validate_ephemeral_containers(
         target = container.get("targetContainerName")
         if target and target not in targets:
             errors.append(FieldError.not_found(f"{at}.targetContainerName", target))
-        for field, shown in _NOT_EPHEMERAL.items():
-            if container.get(field):
-                errors.append(FieldError.forbidden(f"{at}.{shown[0].lower()}{shown[1:]}", why))
+        errors += [FieldError.forbidden(f"{at}.{field}", why) for field in _NOT_EPHEMERAL if container.get(field)]
         for position, mount in enumerate(container.get("volumeMounts") or ()):
             for field in ("subPath", "subPathExpr"):
                 if mount.get(field):
@@ -137,11 +127,8 @@ def _validate_common(container: Tree, pod: Surroundings, path: str) -> list[Fiel
     errors = dns_label(name, f"{path}.name") if name else [FieldError.required(f"{path}.name")]
     if not container.get("image"):
         errors.append(FieldError.required(f"{path}.image"))
-    policy = container.get("terminationMessagePolicy") or ""
-    if not policy:
-        errors.append(FieldError.required(f"{path}.terminationMessagePolicy"))
-    elif policy not in ("File", "FallbackToLogsOnError"):
-        allowed = ("File", "FallbackToLogsOnError")
+    policy, allowed = container.get("terminationMessagePolicy"), ("File", "FallbackToLogsOnError")
+    if policy not in allowed:
         errors.append(FieldError.not_supported(f"{path}.terminationMessagePolicy", policy, allowed))
     errors += _validate_ports(container.get("ports") or (), f"{path}.ports")
     errors += validate_env(container.get("env") or (), f"{path}.env")

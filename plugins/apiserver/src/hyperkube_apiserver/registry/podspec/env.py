@@ -113,8 +113,6 @@ def validate_env_from(sources: Collection[Tree], path: str) -> list[FieldError]:
 
 def validate_field_ref(reference: Tree, allowed: Collection[str], path: str) -> list[FieldError]:
     version, field = reference.get("apiVersion") or "", reference.get("fieldPath") or ""
-    if not version:
-        return [FieldError.required(f"{path}.apiVersion")]
     if not field:
         return [FieldError.required(f"{path}.fieldPath")]
     subscripted = re.fullmatch(r"(.*?)\['(.*)'\]", field, re.S)

@@ -93,8 +93,7 @@ def _validate_action(kind: str, action: Tree, grace_seconds: int | None, path: s
         case "exec":
             return [] if action.get("command") else [FieldError.required(f"{path}.command")]
         case "httpGet":
-            errors = [] if action.get("path") else [FieldError.required(f"{path}.path")]
-            errors += validate_port_or_name(action.get("port"), f"{path}.port")
+            errors = validate_port_or_name(action.get("port"), f"{path}.port")
             errors += one_of(action.get("scheme") or "", ("HTTP", "HTTPS"), f"{path}.scheme")
             for header in action.get("httpHeaders") or ():
                 errors += checked(http_header_name, header.get("name") or "", f"{path}.httpHeaders")

@@ -86,10 +86,10 @@ def _validate_claims(used: Collection[Tree], claims: Collection[str], path: str)
             key = f"{name}/{request}" if request else name
             if key in seen:
                 errors.append(FieldError.duplicate(at, key))
-            elif not request and any(one.partition("/")[0] == name for one in seen):
-                errors.append(FieldError.duplicate(at, name))
+            elif not request:
+                errors += [FieldError.duplicate(at, name) for one in seen if one.partition("/")[0] == name]
             seen.add(key)
-        if name not in claims:
+        if name and name not in claims:
             told = f": {', '.join(sorted(claims))}" if claims else " which is empty"
             detail = f"must be one of the names in pod.spec.resourceClaims{told}"
             errors.append(FieldError("FieldValueNotFound", at, detail, name))
@@ -100,7 +100,7 @@ def _check_pod_resource_name(name: str, path: str) -> list[FieldError]:
     errors = validate_resource_name(name, path)
     if errors or is_pod_level_resource(name):
         return errors
-    return [FieldError.not_supported(path, name, ("cpu", "memory"))]
+    return [FieldError.not_supported(path, name, ("cpu", "hugepages-", "memory"))]
 
 
 def validate_pod_resources(spec: Tree, claims: Collection[str], path: str) -> list[FieldError]:

@@ -134,16 +134,12 @@ def validate_app_armor(profile: Tree | None, path: str) -> list[FieldError]:
     kind, local = profile.get("type") or "", profile.get("localhostProfile")
     errors = _validate_profile_type(kind, path, "appArmorProfile")
     if kind == "Localhost":
-        if not (local or "").strip():
-            padded = local is not None and local != local.strip()
+        if not local:
             text = "must be set when AppArmor type is Localhost"
-            error = FieldError.required(f"{path}.localhostProfile", text)
-            if padded:
-                error = FieldError.invalid(f"{path}.localhostProfile", local, "must not be padded with whitespace")
-            errors.append(error)
-        elif local != (local or "").strip():
+            errors.append(FieldError.required(f"{path}.localhostProfile", text))
+        elif local != local.strip():
             errors.append(FieldError.invalid(f"{path}.localhostProfile", local, "must not be padded with whitespace"))
-        if len(local or "") > 4095:
+        if len((local or "").encode()) > 4095:
             errors.append(FieldError.too_long(f"{path}.localhostProfile", 4095))
     elif kind in _PROFILES and local is not None:
         text = "can only be set when AppArmor type is Localhost"

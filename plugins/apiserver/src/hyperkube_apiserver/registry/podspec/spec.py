@@ -46,8 +46,6 @@ def validate_pod_spec(
     """All that is wrong with a spec; `pod_name` is that of the pod, if it is one that stands for itself."""
     errors: list[FieldError] = []
     grace = spec.get("terminationGracePeriodSeconds")
-    if grace is None:
-        errors.append(FieldError.required(f"{path}.terminationGracePeriodSeconds"))
     volumes, wrong = validate_volumes(spec.get("volumes") or (), pod_name, f"{path}.volumes", is_pod=is_pod)
     errors += wrong
     claims = spec.get("resourceClaims") or ()

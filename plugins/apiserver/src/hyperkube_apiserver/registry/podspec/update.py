@@ -168,8 +168,6 @@ def _with_node_affinity(spec: Tree, old: Tree) -> dict[str, Any]:
 def validate_ephemeral_changes(obj: Tree, old: Tree) -> list[FieldError]:
     """Ephemeral containers are only ever added."""
     path = "spec.ephemeralContainers"
-    if MIRROR in meta.annotations_of(old):
-        return [FieldError.forbidden("", "static pods do not support ephemeral containers")]
     current = {one.get("name"): one for one in (obj.get("spec") or {}).get("ephemeralContainers") or ()}
     errors: list[FieldError] = []
     for before in (old.get("spec") or {}).get("ephemeralContainers") or ():
