@@ -60,6 +60,7 @@ ENDPOINTS: Key = ("", "v1", "endpoints")
 IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
 SERVICE_CIDRS: Key = ("networking.k8s.io", "v1", "servicecidrs")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
+_DEVICES = "resource.k8s.io"
 _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
 
@@ -127,6 +128,10 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
         ttl = settings.event_ttl_seconds if kind.resource.resource == "events" else None
         measured = _measured(store, instruments, clock, kind)
         made = Registry(kind, by_kind[key], caches[key], hub, measured, admission=admission, ttl_seconds=ttl)
+        if key[0] == _DEVICES:
+            from hyperkube_apiserver.registry.dynamicresources.rights import rights_of  # few ask for it
+
+            made.rights = rights_of(kind, cluster)
         for version in others.values():
             if version.stored_key == key:
                 made.versions.add(version.api_version, version.to_stored, version.from_stored)

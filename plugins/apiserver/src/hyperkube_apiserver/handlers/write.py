@@ -129,6 +129,7 @@ def write_context(
         identity=call.identity,
         manager=manager or manager_of(call.header("user-agent")),
         namespace=call.namespace,
+        verb=call.info.verb,
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=options.dry_run,
         warn=call.warn,

@@ -36,7 +36,7 @@ from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 
-__all__ = ["AfterRemoval", "Guard", "Registry", "Written"]
+__all__ = ["AfterRemoval", "Guard", "Registry", "Rights", "Written"]
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,9 @@ AfterRemoval = Callable[[Tree, WriteContext], Coroutine[Any, Any, None]]
 
 Guard = Callable[[Tree, Tree | None], None]
 """Raises APIError where a caller may not write an object, in the place of another or of none."""
+
+Rights = Callable[[Tree, Tree | None, WriteContext], list[FieldError]]
+"""What a writer may not say of an object, in the place of another or of none: told with all that is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Registry:
         self.versions = Versions(self.stored_kind.resource.api_version)
         self.owners = FieldOwners(kind, strategy.reset_fields, self.versions)
         self.after_removal: AfterRemoval | None = None  # takes along what is of no use without an object
+        self.rights: Rights | None = None  # where what may be said depends on who says it, or on the cluster
         self._writes: set[asyncio.Future[Entry]] = set()
 
     async def create(
@@ -157,7 +161,8 @@ class Registry:
         reservation = self.strategy.begin_create(tree, context)
         try:
             self.strategy.prepare_for_create(tree, context)
-            self._refuse(tree, self.strategy.validate(tree))
+            errors = self.rights(tree, None, context) if self.rights is not None else []
+            self._refuse(tree, errors + self.strategy.validate(tree))
             version = tree["metadata"].get("resourceVersion")
             if version and version != "0":
                 raise _not_for_create(version)
@@ -269,7 +274,9 @@ class Registry:
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)
         try:
-            self._refuse(tree, self.strategy.validate_update(tree, old, context.subresource), name=item.name)
+            errors = self.rights(tree, old, context) if self.rights is not None else []
+            errors += self.strategy.validate_update(tree, old, context.subresource)
+            self._refuse(tree, errors, name=item.name)
             for text in self.strategy.update_warnings(tree, old, context.subresource):
                 warn(text)
             if part is not None:

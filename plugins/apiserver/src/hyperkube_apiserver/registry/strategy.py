@@ -42,6 +42,7 @@ class WriteContext:
     identity: Identity = SERVER  # who asks for it
     manager: str = "kube-apiserver"  # who comes to own what it changes
     namespace: str = ""  # of the request; empty for cluster-wide kinds
+    verb: str = ""  # of the request
     subresource: str = ""
     part: Part | None = None  # of the object, that the subresource is about
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
@@ -90,7 +91,7 @@ class Strategy:
     revalidates_meta: ClassVar[bool] = False  # an update checks the name again, by the kind's rule
     knows_finalizers: ClassVar[bool] = True  # finalizers without a domain must be ones the API server knows
     counts_generation: ClassVar[bool] = False  # metadata.generation is 1 at first and grows with the spec
-    default_propagation: ClassVar[str] = "Background"  # of a DELETE that does not say; or "Orphan"
+    default_propagation: ClassVar[str] = "Background"  # of a DELETE that does not say; "Orphan", "Unsupported"
     direct_subresources: ClassVar[frozenset[str]] = frozenset()  # these change the object by rules of their own alone
     orphaning_warning: ClassVar[str] = ""  # for who deletes without a word on what becomes of dependents
     deletes_gracefully: ClassVar[bool] = False
