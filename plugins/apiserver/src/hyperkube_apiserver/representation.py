@@ -46,9 +46,10 @@ def encode_stored(kind: Kind, tree: dict[str, Any]) -> bytes:
 
 
 def encode_body(tree: dict[str, Any]) -> bytes:
-    """The body of `tree`, which knows its resource version."""
+    """The body of `tree`, which knows its resource version; what was not stored has none."""
     metadata = tree["metadata"]
-    ordered = {"metadata": {"resourceVersion": metadata.get("resourceVersion", ""), **metadata}}
+    version = metadata.get("resourceVersion")
+    ordered = {"metadata": {"resourceVersion": version, **metadata} if version else metadata}
     for name, value in tree.items():
         if name not in ("kind", "apiVersion", "metadata"):
             ordered[name] = value

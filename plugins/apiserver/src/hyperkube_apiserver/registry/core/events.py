@@ -31,6 +31,7 @@ class Events(Strategy):
     """Written by those that do not wait for an answer, so a PUT creates and little is checked."""
 
     allows_create_on_update = True
+    default_propagation = "Unsupported"
     reporter: ClassVar[str] = "reportingComponent"  # as causes call it
 
     def validate(self, obj: Tree) -> list[FieldError]:
