@@ -12,7 +12,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -20,6 +19,7 @@ import orjson
 from hyperkube_apiserver.authz.escalation import missing_rules
 from hyperkube_apiserver.authz.rbac import GROUP
 from hyperkube_apiserver.authz.rules import Rule
+from hyperkube_machinery.packaged import read_packaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -94,7 +94,7 @@ def objects(
 
 @cache
 def _table() -> Mapping[str, list[Tree]]:
-    table: Mapping[str, list[Tree]] = orjson.loads(files("hyperkube_apiserver").joinpath("bootstrap.json").read_bytes())
+    table: Mapping[str, list[Tree]] = orjson.loads(read_packaged("hyperkube_apiserver", "bootstrap.json"))
     return table
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import orjson
 
 from hyperkube_apiserver.bootstrap import Action, Key, Write
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_machinery.packaged import read_packaged
 
 __all__ = ["FLOW_CONTROL", "cluster_objects", "flow_control_objects", "mandatory_specs", "revisions"]
 
@@ -58,7 +58,7 @@ Tree = dict[str, Any]
 
 @cache
 def _table() -> Mapping[str, list[Tree]]:
-    data = files("hyperkube_apiserver").joinpath("clusterdefaults.json").read_bytes()
+    data = read_packaged("hyperkube_apiserver", "clusterdefaults.json")
     table: Mapping[str, list[Tree]] = orjson.loads(data)
     return table
 

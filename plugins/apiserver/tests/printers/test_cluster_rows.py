@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.printers import ListMeta, rows, table
+from hyperkube_apiserver.printers import ListMeta
 from hyperkube_apiserver.printers.age import seconds_of
+from hyperkube_apiserver.printers.table import rows, table
 
 CREATED = "2026-01-01T00:00:00Z"
 NOW = seconds_of(CREATED) + 5

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.printers import ListMeta, negotiate, table
+from hyperkube_apiserver.printers import ListMeta, negotiate
 from hyperkube_apiserver.printers.negotiation import error_media_type, parse_accept
+from hyperkube_apiserver.printers.table import table
 from hyperkube_machinery.errors import APIError
 
 KINDS = {(kind.resource.api_version, kind.resource.kind): kind for kind in load_kinds().values()}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.printers import IncludeObject, ListMeta, include_object, partial, partial_list, table
+from hyperkube_apiserver.printers import IncludeObject, ListMeta, include_object, partial, partial_list
+from hyperkube_apiserver.printers.table import table
 from hyperkube_machinery.errors import APIError
 
 CONFIG_MAPS = load_kinds()[("", "v1", "configmaps")]

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from cryptography import x509
@@ -306,6 +305,8 @@ def client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     if certificate_pem:
+        from tempfile import TemporaryDirectory  # an import that few clients need
+
         # ssl reads keys from files alone.
         with TemporaryDirectory(prefix="hk-") as folder:
             certificate_path, key_path = Path(folder, "client.crt"), Path(folder, "client.key")

@@ -5,7 +5,6 @@ Source: k8s.io/apiserver/pkg/authentication/token/tokenfile.
 
 from __future__ import annotations
 
-import csv
 import logging
 import secrets
 from hashlib import blake2b
@@ -66,6 +65,8 @@ class StaticTokens:
 
 
 def _read(path: Path, lines: Iterable[str]) -> dict[str, Identity]:
+    import csv  # few servers are given such a file
+
     identities: dict[str, Identity] = {}
     records = csv.reader(lines, strict=True)
     while True:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from hyperkube_apiserver.authn import Authenticator
 from hyperkube_apiserver.authz import Authorizer, ReviewingAuthorizer
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import accessreviews, binding, identityreviews, tokens
 from hyperkube_apiserver.handlers.componentstatuses import ComponentStatuses, cluster_checks
-from hyperkube_apiserver.handlers.connect.logs import Logs
-from hyperkube_apiserver.handlers.connect.proxies import Proxies
-from hyperkube_apiserver.handlers.connect.streams import Connector, Streams
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, Targets
 from hyperkube_apiserver.handlers.eviction import Evictions
 from hyperkube_apiserver.handlers.virtual import Handler, Handlers, Virtual
@@ -42,12 +40,24 @@ def bindings(kinds: Mapping[Key, Kind], pods: Served) -> Handlers:
 
 def connections(resources: Mapping[str, Served], hub: Hub, authorizer: Authorizer, kubelets: KubeletTerms) -> Handlers:
     """What is passed on to kubelets and pods; `resources` are those of the core group, by name."""
-    targets, connector = Targets(resources, hub, kubelets), Connector(resources, authorizer)
-    proxies, streams = Proxies(targets, connector), Streams(targets, connector)
-    handlers: dict[Key, Handler] = {("", "pods", "log"): Logs(targets)}
-    handlers |= {("", "pods", subresource): streams for subresource in ("attach", "exec", "portforward")}
-    handlers |= {("", resource, "proxy"): proxies for resource in ("nodes", "pods", "services")}
-    return handlers
+
+    @cache
+    def handlers() -> Mapping[str, Handler]:
+        """By subresource. What they need is imported for the first such request; most servers never see one."""
+        from hyperkube_apiserver.handlers.connect.logs import Logs
+        from hyperkube_apiserver.handlers.connect.proxies import Proxies
+        from hyperkube_apiserver.handlers.connect.streams import Connector, Streams
+
+        targets, connector = Targets(resources, hub, kubelets), Connector(resources, authorizer)
+        streams, proxies = Streams(targets, connector), Proxies(targets, connector)
+        return {"log": Logs(targets), "attach": streams, "exec": streams, "portforward": streams, "proxy": proxies}
+
+    async def pass_on(call: Call, now: str) -> Answer:
+        return await handlers()[call.info.subresource](call, now)
+
+    on_pods = ("attach", "exec", "log", "portforward", "proxy")
+    proxied = [("", resource, "proxy") for resource in ("nodes", "services")]
+    return dict.fromkeys([*(("", "pods", subresource) for subresource in on_pods), *proxied], pass_on)
 
 
 def evictions(pods: Served, budgets: Served, hub: Hub) -> Handlers:

@@ -19,7 +19,6 @@ from hyperkube_apiserver.printers import (
     include_object,
     partial,
     partial_list,
-    table,
 )
 from hyperkube_apiserver.registry.conversions import Version
 from hyperkube_apiserver.representation import decode_body, type_prefix
@@ -257,6 +256,8 @@ class TableOutput:
     def _table(
         self, kind: Kind, objects: list[dict[str, Any]], list_meta: ListMeta, *, headers: bool = True
     ) -> dict[str, Any]:
+        from hyperkube_apiserver.printers.table import table  # the printers of all kinds, for the first of them
+
         return table(
             kind,
             objects,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get, list, patch, scale, watch, write
-from hyperkube_apiserver.handlers.connect.proxies import PROXIED_METHODS
 from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
 from hyperkube_apiserver.handlers.virtual import Handlers
@@ -22,6 +21,7 @@ from hyperkube_machinery.timestamps import format_seconds
 __all__ = ["Router"]
 
 _ON_COLLECTIONS = frozenset(("list", "watch", "create", "deletecollection"))
+_PROXIED_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
 _METHODS = {
     "get": "GET",
     "list": "GET",
@@ -121,7 +121,7 @@ class Router:
         if subresource is None:
             raise APIError.no_such_path()
         if subresource.name == "proxy":
-            if call.request.method not in PROXIED_METHODS:
+            if call.request.method not in _PROXIED_METHODS:
                 raise APIError.method_not_allowed()
         elif call.request.method != _METHODS.get(info.verb) or info.verb not in subresource.verbs:
             raise APIError.method_not_allowed()

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
 import orjson
 
+from hyperkube_machinery.packaged import read_packaged
 from hyperkube_machinery.resources import Resource
 
 __all__ = ["Column", "Kind", "Subresource", "load_kinds"]
@@ -90,7 +90,7 @@ class Kind:
 @cache
 def load_kinds() -> Mapping[tuple[str, str, str], Kind]:
     """Every served kind by (group, version, plural), in discovery order."""
-    entries = orjson.loads(files("hyperkube_apiserver.kinds").joinpath("kinds.json").read_bytes())
+    entries = orjson.loads(read_packaged("hyperkube_apiserver.kinds", "kinds.json"))
     prefixes = {_key(entry): entry.get("storage", "") for entry in entries}
     kinds = [_kind(entry, prefixes) for entry in entries]
     return MappingProxyType(

@@ -1,6 +1,7 @@
 """Answers in other forms than the object: server-side tables and bare metadata."""
 
-from hyperkube_apiserver.printers.metadata import partial, partial_list
+from hyperkube_apiserver.printers.including import SORTED_KINDS, IncludeObject, include_object
+from hyperkube_apiserver.printers.metadata import ListMeta, partial, partial_list
 from hyperkube_apiserver.printers.negotiation import (
     JSON,
     Form,
@@ -10,7 +11,6 @@ from hyperkube_apiserver.printers.negotiation import (
     negotiate,
     parse_accept,
 )
-from hyperkube_apiserver.printers.table import SORTED_KINDS, IncludeObject, ListMeta, include_object, rows, table
 
 __all__ = [
     "JSON",
@@ -26,6 +26,4 @@ __all__ = [
     "parse_accept",
     "partial",
     "partial_list",
-    "rows",
-    "table",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.printers import (
@@ -16,9 +15,9 @@ from hyperkube_apiserver.printers import (
     storage,
     workloads,
 )
+from hyperkube_apiserver.printers.including import SORTED_KINDS, IncludeObject
 from hyperkube_apiserver.printers.metadata import ListMeta, partial
 from hyperkube_apiserver.printers.pods import pod, pod_conditions
-from hyperkube_machinery.errors import APIError, FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.kinds import Kind
     from hyperkube_apiserver.printers.cells import Printer, Tree
 
-__all__ = ["SORTED_KINDS", "IncludeObject", "ListMeta", "include_object", "rows", "table"]
+__all__ = ["rows", "table"]
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -91,27 +90,6 @@ _PRINTERS: Mapping[tuple[str, str], Printer] = {
     (_DEVICES, "ResourceClaimTemplate"): devices.aged,
     (_DEVICES, "ResourceSlice"): devices.resource_slice,
 }
-
-
-SORTED_KINDS = frozenset(("FlowSchema",))
-"""Whose tables have an order of their own, and so can't be made in parts."""
-
-
-class IncludeObject(Enum):
-    """How much of its object a row carries."""
-
-    NONE = "None"
-    METADATA = "Metadata"
-    OBJECT = "Object"
-
-
-def include_object(value: str) -> IncludeObject:
-    """Read the query parameter `includeObject`, "" where it is absent. Raises APIError 400."""
-    try:
-        return IncludeObject(value) if value else IncludeObject.METADATA
-    except ValueError:
-        error = FieldError.invalid("includeObject", value, "must be 'Metadata', 'Object', 'None', or empty")
-        raise APIError.bad_request(f"Unable to convert to Table as requested: {error.field}: {error.message}") from None
 
 
 def rows(kind: Kind, objects: Iterable[Tree], *, now: float) -> Iterator[list[Any]]:

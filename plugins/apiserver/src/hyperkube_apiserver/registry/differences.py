@@ -6,7 +6,6 @@ Source: k8s.io/apimachinery/pkg/util/diff.
 from __future__ import annotations
 
 import re
-from difflib import unified_diff
 from typing import Any
 
 from hyperkube_apiserver.registry.internal import as_internal
@@ -25,6 +24,8 @@ def difference(old: Any, new: Any, definition: str, **options: Any) -> str:
 
 def line_difference(old: Any, new: Any) -> str:
     """The same of what is shown as it is."""
+    from difflib import unified_diff  # only ever needed on the way to a refusal
+
     before, after = _lines(old), _lines(new)
     lines = list(unified_diff(before, after, lineterm="", n=3))[2:]  # without the names of files
     return "".join(f"{line}\n" for line in lines)

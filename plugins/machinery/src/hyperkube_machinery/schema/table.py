@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import orjson
+
+from hyperkube_machinery.packaged import read_packaged
 
 __all__ = ["OMITTED", "OMITTED_IF_ZERO", "SCHEMA_DEFINITION", "WRITTEN", "Field", "Table", "Type", "load_table"]
 
@@ -190,4 +191,4 @@ def _shown(expression: str) -> str:
 @cache
 def load_table() -> Table:
     """The table of this package, read once."""
-    return Table(orjson.loads(files("hyperkube_machinery.schema").joinpath("definitions.json").read_bytes()))
+    return Table(orjson.loads(read_packaged("hyperkube_machinery.schema", "definitions.json")))

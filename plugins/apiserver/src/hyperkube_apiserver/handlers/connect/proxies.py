@@ -27,9 +27,7 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import ExchangeError, Peer, exchange
 from hyperkube_machinery.serving.messages import Answer, Request, Response, StreamingResponse
 
-__all__ = ["PROXIED_METHODS", "Proxies"]
-
-PROXIED_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+__all__ = ["Proxies"]
 
 _SMALL_BYTES = 64 << 10
 _PATH_CHARACTERS = "$&+,/:;=@-_.~"
