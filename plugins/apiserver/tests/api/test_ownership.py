@@ -351,3 +351,34 @@ async def test_the_first_update_of_what_reading_completes_is_a_write(api: Any) -
     assert first["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
     second = (await api.put(f"{claims}/c", first)).json
     assert second == first
+
+
+@pytest.mark.parametrize(
+    ("subresource", "changes", "owned"),
+    [
+        (
+            "resize",
+            {"containers": [{"name": "c", "image": "img:1", "resources": {"requests": {"cpu": "2m"}}}]},
+            {"f:containers": {'k:{"name":"c"}': {".": {}, "f:resources": {"f:requests": {"f:cpu": {}}}}}},
+        ),
+        (
+            "ephemeralcontainers",
+            {"containers": [{"name": "c", "image": "img:1"}], "ephemeralContainers": [{"name": "e", "image": "img:2"}]},
+            {"f:ephemeralContainers": {'k:{"name":"e"}': {".": {}, "f:image": {}, "f:name": {}}}},
+        ),
+    ],
+)
+async def test_who_applies_through_a_narrow_subresource_owns_what_that_may_change(
+    api: Any, subresource: str, changes: Any, owned: Any
+) -> None:
+    path = "/api/v1/namespaces/default/pods"
+    resources = {"requests": {"cpu": "1m"}}
+    await api.create(
+        path,
+        {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "img:1", "resources": resources}]}},
+    )
+    config = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "b"}}, "spec": changes}
+    reply = await apply(api, f"{path}/p/{subresource}", config, query="&force=true")
+    assert reply.status == 200, reply.body
+    (mine,) = (entry for entry in reply.json["metadata"]["managedFields"] if entry["operation"] == "Apply")
+    assert (mine["subresource"], mine["fieldsV1"]) == (subresource, {"f:spec": owned})
