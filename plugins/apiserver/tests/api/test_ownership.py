@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -382,3 +383,12 @@ async def test_who_applies_through_a_narrow_subresource_owns_what_that_may_chang
     assert reply.status == 200, reply.body
     (mine,) = (entry for entry in reply.json["metadata"]["managedFields"] if entry["operation"] == "Apply")
     assert (mine["subresource"], mine["fieldsV1"]) == (subresource, {"f:spec": owned})
+
+
+async def test_a_refused_patch_shows_owners_in_the_order_of_their_fields(api: Any) -> None:
+    made = await api.create(CONFIG_MAPS, {**config_map(c="1", b="2", a="3"), "binaryData": {"z": "eA=="}})
+    assert list(sets(made)["unknown"]) != ["f:binaryData", "f:data"], "what is stored is in no order"
+    reply = await api.merge(f"{CONFIG_MAPS}/a", {"data": "x"})
+    assert reply.status == 422
+    shown = '{"f:binaryData":{".":{},"f:z":{}},"f:data":{".":{},"f:a":{},"f:b":{},"f:c":{}}}'
+    assert json.dumps(shown)[1:-1] in reply.json["message"]

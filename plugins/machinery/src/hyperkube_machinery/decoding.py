@@ -198,7 +198,7 @@ def check_tree(
     if not isinstance(tree, dict):
         raise WrongType(_PARSE_ERROR + type_error(json_type(tree), _TYPE_META))
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
-        why = _unfit(*_sent_kind(tree, group_version, kind), group_version, kind)
+        why = _unfit(tree, *_sent_kind(tree, group_version, kind), group_version, kind)
         if why:
             raise WrongType(why)
     normal, findings = walker.read(tree)
@@ -281,7 +281,7 @@ def _check_kind(tree: dict[str, Any] | Pairs, body: bytes, group_version: str, k
         sent_version, sent_kind = _sent_kind(tree, group_version, kind)
     except WrongType as error:
         raise _unrecognized(kind, str(error), body) from None
-    why = _unfit(sent_version, sent_kind, group_version, kind)
+    why = _unfit(tree, sent_version, sent_kind, group_version, kind)
     if why:
         raise _cannot_be_handled(sent_kind, sent_version, kind, why)
     if sent_version != group_version:
@@ -310,12 +310,17 @@ def _sent_kind(tree: dict[str, Any] | Pairs, group_version: str, kind: str) -> t
     return _complete(sent["apiversion"], group_version), sent["kind"] or kind
 
 
-def _unfit(sent_version: str, sent_kind: str, group_version: str, kind: str) -> str:
+def _unfit(tree: dict[str, Any] | Pairs, sent_version: str, sent_kind: str, group_version: str, kind: str) -> str:
     """Why the kind that was sent can't become the kind that is expected; "" if it can."""
     if (sent_version, sent_kind) == (group_version, kind):
         return ""
-    if Schemas.load().definition_of(sent_version, sent_kind) is None:
+    definition = Schemas.load().definition_of(sent_version, sent_kind)
+    if definition is None:
         return _unregistered(sent_version, sent_kind)
+    try:
+        Schemas.load().walker(definition).read(tree)  # upstream decodes it as what it says it is
+    except WrongType as error:
+        return str(error)
     if _internal(sent_version, sent_kind) != _internal(group_version, kind):
         sent_type = f"{sent_version.rpartition('/')[2]}.{sent_kind}"
         return f"converting ({sent_type}) to ({_internal(group_version, kind)}): unknown conversion"

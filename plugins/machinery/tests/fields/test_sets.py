@@ -16,6 +16,7 @@ from hyperkube_machinery.fields.sets import (
     children,
     difference,
     has,
+    in_order,
     intersection,
     is_member,
     only,
@@ -93,6 +94,19 @@ def test_what_is_let_through_leads_to_an_allowed_path_or_lies_below_it(one: Path
 def test_any_element_of_a_list_can_be_let_through() -> None:
     fields = made(frozenset({("f:a", "i:0", "f:b"), ("f:a", "i:1"), ("f:a", "i:2", "f:c"), ("f:d", "i:0")}))
     assert members(only(("f:a", ANY, "f:b"))(fields)) == {("f:a", "i:0", "f:b"), ("f:a", "i:1")}
+
+
+@given(_paths)
+def test_a_set_can_be_put_in_order(one: Paths) -> None:
+    fields = in_order(made(one))
+    assert fields == made(one)
+    for path in one:
+        node = fields
+        for key in path:
+            keys = [other for other in node if other != "."]
+            assert "." not in node or next(iter(node)) == "."
+            assert keys == sorted(keys, key=sort_key)
+            node = node[key]
 
 
 @given(_paths)

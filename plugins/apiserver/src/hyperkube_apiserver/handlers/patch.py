@@ -19,6 +19,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import StrictError, check_converted, check_tree
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.fields import in_order
 from hyperkube_machinery.patches import json as json_patch
 from hyperkube_machinery.patches import merge as merge_patch
 from hyperkube_machinery.patches import strategic as strategic_patch
@@ -130,14 +131,21 @@ def read_patch(
     return Patch(apply, check, lambda tree: encode(tree).decode())
 
 
+def _in_order(tree: Tree, walker: Walker) -> Tree:
+    """`tree` as errors show it: fields in the order of their declarations, and sets of fields in theirs."""
+    ordered = walker.read(tree)[0]
+    entries = ordered["metadata"].get("managedFields") or ()
+    shown = [{**entry, "fieldsV1": in_order(entry["fieldsV1"])} for entry in entries]
+    return {**ordered, "metadata": {**ordered["metadata"], "managedFields": shown}} if shown else ordered
+
+
 def patched(call: Call, asked: Patch, walker: Walker, old: Tree) -> Tree:
     """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled."""
     tree = asked.apply(old)
     try:
         warnings = asked.check(tree)
     except (WrongType, StrictError) as exc:
-        in_order = asked.apply(walker.read(old)[0])  # errors show fields in the order of their declarations
-        error = FieldError.invalid("patch", asked.shown(in_order), str(exc))
+        error = FieldError.invalid("patch", asked.shown(asked.apply(_in_order(old, walker))), str(exc))
         raise APIError.invalid("", "", "", [error]) from exc
     for text in warnings:
         call.warn(text)

@@ -25,6 +25,7 @@ __all__ = [
     "children",
     "difference",
     "has",
+    "in_order",
     "intersection",
     "is_member",
     "only",
@@ -94,6 +95,12 @@ def paths(fields: FieldSet, prefix: Path = ()) -> Iterator[Path]:
             yield (*prefix, key)
     for key in order:
         yield from paths(fields[key], (*prefix, key))
+
+
+def in_order(fields: FieldSet) -> FieldSet:
+    """The same set with its keys in the order in which upstream writes them."""
+    keys = sorted((key for key in fields if key != _SELF), key=sort_key)
+    return {**({_SELF: LEAF} if _SELF in fields else {}), **{key: in_order(fields[key]) for key in keys}}
 
 
 def union(one: FieldSet, other: FieldSet) -> FieldSet:
