@@ -1,6 +1,7 @@
 """Lists that annotations hold as JSON: what was a field of its own only later.
 
-Source: GetTolerationsFromPodAnnotations and GetTaintsFromNodeAnnotations in k8s.io/kubernetes/pkg/apis/core.
+Source: GetTolerationsFromPodAnnotations and GetTaintsFromNodeAnnotations in k8s.io/kubernetes/pkg/apis/core,
+GetAvoidPodsFromNodeAnnotations in k8s.io/component-helpers/scheduling/corev1.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from hyperkube_machinery.jsontext import BadJSON, parse
 
-__all__ = ["parse_list"]
+__all__ = ["parse_entries", "parse_list"]
 
 _WORDS = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}
 
@@ -26,6 +27,25 @@ def parse_list(text: str, kind: str, fields: Mapping[str, str]) -> list[dict[str
     if not isinstance(value, list):
         raise BadJSON(_refusal(value, f"Go value of type []core.{kind}"))
     return [_element(one, kind, fields) for one in value]
+
+
+def parse_entries(text: str, kind: str, field: str, entry: str) -> list[dict[str, Any]]:
+    """The entries in the list `field` of the object in `text`, which Go reads into its type `kind`.
+
+    Raises BadJSON, in Go's words; what is inside of an entry is left as it is.
+    """
+    value = parse(text.encode())
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        raise BadJSON(_refusal(value, f"Go value of type v1.{kind}"))
+    entries = value.get(field)
+    if not isinstance(entries, list | None):
+        raise BadJSON(_refusal(entries, f"Go struct field {kind}.{field} of type []v1.{entry}"))
+    for one in entries or ():
+        if not isinstance(one, dict | None):
+            raise BadJSON(_refusal(one, f"Go struct field {kind}.{field} of type v1.{entry}"))
+    return [one or {} for one in entries or ()]
 
 
 def _element(value: Any, kind: str, fields: Mapping[str, str]) -> dict[str, Any]:

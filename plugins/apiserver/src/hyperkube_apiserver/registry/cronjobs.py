@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hyperkube_apiserver.registry.fields import nonnegative
+from hyperkube_apiserver.registry.fields import nonnegative, one_of
 from hyperkube_apiserver.registry.jobs import default_failure_policy, job_warnings, validate_job_spec
 from hyperkube_apiserver.registry.podspec.defaults import fill
 from hyperkube_apiserver.registry.schedules import complaint, is_time_zone
@@ -84,11 +84,7 @@ def _validate_cron(spec: Tree, old: Tree | None, policy: Policy) -> list[FieldEr
     errors += nonnegative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
     if zone is not None and (old is None or old.get("timeZone") != zone):
         errors += _validate_time_zone(zone, "spec.timeZone")
-    concurrency = spec.get("concurrencyPolicy") or ""
-    if not concurrency:
-        errors.append(FieldError.required("spec.concurrencyPolicy"))
-    elif concurrency not in ("Allow", "Forbid", "Replace"):
-        errors.append(FieldError.not_supported("spec.concurrencyPolicy", concurrency, ("Allow", "Forbid", "Replace")))
+    errors += one_of(spec["concurrencyPolicy"], ("Allow", "Forbid", "Replace"), "spec.concurrencyPolicy")
     job = (spec.get("jobTemplate") or {}).get("spec") or {}
     errors += validate_job_spec(job, "spec.jobTemplate.spec", policy)
     if job.get("selector") is not None:

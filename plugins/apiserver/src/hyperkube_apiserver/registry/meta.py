@@ -196,8 +196,6 @@ def validate_meta_update(obj: Tree, old: Tree, path: str = "metadata") -> list[F
                 f"found new finalizers {go_strings(added)}"
             )
             errors.append(FieldError.forbidden(f"{path}.finalizers", detail))
-    if (new.get("generation") or 0) < (before.get("generation") or 0):
-        errors.append(FieldError.invalid(f"{path}.generation", new.get("generation") or 0, "must not be decremented"))
     for field in ("name", "namespace", "uid"):
         errors += immutable(f"{path}.{field}", new.get(field) or "", before.get(field) or "")
     for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):

@@ -85,10 +85,8 @@ class StatefulSets(Workload):
 
     def _validate_spec(self, spec: Tree) -> list[FieldError]:
         errors: list[FieldError] = []
-        policy = spec.get("podManagementPolicy") or ""
-        if not policy:
-            errors.append(FieldError.required("spec.podManagementPolicy"))
-        elif policy not in ("OrderedReady", "Parallel"):
+        policy = spec["podManagementPolicy"]
+        if policy not in ("OrderedReady", "Parallel"):
             text = "must be 'OrderedReady' or 'Parallel'"
             errors.append(FieldError.invalid("spec.podManagementPolicy", policy, text))
         errors += _validate_stateful_strategy(spec.get("updateStrategy") or {}, "spec.updateStrategy")
@@ -176,8 +174,6 @@ def _as_made(template: Tree, spec: Tree) -> Tree:
 
 def _validate_stateful_strategy(strategy: Tree, path: str) -> list[FieldError]:
     kind, rolling = strategy.get("type") or "", strategy.get("rollingUpdate")
-    if not kind:
-        return [FieldError.required(path)]
     if kind == "OnDelete":
         if rolling is None:
             return []

@@ -115,14 +115,9 @@ def validate_match_resources(resources: Mapping[str, Any] | None, path: str) -> 
     if resources is None:
         return []
     errors: list[FieldError] = []
-    if (policy := resources.get("matchPolicy")) is None:
-        errors.append(FieldError.required(f"{path}.matchPolicy"))
-    else:
-        errors += one_of(policy, MATCH_POLICIES, f"{path}.matchPolicy")
+    errors += one_of(resources["matchPolicy"], MATCH_POLICIES, f"{path}.matchPolicy")
     for field in ("namespaceSelector", "objectSelector"):
-        if (selector := resources.get(field)) is None:
-            errors.append(FieldError.required(f"{path}.{field}"))
-        errors += validate_label_selector(selector, f"{path}.{field}")
+        errors += validate_label_selector(resources[field], f"{path}.{field}")
     for field in ("resourceRules", "excludeResourceRules"):
         for index, rule in enumerate(resources.get(field) or ()):
             at = f"{path}.{field}[{index}]"

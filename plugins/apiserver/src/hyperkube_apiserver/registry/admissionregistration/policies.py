@@ -57,7 +57,7 @@ class Policies(Registration):
 
     def _validate_spec(self, obj: Tree, *, checks_conditions: bool) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        errors = _required_one_of(spec.get("failurePolicy"), FAILURE_POLICIES, "spec.failurePolicy")
+        errors = one_of(spec["failurePolicy"], FAILURE_POLICIES, "spec.failurePolicy")
         if spec.get("paramKind") is not None:
             errors += _validate_param_kind(spec["paramKind"], "spec.paramKind")
         if (constraints := spec.get("matchConstraints")) is None:
@@ -147,10 +147,6 @@ class MutatingPolicies(Policies):
 def is_cel_identifier(name: str) -> bool:
     """Whether CEL can call a variable so."""
     return re.fullmatch("[_a-zA-Z][_a-zA-Z0-9]*", name) is not None and name not in _CEL_RESERVED
-
-
-def _required_one_of(value: str | None, allowed: Sequence[str], path: str) -> list[FieldError]:
-    return [FieldError.required(path)] if value is None else one_of(value, allowed, path)
 
 
 def _validate_param_kind(param: Tree, path: str) -> list[FieldError]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from hyperkube_apiserver.registry.addresses import network_warnings, parse_address, validate_network
 from hyperkube_apiserver.registry.amounts import validate_amount
-from hyperkube_apiserver.registry.annotationlists import parse_list
+from hyperkube_apiserver.registry.annotationlists import parse_entries, parse_list
 from hyperkube_apiserver.registry.core.nodeconfig import (
     validate_config_source,
     validate_config_status,
@@ -24,6 +24,7 @@ from hyperkube_machinery.names import label_value
 __all__ = ["TAINT_EFFECTS", "Nodes"]
 
 _TAINTS = "scheduler.alpha.kubernetes.io/taints"
+_AVOIDED = "scheduler.alpha.kubernetes.io/preferAvoidPods"
 _TAINT = {"key": "string", "value": "string", "effect": "core.TaintEffect", "timeAdded": ""}
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
@@ -56,18 +57,13 @@ class Nodes(Strategy):
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         # The path of taints is upstream's, though they stand in the spec.
         errors = _validate_taints(spec.get("taints") or (), "metadata.taints") + _validate_resources(obj)
-        errors += _validate_annotation(obj)
+        errors += _validate_annotations(obj)
         errors += validate_swap(status)
         errors += validate_declared_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
         ranges = spec.get("podCIDRs") or []
         for index, value in enumerate(ranges):
             errors += validate_network(value, f"spec.podCIDRs[{index}]")
-        if len(ranges) > 1 and not errors:
-            families = {getattr(parse_address(value.partition("/")[0]), "version", 0) for value in ranges}
-            if len(ranges) > 2 or len(families) < 2:
-                text = "may specify no more than one CIDR for each IP family"
-                errors.append(FieldError.invalid("spec.podCIDRs", ranges, text))
-        return errors
+        return errors + (_validate_families(ranges, "spec.podCIDRs") if len(ranges) > 1 else [])
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         return self.validate_object(obj) + self.validate_status_update(obj, old)
@@ -75,7 +71,7 @@ class Nodes(Strategy):
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         spec, before, status = obj.get("spec") or {}, old.get("spec") or {}, obj.get("status") or {}
         errors = _validate_resources(obj) + _validate_taints(spec.get("taints") or (), "metadata.taints")
-        errors += _validate_annotation(obj)
+        errors += _validate_annotations(obj)
         errors += validate_declared_features(status.get("declaredFeatures") or (), "status.declaredFeatures")
         errors += validate_config_source(spec.get("configSource"), "spec.configSource")
         errors += validate_config_status(status.get("config"), "status.config")
@@ -131,9 +127,46 @@ def _validate_resources(obj: Tree) -> list[FieldError]:
     ]
 
 
-def _validate_annotation(obj: Tree) -> list[FieldError]:
+def _validate_families(ranges: list[str], path: str) -> list[FieldError]:
+    """One network of each family."""
+    errors: list[FieldError] = []
+    wrong = next((index for index, value in enumerate(ranges) if validate_network(value, "")), None)
+    if wrong is not None:
+        why = f"invalid CIDR[{wrong}]: <nil> (invalid CIDR address: {ranges[wrong]})"
+        errors.append(FieldError.internal(path, f"invalid PodCIDRs. failed to check with dual stack with error:{why}"))
+    families = {getattr(parse_address(value.partition("/")[0]), "version", 0) for value in ranges}
+    if wrong is not None or len(ranges) > 2 or len(families) < 2:
+        errors.append(FieldError.invalid(path, ranges, "may specify no more than one CIDR for each IP family"))
+    return errors
+
+
+def _validate_annotations(obj: Tree) -> list[FieldError]:
+    annotations, path = meta.annotations_of(obj), "metadata.annotations"
+    return _validate_old_taints(annotations.get(_TAINTS), path) + _validate_avoided(annotations.get(_AVOIDED), path)
+
+
+def _validate_avoided(text: str | None, path: str) -> list[FieldError]:
+    """The pods that once were to be kept away from a node, told by who made them."""
+    if not text:
+        return []
+    try:
+        entries = parse_entries(text, "AvoidPods", "preferAvoidPods", "PreferAvoidPodsEntry")
+    except BadJSON as exc:
+        return [FieldError.invalid(f"{path}.AvoidPods", _AVOIDED, str(exc))]
+    errors: list[FieldError] = []
+    for index, entry in enumerate(entries):
+        at = f"{path}.{_AVOIDED}[{index}].PodSignature"
+        signature = entry.get("podSignature")
+        owner = signature.get("podController") if isinstance(signature, dict) else None
+        if owner is None:
+            errors.append(FieldError.required(at))
+        elif not isinstance(owner, dict) or not owner.get("controller"):
+            errors.append(FieldError.invalid(f"{at}.PodController.Controller", False, "must point to a controller"))
+    return errors
+
+
+def _validate_old_taints(text: str | None, path: str) -> list[FieldError]:
     """Taints, where they were before nodes had a field for them."""
-    text, path = meta.annotations_of(obj).get(_TAINTS), "metadata.annotations"
     if not text:
         return []
     try:
