@@ -23,7 +23,7 @@ from hyperkube_apiserver.admissionplugins import chosen, wanted
 from hyperkube_apiserver.advertised import advertised_address
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
-from hyperkube_apiserver.definitionnames import keep_names_accepted
+from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
@@ -106,7 +106,7 @@ async def _serve_on(
     companions = (
         api.addresses.keep,
         partial(keep_gathered, api, clock),
-        partial(keep_names_accepted, api, clock),
+        partial(keep_settled, api, clock),
         partial(keep_conditions, api, clock),
         partial(keep_flow_control, api, clock),
         partial(keep_compacted, store, clock, options.etcd_compaction_interval),

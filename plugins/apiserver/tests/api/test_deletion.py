@@ -138,3 +138,34 @@ async def test_a_service_takes_its_endpoints_along(api: Any) -> None:
     assert (await api.get(f"{endpoints}/s")).status == 200
     await api.delete(f"{services}/s")
     assert (await api.get(f"{endpoints}/s")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "finalizers"),
+    [
+        ({"propagationPolicy": "Orphan"}, ["ex.com/f", "orphan"]),
+        ({"propagationPolicy": "Foreground"}, ["ex.com/f", "foregroundDeletion"]),
+        ({"orphanDependents": False}, ["ex.com/f", "foregroundDeletion"]),
+        ({"propagationPolicy": "Background"}, ["ex.com/f"]),
+        ({}, ["ex.com/f"]),
+    ],
+)
+async def test_a_namespace_is_marked_as_it_was_asked_and_then_left_alone(
+    api: Any, options: dict[str, Any], finalizers: list[str]
+) -> None:
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "n", "finalizers": ["ex.com/f"]}})
+    marked = await api.delete("/api/v1/namespaces/n", options)
+    assert marked.json["metadata"].get("finalizers") == finalizers
+    again = await api.delete("/api/v1/namespaces/n", {"propagationPolicy": "Orphan"})
+    assert again.json == marked.json
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [("uid", "UID in precondition: x, UID"), ("resourceVersion", "ResourceVersion in precondition: x")],
+)
+async def test_a_namespace_has_its_own_words_for_a_precondition(api: Any, field: str, word: str) -> None:
+    await api.create("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    reply = await api.delete("/api/v1/namespaces/n", {"preconditions": {field: "x"}})
+    assert (reply.status, reply.json["details"]["kind"]) == (409, "namespaces")
+    assert f'on namespaces "n": Precondition failed: {word}' in reply.json["message"]

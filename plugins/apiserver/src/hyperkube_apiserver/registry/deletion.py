@@ -3,6 +3,7 @@
     remove      it goes at once
     mark        it is written with a deletionTimestamp, and stays for its finalizers or its grace period
     mark, then remove    both, for a graceful deletion with no time left
+    mark, as the kind does    the first of two phases
     nothing     it is being deleted already, and nothing asked for shortens that
 
 Source: k8s.io/apiserver/pkg/registry/rest (BeforeDelete), generic/registry/store.
@@ -10,6 +11,7 @@ Source: k8s.io/apiserver/pkg/registry/rest (BeforeDelete), generic/registry/stor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +21,7 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry.strategy import Strategy
 from hyperkube_machinery.errors import APIError, failure
 
-__all__ = ["DeletionPlan", "check_preconditions", "ends_with_update", "plan_deletion"]
+__all__ = ["DeletionPlan", "check_preconditions", "ends_with_update", "plan_deletion", "with_policy"]
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
@@ -37,14 +39,17 @@ class DeletionPlan:
     remove: bool
 
 
-def check_preconditions(kind: Kind, tree: Tree, options: DeleteOptions) -> None:
+def check_preconditions(strategy: Strategy, tree: Tree, options: DeleteOptions) -> None:
     """Raise 409 unless the object is the one that the caller means."""
-    metadata = tree["metadata"]
+    kind, metadata = strategy.kind, tree["metadata"]
     for word, wanted, found, why in (
         ("UID", options.uid, metadata["uid"], "deleted and then recreated"),
         ("ResourceVersion", options.resource_version, metadata["resourceVersion"], "modified"),
     ):
         if wanted is not None and wanted != found:
+            if strategy.deletes_in_two_phases:
+                told = f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}"
+                raise APIError.conflict(kind.resource, metadata["name"], told)
             raise _precondition_failed(
                 kind,
                 metadata["name"],
@@ -72,6 +77,13 @@ def plan_deletion(strategy: Strategy, tree: Tree, options: DeleteOptions, now: d
     """Decide what becomes of `tree`, which is changed to what is to be written."""
     metadata = tree["metadata"]
     graceful = False
+    if strategy.deletes_in_two_phases:
+        if metadata.get("deletionTimestamp") is None:
+            metadata["deletionTimestamp"] = now.strftime(_RFC3339)
+            strategy.mark_deleted(tree, options)
+            return DeletionPlan(write=True, remove=False)
+        if strategy.blocks_removal(tree):
+            return DeletionPlan(write=False, remove=False)
     if strategy.deletes_gracefully:
         state = _begin_grace(strategy, tree, options, now)
         if state is None:
@@ -93,7 +105,6 @@ def plan_deletion(strategy: Strategy, tree: Tree, options: DeleteOptions, now: d
         if metadata.get("generation"):
             metadata["generation"] += 1
     metadata["deletionGracePeriodSeconds"] = 0
-    strategy.mark_deleted(tree)
     return DeletionPlan(write=True, remove=False)
 
 
@@ -142,7 +153,12 @@ def _finalizers(strategy: Strategy, before: list[str], options: DeleteOptions) -
     if policy is None:
         asked = next((name for name in before if name in (ORPHAN, FOREGROUND)), None)
         policy = {ORPHAN: "Orphan", FOREGROUND: "Foreground", None: strategy.default_propagation}[asked]
-    kept = [name for name in before if name not in (ORPHAN, FOREGROUND)]
+    return with_policy(before, policy)
+
+
+def with_policy(finalizers: Sequence[str], policy: str) -> list[str]:
+    """The finalizers, with the one of the garbage collector that stands for `policy`."""
+    kept = [name for name in finalizers if name not in (ORPHAN, FOREGROUND)]
     if policy == "Orphan":
         kept.append(ORPHAN)
     elif policy == "Foreground":

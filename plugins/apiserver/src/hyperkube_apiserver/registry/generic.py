@@ -353,7 +353,7 @@ class Registry:
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
         tree = self._tree(item)
-        check_preconditions(self.kind, tree, options)
+        check_preconditions(self.strategy, tree, options)
         before = self._again(item, tree)
         if not context.admitted:
             attributes = self.attributes(Operation.DELETE, item.name, context, None, before)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import Part
 from hyperkube_apiserver.registry.resetfields import owned_fields
@@ -95,7 +96,7 @@ class Strategy:
     direct_subresources: ClassVar[frozenset[str]] = frozenset()  # these change the object by rules of their own alone
     orphaning_warning: ClassVar[str] = ""  # for who deletes without a word on what becomes of dependents
     deletes_gracefully: ClassVar[bool] = False
-    deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, without a grace period
+    deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, by `mark_deleted`
     answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status
 
     def __init__(self, kind: Kind, policy: Policy = DEFAULT_POLICY) -> None:
@@ -239,8 +240,8 @@ class Strategy:
         """How long to wait before the object goes; `requested` is at least 0. Asked where `deletes_gracefully`."""
         return 0
 
-    def mark_deleted(self, obj: Tree) -> None:
-        """A deletion was asked for and the object stays for now: change more than its metadata."""
+    def mark_deleted(self, obj: Tree, options: DeleteOptions) -> None:
+        """A deletion was asked for, whose time is noted: change the rest. Asked where `deletes_in_two_phases`."""
 
     def blocks_removal(self, obj: Tree) -> bool:
         """Whether something beside metadata.finalizers keeps an object that is being deleted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.apiextensions.formats import known_format
 from hyperkube_apiserver.registry.apiextensions.internalform import hoisted
@@ -12,6 +13,7 @@ from hyperkube_apiserver.registry.apiextensions.leniency import leniency_of
 from hyperkube_apiserver.registry.apiextensions.names import validate_approval, validate_names
 from hyperkube_apiserver.registry.apiextensions.schemas import Leniency
 from hyperkube_apiserver.registry.apiextensions.specs import SpecRules, is_established
+from hyperkube_apiserver.registry.apiextensions.states import FINALIZER, marked
 from hyperkube_apiserver.registry.apiextensions.structural import sub_schemas
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
 from hyperkube_machinery.errors import FieldError
@@ -30,6 +32,7 @@ class Definitions(Strategy):
     allows_unconditional_update = False
     counts_generation = True
     knows_finalizers = False
+    deletes_in_two_phases = True
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})
@@ -61,6 +64,12 @@ class Definitions(Strategy):
         stored = (obj.get("status") or {}).get("storedVersions") or []
         if added := [name for name in _storage_versions(obj) if name not in stored]:
             obj["status"] = {**(obj.get("status") or {}), "storedVersions": [*stored, *added]}
+
+    def mark_deleted(self, obj: Tree, options: DeleteOptions) -> None:
+        mine = obj["metadata"]
+        if FINALIZER not in (finalizers := mine.get("finalizers") or []):
+            mine["finalizers"] = [*finalizers, FINALIZER]
+        obj["status"] = marked(obj, mine["deletionTimestamp"])["status"]
 
     def validate_meta(self, obj: Tree) -> list[FieldError]:
         spec = obj.get("spec") or {}

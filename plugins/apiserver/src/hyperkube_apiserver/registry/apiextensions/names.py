@@ -13,13 +13,13 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1035_label
 
-__all__ = ["validate_approval", "validate_names"]
+__all__ = ["APPROVED", "PULL", "approval_of", "is_protected", "validate_approval", "validate_names"]
 
 Tree = Mapping[str, Any]
 
-_APPROVED = "api-approved.kubernetes.io"
+APPROVED = "api-approved.kubernetes.io"
 _PROTECTED = ("k8s.io", "kubernetes.io")
-_PULL = "see https://github.com/kubernetes/enhancements/pull/1111"
+PULL = "see https://github.com/kubernetes/enhancements/pull/1111"
 
 
 def validate_names(names: Tree, path: str) -> list[FieldError]:
@@ -52,23 +52,29 @@ def _label(name: str, path: str, *, empty: bool = True) -> list[FieldError]:
 def validate_approval(obj: Tree, old: Tree | None) -> list[FieldError]:
     """The groups of Kubernetes itself are for what its reviewers have seen."""
     group = (obj.get("spec") or {}).get("group") or ""
-    if not any(group == one or group.endswith(f".{one}") for one in _PROTECTED):
+    if not is_protected(group):
         return []
-    text = (meta.metadata(obj).get("annotations") or {}).get(_APPROVED) or ""
-    state = _approval(text)
-    if old is not None and _approval((meta.metadata(old).get("annotations") or {}).get(_APPROVED) or "") == state:
+    text = (meta.metadata(obj).get("annotations") or {}).get(APPROVED) or ""
+    state = approval_of(text)
+    if old is not None and approval_of((meta.metadata(old).get("annotations") or {}).get(APPROVED) or "") == state:
         return []
-    path = f"metadata.annotations[{_APPROVED}]"
-    needed = f'protected groups must have approval annotation "{_APPROVED}"'
+    path = f"metadata.annotations[{APPROVED}]"
+    needed = f'protected groups must have approval annotation "{APPROVED}"'
     if state == "missing":
-        return [FieldError.required(path, f"{needed}, {_PULL}")]
+        return [FieldError.required(path, f"{needed}, {PULL}")]
     if state == "invalid":
-        why = f'{needed} with either a URL or a reason starting with "unapproved", {_PULL}'
+        why = f'{needed} with either a URL or a reason starting with "unapproved", {PULL}'
         return [FieldError.invalid(path, text, why)]
     return []
 
 
-def _approval(text: str) -> str:
+def is_protected(group: str) -> bool:
+    """Whether a group is of Kubernetes itself."""
+    return any(group == one or group.endswith(f".{one}") for one in _PROTECTED)
+
+
+def approval_of(text: str) -> str:
+    """What the annotation says: missing, bypassed, approved or invalid."""
     if not text:
         return "missing"
     if text.startswith("unapproved"):

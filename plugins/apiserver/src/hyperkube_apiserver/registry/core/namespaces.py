@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.deletion import with_policy
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext, keep
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
@@ -70,9 +72,17 @@ class Namespaces(Strategy):
             for error in _validate_finalizer(name, f"spec.finalizers[{index}]")
         ]
 
-    def mark_deleted(self, obj: Tree) -> None:
+    def mark_deleted(self, obj: Tree, options: DeleteOptions) -> None:
         obj.setdefault("status", {})["phase"] = "Terminating"
-        del obj["metadata"]["deletionGracePeriodSeconds"]  # a namespace has no grace period, not even none
+        policy = options.propagation_policy
+        if options.orphan_dependents is not None:
+            policy = "Orphan" if options.orphan_dependents else "Foreground"
+        if policy is not None:
+            finalizers = with_policy(meta.finalizers(obj), policy)
+            if finalizers:
+                obj["metadata"]["finalizers"] = finalizers
+            else:
+                obj["metadata"].pop("finalizers", None)
 
     def blocks_removal(self, obj: Tree) -> bool:
         return bool((obj.get("spec") or {}).get("finalizers"))

@@ -1,0 +1,98 @@
+"""What the status of a definition of custom resources says beside its names: its approval, and how far its end is.
+
+Source: k8s.io/apiextensions-apiserver/pkg/controller/{apiapproval,finalizer}, pkg/apihelpers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hyperkube_apiserver.registry.apiextensions.names import APPROVED, PULL, approval_of, is_protected
+from hyperkube_machinery import meta
+from hyperkube_machinery.quoting import quoted
+
+__all__ = [
+    "FINALIZER",
+    "ending",
+    "ends",
+    "find_condition",
+    "marked",
+    "with_approval",
+    "with_condition",
+    "without_instances",
+]
+
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+"""Keeps a definition until what it defines is gone."""
+
+Tree = dict[str, Any]
+
+
+def find_condition(conditions: Sequence[Tree], kind: str) -> Tree | None:
+    """The condition of a type."""
+    return next((one for one in conditions if one.get("type") == kind), None)
+
+
+def with_condition(
+    conditions: Sequence[Tree], kind: str, holds: bool, reason: str, message: str, now: str
+) -> list[Tree]:
+    """`conditions` with one set; its time is that of the change of its status."""
+    status, old = "True" if holds else "False", find_condition(conditions, kind)
+    since = old["lastTransitionTime"] if old is not None and old.get("status") == status else now
+    condition = {"type": kind, "status": status, "lastTransitionTime": since, "reason": reason, "message": message}
+    if old is None:
+        return [*conditions, condition]
+    return [condition if one is old else one for one in conditions]
+
+
+def _told(definition: Tree, kind: str, holds: bool, reason: str, message: str, now: str) -> Tree:
+    """`definition` with one condition set; itself if that says nothing new."""
+    status = definition.get("status") or {}
+    conditions = status.get("conditions") or []
+    told = with_condition(conditions, kind, holds, reason, message, now)
+    return definition if told == conditions else {**definition, "status": {**status, "conditions": told}}
+
+
+def with_approval(definition: Tree, now: str) -> Tree:
+    """`definition` with what is known of its approval, if it is in a group of Kubernetes itself."""
+    if not is_protected((definition.get("spec") or {}).get("group") or ""):
+        return definition
+    text = (meta.metadata(definition).get("annotations") or {}).get(APPROVED) or ""
+    needed = f"protected groups must have approval annotation {quoted(APPROVED)}"
+    reason, message = {
+        "missing": ("MissingAnnotation", f"{needed}, {PULL}"),
+        "bypassed": ("UnapprovedAnnotation", f"not approved: {quoted(text)}"),
+        "approved": ("ApprovedAnnotation", f"approved in {text}"),
+        "invalid": ("InvalidAnnotation", f'{needed} with either a URL or a reason starting with "unapproved", {PULL}'),
+    }[state := approval_of(text)]
+    return _told(definition, "KubernetesAPIApprovalPolicyConformant", state == "approved", reason, message, now)
+
+
+def ends(definition: Tree) -> bool:
+    """Whether a definition is being deleted, and kept for what it defines."""
+    return meta.deletion_timestamp(definition) is not None and FINALIZER in meta.finalizers(definition)
+
+
+def marked(definition: Tree, now: str) -> Tree:
+    """A definition whose deletion was asked for."""
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    return _told(definition, "Terminating", True, "InstanceDeletionPending", message, now)
+
+
+def ending(definition: Tree, now: str) -> Tree:
+    """A definition whose instances are being deleted."""
+    return _told(
+        definition, "Terminating", True, "InstanceDeletionInProgress", "CustomResource deletion is in progress", now
+    )
+
+
+def without_instances(definition: Tree, now: str) -> Tree:
+    """A definition that nothing keeps any longer."""
+    conditions = (definition.get("status") or {}).get("conditions") or []
+    if (find_condition(conditions, "Established") or {}).get("status") == "True":
+        told = _told(definition, "Terminating", False, "InstanceDeletionCompleted", "removed all instances", now)
+    else:
+        told = _told(definition, "Terminating", False, "NeverEstablished", "resource was never established", now)
+    left = [name for name in meta.finalizers(definition) if name != FINALIZER]
+    return {**told, "metadata": {**told["metadata"], "finalizers": left}}
