@@ -10,7 +10,8 @@ A table is `data/rules/NAME.json`, for one resource:
 `with` maps JSON pointers to new values; null removes, `/-` behind a list appends. A rule is about creating the changed
 object; one with `"update": true` is about changing the stored valid object to it, one with `"subresource"` through
 that. One with `"from"` (pointers again) changes the valid object before it is stored, one with `"stored"` what is
-stored (as controllers would); one without causes is about what is taken. A table of services may have `"networks"`, for a cluster whose services get addresses of these.
+stored (as controllers would); one without causes is about what is taken. A table of services may have `"networks"`,
+for a cluster whose services get addresses of these.
 The reference page of rules is made of the same tables.
 """
 
