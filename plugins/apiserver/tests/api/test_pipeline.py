@@ -70,6 +70,12 @@ async def test_acting_as_somebody_else_is_a_right_of_its_own(api: Any) -> None:
         ("POST", "/apis/apps/v1", 405),
         ("POST", "/healthz-is-not-here", 404),
         ("DELETE", "/apis", 200),
+        ("DELETE", "/api", 405),
+        ("POST", "/apis/apps", 200),
+        ("POST", "/apis/apiregistration.k8s.io", 405),
+        ("PUT", "/api/v1", 405),
+        ("POST", "/version", 405),
+        ("PATCH", "/openapi/v2", 200),
     ],
 )
 async def test_paths_and_methods_that_are_not_served(api: Any, method: str, path: str, status: int) -> None:

@@ -46,10 +46,12 @@ class NonResource:
         path = request.path.rstrip("/") if len(request.path) > 1 else request.path
         document = self._discovery.answer(request, path)
         if document is not None:
-            if request.method != "GET" and path.count("/") > 1:  # the roots answer whatever the method
+            if request.method != "GET" and not _answers_any_method(path):
                 raise APIError.method_not_allowed()
             return document
         if path == "/version":
+            if request.method != "GET":
+                raise APIError.method_not_allowed()
             return Response(200, self._version)
         if path == "/":
             return Response(200, self._index)
@@ -75,6 +77,14 @@ def not_found() -> Response:
     return Response(404, b"404 page not found\n", TEXT, (("X-Content-Type-Options", "nosniff"),))
 
 
+def _answers_any_method(path: str) -> bool:
+    """Whether a path of discovery is upstream's aggregator's: its handlers don't look at the method.
+
+    Groups are, except for its own; versions and the root of core are not.
+    """
+    return path == "/apis" or (path.count("/") == 2 and path not in ("/api/v1", "/apis/apiregistration.k8s.io"))
+
+
 def _version() -> dict[str, str]:
     major, minor = VERSION.removeprefix("v").split(".")[:2]
     return {
@@ -95,7 +105,5 @@ def _version() -> dict[str, str]:
     }
 
 
-def _paths(
-    discovery: Discovery, openapi: OpenAPI, health: Health, others: Iterable[str]
-) -> Sequence[str]:
+def _paths(discovery: Discovery, openapi: OpenAPI, health: Health, others: Iterable[str]) -> Sequence[str]:
     return sorted([*discovery.paths, *openapi.paths, *health.paths, *others, "/version"])
