@@ -116,7 +116,8 @@ async def _serve_on(
     async with api.hub.running(*companions):
         follow_holdings(api)
         lifecycle.done("poststarthook/start-service-ip-repair-controllers")
-        await populate(api, clock, settings, secure_port=port, address=options.advertise_address or advertised_address(host))
+        told = options.advertise_address or advertised_address(host)
+        await populate(api, clock, settings, secure_port=port, address=told)
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
         server = HTTPServer(
@@ -228,7 +229,9 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk
     keys_uri = options.service_account_jwks_uri
     slis = Registry()
     nonresource = NonResource(
-        Discovery(api.kinds.values(), address), OpenAPI(api.kinds.values(), VERSION, clock), Health(_checks(api, desk.lifecycle), slis),
+        Discovery(api.kinds.values(), address),
+        OpenAPI(api.kinds.values(), VERSION, clock),
+        Health(_checks(api, desk.lifecycle), slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
         documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),
     )
@@ -281,9 +284,7 @@ def _kubelets(options: Options) -> KubeletTerms:
             checked = client_context(ca_pem=authority.read_bytes(), certificate_pem=shown, key_pem=secret)
     except (OSError, CertificateError) as exc:
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc
-    return KubeletTerms(
-        tls=checked, unchecked_tls=unchecked, address_types=options.kubelet_preferred_address_types
-    )
+    return KubeletTerms(tls=checked, unchecked_tls=unchecked, address_types=options.kubelet_preferred_address_types)
 
 
 def _anonymous(options: Options) -> bool:

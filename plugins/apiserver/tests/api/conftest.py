@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admissionplugins import chosen
-from hyperkube_apiserver.access import Terms, open_access
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeySet, SigningKey, StaticTokens
 from hyperkube_apiserver.authn.keys import create_key

@@ -89,6 +89,8 @@ class Family(Generic[InstrumentT]):
         self.label_names = tuple(labels)
         self._make: Callable[[str], InstrumentT] = make
         self._children: dict[tuple[str, ...], InstrumentT] = {}
+        if not labels:
+            self.labels()  # told from the start, as zero
 
     def labels(self, *values: str) -> InstrumentT:
         """The instrument of these label values. Each new combination is kept for ever: their number must be bounded."""
