@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -79,6 +80,8 @@ async def test_a_token_whose_history_is_gone_offers_one_that_goes_on_inconsisten
     await letters.store.compact(await letters.store.revision())
     expired = await letters.get(f"{CONFIG_MAPS}?limit=2&continue={first.json['metadata']['continue']}")
     assert (expired.status, expired.json["reason"]) == (410, "Expired")
+    assert expired.json["message"].startswith("The provided continue parameter is too old to display a consistent list")
+    assert list(expired.json["metadata"]) == ["continue"]
     rest = await letters.get(f"{CONFIG_MAPS}?limit=5&continue={expired.json['metadata']['continue']}")
     assert names(rest) == ["c", "e"]
 
@@ -107,8 +110,7 @@ async def test_a_revision_in_the_future_is_refused_with_504(letters: Any) -> Non
         ("resourceVersion=1&resourceVersionMatch=Sometimes", 422, "Unsupported value"),
         ("resourceVersion=0&resourceVersionMatch=Exact", 422, "exact"),
         ("sendInitialEvents=true", 422, "sendInitialEvents is forbidden for list"),
-        ("continue=%25", 400, "continue key is not valid"),
-        ("continue=abc", 400, "continue key is not valid: invalid character"),
+        ("continue=x&resourceVersionMatch=Exact&resourceVersion=1", 422, "forbidden when continue is provided"),
         ("fieldSelector=spec.x%3D1", 400, "is not a known field selector"),
         ("labelSelector=%21%21", 400, "unable to parse requirement"),
         ("shardSelector=x", 501, "shardSelector"),
@@ -122,3 +124,88 @@ async def test_bad_parameters_are_named(letters: Any, query: str, status: int, w
 
 async def test_unknown_parameters_and_limits_below_zero_are_accepted(letters: Any) -> None:
     assert names(await letters.get(f"{CONFIG_MAPS}?bogus=1&limit=-1")) == list("abcde")
+
+
+def token(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("%25", ": illegal base64 data at input byte 0"),
+        ("abcd%3D", ": illegal base64 data at input byte 4"),
+        ("abcde", ": illegal base64 data at input byte 4"),
+        ("abc", ": invalid character 'i' looking for beginning of value"),
+        (token("[]"), ": json: cannot unmarshal array into Go value of type storage.continueToken"),
+        (
+            token('{"v":1}'),
+            ": json: cannot unmarshal number into Go struct field continueToken.v of type string",
+        ),
+        (
+            token('{"rv":1.5}'),
+            ": json: cannot unmarshal number 1.5 into Go struct field continueToken.rv of type int64",
+        ),
+        (token('{"v":"v2","rv":1,"start":"a"}'), ": server does not recognize this encoded version v2"),
+        (
+            token('{"v":"meta.k8s.io/v1","start":"a"}'),
+            ": incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        ),
+        (token('{"v":"meta.k8s.io/v1","rv":1}'), ": encoded start key empty (version meta.k8s.io/v1)"),
+        (token('{"v":"meta.k8s.io/v1","rv":1,"start":"../secrets/a"}'), ": ../secrets/a"),
+    ],
+)
+async def test_a_token_that_is_none_is_told_why(api: Any, given: str, why: str) -> None:
+    reply = await api.get(f"{CONFIG_MAPS}?continue={given}")
+    assert (reply.status, reply.json["message"]) == (400, f"invalid continue token: continue key is not valid{why}")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("limit=2", "ab"),
+        ("limit=2&resourceVersion=0", "abcdef"),  # a limit is for later states
+        ("limit=2&resourceVersion=0&resourceVersionMatch=NotOlderThan", "abcdef"),
+        ("limit=2&resourceVersion=THEN&resourceVersionMatch=NotOlderThan", "ab"),
+        ("resourceVersion=THEN", "abcdef"),
+        ("resourceVersion=THEN&resourceVersionMatch=NotOlderThan", "abcdef"),
+        ("resourceVersion=THEN&resourceVersionMatch=Exact", "abcde"),
+        ("limit=9&resourceVersion=THEN", "abcde"),  # a limit makes it exact
+        ("limit=9&resourceVersion=THEN&resourceVersionMatch=NotOlderThan", "abcdef"),
+    ],
+)
+async def test_which_state_is_listed_goes_by_the_version_its_match_and_the_limit(
+    letters: Any, query: str, found: str
+) -> None:
+    then = (await letters.get(CONFIG_MAPS)).json["metadata"]["resourceVersion"]
+    await letters.create(CONFIG_MAPS, config_map("f"))
+    reply = await letters.get(f"{CONFIG_MAPS}?{query.replace('THEN', then)}")
+    assert names(reply) == list(found)
+    paged = len(found) == 2
+    assert ("continue" in reply.json["metadata"]) == paged
+    assert reply.json["metadata"].get("remainingItemCount") == (4 if paged else None)
+
+
+@pytest.mark.parametrize("form", ["PartialObjectMetadataList", "Table"])
+async def test_pages_of_another_form_together_are_the_list(letters: Any, form: str) -> None:
+    accept = f"application/json;as={form};v=v1;g=meta.k8s.io"
+    found, given, remaining = [], "", []
+    for _ in range(3):
+        page = (await letters.get(f"{CONFIG_MAPS}?limit=2&continue={given}", accept=accept)).json
+        objects = page["items"] if form != "Table" else [row["object"] for row in page["rows"]]
+        found += [one["metadata"]["name"] for one in objects]
+        given = page["metadata"].get("continue", "")
+        remaining.append(page["metadata"].get("remainingItemCount"))
+        await letters.create(CONFIG_MAPS, {"metadata": {"generateName": "e-"}})
+    assert found == list("abcde")
+    assert remaining == [3, 1, None]
+
+
+async def test_a_page_after_the_first_may_ask_for_any_version_but_for_none_in_particular(letters: Any) -> None:
+    first = (await letters.get(f"{CONFIG_MAPS}?limit=2")).json["metadata"]["continue"]
+    assert names(await letters.get(f"{CONFIG_MAPS}?continue={first}&resourceVersion=0")) == list("cde")
+    refused = await letters.get(f"{CONFIG_MAPS}?continue={first}&resourceVersion=1")
+    assert (refused.status, refused.json["message"]) == (
+        400,
+        "specifying resource version is not allowed when using continue",
+    )

@@ -7,15 +7,13 @@ Source: k8s.io/apiserver/pkg/storage (continue, etcd3/store), cacher/delegator.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import posixpath
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from hyperkube_apiserver.call import Call, Served
+from hyperkube_apiserver.handlers.continuation import decode_token, encode_token
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.parameters import ListOptions, list_options
 from hyperkube_apiserver.selection import Selected, select
@@ -24,14 +22,11 @@ from hyperkube_apiserver.versions import fresh_enough, invalid_version, parse_ve
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery.errors import APIError, failure
-from hyperkube_machinery.jsontext import parse
 from hyperkube_machinery.serving.messages import Response
 
 __all__ = ["Listing", "list_collection", "read_list"]
 
-_TOKEN_VERSION = "meta.k8s.io/v1"
 _STORE_PAGE = 500
-_ESCAPED = {code: f"\\u{code:04x}" for code in (*range(0x20), ord('"'), ord("\\"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,7 @@ async def _at(
         raise too_large(exc.revision, exc.current) from exc
     except Compacted as exc:
         if after:
-            raise _too_old_to_continue(served, hub, namespace, after) from exc
+            raise _too_old_to_continue(served, namespace, after) from exc
         raise APIError.expired("The resourceVersion for the provided list is too old.") from exc
 
 
@@ -145,7 +140,7 @@ def _page(
 ) -> Listing:
     if not remaining:
         return Listing(items, revision)
-    token = _encode_token(items[-1].key, served.kind.prefix(namespace), revision)
+    token = encode_token(items[-1].key, served.kind.prefix(namespace), revision)
     return Listing(items, revision, token, remaining if selected.empty else None)
 
 
@@ -155,7 +150,7 @@ async def _continued(
     if options.resource_version not in ("", "0"):
         raise APIError.bad_request("specifying resource version is not allowed when using continue")
     try:
-        after, revision = _decode_token(options.continue_token, served.kind.prefix(namespace))
+        after, revision = decode_token(options.continue_token, served.kind.prefix(namespace))
     except ValueError as exc:
         raise APIError.bad_request(f"invalid continue token: {exc}") from exc
     await hub.fresh()
@@ -164,7 +159,7 @@ async def _continued(
     return await _at(served, hub, namespace, selected, limit, Revision(revision), after)
 
 
-def _too_old_to_continue(served: Served, hub: Hub, namespace: str, after: str) -> APIError:
+def _too_old_to_continue(served: Served, namespace: str, after: str) -> APIError:
     status = failure(
         410,
         "Expired",
@@ -173,36 +168,5 @@ def _too_old_to_continue(served: Served, hub: Hub, namespace: str, after: str) -
         "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
         "modified, or deleted between the time the first chunk was returned and now may show up in the list.",
     )
-    status["metadata"] = {
-        "resourceVersion": str(hub.revision),
-        "continue": _encode_token(after, served.kind.prefix(namespace), -1),
-    }
+    status["metadata"] = {"continue": encode_token(after, served.kind.prefix(namespace), -1)}
     return APIError(status)
-
-
-def _encode_token(last_key: str, prefix: str, revision: int) -> str:
-    # Written out by hand, because a list makes no call of the encoder; anything may stand in the names of roles.
-    start = last_key[len(prefix) :].translate(_ESCAPED)
-    text = f'{{"v":"{_TOKEN_VERSION}","rv":{revision},"start":"{start}\\u0000"}}'
-    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
-
-
-def _decode_token(token: str, prefix: str) -> tuple[str, int]:
-    """The key that the next page follows, and the revision; raises ValueError in the API's words."""
-    try:
-        decoded = parse(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        version, revision, start = decoded.get("v", ""), decoded.get("rv", 0), decoded.get("start", "")
-        if not (isinstance(version, str) and isinstance(revision, int) and isinstance(start, str)):
-            raise ValueError("its fields have wrong types")
-    except (binascii.Error, ValueError, AttributeError) as exc:
-        raise ValueError(f"continue key is not valid: {exc}") from exc
-    if version != _TOKEN_VERSION:
-        raise ValueError(f"continue key is not valid: server does not recognize this encoded version {version}")
-    if revision == 0:
-        raise ValueError("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    if not start:
-        raise ValueError("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)")
-    key = start if start.startswith("/") else "/" + start
-    if posixpath.normpath(key) != key:  # a key must not climb out of its collection
-        raise ValueError(f"continue key is not valid: {start}")
-    return prefix + key[1:].removesuffix("\0"), revision
