@@ -116,3 +116,23 @@ async def test_what_came_to_be_known_by_its_revision_only_is_read_from_history(f
         assert [change.revision for change in (await anext(watch)).changes] == [2]
         publish(feed, history, put(3))
         assert [change.revision for change in (await anext(watch)).changes] == [3]
+
+
+async def test_nothing_is_held_while_everybody_has_seen_everything(feed: Feed, history: History) -> None:
+    async with aclosing(feed.watch("/", Revision(1))) as quick, aclosing(feed.watch("/", Revision(1))) as slow:
+        for watch in (quick, slow):
+            await anext(watch)
+        publish(feed, history, put(2, size=100))
+        await anext(quick)
+        waiting = [asyncio.ensure_future(anext(quick))]
+        await asyncio.sleep(0)
+        assert feed.held_bytes > 0  # for the slow one
+        await anext(slow)
+        waiting.append(asyncio.ensure_future(anext(slow)))
+        await asyncio.sleep(0)
+        assert feed.held_bytes == 0
+        history.reads.clear()
+        publish(feed, history, put(3))
+        told = await asyncio.gather(*waiting)
+    assert [[change.revision for change in batch.changes] for batch in told] == [[3], [3]]
+    assert history.reads == []

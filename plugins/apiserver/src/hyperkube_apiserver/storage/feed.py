@@ -1,7 +1,8 @@
 """From commit to watchers: the newest changes in memory, everything older from history.
 
 A watcher has no buffer, only a position. It reads the shared tail of newest changes while it keeps up; one that falls
-behind reads history until it has caught up. So no number of slow watchers costs more memory than the tail.
+behind reads history until it has caught up. So no number of slow watchers costs more memory than the tail, and while
+all of them have seen everything there is none.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Feed:
                     raise Unavailable(self._ended)
                 # A reader may know of a revision that is durable and not yet published: it waits for that here.
                 if position > self.revision or (position == self.revision and replayed):
+                    if len(self._waiting) + 1 == self._watching:  # nobody is left to tell of what there was
+                        self._forget_tail()
                     await self._changed()
                     continue
                 if position == self.revision:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from sys import intern
+from types import MappingProxyType
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
@@ -19,6 +21,9 @@ __all__ = ["WatchCache"]
 RING_EVENTS = 2_000
 RING_BYTES = 8 << 20
 """What is kept for watches that begin in the past; older ones are served from the store's history."""
+
+_KNOWN_LABELS = 256
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 FieldValues = Callable[[dict[str, Any]], Mapping[str, str]]
 
@@ -45,6 +50,7 @@ class WatchCache:
         self._ring_bytes = 0
         self._ring_floor = 0
         self._observers: list[Callable[[Event], None]] = []
+        self._known_labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         self._announced: dict[str, tuple[bytes, Mapping[str, str], Mapping[str, str]]] = {}
 
     # what is there
@@ -164,22 +170,34 @@ class WatchCache:
         else:
             labels, fields = self._selected(entry.key, decode_stored(entry.value))
         body = body_of(entry.value, len(self.prefix), entry.mod_revision)
-        namespace, name = self._split(entry.key)
-        return Item(entry.key, namespace, name, entry.mod_revision, body, labels, fields)
+        namespace = fields["metadata.namespace"] if self._namespaced else ""
+        return Item(entry.key, namespace, fields["metadata.name"], entry.mod_revision, body, labels, fields)
 
     def _split(self, key: str) -> tuple[str, str]:
         rest = key[len(self._key_prefix) :]
         if not self._namespaced:
             return "", rest
         namespace, _, name = rest.partition("/")
-        return namespace, name
+        return intern(namespace), name  # one text for all that are in it
 
     def _selected(self, key: str, tree: dict[str, Any]) -> tuple[Mapping[str, str], Mapping[str, str]]:
         namespace, name = self._split(key)
         fields = {"metadata.name": name, **self._field_values(tree)}
         if self._namespaced:
             fields["metadata.namespace"] = namespace
-        return tree["metadata"].get("labels") or {}, fields
+        labels = tree["metadata"].get("labels")
+        return self._shared(labels) if labels else _NO_LABELS, fields
+
+    def _shared(self, labels: Mapping[str, str]) -> Mapping[str, str]:
+        """`labels`, as one mapping for all objects that have them, as those of a template do."""
+        known = self._known_labels
+        key = tuple(labels.items())
+        found = known.get(key)
+        if found is None:
+            if len(known) >= _KNOWN_LABELS:
+                known.clear()
+            found = known[key] = labels
+        return found
 
     def _remember(self, event: Event) -> None:
         self._ring.append(event)
