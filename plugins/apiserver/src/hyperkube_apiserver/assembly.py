@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
@@ -75,18 +75,15 @@ class API:
     admission: AdmissionControl
     cluster: Cluster  # as admission sees it
     addresses: StoredAddresses  # of services
+    _stored: Mapping[tuple[str, str], Served] = field(init=False)  # by group and name, in the version it is stored in
 
-    def stored(self) -> Iterable[Served]:
-        """The resources that are stored as such."""
-        return (served for served in self.served.values() if served.kind.is_stored)
+    def __post_init__(self) -> None:
+        stored = {(group, name): one for (group, _, name), one in self.served.items() if one.kind.stored_as is None}
+        object.__setattr__(self, "_stored", stored)
 
     def resource(self, group: str, name: str) -> Served:
         """The served resource `name` of `group`, in the version it is stored in."""
-        return next(
-            served
-            for (found, _, plural), served in self.served.items()
-            if (found, plural) == (group, name) and served.kind.stored_as is None
-        )
+        return self._stored[group, name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +192,7 @@ def front_desk(
     def deprecated(info: RequestInfo) -> bool:
         return bool(api.kinds[info.group, info.version, info.resource].deprecation)
 
-    return Desk(
-        api.instruments, clock, knows=knows, deprecated=deprecated, in_flight=in_flight, lifecycle=lifecycle
-    )
+    return Desk(api.instruments, clock, knows=knows, deprecated=deprecated, in_flight=in_flight, lifecycle=lifecycle)
 
 
 def follow_holdings(api: API) -> None:

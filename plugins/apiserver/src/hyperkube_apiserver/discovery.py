@@ -10,8 +10,8 @@ Source: k8s.io/apiserver/pkg/endpoints/discovery, KEP-3352.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind, Subresource
@@ -28,29 +28,30 @@ Tree = dict[str, Any]
 
 
 class Discovery:
-    """The discovery documents of the kinds served, encoded when they are made."""
+    """The discovery documents of the kinds served, each made when it is first asked for.
+
+    Most clients ask for the aggregated ones alone; all of them are a megabyte.
+    """
 
     def __init__(self, kinds: Iterable[Kind], server_address: str) -> None:
         versions: dict[str, dict[str, list[Kind]]] = {}
         for kind in kinds:
             versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
-        self._documents: dict[str, bytes] = {}
-        self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
         core = versions.pop("", {})
-        self._add("/api", _api_versions(core, server_address))
-        self._add(
-            "/apis", {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in versions.items()]}
-        )
+        self._core, self._groups = core, versions
+        documents: dict[str, Callable[[], Tree]] = {
+            "/api": partial(_api_versions, core, server_address),
+            "/apis": partial(_group_list, versions),
+        }
         for version, served in core.items():
-            self._add(f"/api/{version}", _resource_list(version, served))
+            documents[f"/api/{version}"] = partial(_resource_list, version, served)
         for group, by_version in versions.items():
-            self._add(f"/apis/{group}", {"kind": "APIGroup", "apiVersion": "v1", **_group(group, by_version)})
+            documents[f"/apis/{group}"] = partial(_api_group, group, by_version)
             for version, served in by_version.items():
-                self._add(f"/apis/{group}/{version}", _resource_list(f"{group}/{version}", served))
-        for path, groups in (("/api", {"": core}), ("/apis", versions)):
-            for version in ("v2", "v2beta1"):
-                document = encode(_aggregated(groups, version))
-                self._aggregated[path, version] = (document, f'"{hashlib.sha512(document).hexdigest().upper()}"')
+                documents[f"/apis/{group}/{version}"] = partial(_resource_list, f"{group}/{version}", served)
+        self._documents = documents
+        self._encoded: dict[str, bytes] = {}
+        self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
 
     @property
     def paths(self) -> list[str]:
@@ -64,23 +65,33 @@ class Discovery:
 
     def answer(self, request: Request, path: str) -> Response | None:
         """The document at `path`, which has no slash at its end, or None where there is none. Raises APIError 406."""
-        document = self._documents.get(path)
-        if document is None:
+        if path not in self._documents:
             return None
         accept = request.headers.get("accept", "")
         version = _wanted_version(accept) if path in ("/api", "/apis") else ""
         if version:
-            body, tag = self._aggregated[path, version]
+            body, tag = self._in_one(path, version)
             headers = (("ETag", tag), ("Vary", "Accept"), ("Cache-Control", "public"))
             if request.headers.get("if-none-match") == tag:
                 return Response(304, b"", "", headers)
             return Response(200, body, _AGGREGATED.format(version), headers)
         negotiate(accept)
-        response = Response(200, document)
+        response = Response(200, self._document(path))
         return as_yaml(response) if error_media_type(accept) == "application/yaml" else response
 
-    def _add(self, path: str, document: Tree) -> None:
-        self._documents[path] = encode(document)
+    def _document(self, path: str) -> bytes:
+        document = self._encoded.get(path)
+        if document is None:
+            document = self._encoded[path] = encode(self._documents[path]())
+        return document
+
+    def _in_one(self, path: str, version: str) -> tuple[bytes, str]:
+        """The aggregated document at `path`, and its tag."""
+        made = self._aggregated.get((path, version))
+        if made is None:
+            document = encode(_aggregated({"": self._core} if path == "/api" else self._groups, version))
+            made = self._aggregated[path, version] = document, f'"{hashlib.sha512(document).hexdigest().upper()}"'
+        return made
 
 
 @lru_cache(maxsize=64)
@@ -106,6 +117,14 @@ def _api_versions(core: Iterable[str], server_address: str) -> Tree:
         "versions": list(core),
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
     }
+
+
+def _group_list(groups: Mapping[str, Iterable[str]]) -> Tree:
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in groups.items()]}
+
+
+def _api_group(group: str, versions: Iterable[str]) -> Tree:
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)}
 
 
 def _group(group: str, versions: Iterable[str]) -> Tree:
