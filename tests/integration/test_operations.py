@@ -118,6 +118,7 @@ def test_a_full_disk_is_told_to_clients_and_probes(start_server: Any, small_disk
         assert (status, answer["message"]) == (500, "etcdserver: mvcc: database space exceeded")
         status, text, _ = read(connection, "/readyz")
         assert (status, "[-]storage-writable failed: reason withheld" in text) == (500, True)
+        assert read(connection, "/livez")[0] == 200  # whoever restarts what isn't alive would end a server that reads
         assert connection.call("GET", f"{CONFIG_MAPS}/{names[0]}")[0] == 200
         assert connection.call("DELETE", f"{CONFIG_MAPS}/{names[0]}")[0] == 200
         (small_disk / "ballast").unlink()

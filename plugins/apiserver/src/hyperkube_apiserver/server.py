@@ -309,8 +309,10 @@ def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]
 
     steps = (*POPULATED, "poststarthook/start-service-ip-repair-controllers", "poststarthook/storage-readiness")
     hooks: dict[str, Check] = {name: lifecycle.step(name) for name in steps}
-    live: dict[str, Check] = {"ping": ping, "etcd": store, "storage-writable": api.hub.store.check}
-    ready: dict[str, Check] = {**live, "etcd-readiness": store, "informer-sync": caches}
+    live: dict[str, Check] = {"ping": ping, "etcd": store}
+    # Not of `live`: a full disk passes by itself, and a server that is restarted because of one may not start.
+    writable: dict[str, Check] = {"storage-writable": api.hub.store.check}
+    ready: dict[str, Check] = {**live, **writable, "etcd-readiness": store, "informer-sync": caches}
     return {
         "healthz": {**live, **hooks},
         "livez": {**live, **hooks},
