@@ -104,7 +104,8 @@ def _formatter(settings: LogSettings) -> logging.Formatter:
 
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
+_TOKEN = r"[\w.~+/=-]"
+_BEARER = re.compile(rf"\b(bearer\s+)(?!tokens?(?!{_TOKEN})){_TOKEN}+", re.IGNORECASE)  # not the words "bearer token"
 
 
 def redacted(text: str) -> str:

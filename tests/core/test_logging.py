@@ -135,6 +135,12 @@ def test_bearer_tokens_are_never_written(formatter: logging.Formatter) -> None:
     assert line.count("<redacted>") == 2
 
 
+def test_what_is_said_about_bearer_tokens_stays_readable() -> None:
+    line = KlogFormatter().format(record("a bearer token is refused: invalid bearer token", header="bearer token.def"))
+    assert "a bearer token is refused: invalid bearer token" in line
+    assert "token.def" not in line
+
+
 @pytest.mark.parametrize(("verbosity", "seen"), [(0, [0]), (2, [0, 1, 2]), (10, [0, 1, 2, 3, 4])])
 def test_verbosity_is_klogs(
     configured: Callable[..., None], capsys: pytest.CaptureFixture[str], verbosity: int, seen: list[int]
