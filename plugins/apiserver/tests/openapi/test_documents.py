@@ -173,3 +173,14 @@ def test_an_enumeration_stands_where_the_values_are() -> None:
 def test_values_are_told_where_no_text_is() -> None:
     claim = Schemas(load_table()).schema("io.k8s.api.core.v1.AzureDiskVolumeSource")
     assert claim["properties"]["cachingMode"]["description"] == "One of None, ReadOnly, ReadWrite."
+
+
+def test_no_field_says_again_what_it_refers_to() -> None:
+    """`kubectl explain` shows the texts of a field and of its definition, one below the other."""
+    schemas = Schemas(load_table())
+    definitions = schemas.closure(load_table().kinds.values())
+    for definition in definitions:
+        for name, schema in schemas.schema(definition).get("properties", {}).items():
+            for referred in references(schema):
+                text = schemas.schema(referred).get("description")
+                assert text is None or schema.get("description") != text, (definition, name)
