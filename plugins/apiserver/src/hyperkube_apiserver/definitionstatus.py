@@ -13,8 +13,6 @@ from typing import Any, NoReturn
 
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.call import Served
-from hyperkube_apiserver.registry.apiextensions import states
-from hyperkube_apiserver.registry.apiextensions.acceptance import with_names
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.storage.interface import Unavailable
@@ -52,6 +50,11 @@ async def keep_settled(api: API, clock: Clock) -> NoReturn:
 async def settle(api: API, clock: Clock) -> None:
     """Bring the status of every definition up to date, once: those that end, then the older before the newer."""
     served = api.resource("apiextensions.k8s.io", "customresourcedefinitions")
+    if not len(served.cache):
+        return  # as at most starts, which need not import the rules
+    from hyperkube_apiserver.registry.apiextensions import states
+    from hyperkube_apiserver.registry.apiextensions.acceptance import with_names
+
     context = WriteContext(now=format_seconds(clock.now()), subresource="status", manager=_MANAGER)
     trees = {item.name: decode_body(item.body) for item in served.cache.items()}
 

@@ -3,55 +3,62 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
 from hyperkube_apiserver.admission.chain import Chain
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin
-from hyperkube_apiserver.admission.plugins.always import AlwaysAdmit, AlwaysDeny
-from hyperkube_apiserver.admission.plugins.antiaffinity import LimitPodHardAntiAffinityTopology
-from hyperkube_apiserver.admission.plugins.certificates import (
-    CertificateApproval,
-    CertificateSigning,
-    CertificateSubjectRestriction,
-)
-from hyperkube_apiserver.admission.plugins.defaultclasses import DefaultIngressClass, DefaultStorageClass
-from hyperkube_apiserver.admission.plugins.eventrates import EventRateLimit
-from hyperkube_apiserver.admission.plugins.externaladdresses import DenyServiceExternalIPs
-from hyperkube_apiserver.admission.plugins.inuse import StorageObjectInUseProtection
-from hyperkube_apiserver.admission.plugins.namespaces import (
-    NamespaceAutoProvision,
-    NamespaceExists,
-    NamespaceLifecycle,
-)
-from hyperkube_apiserver.admission.plugins.noderestriction import NodeRestriction
-from hyperkube_apiserver.admission.plugins.nodeselector import PodNodeSelector
-from hyperkube_apiserver.admission.plugins.nodetaint import TaintNodesByCondition
-from hyperkube_apiserver.admission.plugins.ownerpermissions import OwnerReferencesPermissionEnforcement
-from hyperkube_apiserver.admission.plugins.priority import Priority
-from hyperkube_apiserver.admission.plugins.pullimages import AlwaysPullImages
-from hyperkube_apiserver.admission.plugins.resize import PersistentVolumeClaimResize
-from hyperkube_apiserver.admission.plugins.resizing import NodeDeclaredFeatureValidator, PodResizeValidator
-from hyperkube_apiserver.admission.plugins.runtimeclass import RuntimeClass
-from hyperkube_apiserver.admission.plugins.serviceaccount import ServiceAccount
-from hyperkube_apiserver.admission.plugins.tolerationrestriction import PodTolerationRestriction
-from hyperkube_apiserver.admission.plugins.tolerations import DefaultTolerationSeconds, ExtendedResourceToleration
-from hyperkube_apiserver.admission.plugins.topologylabels import PodTopologyLabels
 
 __all__ = ["PLUGINS", "build_chain"]
 
 log = logging.getLogger(__name__)
 
-_CLASSES: tuple[type[Plugin], ...] = (
-    *(AlwaysAdmit, AlwaysDeny, AlwaysPullImages, CertificateApproval, CertificateSigning),
-    *(CertificateSubjectRestriction, DefaultIngressClass, DefaultStorageClass, DefaultTolerationSeconds),
-    *(DenyServiceExternalIPs, EventRateLimit, ExtendedResourceToleration, LimitPodHardAntiAffinityTopology),
-    *(NamespaceAutoProvision, NamespaceExists, NamespaceLifecycle, NodeDeclaredFeatureValidator, NodeRestriction),
-    *(OwnerReferencesPermissionEnforcement, PersistentVolumeClaimResize, PodNodeSelector, PodResizeValidator),
-    *(PodTolerationRestriction, PodTopologyLabels, Priority, RuntimeClass, ServiceAccount),
-    *(StorageObjectInUseProtection, TaintNodesByCondition),
-)
-PLUGINS: Mapping[str, type[Plugin]] = {one.__name__: one for one in _CLASSES}
+_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "always": ("AlwaysAdmit", "AlwaysDeny"),
+    "antiaffinity": ("LimitPodHardAntiAffinityTopology",),
+    "certificates": ("CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction"),
+    "defaultclasses": ("DefaultIngressClass", "DefaultStorageClass"),
+    "eventrates": ("EventRateLimit",),
+    "externaladdresses": ("DenyServiceExternalIPs",),
+    "inuse": ("StorageObjectInUseProtection",),
+    "namespaces": ("NamespaceAutoProvision", "NamespaceExists", "NamespaceLifecycle"),
+    "noderestriction": ("NodeRestriction",),
+    "nodeselector": ("PodNodeSelector",),
+    "nodetaint": ("TaintNodesByCondition",),
+    "ownerpermissions": ("OwnerReferencesPermissionEnforcement",),
+    "priority": ("Priority",),
+    "pullimages": ("AlwaysPullImages",),
+    "resize": ("PersistentVolumeClaimResize",),
+    "resizing": ("NodeDeclaredFeatureValidator", "PodResizeValidator"),
+    "runtimeclass": ("RuntimeClass",),
+    "serviceaccount": ("ServiceAccount",),
+    "tolerationrestriction": ("PodTolerationRestriction",),
+    "tolerations": ("DefaultTolerationSeconds", "ExtendedResourceToleration"),
+    "topologylabels": ("PodTopologyLabels",),
+}
+"""The classes, which are called as flags call the plugins, by the modules of `plugins` that they are in."""
+
+
+class _Plugins(Mapping[str, type[Plugin]]):
+    """Imports the module of a plugin when that is asked for: a third of them are off."""
+
+    def __init__(self) -> None:
+        self._modules = {name: module for module, names in _CLASSES.items() for name in names}
+
+    def __getitem__(self, name: str) -> type[Plugin]:
+        module = import_module(f"hyperkube_apiserver.admission.plugins.{self._modules[name]}")
+        found: type[Plugin] = getattr(module, name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+PLUGINS: Mapping[str, type[Plugin]] = _Plugins()
 """The plugins by the names that flags give them."""
 
 _DEPRECATED = ("AlwaysAdmit", "AlwaysDeny")
