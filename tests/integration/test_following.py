@@ -37,10 +37,7 @@ class Follower:
             if LAST in self.objects:
                 return self
             with self._server.connect() as connection:
-                if not listed:
-                    listed = self._list(connection)
-                else:
-                    listed = self._watch(connection)
+                listed = self._watch(connection) if listed else self._list(connection)
         raise AssertionError(f"the last object never came; {self.lists} lists, {self.watches} watches")
 
     def _list(self, connection: Any) -> bool:
