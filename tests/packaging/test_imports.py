@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import subprocess
 import sys
@@ -120,6 +121,56 @@ def test_reading_the_api_servers_description_imports_no_server() -> None:
     own = {name for name in modules if name.startswith("hyperkube_apiserver.")} - {"hyperkube_apiserver.plugin"}
     assert not {name for name in own if name.split(".")[1] in ("server", "storage", "handlers", "watchcache", "kinds")}
     assert not modules & {"asyncio", "orjson", "uvloop", "httptools", "cryptography", "sqlite3"}
+
+
+NEEDED_BY_FEW = [
+    "yaml re2 rich typer click jsonschema",
+    "importlib.resources zipfile tempfile difflib csv html gzip",
+    "hyperkube_machinery.yamltext hyperkube_machinery.yamloutput",
+    "hyperkube_apiserver.openapi.documents hyperkube_apiserver.openapi.paths",
+    "hyperkube_apiserver.printers.table hyperkube_apiserver.printers.pods",
+    "hyperkube_apiserver.handlers.connect.proxies hyperkube_apiserver.handlers.connect.streams",
+    "hyperkube_apiserver.registry.core.pods hyperkube_apiserver.registry.podspec.spec",
+    "hyperkube_apiserver.registry.apps hyperkube_apiserver.registry.jobs",
+    "hyperkube_apiserver.registry.apiextensions.definitions hyperkube_apiserver.registry.gourls",
+    "hyperkube_apiserver.registry.admissionregistration.policies",
+    "hyperkube_apiserver.registry.dynamicresources.claims",
+    "hyperkube_apiserver.admission.plugins.eventrates",
+]
+
+START = """
+import asyncio, sys
+from pathlib import Path
+from hyperkube_apiserver.plugin import hyperkube_servers
+from hyperkube_core.testing import running
+
+async def start(folder):
+    options = {"data_dir": Path(folder), "storage_backend": "memory", "secure_port": 0}
+    async with running(hyperkube_servers()[0], options=options):
+        print(*sys.modules)
+
+asyncio.run(start(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What a fresh API server has imported when it is ready."""
+    command = [sys.executable, "-c", START, str(tmp_path_factory.mktemp("data"))]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("names", NEEDED_BY_FEW)
+def test_a_start_imports_nothing_that_few_requests_need(started: set[str], names: str) -> None:
+    assert "hyperkube_apiserver.registry.core.services" in started  # of which it makes one
+    assert started & set(names.split()) == set()
+
+
+def test_what_few_requests_need_is_there_for_them() -> None:
+    """So that the test above tells of modules that there are."""
+    own = [name for names in NEEDED_BY_FEW for name in names.split() if name.startswith("hyperkube")]
+    assert [name for name in own if importlib.util.find_spec(name) is None] == []
 
 
 @pytest.mark.parametrize("blocked", ["uvloop"])
