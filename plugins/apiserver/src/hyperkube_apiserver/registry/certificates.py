@@ -85,12 +85,9 @@ class CertificateSigningRequests(Strategy):
         errors = _validate_request(obj, old)
         errors += _validate_decisions(_conditions(obj), _conditions(old), may_decide=subresource == "approval")
         certificate, before = (tree.get("status", {}).get("certificate") or "" for tree in (obj, old))
-        if certificate != before:
-            if subresource != "status":
-                errors.append(FieldError.forbidden("status.certificate", "updates may not set certificate content"))
-            elif before:
-                text = "updates may not modify existing certificate content"
-                errors.append(FieldError.forbidden("status.certificate", text))
+        if before and certificate != before:
+            text = "updates may not modify existing certificate content"
+            errors.append(FieldError.forbidden("status.certificate", text))
         return errors
 
 

@@ -84,7 +84,9 @@ def validate_resize(obj: Tree, old: Tree) -> tuple[list[FieldError], bool]:
 
 def _is_supported(status: Tree) -> bool:
     """Whether the node tells of resources, as far as one can tell: by the first container that runs."""
-    running = (one for one in status.get("containerStatuses") or () if (one.get("state") or {}).get("running"))
+    running = (
+        one for one in status.get("containerStatuses") or () if (one.get("state") or {}).get("running") is not None
+    )
     first = next(running, None)
     return first is None or first.get("resources") is not None
 

@@ -60,9 +60,8 @@ def validate_volumes(
 
 
 def _validate_volume(volume: Tree, pod_name: str, path: str, *, is_pod: bool) -> list[FieldError]:
+    """Its source is an empty directory by default."""
     given = [name for name in _ORDER if volume.get(name) is not None]
-    if not given:
-        return [FieldError.required(path, "must specify a volume type")]
     first, source = given[0], volume[given[0]]
     at = f"{path}.{_CHECKED_AS.get(first, first)}"
     errors = _CHECKS[first](source, at) if first in _CHECKS else validate_source(first, source, at)
