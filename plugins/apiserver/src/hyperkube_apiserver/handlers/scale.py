@@ -57,10 +57,13 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
 
     if call.info.verb == "get":
         return shown((await get.read(served, hub, call.namespace, call.info.name)).body)
+    uid = ""
     if call.info.verb == "update":
         options = write_options(call.query, "UpdateOptions")
         context = write_context(call, now, options)
-        change, attempts = _owning(_replacement(call, options), context), UPDATE_ATTEMPTS
+        replacement = _replacement(call, options)
+        uid = meta.uid(replacement)
+        change, attempts = _owning(lambda old: replacement, context), UPDATE_ATTEMPTS
     else:
         media_type = patch_type(call)
         applies = media_type == apply.MEDIA_TYPE
@@ -83,13 +86,19 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
         if replicas < 0:
             error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
             raise APIError.invalid("autoscaling", _KIND, meta.name(old), [error])
+        if (wanted := meta.uid(scale)) and wanted != meta.uid(old):
+            why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta.uid(old)}"
+            resource = served.kind.resource
+            raise APIError.conflict(replace(resource, resource=f"{resource.resource}/scale"), meta.name(old), why)
         tree = copied(old)
         tree["spec"]["replicas"] = replicas
         tree["metadata"]["resourceVersion"] = meta.resource_version(scale)
         set_entries(tree, to_workload(entries, scale["metadata"].get("managedFields"), version))
         return tree
 
-    written = await served.registry.update(call.info.name, rescale, context, call.warn, attempts=attempts, owned=True)
+    written = await served.registry.update(
+        call.info.name, rescale, context, call.warn, uid=uid, attempts=attempts, owned=True
+    )
     return shown(written.body)
 
 
@@ -158,7 +167,7 @@ def _selector_text(selector: Tree | None) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))  # of a ReplicationController
 
 
-def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
+def _replacement(call: Call, options: WriteOptions) -> Tree:
     scale, warnings = read_object(
         call.request.body,
         call.header("content-type"),
@@ -170,7 +179,7 @@ def _replacement(call: Call, options: WriteOptions) -> Callable[[Tree], Tree]:
     for text in warnings:
         call.warn(text)
     check_name(scale, call.info.name)
-    return lambda old: scale
+    return scale
 
 
 def _patch(call: Call, media_type: str, options: WriteOptions) -> Callable[[Tree], Tree]:
