@@ -20,6 +20,12 @@ ATTACHMENT = {
 @pytest.mark.parametrize(
     ("group", "resource", "given", "message"),
     [
+        ("", "configmaps", {"metadata": {"name": "a"}, "data": {"a": "x" * ((1 << 20) + 1)}}, "1048576 bytes"),
+        ("", "configmaps", {"metadata": {"name": "a"}, "data": {"a": "x" * (1 << 20)}}, None),
+        ("", "secrets", {"metadata": {"name": "a"}, "stringData": {"a": "x" * ((1 << 20) + 1)}}, "1048576 bytes"),
+        ("", "secrets", {"metadata": {"name": "a"}, "stringData": {"a": "x" * (1 << 20)}}, None),
+        ("", "configmaps", {"metadata": {"name": "a", "annotations": {"a": "x" * (256 << 10)}}}, "262144 bytes"),
+        ("", "configmaps", {"metadata": {"name": "a", "annotations": {"a": "x" * ((256 << 10) - 1)}}}, None),
         ("storage.k8s.io", "storageclasses", {**CLASS, "parameters": {"a": "x" * (256 << 10)}}, "262144 bytes"),
         ("storage.k8s.io", "storageclasses", {**CLASS, "parameters": {"a": "x" * ((256 << 10) - 1)}}, None),
         ("storage.k8s.io", "storageclasses", {**CLASS, "parameters": {f"k{i}": "" for i in range(513)}}, "512 bytes"),

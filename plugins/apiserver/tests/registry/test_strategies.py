@@ -228,6 +228,9 @@ def test_a_binding_names_its_pod_and_a_node() -> None:
         check_binding({"metadata": {"name": "other"}}, "p")
     with pytest.raises(APIError, match=r"^target.name: Required value$"):
         check_binding({"metadata": {"name": "p"}, "target": {}}, "p")
+    wrong = r'target.kind: Unsupported value: "X": supported values: "Node", "<empty>"'
+    with pytest.raises(APIError, match=rf"^\[{wrong}, target.name: Required value\]$"):
+        check_binding({"metadata": {"name": "p"}, "target": {"kind": "X"}}, "p")
 
 
 def test_what_the_server_owns_of_metadata_is_never_the_clients() -> None:

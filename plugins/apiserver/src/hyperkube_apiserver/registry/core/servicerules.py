@@ -191,9 +191,9 @@ def validate_changes(spec: Tree, old: Tree) -> list[FieldError]:
     errors: list[FieldError] = []
     if "ExternalName" not in (spec.get("type"), old.get("type")):
         if not (is_headless(spec) and is_headless(old)):
-            errors += _validate_fixed(spec, old, "clusterIPs", "clusterIP")
+            errors += _validate_fixed(spec, old, "clusterIPs")
         if not is_headless(spec) and not is_headless(old):
-            errors += _validate_fixed(spec, old, "ipFamilies", "ipFamily")
+            errors += _validate_fixed(spec, old, "ipFamilies")
     if spec.get("type") == old.get("type") == "LoadBalancer":
         name = spec.get("loadBalancerClass")
         if name != old.get("loadBalancerClass"):
@@ -209,7 +209,7 @@ def validate_changes(spec: Tree, old: Tree) -> list[FieldError]:
     return errors
 
 
-def _validate_fixed(spec: Tree, old: Tree, field: str, word: str) -> list[FieldError]:
+def _validate_fixed(spec: Tree, old: Tree, field: str) -> list[FieldError]:
     mine, theirs, path = list(spec.get(field) or ()), list(old.get(field) or ()), f"spec.{field}"
     errors: list[FieldError] = []
     if len(mine) == len(theirs):
@@ -221,9 +221,6 @@ def _validate_fixed(spec: Tree, old: Tree, field: str, word: str) -> list[FieldE
     if mine and theirs and mine[0] != theirs[0]:
         shown = list(spec.get("clusterIPs") or ())  # of the families too
         errors.append(FieldError.invalid(f"{path}[0]", shown, "may not change once set"))
-    if len(mine) == 1 and len(theirs) > 1 and spec.get("ipFamilyPolicy") != "SingleStack":
-        text = f"must be set to 'SingleStack' when releasing the secondary {word}"
-        errors.append(FieldError.invalid("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), text))
     return errors
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of, validate_label_selector
+from hyperkube_apiserver.registry.internal import as_internal
 from hyperkube_apiserver.registry.podspec.claims import validate_claim_spec
 from hyperkube_apiserver.registry.podspec.env import validate_field_ref, validate_resource_field_ref
 from hyperkube_apiserver.registry.podspec.paths import (
@@ -14,6 +15,7 @@ from hyperkube_apiserver.registry.podspec.paths import (
     validate_unreserved_path,
 )
 from hyperkube_apiserver.registry.podspec.sources import requires, validate_csi_driver_name, validate_source
+from hyperkube_apiserver.registry.signernames import validate_signer_name
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.quantity import Quantity
 
@@ -189,7 +191,8 @@ def _validate_trust_bundle(bundle: Tree, path: str) -> list[FieldError]:
     name, signer = bundle.get("name"), bundle.get("signerName")
     errors: list[FieldError] = []
     if name is not None and signer is not None:
-        errors.append(FieldError.invalid(path, dict(bundle), "only one of name and signerName may be used"))
+        shown = as_internal(bundle, "ClusterTrustBundleProjection")
+        errors.append(FieldError.invalid(path, shown, "only one of name and signerName may be used"))
     elif name is not None:
         if not name:
             errors.append(FieldError.required(f"{path}.name", "must be a valid object name"))
@@ -199,6 +202,7 @@ def _validate_trust_bundle(bundle: Tree, path: str) -> list[FieldError]:
     elif signer is not None:
         if not signer:
             errors.append(FieldError.required(f"{path}.signerName", "must be a valid signer name"))
+        errors += validate_signer_name(signer, f"{path}.signerName")
         errors += validate_label_selector(bundle.get("labelSelector"), f"{path}.labelSelector")
     else:
         errors.append(FieldError.required(path, "either name or signerName must be specified"))
