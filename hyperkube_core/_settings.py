@@ -80,6 +80,7 @@ class _Fold:
             if option.default is not dataclasses.MISSING
         }
         self.warnings: dict[str, None] = {}  # ordered, and once each
+        self._refusals: dict[str, SettingsError] = {}  # by their text: once each
         self._foreign: Mapping[str, ForeignFlag] | None = None
 
     def foreign(self, flag: str) -> ForeignFlag | None:
@@ -157,11 +158,15 @@ class _Fold:
         if text in foreign.agrees:
             return True
         if foreign.treatment == "refused":
-            raise SettingsError(name, source, f"refused: {foreign.reason}")
+            refusal = SettingsError(name, source, f"refused: {foreign.reason}")
+            self._refusals[str(refusal)] = refusal
+            return True
         self.warnings[f"{source} has no effect: {foreign.reason}"] = None
         return True
 
     def finish(self) -> Settings:
+        if self._refusals:  # all at once: command lines from elsewhere may have many
+            raise _joined(list(self._refusals.values()))
         for option in self.options:
             if option.field not in self.values:
                 raise SettingsError(option.flag, f"flag --{option.flag}", "must be given")
@@ -173,6 +178,13 @@ class _Fold:
         except (TypeError, ValueError) as exc:
             raise SettingsError("", "settings", str(exc)) from exc
         return Settings(options, values, tuple(self.warnings))
+
+
+def _joined(errors: Sequence[SettingsError]) -> SettingsError:
+    """The first of `errors`, telling of the others too, one a line."""
+    first, *others = errors
+    message = str(first).removeprefix(f"{first.source}: ")
+    return SettingsError(first.setting, first.source, "\n".join((message, *map(str, others))))
 
 
 def _convert(convert: Callable[[Any], Any], value: Any, setting: str, source: str) -> Any:

@@ -126,6 +126,9 @@ def read(launcher: HyperKube, words: Sequence[str]) -> Iterator[CommandLine]:
             launcher.print(f"{ALPHA_WARNING}\n", error=True)
         launcher.show_usage_of(server, f"{launcher.name} {name}")
         line = launcher.read(server, args, f"{launcher.name} {name}")
+        if line.rest:
+            words = ", ".join(f'"{word}"' for word in line.rest)
+            raise UsageError(f'"{launcher.name} run" starts servers alone, got [{words}] for {name}')
         if line.wants_version or line.print_format is not None:
             asked = "version" if line.wants_version else "print-config"
             raise UsageError(f"--{asked} is for one server alone: call '{launcher.name} {name} --{asked}'")

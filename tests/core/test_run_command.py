@@ -59,6 +59,9 @@ class Launch:
                 )
             )
         self.hk.add_server(Server(name="tool", run=Command(("tool",))))
+        self.hk.add_server(
+            Server(name="grouped", run=Coroutine(self.serve), options=Options, commands="nobody:app", completes=True)
+        )
         self.hk.add_server(Server(name="young", run=Coroutine(self.serve), options=Options, completes=True, alpha=True))
 
     async def serve(self, context: Context[Options]) -> None:
@@ -110,6 +113,7 @@ def test_each_servers_words_are_told_by_its_own_flags(
         (["+", "--port=1"], UsageError, "--port=1 stands where the name of a server is expected"),
         (["a", "b", "--port=x"], SettingsError, 'flag --port: invalid value: "x" is not a whole number'),
         (["a", "--", "x"], UsageError, '"hk a" does not take any arguments, got ["x"]'),
+        (["grouped", "--", "x"], UsageError, '"hk run" starts servers alone, got ["x"] for grouped'),
         (["a", "--version"], UsageError, "--version is for one server alone: call 'hk a --version'"),
         (["--mode=threads", "a"], UsageError, "Invalid value for '--mode'"),
     ],

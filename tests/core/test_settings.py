@@ -207,6 +207,16 @@ def test_a_refused_setting_is_an_error_wherever_it_stands(args: list[str], envir
         settle(*args, environment=environment, prefix="HK_S_")
 
 
+def test_everything_that_is_refused_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settle("--audit-log-path=/x", "--audit-log-path=/x", environment={"HK_S_AUDIT_LOG_PATH": "/y"}, prefix="HK_S_")
+    assert str(caught.value).splitlines() == [
+        "environment HK_S_AUDIT_LOG_PATH: refused: no audit log is written",
+        "flag --audit-log-path: refused: no audit log is written",
+    ]
+    assert (caught.value.setting, caught.value.source) == ("HK_S_AUDIT_LOG_PATH", "environment HK_S_AUDIT_LOG_PATH")
+
+
 def test_a_mistyped_variable_is_a_warning_and_others_names_are_not() -> None:
     environment = {"HK_S_SECURE_PROT": "1", "HK_S_SERVICE_HOST": "10.0.0.1", "HK_S_CONFIG": "x"}
     warnings = settle(environment=environment, prefix="HK_S_").warnings
