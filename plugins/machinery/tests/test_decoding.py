@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hyperkube_machinery.decoding import StrictError, check_tree, decode, read_object
+from hyperkube_machinery.decoding import StrictError, check_tree, decode, parse_body, read_object
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.schema import Schemas, WrongType
 
@@ -175,7 +175,7 @@ def test_an_empty_body_is_told() -> None:
 
 
 def test_decode_tells_duplicates_of_no_known_type() -> None:
-    decoded = decode(b'{"a":[{"b":1,"b":{"c":1,"c":2}}],"a":1}', "application/json")
+    decoded = parse_body(b'{"a":[{"b":1,"b":{"c":1,"c":2}}],"a":1}', "application/json")
     assert decoded.tree == {"a": 1}
     assert decoded.duplicates == [
         'duplicate field "a[0].b"',
@@ -222,4 +222,4 @@ _JSON = st.recursive(
 @given(value=_JSON)
 def test_json_reads_the_same_as_yaml(value: Any) -> None:
     body = json.dumps(value).encode()
-    assert decode(body, "application/yaml").tree == decode(body, "application/json").tree == value
+    assert parse_body(body, "application/yaml").tree == parse_body(body, "application/json").tree == value

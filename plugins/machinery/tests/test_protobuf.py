@@ -196,7 +196,7 @@ def test_schemas_of_custom_resources_are_read() -> None:
 
 def test_a_body_that_says_what_it_is_is_decoded() -> None:
     options = _body("v1", "DeleteOptions", _field(1, 5) + _field(4, b"Background"))
-    assert decode(options, _PROTOBUF).tree == {
+    assert decode(options, _PROTOBUF) == {
         "kind": "DeleteOptions",
         "apiVersion": "v1",
         "gracePeriodSeconds": 5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -169,3 +170,108 @@ async def test_a_namespace_has_its_own_words_for_a_precondition(api: Any, field:
     reply = await api.delete("/api/v1/namespaces/n", {"preconditions": {field: "x"}})
     assert (reply.status, reply.json["details"]["kind"]) == (409, "namespaces")
     assert f'on namespaces "n": Precondition failed: {word}' in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"{bad", "couldn't get version/kind; json parse error: invalid character 'b'"),
+        (b"[1]", "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type"),
+        (b'{"gracePeriodSeconds":"x"}', "cannot unmarshal string into Go struct field"),
+    ],
+)
+async def test_options_that_cannot_be_read_are_told_why(api: Any, body: bytes, message: str) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    for path in (f"{CONFIG_MAPS}/a", CONFIG_MAPS):
+        reply = await api.delete(path, body)
+        assert reply.status == 400
+        assert message in reply.json["message"]
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 200
+    assert (await api.delete(f"{CONFIG_MAPS}/a", b"null")).status == 200
+
+
+async def test_options_in_a_body_are_the_only_ones(api: Any) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    kept = await api.delete(f"{CONFIG_MAPS}/a?propagationPolicy=Orphan", {"dryRun": ["All"]})
+    assert kept.json["status"] == "Success"
+    gone = await api.delete(f"{CONFIG_MAPS}/a?dryRun=All", {"kind": "DeleteOptions", "apiVersion": "apps/v1"})
+    assert gone.json["status"] == "Success"
+    assert (await api.get(f"{CONFIG_MAPS}/a")).status == 404
+
+
+async def test_a_collection_is_deleted_as_far_as_its_limit(api: Any) -> None:
+    for name in "abcde":
+        await api.create(CONFIG_MAPS, config_map(name))
+    first = await api.delete(f"{CONFIG_MAPS}?limit=2")
+    assert [item["metadata"]["name"] for item in first.json["items"]] == ["a", "b"]
+    assert first.json["metadata"]["remainingItemCount"] == 3
+    token = first.json["metadata"]["continue"]
+    rest = await api.delete(f"{CONFIG_MAPS}?limit=2&continue={token}")
+    assert [item["metadata"]["name"] for item in rest.json["items"]] == ["c", "d"]
+    named = await api.delete(f"{CONFIG_MAPS}?fieldSelector=metadata.name%3De")
+    assert [item["metadata"]["name"] for item in named.json["items"]] == ["e"]
+    assert (await api.get(CONFIG_MAPS)).json["items"] == []
+
+
+async def test_a_collection_as_it_was_is_deleted_as_far_as_it_is_left(api: Any) -> None:
+    for name in "ab":
+        await api.create(CONFIG_MAPS, config_map(name))
+    then = (await api.get(CONFIG_MAPS)).json["metadata"]["resourceVersion"]
+    await api.delete(f"{CONFIG_MAPS}/a")
+    await api.create(CONFIG_MAPS, config_map("c"))
+    gone = await api.delete(f"{CONFIG_MAPS}?resourceVersion={then}")
+    assert [item["metadata"]["name"] for item in gone.json["items"]] == ["a", "b"]
+    assert "continue" not in gone.json["metadata"]
+    assert [item["metadata"]["name"] for item in (await api.get(CONFIG_MAPS)).json["items"]] == ["c"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"propagationPolicy": "Foreground"},
+        {"propagationPolicy": "Orphan"},
+        {"gracePeriodSeconds": 5},
+        {"gracePeriodSeconds": 0},
+    ],
+)
+@pytest.mark.parametrize("path", [CONFIG_MAPS, PODS])
+async def test_a_dry_run_answers_as_the_deletion_and_changes_nothing(
+    api: Any, path: str, options: dict[str, Any]
+) -> None:
+    body = pod("a", nodeName="n1") if path == PODS else config_map("a")
+    await api.create(path, body)
+    before = await api.store.revision()
+    dry = await api.delete(f"{path}/a", {**options, "dryRun": ["All"]})
+    collection = await api.delete(path, {**options, "dryRun": ["All"]})
+    assert [item["metadata"]["name"] for item in collection.json["items"]] == ["a"]
+    assert await api.store.revision() == before
+    wet = await api.delete(f"{path}/a", options)
+    assert (dry.status, without_version(dry.json)) == (wet.status, without_version(wet.json))
+
+
+def without_version(reply: dict[str, Any]) -> dict[str, Any]:
+    return {**reply, "metadata": {**reply["metadata"], "resourceVersion": ""}}
+
+
+async def test_of_finalizers_and_deletions_at_once_one_ends_the_object(api: Any) -> None:
+    for _ in range(20):
+        await api.create(CONFIG_MAPS, config_map("a", finalizers=["ex.com/one", "ex.com/two"]))
+        json_patch = "application/json-patch+json"
+        removal = [{"op": "remove", "path": "/metadata/finalizers/0"}]
+        replies = await asyncio.gather(
+            api.delete(f"{CONFIG_MAPS}/a"),
+            api.call("PATCH", f"{CONFIG_MAPS}/a", removal, content_type=json_patch),
+            api.delete(f"{CONFIG_MAPS}/a"),
+            api.call("PATCH", f"{CONFIG_MAPS}/a", removal, content_type=json_patch),
+        )
+        assert {reply.status for reply in replies} <= {200, 404}
+        assert (await api.get(f"{CONFIG_MAPS}/a")).status == 404
+
+
+async def test_a_precondition_holds_for_each_of_a_collection(api: Any) -> None:
+    made = await api.create(CONFIG_MAPS, config_map("a"))
+    await api.create(CONFIG_MAPS, config_map("b"))
+    reply = await api.delete(CONFIG_MAPS, {"preconditions": {"uid": made["metadata"]["uid"]}})
+    assert (reply.status, reply.json["reason"]) == (409, "Conflict")
+    assert [item["metadata"]["name"] for item in (await api.get(CONFIG_MAPS)).json["items"]] == ["b"]

@@ -107,12 +107,25 @@ def _media_type(header: str) -> str:
     return header.partition(";")[0].strip().lower() or JSON
 
 
-def decode(body: bytes, media_type: str) -> Decoded:
-    """The same, with 400 for what can't be read."""
+def decode(body: bytes, media_type: str) -> dict[str, Any]:
+    """The object in a body, of whatever kind; {} for none. Raises APIError 400 or 415."""
     try:
-        return parse_body(body, media_type)
+        return _parse_object(body, _media_type(media_type)).tree  # type: ignore[no-any-return]
     except BadBody as error:
         raise APIError.bad_request(str(error)) from None
+
+
+def _parse_object(body: bytes, media: str) -> Decoded:
+    """A body that holds an object, or none; raises BadBody in the words for one whose kind can't be seen."""
+    try:
+        decoded = parse_body(body, media)
+    except BadBody as error:
+        raise BadBody(_PARSE_ERROR + str(error)) if media == JSON else error from None
+    if decoded.tree is None:
+        decoded.tree = {}
+    elif not isinstance(decoded.tree, dict):
+        raise BadBody(_PARSE_ERROR + type_error(json_type(decoded.tree), _TYPE_META))
+    return decoded
 
 
 def read_object(
@@ -128,13 +141,10 @@ def read_object(
         return _read_protobuf(body, walker, group_version, kind), []
     is_yaml = media == YAML
     try:
-        decoded = parse_body(body, media)
+        decoded = _parse_object(body, media)
     except BadBody as error:
-        raise _unrecognized(kind, str(error) if is_yaml else _PARSE_ERROR + str(error), body) from None
-    tree = {} if decoded.tree is None else decoded.tree
-    if not isinstance(tree, dict):
-        raise _unrecognized(kind, _PARSE_ERROR + type_error(json_type(tree), _TYPE_META), body)
-    exact = decoded.exact
+        raise _unrecognized(kind, str(error), body) from None
+    tree, exact = decoded.tree, decoded.exact
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
         _check_kind(tree if exact is None else exact, body, group_version, kind)
     try:

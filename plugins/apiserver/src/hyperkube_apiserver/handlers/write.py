@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,8 @@ __all__ = ["check_name", "create", "delete", "delete_collection", "update", "wri
 AT_A_TIME = 64
 """How many objects of a collection are deleted at once: they share commits."""
 
+_ALL = sys.maxsize
+"""A limit that is none: upstream deletes page by page, and a page is of the very version that is asked for."""
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 Tree = dict[str, Any]
@@ -84,6 +87,8 @@ async def delete(call: Call, served: Served, output: Output, now: str) -> Respon
 async def delete_collection(call: Call, served: Served, hub: Hub, output: Output, now: str) -> Response:
     """Delete every object of a collection that the selectors match; the answer lists them as they were."""
     wanted = list_options(call.query, watch=False)
+    if not wanted.limit:
+        wanted = replace(wanted, limit=_ALL)
     selected = select(served.registry.strategy, wanted.label_selector, wanted.field_selector)
     options = _delete_options(call, served)
     context = replace(write_context(call, now, options), in_collection=True)
@@ -151,11 +156,7 @@ def _delete_options(call: Call, served: Served) -> DeleteOptions:
     """The options of a deletion, from its body or its query."""
     if not call.request.body:
         return delete_options(call.query, None)
-    tree = decode(call.request.body, call.header("content-type")).tree
-    if tree is None:
-        return delete_options({}, {})
-    if not isinstance(tree, dict):
-        raise APIError.bad_request("couldn't get version/kind; the body of a deletion must be an object")
+    tree = decode(call.request.body, call.header("content-type"))
     kind, version = tree.get("kind", "DeleteOptions"), tree.get("apiVersion", "v1")
     if kind != "DeleteOptions":
         raise APIError.bad_request(
