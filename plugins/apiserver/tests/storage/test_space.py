@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,17 @@ async def test_a_full_disk_takes_deletions_and_nothing_else(disk: Disk) -> None:
     disk.clear()
     async with SQLiteStore.open(disk.path / "hk.db", clock=VirtualClock()) as store:
         assert (await store.range("")).entries == [*kept, *entries[200:]]
+
+
+async def test_the_log_can_tell_whose_disk_is_full(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the launcher adds to each line, the name of the server, it keeps in the context."""
+    owner: ContextVar[str] = ContextVar("owner")
+    seen: list[tuple[str, str]] = []
+    monkeypatch.setattr(module.log, "error", lambda text, *args: seen.append((owner.get("nobody"), text)))
+    owner.set("this server")
+    async with SQLiteStore.open(disk.path / "hk.db", clock=VirtualClock()) as store:
+        await write_until_full(store)
+    assert seen == [("this server", "%s: the disk is full; until there is room, objects can only be deleted")]
 
 
 async def test_of_what_arrives_together_the_deletions_are_done(disk: Disk) -> None:

@@ -24,6 +24,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
@@ -107,7 +108,8 @@ class Writer:
         self._did_not_fit = False  # why it may not: the disk was full before the last commit was in the log
         self._log_bytes = 0
         sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_INTERVAL))
-        self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
+        context = copy_context()  # whose log lines these are
+        self._thread = threading.Thread(target=context.run, args=(self._run,), name="store writer", daemon=True)
         self._thread.start()
 
     def submit(self, write: Write) -> asyncio.Future[Change]:
