@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import gc
 import io
 import json
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +30,7 @@ from hyperkube_core import (
 )
 from hyperkube_core._describe import check
 from hyperkube_core._discovery import PluginRecord
-from hyperkube_core._registry import Registry
+from hyperkube_core._registry import Registry, import_from
 from hyperkube_core.testing import Installed
 
 Install = Callable[..., Installed]
@@ -427,3 +432,17 @@ def test_a_launchers_own_servers_do_not_share_a_name() -> None:
         launcher.add_server(Server(name="b", run=RUN))
     with pytest.raises(NameClash, match="command of the launcher"):
         launcher.add_server(Server(name="run", run=RUN))
+
+
+@pytest.mark.parametrize("ending", ["", "raise OSError"])
+def test_no_garbage_is_looked_for_while_a_plugin_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "looking", raising=False)
+    (tmp_path / "looking.py").write_text(f"import gc, builtins\nbuiltins.looked = gc.isenabled()\n{ending}\n")
+    monkeypatch.setattr(builtins, "looked", None, raising=False)
+    with suppress(PluginLoadError):
+        import_from("looking", "a")
+    assert builtins.looked is False  # type: ignore[attr-defined]
+    assert gc.isenabled()
