@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/registry/core/persistentvolumeclaim, ValidatePersi
 
 from __future__ import annotations
 
-from hyperkube_apiserver.registry.amounts import is_native_resource, validate_amount
+from hyperkube_apiserver.registry.amounts import is_native_resource
 from hyperkube_apiserver.registry.core.volumewarnings import persistent_claim_warnings
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.fields import qualified
@@ -160,7 +160,7 @@ def _validate_status(status: Tree) -> list[FieldError]:
             errors += wrong
             continue
         at = f"{path}[{name}]"
-        errors += _validate_basic(text, at) or validate_amount("storage", text, at)
+        errors += _validate_basic(text, at)
     return errors
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hyperkube_apiserver.registry.amounts import validate_amount, validate_positive_amount
+from hyperkube_apiserver.registry.amounts import validate_positive_amount
 from hyperkube_apiserver.registry.fields import dns_label, dns_subdomain, one_of, validate_label_selector
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.quantity import Quantity
@@ -39,7 +39,7 @@ def validate_claim_spec(spec: Tree, path: str) -> list[FieldError]:
     if size is None:
         errors.append(FieldError.required(at))
     else:
-        errors += validate_positive_amount(size, at) or validate_amount("storage", size, at)
+        errors += validate_positive_amount(size, at)
     for field in ("storageClassName", "volumeAttributesClassName"):
         if name := spec.get(field):
             errors += dns_subdomain(name, f"{path}.{field}")
