@@ -73,6 +73,7 @@ def test_a_client_that_accepts_protobuf_alone_is_refused() -> None:
     with pytest.raises(APIError) as refused:
         negotiate("application/vnd.kubernetes.protobuf")
     assert refused.value.code == 406
+    assert str(refused.value) == "only the following media types are accepted: application/json, application/yaml"
 
 
 def test_a_stream_is_json() -> None:

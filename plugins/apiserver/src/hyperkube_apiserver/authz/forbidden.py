@@ -73,10 +73,9 @@ def forbidden_because(group: str, resource: str, name: str, why: str) -> APIErro
     else:
         message = f"{qualified} {quote(name)} is forbidden: {why}"
     told = {"name": name, "group": group, "kind": resource}
-    status = failure(403, "Forbidden", message)
     # Clients find details in every refusal, even where there is nothing to say.
-    status["details"] = {key: value for key, value in told.items() if value}
-    return APIError(status)
+    details = {key: value for key, value in told.items() if value}
+    return APIError(failure(403, "Forbidden", message, details))
 
 
 def _message(identity: Identity, info: Attributes) -> str:

@@ -23,8 +23,9 @@ __all__ = ["JSON", "Clause", "Form", "Representation", "check_form", "error_medi
 
 _JSON = "application/json"
 _YAML = "application/yaml"
-# What upstream says that it offers. Answers in protobuf are not made here: whoever accepts it accepts JSON as well.
-_NAMED = (_JSON, _YAML, "application/vnd.kubernetes.protobuf")
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
+# What upstream says that it offers. Answers in protobuf are not made here: who accepts it mostly accepts JSON as well.
+_NAMED = (_JSON, _YAML, _PROTOBUF)
 _NAMED_STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 _META_VERSIONS = ("v1", "v1beta1")
 
@@ -76,14 +77,11 @@ def _negotiate(header: str, lists: bool, watch: bool) -> Representation:
     offered = _NAMED + _NAMED_STREAMS if lists else _NAMED
     whole = {clause.partition(";")[0].strip() for clause in header.split(",")}
     if "*/*" not in whole and whole.isdisjoint(_NAMED):
-        status = failure(
-            406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: " + ", ".join(offered)
-        )
-        status["details"] = {}
-        raise APIError(status)
+        message = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(offered)
+        raise APIError(failure(406, "NotAcceptable", message, {}))
     found = next(_acceptable(parse_accept(header)), None)
-    if found is None:
-        raise _none_of(_NAMED)
+    if found is None:  # who named protobuf alone must not be told to name it
+        raise _none_of((_JSON, _YAML) if whole == {_PROTOBUF} else _NAMED)
     if watch and found.media_type != _JSON:
         raise _none_of(_NAMED_STREAMS)
     return found
