@@ -259,6 +259,18 @@ async def test_a_deletion_answers_as_the_kind_does(api: Any, key: Key) -> None:
     assert (await api.get(path)).status == 404
 
 
+@of_kinds(key for key in SAMPLES if key[2] in UNPATCHABLE)
+async def test_a_kind_that_objects_to_patches_does_so_among_its_rules(api: Any, key: Key) -> None:
+    path, obj = await made(api, key)
+    stale = await api.merge(path, {"metadata": {"resourceVersion": "1"}})
+    assert (stale.status, stale.json["reason"]) == (409, "Conflict")
+    wrong = await api.merge(path, {"metadata": {"labels": {"-": "x"}}})
+    assert {cause["field"] for cause in wrong.json["details"]["causes"]} == {"metadata.labels", "data"}
+    other = await api.merge(path, {"data": {"other": 1}})
+    assert [cause["field"] for cause in other.json["details"]["causes"]] == ["data"]
+    assert (await api.get(path)).json == obj
+
+
 @of_kinds(key for key in SAMPLES if key[2] == "events")
 async def test_events_have_no_dependents_to_leave_or_to_wait_for(api: Any, key: Key) -> None:
     path, _ = await made(api, key)

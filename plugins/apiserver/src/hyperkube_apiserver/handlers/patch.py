@@ -6,7 +6,7 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers (patch.go).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -15,7 +15,6 @@ from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS
-from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import StrictError, check_converted, check_tree
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
@@ -54,12 +53,12 @@ async def patch(
     media_type = patch_type(call)
     options = write_options(call.query, "PatchOptions", applies=media_type == apply.MEDIA_TYPE)
     kind = served.kind
-    context = write_context(call, now, options)
+    context = replace(write_context(call, now, options), patches=True)
     if media_type == apply.MEDIA_TYPE:
         change = apply.applying(call, served.registry.owners, kind, options, context)
         written = await served.registry.update(
             call.info.name,
-            lambda old: _allowed(served, change(old), old) if old else change(old),
+            change,
             context,
             call.warn,
             on_create=may_create,
@@ -75,22 +74,13 @@ async def patch(
     )
     written = await served.registry.update(
         call.info.name,
-        lambda old: _allowed(served, patched(call, asked, walker, old), old),
+        lambda old: patched(call, asked, walker, old),
         context,
         call.warn,
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
     )
     return Response(200, output.single(kind, written.body))
-
-
-def _allowed(served: Served, tree: Tree, old: Tree) -> Tree:
-    """`tree`, unless its kind has an objection against the patch as such."""
-    errors = served.registry.strategy.validate_patch(tree, old)
-    if errors:
-        resource = served.kind.resource
-        raise APIError.invalid(resource.group, resource.kind, meta.name(tree), errors)
-    return tree
 
 
 def patch_type(call: Call) -> str:

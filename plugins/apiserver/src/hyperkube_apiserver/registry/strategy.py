@@ -46,6 +46,7 @@ class WriteContext:
     verb: str = ""  # of the request
     subresource: str = ""
     part: Part | None = None  # of the object, that the subresource is about
+    patches: bool = False  # whether the change came as a patch
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
@@ -179,14 +180,14 @@ class Strategy:
         return object_meta.validate_meta_update(obj, old) + self._validate_finalizers(obj)
 
     def validate_meta(self, obj: Tree) -> list[FieldError]:
-        errors = object_meta.validate_meta(obj, self.name_rule, namespaced=self.kind.resource.namespaced)
+        errors = object_meta.validate_meta(obj, self.name_rule)
         return errors + self._validate_finalizers(obj)
 
     def _validate_finalizers(self, obj: Tree) -> list[FieldError]:
         return object_meta.validate_known_finalizers(obj) if self.knows_finalizers else []
 
     def _validate_path_name(self, obj: Tree) -> list[FieldError]:
-        return object_meta.validate_meta(obj, object_meta.path_segment, namespaced=self.kind.resource.namespaced)
+        return object_meta.validate_meta(obj, object_meta.path_segment)
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         """What is wrong beside the metadata."""
