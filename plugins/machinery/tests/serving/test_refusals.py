@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -67,8 +68,9 @@ def seen() -> list[str]:
 @pytest.fixture
 def handler(seen: list[str]) -> Any:
     def handle(request: Request) -> Response:
+        answer = Response(200, request.body[:2] or b"ok")
         seen.append(request.path)
-        return Response(200, b"ok")
+        return answer
 
     return handle
 
@@ -220,3 +222,40 @@ async def test_a_refusal_waits_for_the_answers_before_it(serve: Any) -> None:
         wire.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" * 2 + b"nonsense\r\n\r\n")
         assert [(await wire.answer()).body for _ in range(2)] == [b"later", b"later"]
         assert (await wire.answer()).status == 501
+
+
+TOO_LARGE = POST + b"Content-Length: 4000000\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [200, 401])
+async def test_a_body_that_nobody_looks_at_may_be_of_any_size(serve: Any, status: int) -> None:
+    def handle(request: Request) -> Response:
+        return Response(status, request.path.encode())
+
+    async with serve(handle) as server, Wire.connect(server.port) as wire:
+        wire.send(TOO_LARGE + b"x" * 4_000_000 + b"GET /next HTTP/1.1\r\nHost: test\r\n\r\n")
+        answer = await wire.answer()
+        assert (answer.status, answer.body, answer.headers["connection"]) == (status, b"/", "close")
+        assert await wire.rest() == b""
+
+
+async def test_a_request_that_is_too_large_waits_for_its_turn(serve: Any) -> None:
+    released = asyncio.Event()
+
+    async def handle(request: Request) -> Response:
+        if request.method == "GET":
+            await released.wait()
+            return Response(200, b"first")
+        return Response(200, request.body)
+
+    async with serve(handle) as server, Wire.connect(server.port) as wire:
+        wire.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" * 2 + TOO_LARGE + b"x" * 1_000_000)
+        released.set()
+        assert [(await wire.answer()).body for _ in range(2)] == [b"first", b"first"]
+        assert await _refused(wire, 413) == "Request entity too large: limit is 3145728"
+
+
+async def test_a_request_for_another_protocol_with_too_large_a_body_is_none(serve: Any, handler: Any) -> None:
+    async with serve(handler) as server, Wire.connect(server.port) as wire:
+        wire.send(POST + b"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 4000000\r\n\r\n")
+        await _refused(wire, 413)

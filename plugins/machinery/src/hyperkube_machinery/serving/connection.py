@@ -19,7 +19,7 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.heads import CONTINUE, encode_headers, failure, refusal
 from hyperkube_machinery.serving.host import Host
 from hyperkube_machinery.serving.messages import Answer, Response, StreamingResponse, Upgrade
-from hyperkube_machinery.serving.parsing import SLICE, IncomingRequest, RequestParser, Stage
+from hyperkube_machinery.serving.parsing import SLICE, IncomingRequest, OversizedRequest, RequestParser, Stage
 from hyperkube_machinery.serving.stream import PIECE_BYTES, Stream, pieces
 
 __all__ = ["HTTPConnection"]
@@ -88,7 +88,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._used = False  # it has had an answer
         self._half_closed = False  # nothing more comes, but answers can go
         self._ending: asyncio.Future[None] | None = None  # what streams wait for
-        self._lingering = False  # refused: what still comes is thrown away
+        self._lingering = False  # what still comes is thrown away
         self._closing = False
         self.made = False
         self.gone = False
@@ -287,6 +287,8 @@ class HTTPConnection(asyncio.BufferedProtocol):
     def _is_full(self) -> bool:
         if self._parser.suspended:
             return True
+        if self._parser.finished:
+            return False  # what still comes is thrown away
         limits, queue = self._host.limits, self._queue
         return bool(queue) and (
             len(queue) >= limits.pipelined_requests
@@ -426,13 +428,15 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._request = None
         self._used = True
         self._since = self._host.now
-        if not request.persistent or self._host.draining:
+        if type(request) is OversizedRequest:
+            self._linger()
+        elif not request.persistent or self._host.draining:
             self._close()
         elif request.upgrades:
             self._parser.start_again()
 
     def _refuse(self, error: APIError) -> None:
-        """Tell what is wrong with a request, and let the client read it: closing now could destroy it on its way."""
+        """Tell what is wrong with a request."""
         self._parser.refusal = None
         self._parser.finished = True
         response = refusal(error)
@@ -441,10 +445,7 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._transport.write(
             b"%bConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (head, len(response.body), response.body)
         )
-        self._lingering = True
-        self._since = self._host.now
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        self._linger()
 
     def _switch(self, request: IncomingRequest, answer: Upgrade) -> None:
         try:
@@ -511,6 +512,13 @@ class HTTPConnection(asyncio.BufferedProtocol):
             self._ending.set_result(None)
 
     # The end.
+
+    def _linger(self) -> None:
+        """Let a client that may still be sending read its answer: closing now could destroy it on its way."""
+        self._lingering = True
+        self._since = self._host.now
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _close(self) -> None:
         """Close the connection once what was written has left."""

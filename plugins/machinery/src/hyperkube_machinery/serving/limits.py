@@ -21,7 +21,7 @@ class Limits:
     request_line_bytes: int = 1 << 20  # of the target; 414 beyond
     header_bytes: int = 1 << 20  # with the request line, give or take one read of 4 KiB; 431 beyond
     header_count: int = 1000  # 431 beyond
-    body_bytes: int = 3 * 1024 * 1024  # 413 beyond
+    body_bytes: int = 3 * 1024 * 1024  # 413 beyond, for a handler that looks at the body
     pipelined_requests: int = 16  # read ahead of the one that is being answered; then reading pauses
     pipelined_bytes: int = 1 << 20  # the same for their bodies
 

@@ -20,7 +20,7 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import Connection, Request
 
-__all__ = ["SLICE", "IncomingRequest", "RequestParser", "Stage"]
+__all__ = ["SLICE", "IncomingRequest", "OversizedRequest", "RequestParser", "Stage"]
 
 SLICE = 4096
 """At most so many bytes are parsed at a time where they may hold many requests: the parser can't be paused."""
@@ -53,6 +53,27 @@ class IncomingRequest(Request):
     http_1_0: bool
     persistent: bool  # whether the client may send another one after it
     upgrades: bool  # whether it asks for another protocol
+
+
+class OversizedRequest(IncomingRequest):
+    """A request whose body is larger than is taken: whoever looks at it is told so.
+
+    It is handed over all the same, for it may be refused for a better reason, such as who sent it, or need no body.
+    Source: k8s.io/apiserver/pkg/endpoints/handlers/rest.go, limitedReadBodyWithRecordMetric.
+    """
+
+    __slots__ = ("_limit_bytes",)
+
+    def __init__(self, request: IncomingRequest, limit_bytes: int) -> None:
+        for name in ("method", "path", "query", "headers", "connection", "http_1_0"):
+            setattr(self, name, getattr(request, name))
+        self.persistent = self.upgrades = False
+        self._limit_bytes = limit_bytes
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]  # nobody sets it
+        """Nothing; raises 413."""
+        raise APIError.too_large(f"Request entity too large: limit is {self._limit_bytes}")
 
 
 class RequestParser:
@@ -242,7 +263,7 @@ class RequestParser:
         if coding is None:
             self._content_length = int(headers["content-length"])  # llhttp let nothing but digits through
             if self._content_length > self._limits.body_bytes:
-                raise self._body_too_large()
+                raise self._oversized()
         elif self._http_1_0:
             raise self._refuse(400, "BadRequest", "an HTTP/1.0 request can't have a transfer coding")
         elif coding.lower() != "chunked":
@@ -257,7 +278,7 @@ class RequestParser:
         self._fed_bytes = 0
         self._body_bytes += len(data)
         if self._body_bytes > self._limits.body_bytes:
-            raise self._body_too_large()
+            raise self._oversized()
         self._body.append(data)
 
     def on_message_complete(self) -> None:
@@ -294,17 +315,19 @@ class RequestParser:
             self.finished = True
 
     def _refuse(self, code: int, reason: str, message: str) -> APIError:
-        return self._refused(APIError.of(code, reason, message))
-
-    def _body_too_large(self) -> APIError:
-        # Source: k8s.io/apiserver/pkg/endpoints/handlers/rest.go, limitedReadBodyWithRecordMetric
-        return self._refused(APIError.too_large(f"Request entity too large: limit is {self._limits.body_bytes}"))
-
-    def _refused(self, error: APIError) -> APIError:
-        self.refusal = error
+        self.refusal = error = APIError.of(code, reason, message)
         self.finished = True
         self.awaits_continue = False
         return error
+
+    def _oversized(self) -> Exception:
+        """Hand over the present request as one that is too large; what is raised ends the parsing."""
+        self._body.clear()
+        self._body_bytes = 0
+        self._persistent = self._upgrades = False
+        self.on_message_complete()
+        self.requests[-1] = OversizedRequest(self.requests[-1], self._limits.body_bytes)
+        return ValueError("the body is too large")
 
     def _explain(self, exc: HttpParserError, data: bytes) -> None:
         text = str(exc)
