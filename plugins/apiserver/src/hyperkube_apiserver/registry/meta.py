@@ -162,17 +162,15 @@ def validate_name(obj: Tree, name_rule: NameRule, path: str = "metadata") -> lis
     return errors
 
 
-def validate_meta(obj: Tree, name_rule: NameRule, *, namespaced: bool, path: str = "metadata") -> list[FieldError]:
-    """All that can be wrong with the metadata of one object, its names checked by the kind's rule."""
+def validate_meta(obj: Tree, name_rule: NameRule, path: str = "metadata") -> list[FieldError]:
+    """All that can be wrong with the metadata of one object, its names checked by the kind's rule.
+
+    A namespace is there if the kind has them: the request says so.
+    """
     mine = meta.metadata(obj)
     errors = validate_name(obj, name_rule, path)
-    namespace = mine.get("namespace") or ""
-    if namespaced and not namespace:
-        errors.append(FieldError.required(f"{path}.namespace"))
-    elif namespaced:
+    if namespace := mine.get("namespace"):
         errors += [FieldError.invalid(f"{path}.namespace", namespace, text) for text in names.dns1123_label(namespace)]
-    elif namespace:
-        errors.append(FieldError.forbidden(f"{path}.namespace", "not allowed on this type"))
     if (mine.get("generation") or 0) < 0:
         text = "must be greater than or equal to 0"
         errors.append(FieldError.invalid(f"{path}.generation", mine["generation"], text))

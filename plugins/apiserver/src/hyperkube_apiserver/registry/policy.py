@@ -34,10 +34,7 @@ class PodDisruptionBudgets(Strategy):
 
     def validate(self, obj: Tree) -> list[FieldError]:
         # Names are free: nothing but what is common to all kinds is checked of the metadata.
-        namespaced = self.kind.resource.namespaced
-        return self.validate_object(obj) or object_meta.validate_meta(
-            obj, object_meta.path_segment, namespaced=namespaced
-        )
+        return self.validate_object(obj) or object_meta.validate_meta(obj, object_meta.path_segment)
 
     def validate_own_meta_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
         return []

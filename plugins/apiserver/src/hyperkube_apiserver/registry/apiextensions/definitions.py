@@ -79,7 +79,7 @@ class Definitions(Strategy):
             wrong = object_meta.dns_subdomain(name, prefix)
             return wrong if name == wanted else [*wrong, 'must be spec.names.plural+"."+spec.group']
 
-        return object_meta.validate_meta(obj, rule, namespaced=False)
+        return object_meta.validate_meta(obj, rule)
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         errors = SpecRules(Leniency()).check(hoisted(obj.get("spec") or {}))
@@ -131,17 +131,13 @@ def _unknown_formats(obj: Tree) -> Iterator[str]:
 
 
 def _validate_stored_versions(stored: list[str] | None, versions: Any) -> list[FieldError]:
+    """The version of storage is among them: a write of the specification sees to that."""
     path = "status.storedVersions"
     if not stored:
         return [FieldError.invalid(path, None, "must have at least one stored version")]
     names = [version.get("name") or "" for version in versions]
-    errors = [
-        FieldError.invalid(path, stored, f"must have the storage version {name}")
-        for name, version in zip(names, versions, strict=True)
-        if version.get("storage") and name not in stored
-    ]
     positions = {name: index for index, name in enumerate(stored)}
-    return errors + [
+    return [
         FieldError.invalid(f"{path}[{index}]", name, _MISSING.format(name))
         for name, index in positions.items()
         if name not in names

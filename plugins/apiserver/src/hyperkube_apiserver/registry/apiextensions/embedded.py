@@ -76,10 +76,5 @@ def _validate(resource: dict[str, Any], path: str) -> list[FieldError]:
     if "metadata" in resource:
         tree, _ = Schemas.load().walker(_METADATA).read(resource["metadata"])
         tree.setdefault("name", "fakename")  # it may have none, though objects may not
-        errors += object_meta.validate_meta(
-            {"metadata": tree},
-            object_meta.path_segment,
-            namespaced=bool(tree.get("namespace")),
-            path=f"{path}.metadata",
-        )
+        errors += object_meta.validate_meta({"metadata": tree}, object_meta.path_segment, f"{path}.metadata")
     return errors
