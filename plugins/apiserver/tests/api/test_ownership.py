@@ -354,35 +354,19 @@ async def test_the_first_update_of_what_reading_completes_is_a_write(api: Any) -
     assert second == first
 
 
-@pytest.mark.parametrize(
-    ("subresource", "changes", "owned"),
-    [
-        (
-            "resize",
-            {"containers": [{"name": "c", "image": "img:1", "resources": {"requests": {"cpu": "2m"}}}]},
-            {"f:containers": {'k:{"name":"c"}': {".": {}, "f:resources": {"f:requests": {"f:cpu": {}}}}}},
-        ),
-        (
-            "ephemeralcontainers",
-            {"containers": [{"name": "c", "image": "img:1"}], "ephemeralContainers": [{"name": "e", "image": "img:2"}]},
-            {"f:ephemeralContainers": {'k:{"name":"e"}': {".": {}, "f:image": {}, "f:name": {}}}},
-        ),
-    ],
-)
-async def test_who_applies_through_a_narrow_subresource_owns_what_that_may_change(
-    api: Any, subresource: str, changes: Any, owned: Any
+@pytest.mark.parametrize("subresource", ["resize", "ephemeralcontainers"])
+async def test_what_a_narrow_subresource_was_sent_is_owned_though_it_is_kept_as_it_was(
+    api: Any, subresource: str
 ) -> None:
+    """Upstream's strategies say which fields these may change, but their storages don't pass that on."""
     path = "/api/v1/namespaces/default/pods"
-    resources = {"requests": {"cpu": "1m"}}
-    await api.create(
-        path,
-        {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "img:1", "resources": resources}]}},
-    )
-    config = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "b"}}, "spec": changes}
-    reply = await apply(api, f"{path}/p/{subresource}", config, query="&force=true")
+    made = await api.create(path, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "a:1"}]}})
+    reply = await api.merge(f"{path}/p/{subresource}", {"spec": {"activeDeadlineSeconds": 4}})
     assert reply.status == 200, reply.body
-    (mine,) = (entry for entry in reply.json["metadata"]["managedFields"] if entry["operation"] == "Apply")
-    assert (mine["subresource"], mine["fieldsV1"]) == (subresource, {"f:spec": owned})
+    assert "activeDeadlineSeconds" not in reply.json["spec"]
+    assert reply.json["metadata"]["resourceVersion"] != made["metadata"]["resourceVersion"]
+    (mine,) = (entry for entry in reply.json["metadata"]["managedFields"] if entry.get("subresource"))
+    assert (mine["subresource"], mine["fieldsV1"]) == (subresource, {"f:spec": {"f:activeDeadlineSeconds": {}}})
 
 
 async def test_a_refused_patch_shows_owners_in_the_order_of_their_fields(api: Any) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.fields import Ownership, Writer, same_but_times, set_of, to_scale, to_workload, without
+from hyperkube_machinery.fields import Ownership, Writer, same_but_times, set_of, to_scale, to_workload
 from hyperkube_machinery.fields.compare import load_comparer
 from hyperkube_machinery.fields.lastapplied import ANNOTATION
 from hyperkube_machinery.fields.merge import merge
@@ -108,7 +108,7 @@ def test_a_subresource_has_an_entry_of_its_own_and_does_not_read_what_is_sent() 
 
 
 def test_fields_that_a_way_of_writing_resets_are_not_owned() -> None:
-    made = updated(None, config_map({"a": "1"}, labels={"l": "1"}), "one", owns=without(set_of(("f:data",))))
+    made = updated(None, config_map({"a": "1"}, labels={"l": "1"}), "one", resets=set_of(("f:data",)))
     assert owned(made) == {("one", "Update"): {"f:metadata": {"f:labels": {".": {}, "f:l": {}}}}}
 
 

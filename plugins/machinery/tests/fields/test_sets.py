@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from hyperkube_machinery.fields.elements import BadElement, of_keys, of_value, read_element, shown, sort_key
 from hyperkube_machinery.fields.sets import (
-    ANY,
     LEAF,
     BadSet,
     children,
@@ -19,13 +18,11 @@ from hyperkube_machinery.fields.sets import (
     in_order,
     intersection,
     is_member,
-    only,
     paths,
     read_set,
     recursive_difference,
     set_of,
     union,
-    without,
 )
 
 Paths = frozenset[tuple[str, ...]]
@@ -80,20 +77,6 @@ def test_what_changes_nothing_comes_back_as_the_same_object(one: Paths, other: P
     assert members(kept) == one
     assert difference(fields, LEAF) is fields
     assert union(fields, LEAF) is fields
-
-
-@given(_paths, _paths)
-def test_what_is_let_through_leads_to_an_allowed_path_or_lies_below_it(one: Paths, other: Paths) -> None:
-    fields = made(one)
-    allowed = {path for path in one for end in other if path == end[: len(path)] or path[: len(end)] == end}
-    assert members(only(*other)(fields)) == allowed
-    assert members(without(made(other))(fields)) == members(recursive_difference(fields, made(other)))
-    assert members(fields) == one
-
-
-def test_any_element_of_a_list_can_be_let_through() -> None:
-    fields = made(frozenset({("f:a", "i:0", "f:b"), ("f:a", "i:1"), ("f:a", "i:2", "f:c"), ("f:d", "i:0")}))
-    assert members(only(("f:a", ANY, "f:b"))(fields)) == {("f:a", "i:0", "f:b"), ("f:a", "i:1")}
 
 
 @given(_paths)

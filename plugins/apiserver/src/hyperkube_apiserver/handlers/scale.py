@@ -27,7 +27,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
-from hyperkube_machinery.fields import LEAF, SCALE_VERSION, to_scale, to_workload, without
+from hyperkube_machinery.fields import LEAF, SCALE_VERSION, to_scale, to_workload
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.selectors import label_selector
@@ -117,7 +117,7 @@ def _owning(change: Callable[[Tree], Tree], context: WriteContext) -> Callable[[
 def _owners() -> FieldOwners:
     """Who owns what of a scale."""
     kind = Kind(resource=_RESOURCE, definition=_DEFINITION, list_kind="", storage_prefix="")
-    return FieldOwners(kind, lambda subresource: without(LEAF), Versions(_VERSION))
+    return FieldOwners(kind, lambda subresource: LEAF, Versions(_VERSION))
 
 
 def _scale_kind(kind: Kind) -> Kind:

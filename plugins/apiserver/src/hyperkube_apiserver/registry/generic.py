@@ -92,7 +92,7 @@ class Registry:
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
         self.versions = Versions(self.stored_kind.resource.api_version)
-        self.owners = FieldOwners(kind, strategy.owned_fields, self.versions)
+        self.owners = FieldOwners(kind, strategy.reset_fields, self.versions)
         self.after_removal: AfterRemoval | None = None  # takes along what is of no use without an object
         self.rights: Rights | None = None  # where what may be said depends on who says it, or on the cluster
         self._writes: set[asyncio.Future[Entry]] = set()

@@ -15,7 +15,7 @@ from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_machinery.fields import (
     BadEntries,
-    Filter,
+    FieldSet,
     Ownership,
     Writer,
     read_owners,
@@ -55,14 +55,14 @@ class Versions:
 class FieldOwners:
     """Who owns what in the objects of one kind, as written in the version of `kind`.
 
-    `owned` says of what changes those that write through a subresource, or ("") the object, come to own.
+    `resets` says what a write through a subresource, or ("") of the object, leaves as it was.
     """
 
-    def __init__(self, kind: Kind, owned: Callable[[str], Filter], versions: Versions) -> None:
+    def __init__(self, kind: Kind, resets: Callable[[str], FieldSet], versions: Versions) -> None:
         resource = kind.resource
         self._ownership = Ownership(kind.definition, resource.api_version, resource.kind, convert=versions.convert)
-        self._owned_by = owned
-        self._owned: dict[str, Filter] = {}
+        self._reset_by = resets
+        self._resets: dict[str, FieldSet] = {}
 
     def record(self, tree: Tree, old: Tree | None, context: WriteContext) -> None:
         """Put into `tree`, which takes the place of `old`, who owns it now."""
@@ -74,10 +74,10 @@ class FieldOwners:
 
     def _writer(self, context: WriteContext) -> Writer:
         subresource = context.subresource
-        owns = self._owned.get(subresource)
-        if owns is None:
-            owns = self._owned[subresource] = self._owned_by(subresource)
-        return Writer(manager=context.manager, now=context.now, subresource=subresource, owns=owns)
+        resets = self._resets.get(subresource)
+        if resets is None:
+            resets = self._resets[subresource] = self._reset_by(subresource)
+        return Writer(manager=context.manager, now=context.now, subresource=subresource, resets=resets)
 
 
 def set_entries(tree: Tree, entries: list[Tree] | None) -> None:

@@ -1,7 +1,7 @@
 """What each way of writing an object leaves as it was: fields that nobody comes to own who is sent there.
 
 The object's own path keeps the status, and the path of the status all but that. These are the exceptions.
-Source: GetResetFields and GetResetFieldsFilter of the strategies in k8s.io/kubernetes/pkg/registry.
+Source: GetResetFields of the strategies in k8s.io/kubernetes/pkg/registry.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_machinery.fields import ANY, LEAF, FieldSet, Filter, only, set_of, without
+from hyperkube_machinery.fields import LEAF, FieldSet, set_of
 
-__all__ = ["owned_fields"]
+__all__ = ["reset_fields"]
 
 _SPEC, _STATUS, _METADATA = ("f:spec",), ("f:status",), ("f:metadata",)
 
@@ -49,29 +49,13 @@ _EXCEPTIONS: Mapping[tuple[str, str, str], tuple[tuple[str, ...], ...]] = {
 }
 
 
-# Subresources that write but a few fields.
-_ALLOWED: Mapping[tuple[str, str, str], tuple[tuple[str, ...], ...]] = {
-    ("", "pods", "ephemeralcontainers"): (("f:spec", "f:ephemeralContainers"),),
-    ("", "pods", "resize"): tuple(
-        ("f:spec", containers, ANY, field)
-        for containers in ("f:containers", "f:initContainers")
-        for field in ("f:resources", "f:resizePolicy")
-    ),
-}
-
-
-def owned_fields(kind: Kind, subresource: str) -> Filter:
-    """What of its fields those come to own who write an object of `kind`, or through a subresource of it."""
+def reset_fields(kind: Kind, subresource: str) -> FieldSet:
+    """The fields that a write of an object of `kind`, or through a subresource of it, does not change."""
     resource = kind.resource
-    return _owned_fields(resource.group, resource.resource, subresource, kind.subresource("status") is not None)
+    return _reset_fields(resource.group, resource.resource, subresource, kind.subresource("status") is not None)
 
 
 @cache
-def _owned_fields(group: str, resource: str, subresource: str, has_status: bool) -> Filter:
-    allowed = _ALLOWED.get((group, resource, subresource))
-    return only(*allowed) if allowed is not None else without(_reset_fields(group, resource, subresource, has_status))
-
-
 def _reset_fields(group: str, resource: str, subresource: str, has_status: bool) -> FieldSet:
     exception = _EXCEPTIONS.get((group, resource, subresource))
     if exception is not None:

@@ -20,10 +20,10 @@ from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import Part
-from hyperkube_apiserver.registry.resetfields import owned_fields
+from hyperkube_apiserver.registry.resetfields import reset_fields
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
-from hyperkube_machinery.fields import Filter
+from hyperkube_machinery.fields import FieldSet
 from hyperkube_machinery.selectors import FieldSelector
 
 __all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strategy", "Tree", "WriteContext"]
@@ -228,9 +228,9 @@ class Strategy:
     def begin_update(self, obj: Tree, old: Tree, context: WriteContext) -> Reservation:
         return NO_RESERVATION
 
-    def owned_fields(self, subresource: str) -> Filter:
-        """What those come to own who write through `subresource`, or ("") the object: nothing that stays as it was."""
-        return owned_fields(self.kind, subresource)
+    def reset_fields(self, subresource: str) -> FieldSet:
+        """What a write through `subresource` ("" for the object) leaves as it was, so that it owns nothing of that."""
+        return reset_fields(self.kind, subresource)
 
     # Deleting
 

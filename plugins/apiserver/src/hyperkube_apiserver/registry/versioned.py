@@ -35,7 +35,7 @@ class VersionRegistry(Registry):
         )
         self.version = version
         self.versions = beside.versions
-        self.owners = FieldOwners(version.kind, strategy.owned_fields, self.versions)
+        self.owners = FieldOwners(version.kind, strategy.reset_fields, self.versions)
 
     async def update(
         self, name: str, change: Callable[[Tree], Tree], context: WriteContext, warn: Warn, **options: Any

@@ -13,27 +13,23 @@ from __future__ import annotations
 from hyperkube_machinery.fields.entries import BadEntries, Entry, read_owners, same_but_times, sorted_entries
 from hyperkube_machinery.fields.ownership import Ownership, Writer
 from hyperkube_machinery.fields.scale import SCALE_VERSION, to_scale, to_workload
-from hyperkube_machinery.fields.sets import ANY, LEAF, FieldSet, Filter, in_order, only, set_of, without
+from hyperkube_machinery.fields.sets import LEAF, FieldSet, in_order, set_of
 from hyperkube_machinery.fields.typings import Typing
 
 __all__ = [
-    "ANY",
     "LEAF",
     "SCALE_VERSION",
     "BadEntries",
     "Entry",
     "FieldSet",
-    "Filter",
     "Ownership",
     "Typing",
     "Writer",
     "in_order",
-    "only",
     "read_owners",
     "same_but_times",
     "set_of",
     "sorted_entries",
     "to_scale",
     "to_workload",
-    "without",
 ]

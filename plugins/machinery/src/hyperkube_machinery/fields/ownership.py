@@ -33,7 +33,7 @@ from hyperkube_machinery.fields.entries import (
 )
 from hyperkube_machinery.fields.merge import merge
 from hyperkube_machinery.fields.prune import Convert, prune, reconciled
-from hyperkube_machinery.fields.sets import LEAF, FieldSet, Filter, difference, has, intersection, union, without
+from hyperkube_machinery.fields.sets import FieldSet, difference, has, intersection, recursive_difference, union
 from hyperkube_machinery.fields.shapes import BadItem
 from hyperkube_machinery.fields.typed import BadValue, check, field_set
 from hyperkube_machinery.fields.typings import BuiltIn, Typing
@@ -56,8 +56,8 @@ class Writer:
     manager: str
     now: str  # RFC 3339, seconds
     subresource: str = ""
-    # Leaves out what this way of writing keeps as it was: the same for all that write through one subresource.
-    owns: Filter = field(default=without(LEAF))
+    # The fields that this way of writing leaves as they were: the same for all that write through one subresource.
+    resets: FieldSet = field(default_factory=dict)
 
     def key(self, operation: str, api_version: str) -> Key:
         version = "" if operation == APPLY else api_version
@@ -119,13 +119,13 @@ class Ownership:
         """The one entry of a new object. What has owners is made of a template, as most objects are that come often."""
         metadata = new["metadata"]
         if not metadata.get("ownerReferences"):
-            fields, _ = self._changes(self._empty, new, writer.owns)
+            fields, _ = self._changes(self._empty, new, writer.resets)
         else:
             # The name is nobody's, so it may be another.
             encoded = encode({**new, "metadata": {**metadata, "name": ""}, "written through": writer.subresource})
             known = self._of_templates.get(encoded)
             if known is None:
-                known, _ = self._changes(self._empty, new, writer.owns)
+                known, _ = self._changes(self._empty, new, writer.resets)
                 self._of_templates.keep(encoded, known)
             fields = known
         key = writer.key(UPDATE, self._api_version)
@@ -135,7 +135,7 @@ class Ownership:
         self, old: Tree, new: Tree, owners: Owners, writer: Writer, stored: list[Entry] | None = None
     ) -> list[Entry] | None:
         """The entries of `owners` after `writer` made `new` of `old`; `stored`, if given, are those from before."""
-        sets = self._changes(old, new, writer.owns)
+        sets = self._changes(old, new, writer.resets)
         left = self._taken(owners, old, new, sets, writer) if owners else owners
         changed, removed = sets
         if stored is not None and not changed and not removed and len(left) == len(stored):
@@ -147,9 +147,9 @@ class Ownership:
             left[key] = entry_of(key, self._api_version, fields, writer.now)
         return sorted_entries(capped(left)) or None
 
-    def _changes(self, old: Tree, new: Tree, owns: Filter) -> _Sets:
+    def _changes(self, old: Tree, new: Tree, resets: FieldSet) -> _Sets:
         changed, removed = self._compare(old, new)
-        return owns(changed), owns(removed)
+        return recursive_difference(changed, resets), recursive_difference(removed, resets)
 
     def _taken(
         self, owners: Owners, old: Tree, new: Tree, sets: _Sets, writer: Writer, but: Key | None = None
@@ -160,7 +160,7 @@ class Ownership:
         for key, entry in owners.items():
             version, fields = entry["apiVersion"], entry["fieldsV1"]
             if key != but:
-                in_version = self._sets_in(version, old, new, writer.owns, by_version)
+                in_version = self._sets_in(version, old, new, writer.resets, by_version)
                 if in_version is None:
                     continue
                 changed, removed = in_version
@@ -173,14 +173,14 @@ class Ownership:
         return left
 
     def _sets_in(
-        self, version: str, old: Tree, new: Tree, owns: Filter, known: dict[str, _Sets | None]
+        self, version: str, old: Tree, new: Tree, resets: FieldSet, known: dict[str, _Sets | None]
     ) -> _Sets | None:
         """What was changed and removed, as `version` sees it; None if it is not served."""
         if version not in known:
             try:
                 compare = self._typing.compare(version)
                 changed, removed = compare(self._convert(old, version), self._convert(new, version))
-                known[version] = (owns(changed), owns(removed))
+                known[version] = (recursive_difference(changed, resets), recursive_difference(removed, resets))
             except LookupError:
                 known[version] = None
         return known[version]
@@ -218,7 +218,7 @@ class Ownership:
         try:
             if not owners and live is not None:
                 before = Writer(
-                    manager=_BEFORE_FIRST_APPLY, now=writer.now, subresource=writer.subresource, owns=writer.owns
+                    manager=_BEFORE_FIRST_APPLY, now=writer.now, subresource=writer.subresource, resets=writer.resets
                 )
                 owners = owners_of(self._recorded(self._empty, base, {}, before))
             merged, owners = self._apply_past_client(base, config, owners, writer, force=force)
@@ -269,7 +269,7 @@ class Ownership:
         merged = merge(live, config, shape)
         key = writer.key(APPLY, version)
         last = owners.get(key)
-        fields = writer.owns(field_set(config, shape))
+        fields = recursive_difference(field_set(config, shape), writer.resets)
         owners[key] = entry_of(key, version, fields, None if last is None else last.get("time"))
         # Who withdraws nothing takes nothing away.
         if last is not None and (last["apiVersion"] != version or difference(last["fieldsV1"], fields)):
@@ -282,7 +282,7 @@ class Ownership:
                 shape_of=self._typing.shape,
                 convert=self._in,
             )
-        sets = self._changes(live, merged, writer.owns)
+        sets = self._changes(live, merged, writer.resets)
         if not force:
             self._refuse_conflicts(owners, live, merged, sets, writer, key)
         owners = self._taken(owners, live, merged, sets, writer, but=key)
@@ -302,7 +302,7 @@ class Ownership:
         for key, entry in owners.items():
             if key == applier:
                 continue
-            in_version = self._sets_in(entry["apiVersion"], old, new, writer.owns, by_version)
+            in_version = self._sets_in(entry["apiVersion"], old, new, writer.resets, by_version)
             if in_version is not None and (fields := intersection(entry["fieldsV1"], in_version[0])):
                 found[key] = fields
         if found:

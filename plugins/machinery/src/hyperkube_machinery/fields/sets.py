@@ -11,41 +11,33 @@ Source: sigs.k8s.io/structured-merge-diff/v6/fieldpath (set.go, serialize.go).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hyperkube_machinery.fields.elements import BadElement, read_element, sort_key
 
 __all__ = [
-    "ANY",
     "LEAF",
     "BadSet",
     "FieldSet",
-    "Filter",
     "children",
     "difference",
     "has",
     "in_order",
     "intersection",
     "is_member",
-    "only",
     "paths",
     "read_set",
     "recursive_difference",
     "set_of",
     "union",
-    "without",
 ]
 
 FieldSet = dict[str, Any]
-Filter = Callable[[FieldSet], FieldSet]
 Path = tuple[str, ...]
 
 LEAF: FieldSet = {}
 """What a field leads to that is in the set, alone. Shared, so never changed."""
-
-ANY = "*"
-"""Stands for every element at its place in the paths that `only` is given."""
 
 _SELF = "."
 
@@ -185,31 +177,6 @@ def recursive_difference(one: FieldSet, other: FieldSet) -> FieldSet:
         else:
             result[key] = rest
     return result
-
-
-def without(resets: FieldSet) -> Filter:
-    """What leaves out the members of `resets`, and what is below them."""
-    return lambda fields: recursive_difference(fields, resets)
-
-
-def only(*allowed: Sequence[str]) -> Filter:
-    """What leaves nothing but the fields on the way to these paths, and all that is below their ends."""
-    pattern = set_of(*allowed)
-    return lambda fields: _matching(fields, pattern)
-
-
-def _matching(fields: FieldSet, pattern: FieldSet) -> FieldSet:
-    found = {}
-    for key, node in fields.items():
-        wanted = pattern.get(key, pattern.get(ANY))
-        if wanted is None or key == _SELF:
-            continue
-        below = children(node) if is_member(wanted) else _matching(children(node), wanted)
-        if is_member(node):
-            found[key] = {_SELF: LEAF, **below} if below else LEAF
-        elif below:
-            found[key] = below
-    return found
 
 
 def _node(below: FieldSet) -> FieldSet | None:
