@@ -97,7 +97,7 @@ async def watchers(target: Target, place: Place, numbers: Sequence[int]) -> Curv
         row: Row = {"told, last µs": seen.last * 1e3 / number, "told, median µs": seen.median * 1e3 / number}
         if target.process is not None:
             row["processor µs, with connecting"] = (target.processor_seconds - before) / number * 1e6
-            row["left behind, KB"] = max(_memory(target) - held, 0) * 1e3 / number
+            row["kept afterwards, KB"] = max(_memory(target) - held, 0) * 1e3 / number
         rows.append((number, row))
     return Curve("watchers", rows, ("told, last µs", "told, median µs"))
 
