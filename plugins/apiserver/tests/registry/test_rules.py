@@ -11,6 +11,7 @@ from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_apiserver.registry.strategy import Policy
 
+BATCH = "batch.kubernetes.io"
 Tree = dict[str, Any]
 
 
@@ -387,3 +388,16 @@ def test_static_pods_claim_no_resources(writer: Any) -> None:
     given["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     expected = [("", "Forbidden: static pods do not support resource claims")]
     assert _causes(writer.create(writer.strategy("pods"), given)[1]) == expected
+
+
+def test_a_job_names_its_pods_by_itself(writer: Any) -> None:
+    pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+    template = {"metadata": {"labels": {"job-name": "other"}}, "spec": pod}
+    tree, errors = writer.create(
+        writer.strategy("jobs", "batch"), {"metadata": {"name": "j"}, "spec": {"template": template}}
+    )
+    uid = tree["metadata"]["uid"]
+    labels = {"controller-uid": uid, "job-name": "other", f"{BATCH}/controller-uid": uid, f"{BATCH}/job-name": "j"}
+    assert [(error.field, error.bad_value, error.detail) for error in errors] == [
+        ("spec.template.metadata.labels[job-name]", labels, "must be 'j'")
+    ]

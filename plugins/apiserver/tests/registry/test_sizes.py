@@ -11,6 +11,7 @@ Tree = dict[str, Any]
 CLASS = {"metadata": {"name": "a"}, "provisioner": "example.com/p"}
 ATTRIBUTES = {"metadata": {"name": "a"}, "driverName": "example.com"}
 SLICE = {"metadata": {"name": "a"}, "addressType": "IPv4"}
+JOB = {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}
 ATTACHMENT = {
     "metadata": {"name": "a"},
     "spec": {"attacher": "example.com", "nodeName": "n", "source": {"persistentVolumeName": "v"}},
@@ -60,4 +61,14 @@ def test_what_an_attachment_tells_of_itself_has_a_limit(writer: Any) -> None:
     _, errors = writer.update(strategy, stored, told, "status")
     assert [(error.field, error.message) for error in errors] == [
         ("status.attachmentMetadata", "Too long: may not be more than 262144 bytes")
+    ]
+
+
+def test_indexes_that_make_a_job_succeed_have_a_limit(writer: Any) -> None:
+    indexes = ",".join(str(index) for index in range(0, 28000, 2))
+    spec = {**JOB, "completionMode": "Indexed", "completions": 28000, "parallelism": 1}
+    spec["successPolicy"] = {"rules": [{"succeededIndexes": indexes}]}
+    _, errors = writer.create(writer.strategy("jobs", "batch"), {"metadata": {"name": "j"}, "spec": spec})
+    assert [(error.field, error.message) for error in errors] == [
+        ("spec.successPolicy.rules[0].succeededIndexes", "Too long: may not be more than 65536 bytes")
     ]
