@@ -231,16 +231,16 @@ def _sort(
     simple = {bool: "bool", int: "int", float: "float", str: "string"}.get(base) if isinstance(base, type) else None
     if simple:
         return KINDS[simple], None, ()
-    return _compound(base)
+    return _compound(base, optional=base is not annotation)
 
 
-def _compound(base: Any) -> tuple[Kind, Callable[[Any], Any] | None, tuple[Any, ...]]:
+def _compound(base: Any, *, optional: bool) -> tuple[Kind, Callable[[Any], Any] | None, tuple[Any, ...]]:
     from datetime import timedelta
     from pathlib import Path
     from typing import get_args, get_origin
 
     if base is Path:
-        return KINDS["path"], None, ()
+        return KINDS["path"] if optional else dataclasses.replace(KINDS["path"], parse=_some_path), None, ()
     if base is timedelta:
         written = Kind(
             "duration", KINDS["duration"].parse, lambda value: KINDS["duration"].format(value.total_seconds())
@@ -257,6 +257,12 @@ def _compound(base: Any) -> tuple[Kind, Callable[[Any], Any] | None, tuple[Any, 
     if origin in (dict, Mapping) and arguments[0] is str:
         return KINDS["feature-gates" if arguments[1] is bool else "map"], None, ()
     raise TypeError(f"{base!r} is not an annotation that flags have; name a kind or a function with kind=")
+
+
+def _some_path(text: str) -> Any:
+    if not text:  # as "$FOLDER" comes to where the variable is not set
+        raise ValueError("it must not be empty")
+    return KINDS["path"].parse(text)
 
 
 def _each(element: Kind, convert: Callable[[Any], Any] | None) -> Callable[[Sequence[str]], tuple[Any, ...]]:

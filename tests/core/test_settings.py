@@ -29,6 +29,7 @@ class Options:
     labels: Mapping[str, str] = flag({})
     gates: Mapping[str, bool] = flag({})
     file: Path | None = flag(None)
+    folder: Path = flag(Path("here"))
     mode: Literal["fast", "safe"] = flag("safe")
     token: str = flag("", secret=True)
     verbose: bool = flag(False)
@@ -174,6 +175,7 @@ def test_a_config_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("--mode=slow", 'flag --mode: invalid value: "slow" is none of fast, safe'),
         ("--verbose=maybe", 'flag --verbose: invalid value: "maybe" is neither true nor false'),
         ("--ports=1,x", 'flag --ports: invalid value: "x" is not a whole number'),
+        ("--folder=", "flag --folder: invalid value: it must not be empty"),
     ],
 )
 def test_a_bad_value_names_the_flag(arg: str, reason: str) -> None:
@@ -181,6 +183,14 @@ def test_a_bad_value_names_the_flag(arg: str, reason: str) -> None:
         settle(arg)
     assert str(caught.value).startswith(reason)
     assert caught.value.setting == arg.partition("=")[0]
+
+
+def test_an_empty_path_is_none_where_there_may_be_none(tmp_path: Path) -> None:
+    assert settle("--file=").options.file is None
+    config = tmp_path / "c.json"
+    config.write_text('{"folder": ""}')
+    with pytest.raises(SettingsError, match="it must not be empty"):
+        settle(config=config)
 
 
 def test_a_bad_value_names_the_variable() -> None:

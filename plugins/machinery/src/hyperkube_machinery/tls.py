@@ -200,7 +200,7 @@ def load(certificate_path: Path, key_path: Path) -> KeyPair:
     except TypeError as exc:
         raise CertificateError(f"{key_path}: the private key is encrypted; store it without a passphrase") from exc
     except ValueError as exc:
-        raise CertificateError(f"{key_path}: holds no private key in PEM that can be read ({exc})") from exc
+        raise CertificateError(f"{key_path}: holds no private key in PEM that can be read") from exc
     if not isinstance(key, PrivateKey):
         raise CertificateError(f"{key_path}: a {type(key).__name__} can't sign; use an ECDSA, RSA or Ed25519 key")
     if key.public_key() != certificate.public_key():
@@ -217,7 +217,7 @@ def load_certificates(path: Path) -> list[Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as exc:
-        raise CertificateError(f"{path}: holds no certificate in PEM that can be read ({exc})") from exc
+        raise CertificateError(f"{path}: holds no certificate in PEM that can be read") from exc
 
 
 def _read(path: Path, what: str) -> bytes:
