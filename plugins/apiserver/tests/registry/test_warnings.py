@@ -17,6 +17,7 @@ SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
 APP_ARMOR = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 ARCH = 'deprecated since v1.14; use "kubernetes.io/arch" instead'
 WHOLE = "is invalid, must be an integer"
+TINY_CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100m"}}}
 ARMOR_KEY = "container.apparmor.security.beta.kubernetes.io/c"
 
 
@@ -113,6 +114,108 @@ def _warned(writer: Any, resource: str, given: Tree, group: str = "") -> list[st
                 '("fe80::1")',
                 'spec.hostAliases[0].ip: IPv6 address "2001:DB8::1" should be in RFC 5952 canonical format '
                 '("2001:db8::1")',
+            ],
+        ),
+        (
+            {
+                "topologySpreadConstraints": [
+                    {"maxSkew": 1, "topologyKey": "beta.kubernetes.io/arch", "whenUnsatisfiable": "DoNotSchedule"}
+                ]
+            },
+            [
+                f"spec.topologySpreadConstraints[0].topologyKey: beta.kubernetes.io/arch is {ARCH}",
+                f"spec.topologySpreadConstraints[0].labelSelector: {NULL_SELECTOR}",
+            ],
+        ),
+        (
+            {
+                "volumes": [
+                    {"name": "a", "storageos": {"volumeName": "v"}},
+                    {"name": "b", "gitRepo": {"repository": "r"}},
+                    {"name": "c", "ephemeral": {"volumeClaimTemplate": {"spec": TINY_CLAIM}}},
+                ]
+            },
+            [
+                "spec.volumes[0].storageOS: deprecated in v1.22, non-functional in v1.25+",
+                "spec.volumes[1].gitRepo: deprecated in v1.11, and disabled by default in v1.33+",
+                "spec.volumes[2].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: fractional byte value "
+                f'"100m" {WHOLE}',
+            ],
+        ),
+        (
+            {"hostAliases": [{"ip": "1.2.3.4"}] * 2, "imagePullSecrets": [{"name": "s"}, {"name": "s"}, {"name": ""}]},
+            [
+                'spec.hostAliases[1].ip: duplicate ip "1.2.3.4"',
+                'spec.imagePullSecrets[1].name: duplicate name "s"',
+                'spec.imagePullSecrets[2].name: invalid empty name ""',
+            ],
+        ),
+        (
+            {
+                "containers": [
+                    _container(env=[{"name": "A", "value": value} for value in ("1", "$(A)2", "$(A)", "3")]),
+                ]
+            },
+            [
+                f'spec.containers[0].env[{index}]: hides previous definition of "A", which may be dropped when using '
+                "apply"
+                for index in (2, 3)
+            ],
+        ),
+        (
+            {"containers": [_container(ports=[{"containerPort": 80}, {"containerPort": 80}])]},
+            ["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"],
+        ),
+        (
+            {"containers": [_container(ports=[{"containerPort": 80}, {"containerPort": 80, "hostPort": 80}])]},
+            ["spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]"],
+        ),
+        (
+            {
+                "containers": [
+                    _container(
+                        ports=[
+                            {"containerPort": 80, "hostPort": 80},
+                            {"containerPort": 80, "hostPort": 80, "hostIP": "1.2.3.4"},
+                        ]
+                    )
+                ]
+            },
+            ["spec.containers[0].ports[1]: dangerously ambiguous port definition with spec.containers[0].ports[0]"],
+        ),
+        (
+            {"containers": [_container(ports=[{"containerPort": 80, "hostIP": "1.2.3.4"}, {"containerPort": 81}])]},
+            [
+                "spec.containers[0].ports[0]: hostIP set without hostPort: "
+                "{Name: HostPort:0 ContainerPort:80 Protocol:TCP HostIP:1.2.3.4}"
+            ],
+        ),
+        (
+            {
+                "containers": [_container(ports=[{"name": "p", "containerPort": 80}])],
+                "initContainers": [{"name": "d", "image": "i", "ports": [{"name": "p", "containerPort": 81}]}],
+            },
+            [
+                'spec.containers[0].ports[0]: duplicate port name "p" with spec.initContainers[0].ports[0], services '
+                "and probes that select ports by name will use spec.initContainers[0].ports[0]"
+            ],
+        ),
+        (
+            {
+                "affinity": {
+                    "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "k"}]},
+                    "podAntiAffinity": {
+                        "preferredDuringSchedulingIgnoredDuringExecution": [
+                            {"weight": 1, "podAffinityTerm": {"topologyKey": "k"}}
+                        ]
+                    },
+                }
+            },
+            [
+                "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector: "
+                f"{NULL_SELECTOR}",
+                "spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm."
+                f"labelSelector: {NULL_SELECTOR}",
             ],
         ),
     ],
@@ -346,6 +449,14 @@ def _workload(**spec: Any) -> Tree:
 
 
 EMPTY_NAME = 'spec.template.spec.imagePullSecrets[0].name: invalid empty name ""'
+
+
+def test_quotas_tell_of_limits_below_requests(writer: Any) -> None:
+    hard = {"cpu": "2", "limits.cpu": "1", "requests.memory": "2Gi", "limits.memory": "1Gi", "pods": "1"}
+    assert _warned(writer, "resourcequotas", {"spec": {"hard": hard}}) == [
+        "ResourceQuota cpu (2) should be less than limits.cpu (1)",
+        "ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)",
+    ]
 
 
 def test_workloads_tell_of_their_templates_when_they_are_new(writer: Any) -> None:
