@@ -173,3 +173,13 @@ async def test_what_does_not_go_together_is_named(api: Any, query: str, causes: 
     assert reply.status == 422
     found = reply.json["details"]["causes"]
     assert [(one["reason"], one["message"].removeprefix("Forbidden: ")) for one in found] == causes
+
+
+async def test_a_watch_is_never_compressed(api: Any) -> None:
+    await api.create(CONFIG_MAPS, {**config_map("large"), "data": {"k": "x" * 200_000}})
+    listed = await api.get(CONFIG_MAPS, accept_encoding="gzip")
+    assert ("Content-Encoding", "gzip") in listed.headers
+    answer = await api.answer("GET", f"{CONFIG_MAPS}?watch=1", accept_encoding="gzip")
+    assert "Content-Encoding" not in dict(answer.headers)
+    async with api.watch(f"{CONFIG_MAPS}?watch=1", accept_encoding="gzip") as stream:
+        assert await stream.names(1) == [("ADDED", "large")]
