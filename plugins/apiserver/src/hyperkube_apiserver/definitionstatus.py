@@ -60,8 +60,11 @@ async def settle(api: API, clock: Clock) -> None:
 
     for name in [name for name, tree in trees.items() if states.ends(tree)]:
         ending = await _changed(served, name, trees[name], lambda one: states.ending(one, context.now), context)
-        await _changed(served, name, ending, lambda one: states.without_instances(one, context.now), context)
-        del trees[name]
+        left = await _changed(served, name, ending, lambda one: states.without_instances(one, context.now), context)
+        if meta.finalizers(left):
+            trees[name] = left
+        else:
+            del trees[name]
 
     def settled(definition: Tree) -> Tree:
         return states.with_approval(with_names(definition, trees.values(), context.now), context.now)
