@@ -561,3 +561,15 @@ def test_addresses_have_one_spelling(text: str, expected: str | None) -> None:
 )
 def test_ranges_have_one_spelling(text: str, expected: list[str]) -> None:
     assert network_warnings(text, "p") == [f"p: {one}" for one in expected]
+
+
+def test_an_account_tells_of_an_old_annotation_when_it_is_new(writer: Any) -> None:
+    key = "kubernetes.io/enforce-mountable-secrets"
+    strategy = writer.strategy("serviceaccounts")
+    tree, _ = writer.create(strategy, {"metadata": {"name": "a", "annotations": {key: "true"}}})
+    expected = f"metadata.annotations[{key}]: deprecated in v1.32+; "
+    expected += "prefer separate namespaces to isolate access to mounted secrets"
+    assert strategy.warnings(tree) == [expected]
+    assert strategy.warnings(tree, tree) == []
+    plain, _ = writer.create(strategy, {"metadata": {"name": "a"}})
+    assert strategy.warnings(tree, plain) == [expected]
