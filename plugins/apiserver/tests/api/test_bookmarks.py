@@ -183,3 +183,35 @@ async def test_a_watch_is_never_compressed(api: Any) -> None:
     assert "Content-Encoding" not in dict(answer.headers)
     async with api.watch(f"{CONFIG_MAPS}?watch=1", accept_encoding="gzip") as stream:
         assert await stream.names(1) == [("ADDED", "large")]
+
+
+async def test_a_watch_from_the_future_is_silent_until_then(api: Any) -> None:
+    made = await api.create(CONFIG_MAPS, config_map("a"))
+    future = int(made["metadata"]["resourceVersion"]) + 2
+    async with api.watch(f"{CONFIG_MAPS}?{ALLOWED}&resourceVersion={future}&timeoutSeconds=600") as stream:
+        await api.clock.advance(61)  # a bookmark now would lead the client back
+        for name in "bcd":
+            await api.create(CONFIG_MAPS, config_map(name))
+        assert await stream.names(1) == [("ADDED", "d")]
+        await api.clock.advance(61)
+        assert int(metadata(await stream.next())["resourceVersion"]) > future
+
+
+@pytest.mark.parametrize(
+    ("path", "created"),
+    [
+        ("/api/v1/watch/configmaps", CONFIG_MAPS),
+        ("/api/v1/watch/namespaces/default/configmaps", CONFIG_MAPS),
+        ("/api/v1/watch/namespaces/default/configmaps/mine", CONFIG_MAPS),
+        ("/api/v1/watch/namespaces", "/api/v1/namespaces"),
+        ("/api/v1/watch/namespaces/mine", "/api/v1/namespaces"),
+        ("/api/v1/watch/nodes/mine", "/api/v1/nodes"),
+    ],
+)
+async def test_old_paths_watch_what_they_name(api: Any, path: str, created: str) -> None:
+    revision = await api.store.revision()
+    async with api.watch(f"{path}?resourceVersion={revision}") as stream:
+        if path.endswith("/mine"):
+            await api.create(created, {"metadata": {"name": "another"}})
+        await api.create(created, {"metadata": {"name": "mine"}})
+        assert await stream.names(1) == [("ADDED", "mine")]
