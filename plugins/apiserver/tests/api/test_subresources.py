@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 pytestmark = pytest.mark.anyio
 
@@ -170,3 +175,38 @@ async def test_a_dry_run_issues_a_token_and_stores_nothing(api: Any) -> None:
     assert issued.json["status"]["token"].count(".") == 2
     assert (await api.call("POST", f"{accounts}/sa/token?dryRun=Some", {"spec": {}})).status == 422
     assert await api.store.revision() == before
+
+
+def certificate_request() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    made = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return base64.b64encode(made.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+@pytest.mark.parametrize("media_type", [JSON, MERGE, STRATEGIC, APPLY])
+async def test_an_approval_takes_every_kind_of_patch_and_is_final(api: Any, media_type: str) -> None:
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    spec = {"request": certificate_request(), "signerName": "ex.com/s", "usages": ["client auth"]}
+    made = await api.create(path, {"metadata": {"name": "c"}, "spec": spec})
+    approved = {"type": "Approved", "status": "True", "reason": "R", "message": "m"}
+    about = {"kind": made["kind"], "apiVersion": made["apiVersion"], "metadata": {"name": "c"}}
+    bodies: Mapping[str, Any] = {
+        JSON: [{"op": "add", "path": "/status/conditions", "value": [approved]}],
+        MERGE: {"status": {"conditions": [approved], "certificate": "eA=="}, "spec": {"signerName": "other.com/s"}},
+        STRATEGIC: {"status": {"conditions": [approved]}},
+        APPLY: {**about, "status": {"conditions": [approved]}},
+    }
+    query = "fieldManager=me"
+    dry = await patch(api, f"{path}/c/approval?{query}&dryRun=All", bodies[media_type], media_type)
+    assert types(dry) == ["Approved"]
+    assert (await api.get(f"{path}/c/approval")).json["status"] == {}
+    reply = await patch(api, f"{path}/c/approval?{query}", bodies[media_type], media_type)
+    assert types(reply) == ["Approved"]
+    assert reply.json["spec"] == made["spec"]
+    assert "certificate" not in reply.json["status"]
+    for subresource in ("approval", "status"):
+        taken = await patch(api, f"{path}/c/{subresource}", {"status": {"conditions": []}}, MERGE)
+        assert taken.json["details"]["causes"][0]["message"] == (
+            'Forbidden: updates may not remove a condition of type "Approved"'
+        )
