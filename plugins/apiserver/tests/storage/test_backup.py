@@ -122,7 +122,7 @@ async def test_a_copy_of_a_killed_servers_store_has_what_is_in_its_log_alone(pat
 async def test_nothing_is_overwritten(path: Path, tmp_path: Path) -> None:
     await filled(path)
     (tmp_path / "copy").write_text("precious")
-    with pytest.raises(BackupError, match=r"is there already; .* --replace, which keeps it as hk\.db\.replaced"):
+    with pytest.raises(BackupError, match="is there already"):
         back_up(path, tmp_path / "copy")
     assert (tmp_path / "copy").read_text() == "precious"
 
@@ -187,7 +187,7 @@ async def test_a_restored_entry_expires_as_it_would_have(path: Path, tmp_path: P
 async def test_a_store_that_is_there_is_refused_or_kept(path: Path, tmp_path: Path) -> None:
     entries = await filled(path)
     back_up(path, tmp_path / "copy")
-    with pytest.raises(BackupError, match="--replace"):
+    with pytest.raises(BackupError, match=r"--replace, which keeps it as hk\.db\.replaced"):
         restore(tmp_path / "copy", path.parent)
     for name in ("replaced", "replaced-2"):
         restore(tmp_path / "copy", path.parent, replace=True)

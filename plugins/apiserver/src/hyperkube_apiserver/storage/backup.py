@@ -83,7 +83,8 @@ def restore(source: Path, directory: Path, *, bump: int = BUMP, replace: bool = 
         least = _newest_in(store) if store.exists() else 0
         if store.exists() and not replace:
             raise BackupError(
-                f"{store} is there already; restore into another folder, or with --replace, which keeps it as {_REPLACED}"
+                f"{store} is there already; restore into another folder, or with --replace,"
+                f" which keeps it as {_REPLACED}"
             )
         with _unfinished(store) as unfinished:
             with closing(_read(source, "immutable=1")) as origin, closing(sqlite3.connect(unfinished)) as copy:
