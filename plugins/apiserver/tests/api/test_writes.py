@@ -222,3 +222,18 @@ async def test_events_are_forgotten_after_their_time(api: Any) -> None:
         await api.clock.advance(3700)
         assert await stream.names(1) == [("DELETED", "e")]
     assert (await api.get("/api/v1/namespaces/default/events/e")).status == 404
+
+
+async def test_kinds_that_say_so_are_only_changed_as_of_a_version(api: Any) -> None:
+    classes = "/apis/node.k8s.io/v1/runtimeclasses"
+    made = {"metadata": {"name": "c"}, "handler": "h"}
+    await api.create(classes, made)
+    refused = await api.put(f"{classes}/c", made)
+    assert refused.status == 422
+    assert refused.json["details"]["causes"] == [
+        {
+            "reason": "FieldValueInvalid",
+            "message": "Invalid value: 0: must be specified for an update",
+            "field": "metadata.resourceVersion",
+        }
+    ]
