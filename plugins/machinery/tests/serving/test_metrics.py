@@ -123,8 +123,17 @@ async def test_what_is_collected_is_read_anew_for_each_scrape() -> None:
 async def test_what_was_never_used_is_not_told() -> None:
     registry = Registry()
     registry.counter("requests_total", "What came.", ("verb",))
-    registry.histogram("seconds", "How long.", bounds=(1,)).labels()
+    registry.histogram("seconds", "How long.", ("verb",), bounds=(1,)).labels("GET")
     assert await text(registry) == ""
+
+
+async def test_what_has_no_labels_is_told_from_the_start() -> None:
+    registry = Registry()
+    registry.counter("requests_total", "What came.")
+    registry.histogram("seconds", "How long.", bounds=(1,))
+    told = await text(registry)
+    assert "\nrequests_total 0\n" in told
+    assert told.endswith('seconds_bucket{le="1"} 0\nseconds_bucket{le="+Inf"} 0\nseconds_sum 0\nseconds_count 0\n')
 
 
 def test_one_name_is_one_family() -> None:

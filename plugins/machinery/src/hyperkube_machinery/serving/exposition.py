@@ -66,7 +66,7 @@ def _wants_openmetrics(accept: str) -> bool:
 
 
 def _family(family: AnyFamily, openmetrics: bool) -> Iterator[str]:
-    """A family without instruments isn't told of at all, nor a histogram of nothing."""
+    """A family without instruments isn't told of at all, nor a histogram that has labels and counted nothing yet."""
     number = _openmetrics_number if openmetrics else _number
     name, sample = family.name, family.name
     if openmetrics and family.kind == "counter":
@@ -74,7 +74,7 @@ def _family(family: AnyFamily, openmetrics: bool) -> Iterator[str]:
         sample = f"{name}_total"
     told = False
     for instrument in family.instruments():
-        if isinstance(instrument, Histogram) and not any(instrument.counts):
+        if isinstance(instrument, Histogram) and instrument.labels and not any(instrument.counts):
             continue
         if not told:
             text = family.help.replace("\\", "\\\\").replace("\n", "\\n")
