@@ -8,6 +8,11 @@ from pathlib import Path
 
 import _tools
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine: the first one may have to wait for it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

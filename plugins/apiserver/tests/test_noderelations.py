@@ -116,7 +116,7 @@ def naive(world: tuple[Cache, ...], question: tuple[str, str, str, str]) -> bool
     return (resource, scope, name) in related
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(changes, st.sampled_from(QUESTIONS)), max_size=30))
 def test_the_answers_are_those_that_all_objects_come_to(steps: list[Any]) -> None:
     world = caches()

@@ -218,7 +218,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(value=_JSON)
 def test_json_reads_the_same_as_yaml(value: Any) -> None:
     body = json.dumps(value).encode()

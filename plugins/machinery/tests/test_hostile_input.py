@@ -112,7 +112,7 @@ LENGTH = 6_000
 LONGEST_SECONDS = 2.0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 @pytest.mark.parametrize("name", BODIES)
 def test_any_body_is_read_or_refused(name: str, data: st.DataObject) -> None:
@@ -141,7 +141,7 @@ def test_any_body_is_read_or_refused(name: str, data: st.DataObject) -> None:
         read(body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=st.text(max_size=40) | st.lists(st.sampled_from(UNITS), max_size=20).map("".join))
 @pytest.mark.parametrize("name", TEXTS)
 def test_any_text_is_read_or_refused(name: str, text: str) -> None:

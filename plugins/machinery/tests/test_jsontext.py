@@ -60,7 +60,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=_VALUES, indent=st.sampled_from([None, 0, 2]), ascii_only=st.booleans())
 def test_the_exact_parser_reads_what_the_fast_one_reads(value: Any, indent: int | None, ascii_only: bool) -> None:
     body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
@@ -78,7 +78,7 @@ def orjson_reads(body: bytes) -> bool:
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(body=st.binary(max_size=30) | st.text('{}[]":,\\u0123eE+-. tfn"', max_size=25).map(str.encode))
 def test_what_the_fast_parser_refuses_has_an_error_or_is_read_exactly(body: bytes) -> None:
     try:
@@ -89,7 +89,7 @@ def test_what_the_fast_parser_refuses_has_an_error_or_is_read_exactly(body: byte
         assert plain(parse_exactly(body)) == value
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=st.dictionaries(st.text(min_size=1), _VALUES, min_size=1, max_size=4), data=st.data())
 def test_a_key_that_stands_twice_is_never_overlooked(value: dict[str, Any], data: st.DataObject) -> None:
     key = data.draw(st.sampled_from(sorted(value)))

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperkube_machinery.errors import APIError
@@ -210,7 +210,6 @@ _TREES = st.recursive(
 _OBJECTS = st.dictionaries(st.sampled_from("abcd/~"), _TREES, max_size=4)
 
 
-@settings(deadline=None)
 @given(old=_OBJECTS, new=_OBJECTS)
 def test_the_difference_of_two_documents_leads_from_one_to_the_other(old: dict[str, Any], new: dict[str, Any]) -> None:
     kept_old, kept_new = copy.deepcopy(old), copy.deepcopy(new)

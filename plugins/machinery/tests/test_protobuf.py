@@ -250,7 +250,7 @@ def test_messages_inside_messages_are_limited() -> None:
     assert "exceeded max depth" in _refusal(body, "apiextensions.k8s.io/v1", "CustomResourceDefinition")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.binary(max_size=40), name=st.sampled_from(["Pod", "Secret", "Event", "Service"]))
 def test_any_bytes_are_read_or_refused(data: bytes, name: str) -> None:
     try:
@@ -308,7 +308,7 @@ def _drawn_struct(data: st.DataObject, definition: str, depth: int = 0) -> dict[
     return {fields[index].name: _drawn(data, fields[index].type, depth) for index in chosen}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_objects_of_every_kind_are_the_same_both_ways(data: st.DataObject) -> None:
     api_version, kind = data.draw(st.sampled_from(_KINDS)).split(" ")

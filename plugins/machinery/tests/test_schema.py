@@ -344,7 +344,7 @@ def _values(type_: Type, depth: int) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("kind", ["Pod", "Service", "Event", "Secret", "PersistentVolume", "Node"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_walk_is_idempotent_and_the_exact_way_agrees_with_the_fast_one(kind: str, data: st.DataObject) -> None:
     definition = _CORE + kind

@@ -235,7 +235,6 @@ def test_a_patch_is_shown_as_go_prints_it() -> None:
 _NAMES = st.lists(st.sampled_from("abcdef"), unique=True, max_size=5)
 
 
-@settings(deadline=None)
 @given(current=_NAMES, wanted=_NAMES)
 def test_an_ordered_patch_of_a_difference_leads_to_what_was_wanted(current: list[str], wanted: list[str]) -> None:
     """As kubectl makes them: the order, items to add, and items to delete."""
@@ -300,7 +299,7 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(old=_PODS, new=_PODS)
 def test_the_patch_of_a_difference_leads_from_one_object_to_the_other(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert strategic.apply(copy.deepcopy(old), _difference(old, new), _POD) == new

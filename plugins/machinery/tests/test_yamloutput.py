@@ -49,7 +49,7 @@ def test_a_tree_is_written_as_go_writes_it(value: Any, text: str) -> None:
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0xFFFF), max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | _TEXT,

@@ -257,7 +257,7 @@ def test_a_doubled_space_is_warned_of(authenticator: Authenticator, header: str,
         assert authenticator.authenticate(request(authorization=header)).name == "system:anonymous"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(JOE) - 1), st.integers(0, 255)), max_size=3), st.integers(0, len(JOE)))
 def test_a_certificate_in_any_shape_is_read_or_refused(changes: list[tuple[int, int]], length: int) -> None:
     shaped = bytearray(JOE)
@@ -268,7 +268,7 @@ def test_a_certificate_in_any_shape_is_read_or_refused(changes: list[tuple[int, 
         assert found.identity is None or not found.refused
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text())
 def test_an_authorization_header_in_any_shape_is_refused_or_anonymous(header: str) -> None:
     authenticator = Authenticator(clock=FixedClock(), tokens=StaticTokens({"good": Identity("tina")}))

@@ -88,7 +88,7 @@ def test_key_ids_of_another_type_are_refused() -> None:
             KEYS.claims(forged({"alg": "ES256", "kid": odd}))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_no_changed_token_is_believed(data: st.DataObject) -> None:
     """Whatever is done to the text: one character, a cut, an insertion, or parts of two tokens put together."""
@@ -111,7 +111,7 @@ def test_no_changed_token_is_believed(data: st.DataObject) -> None:
         KEYS.claims(changed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.one_of(st.text(), st.text(alphabet="eyJ0aA1.-_=", max_size=200), st.binary().map(base64url)))
 @example("eyJ.eyJ.eyJ")
 @example("." * 3)

@@ -93,7 +93,7 @@ def test_nodes_are_told_from_users(username: str, node: str | None) -> None:
     assert node_name(username) == node
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     text=st.lists(st.sampled_from(["t", "joe", "1", ",", '"', "\n", "\r", "\0", " "])).map("".join) | st.text(),
 )

@@ -379,7 +379,7 @@ def naively(world: World, identity: Identity, info: ResourceAttributes) -> bool:
     return any(matches(each) for each in granted())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(changes(), max_size=12), st.lists(questions(), min_size=1, max_size=6), st.booleans())
 def test_the_index_agrees_with_a_naive_evaluator(
     history: list[tuple[str, str, str, Tree | None]],

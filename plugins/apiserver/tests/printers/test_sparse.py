@@ -56,7 +56,7 @@ def test_the_full_objects_cover_every_kind_that_is_listed() -> None:
     assert {(obj["apiVersion"], obj["kind"]) for obj in FULL} == {key for key, kind in KINDS.items() if kind.columns}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_objects_with_holes_still_have_rows(data: st.DataObject) -> None:
     obj = deepcopy(data.draw(st.sampled_from(FULL)))
@@ -72,7 +72,7 @@ PIECES = [*"/*;,= ", "application", "json", "yaml", "as", "Table", "q", "0.5", "
 
 
 @pytest.mark.parametrize("read", [negotiate, error_media_type, parse_accept])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(header=st.lists(st.sampled_from(PIECES)).map("".join) | st.text())
 def test_no_accept_header_is_more_than_refused(read: Any, header: str) -> None:
     refused = None

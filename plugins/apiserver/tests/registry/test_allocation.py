@@ -59,7 +59,7 @@ def _begun(services: Services, **spec: Any) -> tuple[dict[str, Any], Any]:
     return obj, services.begin_create(obj, _CONTEXT)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from(["create", "fail", "late", "dry", "delete"]), st.integers(0, 40)), max_size=60)
 )

@@ -506,9 +506,7 @@ class StoreContract:
             async with opening() as store:
                 await Model(store).follow(plan)
 
-        @settings(
-            max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-        )
+        @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
         @given(plans)
         def check(plan: list[Step]) -> None:
             asyncio.run(follow(plan))
