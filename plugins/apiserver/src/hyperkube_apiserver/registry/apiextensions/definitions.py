@@ -131,13 +131,18 @@ def _unknown_formats(obj: Tree) -> Iterator[str]:
 
 
 def _validate_stored_versions(stored: list[str] | None, versions: Any) -> list[FieldError]:
-    """The version of storage is among them: a write of the specification sees to that."""
+    """Every version that is for storage is among them, which fails only for the second of two."""
     path = "status.storedVersions"
     if not stored:
         return [FieldError.invalid(path, None, "must have at least one stored version")]
     names = [version.get("name") or "" for version in versions]
+    errors = [
+        FieldError.invalid(path, stored, f"must have the storage version {name}")
+        for name, version in zip(names, versions, strict=True)
+        if version.get("storage") and name not in stored
+    ]
     positions = {name: index for index, name in enumerate(stored)}
-    return [
+    return errors + [
         FieldError.invalid(f"{path}[{index}]", name, _MISSING.format(name))
         for name, index in positions.items()
         if name not in names
