@@ -21,7 +21,7 @@ from hyperkube_apiserver.authz import RBAC, ResourceAttributes, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules, objects
 from hyperkube_machinery.clock import SystemClock
-from tests.bench.figures import microseconds, report
+from tests.bench.figures import Timed, microseconds, report
 
 BINDINGS = 200
 _CALLS = 2_000
@@ -48,22 +48,6 @@ class Figure:
             f"{self.what:<44} {self.took:7.2f} µs   naive {self.naive:8.2f} µs   "
             f"1/{self.naive / self.took:.0f}   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Timed:
-    """How long something takes, and how long it is meant to take at most, in microseconds."""
-
-    what: str
-    took: float
-    limit: float
-
-    @property
-    def kept(self) -> bool:
-        return self.took <= self.limit
-
-    def __str__(self) -> str:
-        return f"{self.what:<44} {self.took:7.2f} µs   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
 
 
 class Naive:

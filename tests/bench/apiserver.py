@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -26,13 +25,12 @@ from hyperkube_apiserver.storage.backends import FILE_NAME
 from hyperkube_apiserver.storage.sqlite import SQLiteStore
 from hyperkube_machinery import tls
 from hyperkube_machinery.clock import SystemClock
-from hyperkube_machinery.serving.loop import new_event_loop
 from hyperkube_machinery.serving.stream import chunk
 from tests.bench.load import Answer, Delays, Load, ask, connected, request, told
 from tests.bench.peer import Peer
 from tests.bench.processes import Process, bare, printed
 from tests.bench.storage import bare_creates
-from tests.bench.targets import Target, add_arguments, foreign, ours, write_tokens
+from tests.bench.targets import Target, add_arguments, foreign, ours, run, write_tokens
 from tests.bench.workload import Place, creations
 
 STORED = 11_000
@@ -364,23 +362,13 @@ async def _main(arguments: argparse.Namespace) -> int:
     return int(not all(figure.met for figure in figures))
 
 
-def raise_limits() -> None:
-    """Let this process, and those that it starts, have as many files open as they may."""
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def main() -> int:
     """Print the figures; 1 if one misses its goal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="shorter, and less exact")
-    parser.add_argument("--directory", type=Path, help="where the data directories are made: on the disk that counts")
     add_arguments(parser)
-    arguments = parser.parse_args()
-    raise_limits()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_main(arguments))
+    return run(_main, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ is half as high again at the end as in the middle of the line grows with the num
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import tempfile
 import time
@@ -18,10 +17,9 @@ from itertools import islice, repeat
 from pathlib import Path
 from statistics import median
 
-from hyperkube_machinery.serving.loop import new_event_loop
-from tests.bench.apiserver import fan_out, raise_limits
+from tests.bench.apiserver import fan_out
 from tests.bench.load import Load, ask, connected
-from tests.bench.targets import Target, add_arguments, foreign, ours, write_tokens
+from tests.bench.targets import Target, add_arguments, foreign, ours, run, write_tokens
 from tests.bench.workload import Place, creations
 
 OBJECTS = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
@@ -135,12 +133,8 @@ def main() -> int:
     """Print the curves; 1 if a cost grows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the smaller numbers only")
-    parser.add_argument("--directory", type=Path, help="where the data directory is made: on the disk that counts")
     add_arguments(parser)
-    arguments = parser.parse_args()
-    raise_limits()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_main(arguments))
+    return run(_main, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """How long something takes, and how long it is meant to take at most, in microseconds."""
+
+    what: str
+    took: float
+    limit: float
+
+    @property
+    def kept(self) -> bool:
+        return self.took <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.what:<44} {self.took:9.2f} µs   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
 
 
 class Figure(Protocol):

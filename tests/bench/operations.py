@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_apiserver.authn import Identity
@@ -16,7 +15,7 @@ from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.serving.exposition import exposition
 from hyperkube_machinery.serving.messages import Request, Response
 from hyperkube_machinery.serving.metrics import Registry
-from tests.bench.figures import microseconds, report
+from tests.bench.figures import Timed, microseconds, report
 
 SERIES = 500
 _CALLS = 5_000
@@ -25,35 +24,19 @@ _REPEATS = 15
 _NOBODY: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """How long something takes, and how long it is meant to take at most, in microseconds."""
-
-    what: str
-    took: float
-    limit: float
-
-    @property
-    def kept(self) -> bool:
-        return self.took <= self.limit
-
-    def __str__(self) -> str:
-        return f"{self.what:<44} {self.took:9.2f} µs   {'ok' if self.kept else 'MISSED'} (at most {self.limit:g} µs)"
-
-
-def _figures() -> Iterator[Figure]:
+def _figures() -> Iterator[Timed]:
     registry = Registry()
     counter = registry.counter("requests_total", "What came.", ("verb",))
     kept = counter.labels("GET")
     seconds = registry.histogram("seconds", "How long.", ("verb",), bounds=DURATION_BOUNDS)
     observed = seconds.labels("GET")
-    yield Figure("count", microseconds(kept.inc, calls=_CALLS, repeats=_REPEATS), 1)
-    yield Figure("observe", microseconds(lambda: observed.observe(0.0004), calls=_CALLS, repeats=_REPEATS), 1)
-    yield Figure("find by labels", microseconds(lambda: counter.labels("GET"), calls=_CALLS, repeats=_REPEATS), 1)
-    yield Figure("all that is told of a read", _request(), 6)
+    yield Timed("count", microseconds(kept.inc, calls=_CALLS, repeats=_REPEATS), 1)
+    yield Timed("observe", microseconds(lambda: observed.observe(0.0004), calls=_CALLS, repeats=_REPEATS), 1)
+    yield Timed("find by labels", microseconds(lambda: counter.labels("GET"), calls=_CALLS, repeats=_REPEATS), 1)
+    yield Timed("all that is told of a read", _request(), 6)
     for number in range(SERIES):
         seconds.labels(str(number)).observe(1)
-    yield Figure(f"a scrape of {SERIES} histograms", _scrape(registry), 40_000)
+    yield Timed(f"a scrape of {SERIES} histograms", _scrape(registry), 40_000)
 
 
 def _request() -> float:

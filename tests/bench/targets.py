@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import resource
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hyperkube_machinery import tls
+from hyperkube_machinery.serving.loop import new_event_loop
 from tests.bench.processes import Process, apiserver
 
-__all__ = ["TOKEN", "Target", "add_arguments", "foreign", "ours", "write_tokens"]
+__all__ = ["TOKEN", "Target", "add_arguments", "foreign", "ours", "run", "write_tokens"]
 
 TOKEN = "0123456789abcdef"
 
@@ -51,13 +55,22 @@ def ours(data: Path, tokens: Path, backend: str = "sqlite") -> Iterator[Target]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How a server is named that runs already."""
+    """Where one that is started keeps its data, and how a server is named that runs already."""
+    parser.add_argument("--directory", type=Path, help="where data directories are made: on the disk that counts")
     group = parser.add_argument_group("a server that runs already", "in place of one that is started")
     group.add_argument("--server", metavar="URL", help="for example https://127.0.0.1:6443")
     group.add_argument("--token", help="of an administrator")
     group.add_argument("--client-certificate", type=Path, metavar="FILE")
     group.add_argument("--client-key", type=Path, metavar="FILE")
     group.add_argument("--certificate-authority", type=Path, metavar="FILE", help="else any certificate is taken")
+
+
+def run(main: Callable[[argparse.Namespace], Coroutine[Any, Any, int]], arguments: argparse.Namespace) -> int:
+    """What `main` comes to; it, and what it starts, may have as many files open as there may be."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main(arguments))
 
 
 def foreign(arguments: argparse.Namespace) -> Target:

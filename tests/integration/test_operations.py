@@ -9,10 +9,12 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _disks import small_disk
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -105,8 +107,8 @@ def test_a_second_signal_insists(start_server: Any) -> None:
         assert server.end(signal.SIGTERM) == 128 + signal.SIGTERM
 
 
-def test_a_full_disk_is_told_to_clients_and_probes(start_server: Any, small_disk: Path) -> None:
-    server = start_server(data_dir=small_disk / "data")
+def test_a_full_disk_is_told_to_clients_and_probes(start_server: Any, disk: Path) -> None:
+    server = start_server(data_dir=disk / "data")
     with server.connect() as connection:
         names: list[str] = []
         while True:
@@ -121,23 +123,15 @@ def test_a_full_disk_is_told_to_clients_and_probes(start_server: Any, small_disk
         assert read(connection, "/livez")[0] == 200  # whoever restarts what isn't alive would end a server that reads
         assert connection.call("GET", f"{CONFIG_MAPS}/{names[0]}")[0] == 200
         assert connection.call("DELETE", f"{CONFIG_MAPS}/{names[0]}")[0] == 200
-        (small_disk / "ballast").unlink()
+        (disk / "ballast").unlink()
         assert read(connection, "/readyz")[0] == 200
         assert connection.call("POST", CONFIG_MAPS, config_map("after"))[0] == 201
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of the test's own, half taken."""
     path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(path)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("file systems can't be mounted here")
-    (path / "ballast").write_bytes(bytes(20 << 20))
-    yield path
-    subprocess.run(["umount", "--lazy", str(path)], check=True)
+    with small_disk(path, megabytes=40):
+        (path / "ballast").write_bytes(bytes(20 << 20))
+        yield path

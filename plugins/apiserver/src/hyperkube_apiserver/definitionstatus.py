@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
@@ -25,7 +25,6 @@ __all__ = ["keep_settled", "settle"]
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
 _MANAGER = "kube-apiserver"  # as upstream's, which is a part of it
 
 Tree = dict[str, Any]
@@ -35,16 +34,12 @@ async def keep_settled(api: API, clock: Clock) -> NoReturn:
     """Settle all definitions whenever one changes, until cancelled."""
     changed = asyncio.Event()
     api.resource("apiextensions.k8s.io", "customresourcedefinitions").cache.observe(lambda event: changed.set())
-    changed.set()
-    while True:
-        await changed.wait()
-        changed.clear()
-        try:
-            await settle(api, clock)
-        except (APIError, Unavailable) as exc:
-            log.warning("the status of definitions of custom resources is out of date: %s", exc)
-            await clock.sleep(_RETRY_SECONDS)
-            changed.set()
+    await keep_up(
+        changed,
+        lambda: settle(api, clock),
+        clock,
+        lambda exc: log.warning("the status of definitions of custom resources is out of date: %s", exc),
+    )
 
 
 async def settle(api: API, clock: Clock) -> None:

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.clusterdefaults import FLOW_CONTROL
+from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
@@ -26,7 +26,6 @@ __all__ = ["availability", "dangling", "keep_conditions"]
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
 _API_SERVICES = ("apiregistration.k8s.io", "apiservices")
 _LOCAL = ("True", "Local", "Local APIServices are always available")
 
@@ -79,20 +78,16 @@ def _leads_to(endpoint_slice: Tree, port_name: str) -> bool:
 async def keep_conditions(api: API, clock: Clock) -> NoReturn:
     """Write conditions whenever what they tell of changes, until cancelled."""
     changed = asyncio.Event()
-    changed.set()
     for group, name in ((FLOW_CONTROL, "flowschemas"), (FLOW_CONTROL, "prioritylevelconfigurations"), _API_SERVICES):
         api.resource(group, name).cache.observe(lambda event: changed.set())
     for group, name in (("", "services"), ("discovery.k8s.io", "endpointslices")):
         api.resource(group, name).cache.observe(lambda event: changed.set() if _sends_on(api) else None)
-    while True:
-        await changed.wait()
-        changed.clear()
-        try:
-            await write_conditions(api, clock)
-        except (APIError, Unavailable) as exc:
-            log.warning("conditions could not be written: %s", exc)
-            await clock.sleep(_RETRY_SECONDS)
-            changed.set()
+    await keep_up(
+        changed,
+        lambda: write_conditions(api, clock),
+        clock,
+        lambda exc: log.warning("conditions could not be written: %s", exc),
+    )
 
 
 def _sends_on(api: API) -> bool:

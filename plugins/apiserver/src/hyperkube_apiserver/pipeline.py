@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
-from hyperkube_apiserver.authz import Authorizer, ResourceAttributes, forbidden, impersonate
+from hyperkube_apiserver.authz import Authorizer, forbidden, impersonate, require_create
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Call
@@ -105,7 +105,9 @@ class Pipeline:
                 if call is None:
                     answer = too_many_requests()
                 elif visit.info.is_resource:
-                    answer = await self._router.answer(call, lambda: self._check_create(call.identity, call.info))
+                    answer = await self._router.answer(
+                        call, lambda: require_create(self._authorizer, call.identity, call.info)
+                    )
                 else:
                     answer = await self._nonresource.answer(request, visit.query)
         except APIError as error:
@@ -145,20 +147,6 @@ class Pipeline:
         if escalation is None or info.group != RBAC_GROUP or not info.is_resource:
             return None
         return lambda tree, old: escalation.check(identity, info, tree, old)
-
-    def _check_create(self, identity: Identity, info: RequestInfo) -> None:
-        """An update that makes an object is a creation too."""
-        wanted = ResourceAttributes(
-            verb="create",
-            group=info.group,
-            resource=info.resource,
-            subresource=info.subresource,
-            namespace=info.namespace,
-            name=info.name,
-        )
-        decision = self._authorizer.authorize(identity, wanted)
-        if not decision.allowed:
-            raise forbidden(identity, wanted, decision.reason)
 
 
 def _refusal(request: Request, error: APIError) -> Response:

@@ -14,9 +14,9 @@ from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.authz.aggregation import aggregate
 from hyperkube_apiserver.authz.rbac import GROUP
 from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.timestamps import format_seconds
@@ -25,7 +25,6 @@ __all__ = ["gather", "keep_gathered"]
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
 _MANAGER = "clusterrole-aggregation-controller"  # as upstream's calls itself
 
 Tree = dict[str, Any]
@@ -35,16 +34,12 @@ async def keep_gathered(api: API, clock: Clock) -> NoReturn:
     """Write the rules of aggregated roles whenever a cluster role changes, until cancelled."""
     changed = asyncio.Event()
     api.resource(GROUP, "clusterroles").cache.observe(lambda event: changed.set())
-    changed.set()
-    while True:
-        await changed.wait()
-        changed.clear()
-        try:
-            await gather(api, clock)
-        except (APIError, Unavailable) as exc:
-            log.warning("aggregated cluster roles could not be written: %s", exc)
-            await clock.sleep(_RETRY_SECONDS)
-            changed.set()
+    await keep_up(
+        changed,
+        lambda: gather(api, clock),
+        clock,
+        lambda exc: log.warning("aggregated cluster roles could not be written: %s", exc),
+    )
 
 
 async def gather(api: API, clock: Clock) -> None:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
+from _disks import small_disk
 
 from hyperkube_apiserver.storage import reserve as module
 from hyperkube_apiserver.storage.backends import open_store
@@ -49,18 +50,8 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     path = tmp_path / "disk"
-    path.mkdir(mode=0o700)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(path)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("file systems can't be mounted here")
-    try:
+    with small_disk(path, megabytes=24):
         yield Disk(path)
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 async def write_until_full(store: SQLiteStore, name: str = "key") -> list[Entry]:

@@ -27,38 +27,38 @@ class Chain:
 
     async def admit(self, attributes: Attributes) -> None:
         """Let every plugin change the object; all of them once more if one of them asks for that."""
-        resource = attributes.kind.resource
-        sort = (resource.group, resource.resource, attributes.subresource, attributes.operation.value)
+        sort = _sort(attributes)
         steps = self._mutating.get(sort)
         if steps is None:
-            steps = self._mutating[sort] = tuple(
-                plugin.admit for plugin in self._asked(attributes) if type(plugin).admit is not Plugin.admit
-            )
-        for step in steps:
-            waiting = step(attributes)
-            if waiting is not None:
-                await waiting
+            asked = self._asked(attributes)
+            steps = self._mutating[sort] = tuple(one.admit for one in asked if type(one).admit is not Plugin.admit)
+        await _ask(steps, attributes)
         if attributes.reinvoke and not attributes.reinvoked:
             attributes.reinvoked = True
-            for step in steps:
-                waiting = step(attributes)
-                if waiting is not None:
-                    await waiting
+            await _ask(steps, attributes)
 
     async def validate(self, attributes: Attributes) -> None:
         """Let every plugin see the object as it would be stored."""
-        resource = attributes.kind.resource
-        sort = (resource.group, resource.resource, attributes.subresource, attributes.operation.value)
+        sort = _sort(attributes)
         steps = self._validating.get(sort)
         if steps is None:
-            steps = self._validating[sort] = tuple(
-                plugin.validate for plugin in self._asked(attributes) if type(plugin).validate is not Plugin.validate
-            )
-        for step in steps:
-            waiting = step(attributes)
-            if waiting is not None:
-                await waiting
+            asked = self._asked(attributes)
+            steps = tuple(one.validate for one in asked if type(one).validate is not Plugin.validate)
+            self._validating[sort] = steps
+        await _ask(steps, attributes)
 
     def _asked(self, attributes: Attributes) -> Iterable[Plugin]:
         resource, operation = attributes.kind.resource, attributes.operation
         return (plugin for plugin in self.plugins if plugin.handles(resource, operation, attributes.subresource))
+
+
+def _sort(attributes: Attributes) -> _Sort:
+    resource = attributes.kind.resource
+    return resource.group, resource.resource, attributes.subresource, attributes.operation.value
+
+
+async def _ask(steps: Iterable[Step], attributes: Attributes) -> None:
+    for step in steps:
+        waiting = step(attributes)
+        if waiting is not None:
+            await waiting

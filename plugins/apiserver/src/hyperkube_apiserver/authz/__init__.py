@@ -13,6 +13,7 @@ from hyperkube_apiserver.authz.authorizers import (
     ReviewingAuthorizer,
     Rules,
     Union,
+    require_create,
     union,
 )
 from hyperkube_apiserver.authz.escalation import Escalation
@@ -38,5 +39,6 @@ __all__ = [
     "aggregate",
     "forbidden",
     "impersonate",
+    "require_create",
     "union",
 ]

@@ -5,16 +5,17 @@ Source: k8s.io/apiserver/pkg/authorization/{authorizer,authorizerfactory,union}.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hyperkube_apiserver.authn.identity import MASTERS, Identity
+from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.forbidden import forbidden
 from hyperkube_apiserver.authz.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from hyperkube_apiserver.authz.attributes import Attributes
 
 __all__ = [
     "ALLOWED",
@@ -27,6 +28,7 @@ __all__ = [
     "ReviewingAuthorizer",
     "Rules",
     "Union",
+    "require_create",
     "union",
 ]
 
@@ -62,6 +64,21 @@ class Authorizer(Protocol):
         """Whether `identity` may do what `info` says."""
 
 
+def require_create(authorizer: Authorizer, identity: Identity, info: Attributes) -> None:
+    """Raise 403 unless `identity` may create what `info` names: what a request makes beside what its verb says."""
+    wanted = ResourceAttributes(
+        verb="create",
+        group=info.group,
+        resource=info.resource,
+        subresource=info.subresource,
+        namespace=info.namespace,
+        name=info.name,
+    )
+    decision = authorizer.authorize(identity, wanted)
+    if not decision.allowed:
+        raise forbidden(identity, wanted, decision.reason)
+
+
 class ReviewingAuthorizer(Authorizer, Protocol):
     """One that can also be asked what reviews ask."""
 
@@ -72,11 +89,11 @@ class ReviewingAuthorizer(Authorizer, Protocol):
         """What `identity` may do in `namespace`."""
 
 
-class _Plain:
+class _Plain(ABC):
     """What an authorizer without rules has in common with others."""
 
-    def authorize(self, identity: Identity, info: Attributes) -> Decision:
-        raise NotImplementedError
+    @abstractmethod
+    def authorize(self, identity: Identity, info: Attributes) -> Decision: ...
 
     def explain(self, identity: Identity, info: Attributes) -> Decision:
         """There is no more to say than `authorize` does."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from hyperkube_apiserver.openapi.parameters import Parameter
 
@@ -62,6 +63,13 @@ class Operation:
     group: str = ""
     version: str = ""
     kind: str = ""  # empty where no object is meant
+
+    def extensions(self) -> dict[str, Any]:
+        """What tells programs which verb of which kind this is."""
+        if not self.action:
+            return {}
+        meant = {"group": self.group, "version": self.version, "kind": self.kind}
+        return {"x-kubernetes-action": self.action, "x-kubernetes-group-version-kind": meant}
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,14 +92,7 @@ def _operation(operation: Operation) -> Tree:
         schema = {"type": "string"} if answer == TEXT else {"$ref": _PREFIX + answer}
         responses[str(code)] = {"description": ANSWERS[code], "schema": schema}
     tree["responses"] = {**responses, "401": {"description": ANSWERS[401]}}
-    if operation.action:
-        tree["x-kubernetes-action"] = operation.action
-        tree["x-kubernetes-group-version-kind"] = {
-            "group": operation.group,
-            "version": operation.version,
-            "kind": operation.kind,
-        }
-    return tree
+    return tree | operation.extensions()
 
 
 def _parameters(operation: Operation) -> Iterator[Tree]:

@@ -53,14 +53,7 @@ def _operation(operation: Operation) -> Tree:
             "content": {media_type: {"schema": schema} for media_type in operation.produces},
         }
     tree["responses"] = {**responses, "401": {"description": ANSWERS[401]}}
-    if operation.action:
-        tree["x-kubernetes-action"] = operation.action
-        tree["x-kubernetes-group-version-kind"] = {
-            "group": operation.group,
-            "version": operation.version,
-            "kind": operation.kind,
-        }
-    return tree
+    return tree | operation.extensions()
 
 
 def _parameter(parameter: Parameter) -> Tree:

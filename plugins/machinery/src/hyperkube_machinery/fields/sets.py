@@ -11,7 +11,7 @@ Source: sigs.k8s.io/structured-merge-diff/v6/fieldpath (set.go, serialize.go).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hyperkube_machinery.fields.elements import BadElement, read_element, sort_key
@@ -137,12 +137,22 @@ def _both(one: FieldSet, other: FieldSet) -> FieldSet | None:
 
 def difference(one: FieldSet, other: FieldSet) -> FieldSet:
     """The members of `one` that are none of `other`. What is below a member of `other` stays."""
+    return _less(one, other, _rest)
+
+
+def recursive_difference(one: FieldSet, other: FieldSet) -> FieldSet:
+    """The members of `one` that are none of `other`, nor below one of them."""
+    return _less(one, other, _rest_outside)
+
+
+def _less(one: FieldSet, other: FieldSet, rest_of: Callable[[FieldSet, FieldSet], FieldSet | None]) -> FieldSet:
+    """`one` with what `rest_of` leaves of each field that `other` has too; the same set where that is all of it."""
     result = one
     for key, node in other.items():
         mine = one.get(key)
         if mine is None:
             continue
-        rest = _rest(mine, node)
+        rest = rest_of(mine, node)
         if rest is mine:
             continue
         if result is one:
@@ -160,23 +170,8 @@ def _rest(one: FieldSet, other: FieldSet) -> FieldSet | None:
     return _node(difference(one, other if other else {_SELF: LEAF}))
 
 
-def recursive_difference(one: FieldSet, other: FieldSet) -> FieldSet:
-    """The members of `one` that are none of `other`, nor below one of them."""
-    result = one
-    for key, node in other.items():
-        mine = one.get(key)
-        if mine is None:
-            continue
-        rest = None if is_member(node) else mine and _node(recursive_difference(mine, node))
-        if rest is mine:
-            continue
-        if result is one:
-            result = one.copy()
-        if rest is None:
-            del result[key]
-        else:
-            result[key] = rest
-    return result
+def _rest_outside(one: FieldSet, other: FieldSet) -> FieldSet | None:
+    return None if is_member(other) else one and _node(recursive_difference(one, other))
 
 
 def _node(below: FieldSet) -> FieldSet | None:

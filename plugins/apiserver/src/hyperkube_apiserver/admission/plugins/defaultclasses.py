@@ -6,7 +6,7 @@ Source: k8s.io/kubernetes/plugin/pkg/admission/{storage/storageclass/setdefault,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.plugin import CREATE, Plugin, Waiting
@@ -14,14 +14,6 @@ from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery import meta
 
 __all__ = ["DefaultIngressClass", "DefaultStorageClass"]
-
-_DEFAULT_STORAGE = (
-    "storageclass.kubernetes.io/is-default-class",
-    "storageclass.beta.kubernetes.io/is-default-class",
-)
-_DEFAULT_INGRESS = ("ingressclass.kubernetes.io/is-default-class",)
-_OLD_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
-_OLD_INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 Tree = dict[str, Any]
 
@@ -38,35 +30,44 @@ def _default(cluster: Cluster, resource: str, group: str, annotations: Sequence[
     return min((name for created, name in found if created == newest), default="")
 
 
-class DefaultStorageClass(Plugin):
+class _DefaultClass(Plugin):
+    """What doesn't name a class is of the default one."""
+
+    operations = CREATE
+    classes: ClassVar[tuple[str, str]]  # resource and group
+    marks: ClassVar[Sequence[str]]  # the annotations that say of a class that it is the default
+    field: ClassVar[str]
+    old_annotation: ClassVar[str]  # which named the class before there was the field
+
+    def admit(self, attributes: Attributes) -> Waiting:
+        """Name the class. An empty name is one too: it asks for none."""
+        assert attributes.obj is not None
+        spec = attributes.obj.setdefault("spec", {})
+        if spec.get(self.field) is not None or self.old_annotation in meta.annotations_of(attributes.obj):
+            return None
+        if name := _default(self.cluster, *self.classes, self.marks):
+            spec[self.field] = name
+        return None
+
+
+class DefaultStorageClass(_DefaultClass):
     """A claim without a class is one of the default class."""
 
-    operations = CREATE
     about = ("persistentvolumeclaims",)
-
-    def admit(self, attributes: Attributes) -> Waiting:
-        """Name the class. An empty name is one too: it asks for a volume of no class."""
-        assert attributes.obj is not None
-        spec = attributes.obj.setdefault("spec", {})
-        if spec.get("storageClassName") is not None or _OLD_STORAGE_CLASS in meta.annotations_of(attributes.obj):
-            return None
-        if name := _default(self.cluster, "storageclasses", "storage.k8s.io", _DEFAULT_STORAGE):
-            spec["storageClassName"] = name
-        return None
+    classes = ("storageclasses", "storage.k8s.io")
+    marks = (
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    )
+    field = "storageClassName"
+    old_annotation = "volume.beta.kubernetes.io/storage-class"
 
 
-class DefaultIngressClass(Plugin):
+class DefaultIngressClass(_DefaultClass):
     """An ingress without a class is one of the default class."""
 
-    operations = CREATE
     about = ("ingresses.networking.k8s.io",)
-
-    def admit(self, attributes: Attributes) -> Waiting:
-        """Name the class."""
-        assert attributes.obj is not None
-        spec = attributes.obj.setdefault("spec", {})
-        if spec.get("ingressClassName") is not None or _OLD_INGRESS_CLASS in meta.annotations_of(attributes.obj):
-            return None
-        if name := _default(self.cluster, "ingressclasses", "networking.k8s.io", _DEFAULT_INGRESS):
-            spec["ingressClassName"] = name
-        return None
+    classes = ("ingressclasses", "networking.k8s.io")
+    marks = ("ingressclass.kubernetes.io/is-default-class",)
+    field = "ingressClassName"
+    old_annotation = "kubernetes.io/ingress.class"

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from hyperkube_apiserver.authz import Authorizer, ResourceAttributes, forbidden
+from hyperkube_apiserver.authz import Authorizer, require_create
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.connect.targets import Targets, container_of
 from hyperkube_apiserver.handlers.write import write_context
@@ -63,19 +63,8 @@ class Connector:
     def check_create(self, call: Call) -> None:
         """Whoever opens a stream needs the right to create it, even if a GET asks for it. Raises 403."""
         info = call.info
-        if info.verb == "create":
-            return
-        wanted = ResourceAttributes(
-            verb="create",
-            group=info.group,
-            resource=info.resource,
-            subresource=info.subresource,
-            namespace=info.namespace,
-            name=info.name,
-        )
-        decision = self.authorizer.authorize(call.identity, wanted)
-        if not decision.allowed:
-            raise forbidden(call.identity, wanted, decision.reason)
+        if info.verb != "create":
+            require_create(self.authorizer, call.identity, info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +204,9 @@ class Bridge(asyncio.Protocol):
 
     async def _copy_back(self) -> None:
         try:
-            while data := await self._answer.reader.read(_PIECE_BYTES):
-                self._client.write(data)
-                await self._writable.wait()
-        except OSError:
-            pass  # as any other end
+            with suppress(OSError):  # an end as any other
+                while data := await self._answer.reader.read(_PIECE_BYTES):
+                    self._client.write(data)
+                    await self._writable.wait()
         finally:
             self._client.close()
