@@ -1,0 +1,1 @@
+"""What makes hk's servers a cluster: certificates, identities, kubeconfigs, arguments."""

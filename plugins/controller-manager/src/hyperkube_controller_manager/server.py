@@ -1,0 +1,17 @@
+"""The controller manager: what is opened, in which order, and closed in reverse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hyperkube_controller_manager.options import Options
+    from hyperkube_core import Context
+
+__all__ = ["serve"]
+
+
+async def serve(context: Context[Options]) -> None:
+    """Serve until cancelled."""
+    context.ready.set()
+    await context.clock.sleep(1 << 31)

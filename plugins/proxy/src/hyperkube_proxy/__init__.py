@@ -1,0 +1,1 @@
+"""The Kubernetes service proxy of hk."""

@@ -1,0 +1,1 @@
+"""The Kubernetes scheduler of hk."""
