@@ -15,5 +15,5 @@ class Options:
     """Its flags, folded with its settings."""
 
     kubeconfig: Path | None = flag(
-        None, "Path to a kubeconfig that says where the API server is, and who this is."
+        None, help="Path to a kubeconfig that says where the API server is, and who this is."
     )
