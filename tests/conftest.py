@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from _actors import actors, start_hk
-from _checkout import anyio_backend, kubectl, kubectls, strace, wheels
+from _checkout import anyio_backend, busybox, kubectl, kubectls, nft, strace, wheels
 
-__all__ = ["actors", "anyio_backend", "kubectl", "kubectls", "start_hk", "strace", "wheels"]
+__all__ = ["actors", "anyio_backend", "busybox", "kubectl", "kubectls", "nft", "start_hk", "strace", "wheels"]

@@ -39,6 +39,17 @@ def strace() -> Path:
 
 
 @pytest.fixture(scope="session")
+def nft() -> Path:
+    return _tools.nft()
+
+
+@pytest.fixture(scope="session")
+def busybox() -> Path:
+    """A static one."""
+    return _tools.busybox()
+
+
+@pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """The wheel of every distribution, by its name: those in the folder HK_TEST_WHEELS, or built for this run."""
     import _wheels  # a distribution's tests run without uv as well

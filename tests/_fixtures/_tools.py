@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,6 +51,39 @@ def strace() -> Path:
 
 
 @functools.cache
+def nft() -> Path:
+    """The program that programs nftables."""
+    on_path = shutil.which("nft") or shutil.which("nft", path="/usr/sbin:/sbin")
+    if on_path:
+        return Path(on_path)
+    if platform.system() != "Linux":
+        pytest.skip("nft is missing: it runs on Linux only")
+    packages = ("nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libedit2", "libbsd0", "libmd0")
+    return _bring("nft", "nftables", packages=(*packages, "libgmp10", "libxtables12"), at="usr/sbin/nft")
+
+
+@functools.cache
+def busybox() -> Path:
+    """A BusyBox that needs no library: all that is in an image made by the tests."""
+    on_path = shutil.which("busybox")
+    if on_path and _is_static(on_path):
+        return Path(on_path)
+    if platform.system() != "Linux":
+        pytest.skip("busybox is missing: images are for Linux only")
+    _bring("busybox", "busybox-static", packages=("busybox-static",), at="bin/busybox")
+    return CACHE / "busybox" / "bin" / "busybox"
+
+
+def _is_static(program: str) -> bool:
+    """Whether an ELF file asks for no loader: no program header of the type PT_INTERP."""
+    data = Path(program).read_bytes()
+    if data[:5] != b"\x7fELF\x02":
+        return False
+    offset, size, count = int.from_bytes(data[32:40], "little"), *struct.unpack_from("<HH", data, 54)
+    return all(int.from_bytes(data[at : at + 4], "little") != 3 for at in range(offset, offset + size * count, size))
+
+
+@functools.cache
 def kubectl_version(program: Path) -> tuple[int, int]:
     """Its own (major, minor)."""
     answer = subprocess.run(
@@ -73,15 +107,18 @@ def _kubectls_on_path() -> list[Path]:
     return numbered or [Path(first)]
 
 
-def _bring(program: str, package: str, *, packages: tuple[str, ...]) -> Path:
-    """Unpack `packages` and return the path of `program`; skips where apt is not at hand, fails where it fails."""
+def _bring(program: str, package: str, *, packages: tuple[str, ...], at: str = "") -> Path:
+    """Unpack `packages` and return the path of `program`; skips where apt is not at hand, fails where it fails.
+
+    `at` is where it lies among what was unpacked, if not in `usr/bin`.
+    """
     if not _on_debian():
         pytest.skip(f"{program} is missing: install it, on Debian by `apt-get install {package}`")
     unpacked = CACHE / program
     wrapper = unpacked / program
     if not wrapper.exists():
         try:
-            _unpack(packages, program, unpacked)
+            _unpack(packages, program, unpacked, at or f"usr/bin/{program}")
         except subprocess.CalledProcessError as exc:
             message = exc.stderr.decode(errors="replace").strip()
             pytest.fail(f"{program} is missing and `{' '.join(exc.cmd)}` failed: {message}", pytrace=False)
@@ -96,7 +133,7 @@ def _on_debian() -> bool:
     return release.get("ID") == "debian" and shutil.which("apt-get") is not None
 
 
-def _unpack(packages: tuple[str, ...], program: str, target: Path) -> None:
+def _unpack(packages: tuple[str, ...], program: str, target: Path, at: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         root = Path(folder) / "root"
@@ -113,7 +150,7 @@ def _unpack(packages: tuple[str, ...], program: str, target: Path) -> None:
         wrapper.write_text(
             f'#!/bin/sh\nhere="{target}"\n'
             'LD_LIBRARY_PATH="$here/usr/lib/$(uname -m)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \\\n'
-            f'exec "$here/usr/bin/{program}" "$@"\n'
+            f'exec "$here/{at}" "$@"\n'
         )
         wrapper.chmod(0o755)
         try:
