@@ -1,0 +1,1 @@
+"""One module a controller; `hyperkube_controller_manager.catalog` names them."""
