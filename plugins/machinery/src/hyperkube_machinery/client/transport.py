@@ -1,0 +1,70 @@
+"""What carries a request to the API server, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["ClientError", "Incoming", "Outgoing", "RawResponse", "Transport", "Unreachable"]
+
+
+class ClientError(Exception):
+    """A request got no answer that can be used. What the API server refuses is an `APIError` instead."""
+
+
+class Unreachable(ClientError):
+    """Nobody answers, or the answer broke off. Whether the request was carried out is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request to send."""
+
+    method: str
+    target: str  # path and query, percent-encoded
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes = b""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether sending it twice does what sending it once does. Source: net/http, Request.isReplayable."""
+        return self.method in ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """An answer as it came, whole."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case; values of a repeated header are joined with ", "
+    body: bytes
+
+
+class Incoming(Protocol):
+    """An answer whose body is still coming. Whoever has it closes it."""
+
+    status: int
+    headers: Mapping[str, str]  # as in RawResponse
+
+    async def read(self) -> bytes:
+        """What has come since, at least a byte; empty at the body's end. Raises Unreachable if it broke off.
+
+        Its sender waits while too much has come that nobody read.
+        """
+
+    def close(self) -> None:
+        """Take nothing more; where the body hadn't ended, its sender is told so. A no-op the second time."""
+
+
+class Transport(Protocol):
+    """One way to one API server. It retries nothing but what certainly was not carried out."""
+
+    async def open(self, request: Outgoing) -> Incoming:
+        """Send `request` and return its answer once the head is there. Raises Unreachable."""
+
+    async def ask(self, request: Outgoing) -> RawResponse:
+        """Send `request` and return its answer, whole. Raises Unreachable."""
+
+    async def close(self) -> None:
+        """Hang up."""
