@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
 import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -187,3 +189,49 @@ def test_a_certificate_is_renewed_when_it_must_be(ca: tls.KeyPair) -> None:
     assert reason("localhost", "10.0.0.2", "example.org") == "it does not name 10.0.0.2, example.org"
     assert reason(authority=tls.create_ca("test-ca", now=NOW)) == "it was issued by another authority"
     assert reason(authority=tls.create_ca("other", now=NOW)) == "it was issued by another authority"
+
+
+class TestAdmission:
+    """A client that shows its certificate without a connection."""
+
+    @pytest.fixture
+    def authority(self) -> tls.KeyPair:
+        return tls.create_ca("clients", now=time.time())
+
+    @pytest.fixture
+    def server(self, authority: tls.KeyPair, tmp_path: Path) -> ssl.SSLContext:
+        own = tls.create_ca("servers", now=time.time())
+        pair = tls.issue_serving_certificate(own, "server", ["127.0.0.1"], now=time.time())
+        tls.save(pair, tmp_path / "server.crt", tmp_path / "server.key")
+        (tmp_path / "clients.crt").write_bytes(authority.certificate_pem)
+        return tls.server_context(
+            tmp_path / "server.crt", tmp_path / "server.key", client_ca_path=tmp_path / "clients.crt"
+        )
+
+    def test_a_certificate_of_the_servers_authority_is_taken(
+        self, server: ssl.SSLContext, authority: tls.KeyPair
+    ) -> None:
+        pair = tls.issue_client_certificate(authority, "ann", now=time.time())
+        shown = tls.admit_client(server, pair.certificate_pem, pair.key_pem)
+        assert shown == pair.certificate.public_bytes(serialization.Encoding.DER)
+
+    def test_another_authoritys_is_refused_though_it_has_the_same_name(self, server: ssl.SSLContext) -> None:
+        other = tls.create_ca("clients", now=time.time())
+        pair = tls.issue_client_certificate(other, "ann", now=time.time())
+        with pytest.raises(tls.CertificateError, match="does not take"):
+            tls.admit_client(server, pair.certificate_pem, pair.key_pem)
+
+    def test_one_that_has_ended_is_refused(self, server: ssl.SSLContext, authority: tls.KeyPair) -> None:
+        pair = tls.issue_client_certificate(authority, "ann", now=time.time() - 10 * 365 * 86400)
+        with pytest.raises(tls.CertificateError, match="does not take"):
+            tls.admit_client(server, pair.certificate_pem, pair.key_pem)
+
+    def test_the_certificate_of_a_server_is_no_clients(self, server: ssl.SSLContext, authority: tls.KeyPair) -> None:
+        pair = tls.issue_serving_certificate(authority, "ann", ["127.0.0.1"], now=time.time())
+        with pytest.raises(tls.CertificateError, match="does not take"):
+            tls.admit_client(server, pair.certificate_pem, pair.key_pem)
+
+    def test_a_certificate_without_its_key_is_refused(self, server: ssl.SSLContext, authority: tls.KeyPair) -> None:
+        ann, bob = (tls.issue_client_certificate(authority, name, now=time.time()) for name in ("ann", "bob"))
+        with pytest.raises(tls.CertificateError):
+            tls.admit_client(server, ann.certificate_pem, bob.key_pem)

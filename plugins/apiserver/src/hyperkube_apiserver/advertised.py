@@ -14,10 +14,13 @@ _ELSEWHERE = {4: (socket.AF_INET, "192.0.2.1"), 6: (socket.AF_INET6, "2001:db8::
 """Addresses for documentation, which no machine has: the way there is the way out."""
 
 
-def advertised_address(bound: str) -> str | None:
-    """`bound` itself, or of what says nothing to others the address that this machine has on its way out, if any."""
+def advertised_address(bound: str, *, loopback: bool) -> str | None:
+    """`bound` itself, or of what says nothing to others the address that this machine has on its way out, if any.
+
+    With `loopback` there are no others, and a loopback address says enough.
+    """
     address = ip_address(bound)
-    if not address.is_unspecified and not address.is_loopback:
+    if not address.is_unspecified and (loopback or not address.is_loopback):
         return bound
     family, elsewhere = _ELSEWHERE[address.version]
     with socket.socket(family, socket.SOCK_DGRAM) as probe:

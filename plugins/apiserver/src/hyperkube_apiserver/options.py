@@ -313,6 +313,12 @@ class Options:
     allow_privileged: bool = flag(
         False, section="Admission", help="Let pods have privileged containers, which may do all that their node may."
     )
+    allow_loopback_endpoints: bool = flag(
+        False,
+        section="Admission",
+        help="Let endpoints have loopback addresses, which kube-apiserver refuses: for a cluster whose pods are"
+        " all on this machine. The endpoints of the service kubernetes tell --bind-address then, be it loopback.",
+    )
     enable_admission_plugins: tuple[str, ...] = flag(
         (),
         section="Admission",

@@ -48,12 +48,13 @@ from hyperkube_apiserver.storage.datadir import DataDirectoryError
 from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.storage.schedule import keep_compacted
 from hyperkube_core import SettingsError
+from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
-from hyperkube_machinery.tls import CertificateError, client_context, server_context
+from hyperkube_machinery.tls import CertificateError, admit_client, client_context, server_context
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.options import Options
@@ -116,15 +117,14 @@ async def _serve_on(
     async with api.hub.running(*companions):
         follow_holdings(api)
         lifecycle.done("poststarthook/start-service-ip-repair-controllers")
-        told = options.advertise_address or advertised_address(host)
+        told = options.advertise_address or advertised_address(host, loopback=options.allow_loopback_endpoints)
         await populate(api, clock, settings, secure_port=port, address=told)
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
-        server = HTTPServer(
-            _pipeline(api, options, clock, address, desk),
-            clock=clock,
-            ssl_context=server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca),
-        )
+        tls = server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca)
+        pipeline = _pipeline(api, options, clock, address, desk)
+        server = HTTPServer(pipeline, clock=clock, ssl_context=tls)
+        local = LocalServer(f"https://{address}", pipeline, partial(admit_client, tls))
         api.instruments.follow_listener(lambda: server.failed_handshakes)
         api.instruments.follow_file(options.data_dir / FILE_NAME)
         await server.start(sockets=sockets)
@@ -134,6 +134,7 @@ async def _serve_on(
             log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
             lifecycle.done("poststarthook/storage-readiness")
             started()
+            context.provide(LocalServer, local)
             context.ready.set()
             await asyncio.get_running_loop().create_future()
         finally:
@@ -145,6 +146,7 @@ async def _serve_on(
                 end_watches=partial(api.hub.finish_watchers_over, per_second=WATCHES_A_SECOND),
                 drain=server.drain,
             )
+            await local.close()
 
 
 @contextmanager
@@ -180,7 +182,7 @@ def _settings(options: Options) -> Settings:
     first, last = options.service_node_port_range
     return Settings(
         event_ttl_seconds=options.event_ttl,
-        policy=Policy(allow_privileged=options.allow_privileged),
+        policy=Policy(allow_privileged=options.allow_privileged, loopback_endpoints=options.allow_loopback_endpoints),
         admission=_admission(options),
         service_network=ipaddress.ip_network(options.service_cluster_ip_range),
         node_ports=range(first, last + 1),

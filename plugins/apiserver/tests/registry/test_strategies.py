@@ -141,6 +141,23 @@ def test_privileged_containers_need_the_servers_leave(writer: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("group", "plural", "tree"),
+    [
+        ("", "endpoints", {"subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": [{"port": 80}]}]}),
+        ("discovery.k8s.io", "endpointslices", {"addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}]}),
+    ],
+)
+def test_loopback_endpoints_need_the_servers_leave(writer: Any, group: str, plural: str, tree: Tree) -> None:
+    def create(policy: Policy) -> list[str]:
+        strategy = strategies(load_kinds(), policy=policy)[group, "v1", plural]
+        given = {"metadata": {"name": "e", "namespace": "default"}, **copy.deepcopy(tree)}
+        return [error.detail for error in writer.create(strategy, given)[1]]
+
+    assert create(Policy()) == ["may not be in the loopback range (127.0.0.0/8, ::1/128)"]
+    assert create(Policy(loopback_endpoints=True)) == []
+
+
+@pytest.mark.parametrize(
     ("change", "requested", "expected"),
     [
         ({}, None, 30),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from hyperkube_machinery.files import PRIVATE_FILE, write_durably
 __all__ = [
     "CertificateError",
     "KeyPair",
+    "admit_client",
     "check_validity",
     "client_context",
     "create_ca",
@@ -315,6 +317,28 @@ def client_context(
             key_path.write_bytes(key_pem)
             _load_chain(context, certificate_path, key_path)
     return context
+
+
+def admit_client(server: ssl.SSLContext, certificate_pem: bytes, key_pem: bytes) -> bytes:
+    """The certificate (DER) that a client shows `server` in a handshake, which is held here, without a connection.
+
+    Raises CertificateError where the server would end the handshake, and for a certificate that isn't the key's.
+    """
+    client = client_context(certificate_pem=certificate_pem, key_pem=key_pem, trusts_anybody=True)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asked = client.wrap_bio(to_client, to_server)
+    answering = server.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        # Each waits for the other's message; a handshake has three of them.
+        for side in (asked, answering, asked, answering):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        shown = answering.getpeercert(binary_form=True)
+    except (ssl.SSLError, ValueError) as exc:  # ValueError: the handshake isn't done
+        raise CertificateError(f"the server does not take the client's certificate ({exc})") from exc
+    if shown is None:
+        raise CertificateError("the server asks its clients for no certificate: it has no client CA")
+    return shown
 
 
 def _load_chain(context: ssl.SSLContext, certificate_path: Path, key_path: Path) -> None:

@@ -135,14 +135,14 @@ def validate_canonical_network(text: str, path: str) -> list[FieldError]:
     return [] if text == canonical else [FieldError.invalid(path, text, f'must be in canonical form ("{canonical}")')]
 
 
-def validate_endpoint_address(text: str, path: str) -> list[FieldError]:
-    """An address that endpoints may have: one that another machine can mean."""
+def validate_endpoint_address(text: str, path: str, *, loopback: bool) -> list[FieldError]:
+    """An address that endpoints may have: one that another machine can mean, unless `loopback` addresses pass."""
     address = parse_address(text)
     if address is None:
         return [FieldError.invalid(path, text, "must be a valid IP address")]
     if address.is_unspecified:
         return [FieldError.invalid(path, text, f"may not be unspecified ({text})")]
-    if address.is_loopback:
+    if address.is_loopback and not loopback:
         return [FieldError.invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")]
     if address.is_link_local:
         return [FieldError.invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")]

@@ -66,7 +66,8 @@ class EndpointSlices(Strategy):
         kind = obj.get("addressType") or ""
         errors = one_of(kind, _TYPES, "addressType", required=True)
         errors += _validate_ports(obj["ports"] or (), "ports")
-        return errors + _validate_endpoints(obj["endpoints"] or (), kind, "endpoints")
+        loopback = self.policy.loopback_endpoints
+        return errors + _validate_endpoints(obj["endpoints"] or (), kind, "endpoints", loopback=loopback)
 
     def validate_object_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         new, before = (one.get("addressType") or "" for one in (obj, old))
@@ -109,13 +110,13 @@ def _validate_ports(ports: Sequence[Tree], path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_endpoints(endpoints: Sequence[Tree], kind: str, path: str) -> list[FieldError]:
+def _validate_endpoints(endpoints: Sequence[Tree], kind: str, path: str, *, loopback: bool) -> list[FieldError]:
     if len(endpoints) > _MOST_ENDPOINTS:
         return [FieldError.too_many(path, len(endpoints), _MOST_ENDPOINTS)]
     errors: list[FieldError] = []
     for index, endpoint in enumerate(endpoints):
         at = f"{path}[{index}]"
-        errors += _validate_addresses(endpoint.get("addresses") or (), kind, f"{at}.addresses")
+        errors += _validate_addresses(endpoint.get("addresses") or (), kind, f"{at}.addresses", loopback=loopback)
         if endpoint.get("nodeName") is not None:
             errors += dns_subdomain(endpoint["nodeName"], f"{at}.nodeName")
         if endpoint.get("hostname") is not None:
@@ -125,7 +126,7 @@ def _validate_endpoints(endpoints: Sequence[Tree], kind: str, path: str) -> list
     return errors
 
 
-def _validate_addresses(addresses: Sequence[str], kind: str, path: str) -> list[FieldError]:
+def _validate_addresses(addresses: Sequence[str], kind: str, path: str, *, loopback: bool) -> list[FieldError]:
     errors: list[FieldError] = []
     if not addresses:
         errors.append(FieldError.required(path, "must contain at least 1 address"))
@@ -140,7 +141,7 @@ def _validate_addresses(addresses: Sequence[str], kind: str, path: str) -> list[
             if not wrong:
                 if (":" in address) != (kind == "IPv6"):
                     wrong.append(FieldError.invalid(path, address, f"must be an {kind} address"))
-                wrong += validate_endpoint_address(address, at)
+                wrong += validate_endpoint_address(address, at, loopback=loopback)
             errors += wrong
     return errors
 

@@ -58,6 +58,7 @@ class Policy:
     """What the server's flags allow objects to say."""
 
     allow_privileged: bool = False  # --allow-privileged
+    loopback_endpoints: bool = False  # --allow-loopback-endpoints
 
 
 class Reservation(Protocol):

@@ -25,13 +25,14 @@ class Endpoints(Strategy):
 
     def validate_object(self, obj: Tree) -> list[FieldError]:
         errors: list[FieldError] = []
+        loopback = self.policy.loopback_endpoints
         for index, subset in enumerate(obj.get("subsets") or ()):
             path = f"subsets[{index}]"
             if not subset.get("addresses") and not subset.get("notReadyAddresses"):
                 errors.append(FieldError.required(path, "must specify `addresses` or `notReadyAddresses`"))
             for field in ("addresses", "notReadyAddresses"):
                 for position, address in enumerate(subset.get(field) or ()):
-                    errors += _validate_address(address, f"{path}.{field}[{position}]")
+                    errors += _validate_address(address, f"{path}.{field}[{position}]", loopback=loopback)
             ports = subset.get("ports") or ()
             for position, port in enumerate(ports):
                 errors += _validate_port(port, f"{path}.ports[{position}]", named=len(ports) > 1)
@@ -53,14 +54,14 @@ class Endpoints(Strategy):
         ]
 
 
-def _validate_address(address: Tree, path: str) -> list[FieldError]:
+def _validate_address(address: Tree, path: str, *, loopback: bool) -> list[FieldError]:
     ip = address.get("ip") or ""
     errors = validate_address(ip, f"{path}.ip")
     if hostname := address.get("hostname"):
         errors += dns_label(hostname, f"{path}.hostname")
     if address.get("nodeName") is not None:
         errors += dns_subdomain(address["nodeName"], f"{path}.nodeName")
-    return errors + validate_endpoint_address(ip, f"{path}.ip")
+    return errors + validate_endpoint_address(ip, f"{path}.ip", loopback=loopback)
 
 
 def _validate_port(port: Tree, path: str, *, named: bool) -> list[FieldError]:

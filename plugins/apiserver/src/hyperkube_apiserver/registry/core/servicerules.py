@@ -65,7 +65,7 @@ def validate_service(obj: Tree, old: Tree | None) -> list[FieldError]:
     for index, address in enumerate(spec.get("externalIPs") or ()):
         at = f"spec.externalIPs[{index}]"
         wrong = [] if address in known else validate_address(address, at)
-        errors += wrong or validate_endpoint_address(address, at)
+        errors += wrong or validate_endpoint_address(address, at, loopback=False)
     errors += one_of(kind, _TYPES, "spec.type", required=True)
     errors += _validate_source_ranges(obj, spec, old)
     if kind == "LoadBalancer":
