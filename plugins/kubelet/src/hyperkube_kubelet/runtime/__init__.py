@@ -1,0 +1,1 @@
+"""What runs containers: the interface that the kubelet relies on, and the runtimes that have it."""

@@ -1,0 +1,265 @@
+"""The network that pods are in, for those who are not in it themselves.
+
+Without root a node's pods live in a network namespace of their own, whose agent (the kubelet's reaper) listens on a
+Unix socket. A socket belongs to the namespace that it was made in, whoever holds it: so the agent makes sockets and
+passes them on, and connecting, binding and all the rest is done here, with the system's own errors.
+
+The agent's protocol: one request a connection, each way one JSON object behind its length (4 bytes, big-endian). An
+answer is `{"ok": …}`, with a file descriptor beside its first byte where one was asked for, or `{"error": text}`.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import json
+import socket
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+__all__ = [
+    "AgentNetwork",
+    "Completed",
+    "Description",
+    "HostNetwork",
+    "NetworkUnavailable",
+    "PodNetwork",
+    "pod_network",
+]
+
+Mode = Literal["host", "namespace", "loopback"]
+
+_BACKLOG = 1024
+_LONGEST_ANSWER = 16 << 20
+_LENGTH = struct.Struct("!I")
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux has it, and only there are agents
+
+
+class NetworkUnavailable(OSError):
+    """The agent of the pods' network doesn't answer, or refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A program's end and what it wrote."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What kind of network it is."""
+
+    mode: Mode  # "loopback": pods have addresses 127.x.y.z of the host
+    gateway: str = ""  # the node's own address in it
+    pod_cidr: str = ""
+    bridge: str = ""  # the name of the interface that pods hang on
+
+
+class PodNetwork(Protocol):
+    """Sockets and programs in the network of the node's pods.
+
+    All sockets are non-blocking and the caller's to close. Calls raise OSError as the system does, and
+    NetworkUnavailable; none has a time limit of its own.
+    """
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """A TCP connection to an address in the network."""
+
+    async def listen(self, host: str, port: int) -> socket.socket:
+        """A listening TCP socket; `host` "" is every address, `port` 0 one that is free."""
+
+    async def datagram(
+        self, local: tuple[str, int] | None = None, remote: tuple[str, int] | None = None
+    ) -> socket.socket:
+        """A UDP socket, bound to `local` and connected to `remote` where they are given."""
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
+        """Run one of the machine's programs to its end, as the network's administrator (`nft -f -`)."""
+
+    async def describe(self) -> Description:
+        """What kind of network it is."""
+
+
+class _Sockets:
+    """What sockets are used for, wherever they come from."""
+
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        raise NotImplementedError
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        family, address = await _resolve(host, port, socket.SOCK_STREAM)
+        made = await self._make(family, socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(made, address)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    async def listen(self, host: str, port: int) -> socket.socket:
+        family, address = await _resolve(host, port, socket.SOCK_STREAM)
+        made = await self._make(family, socket.SOCK_STREAM)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            made.listen(_BACKLOG)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    async def datagram(
+        self, local: tuple[str, int] | None = None, remote: tuple[str, int] | None = None
+    ) -> socket.socket:
+        family = socket.AF_INET
+        addresses: list[Any] = []
+        for pair in (local, remote):
+            if pair is None:
+                addresses.append(None)
+                continue
+            family, address = await _resolve(*pair, socket.SOCK_DGRAM)
+            addresses.append(address)
+        made = await self._make(family, socket.SOCK_DGRAM)
+        try:
+            if addresses[0] is not None:
+                made.bind(addresses[0])
+            if addresses[1] is not None:
+                made.connect(addresses[1])
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+class HostNetwork(_Sockets):
+    """The network of this process itself."""
+
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        made = socket.socket(family, kind)
+        made.setblocking(False)
+        return made
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        try:
+            stdout, stderr = await process.communicate(stdin)
+        except BaseException:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            raise
+        assert process.returncode is not None
+        return Completed(process.returncode, stdout, stderr)
+
+    async def describe(self) -> Description:
+        return Description("host")
+
+
+class AgentNetwork(_Sockets):
+    """The network of the agent that listens on the Unix socket at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        _, descriptors = await self._ask({"op": "socket", "family": int(family), "type": int(kind)})
+        if len(descriptors) != 1:
+            raise NetworkUnavailable(f"the agent at {self.path} passed no socket on")
+        made = socket.socket(family, kind, fileno=descriptors[0])
+        made.setblocking(False)
+        return made
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
+        answer, _ = await self._ask({"op": "run", "argv": list(argv), "stdin": b64encode(stdin).decode()})
+        return Completed(answer["exit_code"], b64decode(answer["stdout"]), b64decode(answer["stderr"]))
+
+    async def describe(self) -> Description:
+        answer, _ = await self._ask({"op": "describe"})
+        return Description(answer["mode"], answer["gateway"], answer["pod_cidr"], answer["bridge"])
+
+    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        """The answer with the descriptors that came along, which are the caller's to close."""
+        loop = asyncio.get_running_loop()
+        descriptors: list[int] = []
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as agent:
+            agent.setblocking(False)
+            try:
+                await loop.sock_connect(agent, str(self.path))
+                body = json.dumps(request).encode()
+                await loop.sock_sendall(agent, _LENGTH.pack(len(body)) + body)
+                answer = await _receive(agent, descriptors)
+                if "error" in answer:
+                    raise NetworkUnavailable(answer["error"])
+            except BaseException as exc:
+                for descriptor in descriptors:
+                    socket.close(descriptor)
+                if isinstance(exc, OSError) and not isinstance(exc, NetworkUnavailable):
+                    raise NetworkUnavailable(f"the agent at {self.path} doesn't answer: {exc}") from exc
+                raise
+        return answer["ok"], descriptors
+
+
+def pod_network(path: Path | None) -> PodNetwork:
+    """The network of the agent at `path`, the host's own where there is none."""
+    return HostNetwork() if path is None else AgentNetwork(path)
+
+
+async def _resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[socket.AddressFamily, Any]:
+    try:
+        version = ip_address(host or "0.0.0.0").version
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
+        return found[0][0], found[0][4]
+    return (socket.AF_INET if version == 4 else socket.AF_INET6), (host, port)
+
+
+async def _receive(agent: socket.socket, descriptors: list[int]) -> dict[str, Any]:
+    """One answer; descriptors that come along are added to `descriptors` as they come."""
+    data = bytearray()
+    while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]:
+        if len(data) > _LONGEST_ANSWER:
+            raise NetworkUnavailable("its answer is too long")
+        piece = await _receive_piece(agent, descriptors)
+        if not piece:
+            raise NetworkUnavailable("it hung up")
+        data += piece
+    answer = json.loads(data[_LENGTH.size :])
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def _receive_piece(agent: socket.socket, descriptors: list[int]) -> bytes:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            piece, ancillary, _, _ = agent.recvmsg(65536, socket.CMSG_SPACE(array.array("i").itemsize), _CLOSE_ON_EXEC)
+        except BlockingIOError:
+            readable: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(agent, _wake, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(agent)
+            continue
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                passed = array.array("i")
+                passed.frombytes(content[: len(content) - len(content) % passed.itemsize])
+                descriptors.extend(passed)
+        return piece
+
+
+def _wake(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
