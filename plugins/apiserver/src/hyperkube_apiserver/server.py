@@ -286,7 +286,12 @@ def _kubelets(options: Options) -> KubeletTerms:
             checked = client_context(ca_pem=authority.read_bytes(), certificate_pem=shown, key_pem=secret)
     except (OSError, CertificateError) as exc:
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc
-    return KubeletTerms(tls=checked, unchecked_tls=unchecked, address_types=options.kubelet_preferred_address_types)
+    return KubeletTerms(
+        tls=checked,
+        unchecked_tls=unchecked,
+        address_types=options.kubelet_preferred_address_types,
+        loopback=options.allow_loopback_endpoints,
+    )
 
 
 def _anonymous(options: Options) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from hyperkube_apiserver.handlers.connect import targets as places
 from hyperkube_apiserver.handlers.connect.links import rewritten_page
-from hyperkube_apiserver.handlers.connect.targets import is_global
+from hyperkube_apiserver.handlers.connect.targets import is_global, is_reachable_here
 from hyperkube_machinery.serving.messages import StreamingResponse, Upgrade
 from hyperkube_machinery.tls import create_ca, issue_serving_certificate, save, server_context
 
@@ -87,9 +87,7 @@ async def web() -> AsyncIterator[Far]:
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets pods be on loopback addresses, which is all that tests have."""
-    defaults = places.Targets.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "allows", lambda address: True)
+    monkeypatch.setattr(places, "is_global", is_reachable_here)
 
 
 async def make_node(api: Any, port: int, name: str = "n", address: str = "127.0.0.1") -> None:
@@ -373,6 +371,11 @@ async def test_a_node_is_reached_by_its_kubelet_or_by_another_port(api: Any, kub
 )
 def test_addresses_of_pods(address: str, allowed: bool) -> None:
     assert is_global(address) is allowed
+
+
+@pytest.mark.parametrize(("address", "allowed"), [("127.0.0.1", True), ("10.0.0.1", True), ("169.254.0.1", False)])
+def test_addresses_of_pods_that_are_all_on_this_machine(address: str, allowed: bool) -> None:
+    assert is_reachable_here(address) is allowed
 
 
 async def test_only_pods_of_a_service_are_asked(api: Any) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -23,7 +23,7 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import Peer
 from hyperkube_machinery.tls import client_context
 
-__all__ = ["KubeletTerms", "Targets", "container_of", "is_global", "trusting_anybody"]
+__all__ = ["KubeletTerms", "Targets", "container_of", "is_global", "is_reachable_here", "trusting_anybody"]
 
 Tree = dict[str, Any]
 
@@ -44,6 +44,7 @@ class KubeletTerms:
     tls: ssl.SSLContext  # that checks their certificates, as far as anybody told how
     unchecked_tls: ssl.SSLContext  # for who asks not to
     port: int = 10250  # of nodes that don't tell theirs
+    loopback: bool = False  # whether nodes and pods are on this machine, and may have its addresses
     address_types: tuple[str, ...] = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 
     @classmethod
@@ -62,6 +63,12 @@ def is_global(address: str) -> bool:
     return not refused and parsed != IPv4Address("255.255.255.255")
 
 
+def is_reachable_here(address: str) -> bool:
+    """The same where all pods and nodes are on this machine."""
+    parsed: IPv4Address | IPv6Address | None = parse_address(address)
+    return is_global(address) or (parsed is not None and parsed.is_loopback)
+
+
 class Targets:
     """Finds the server that a request is for. All raise APIError."""
 
@@ -70,14 +77,12 @@ class Targets:
         resources: Mapping[str, Served],
         hub: Hub,
         kubelets: KubeletTerms,
-        *,
-        allows: Callable[[str], bool] = is_global,
     ) -> None:
-        """`resources` are those of the core group, by name; `allows` tells which addresses may be asked."""
+        """`resources` are those of the core group, by name."""
         self._resources = resources
         self._hub = hub
         self._kubelets = kubelets
-        self._allows = allows
+        self._allows = is_reachable_here if kubelets.loopback else is_global
         self._pod_tls = trusting_anybody()
 
     async def get(self, resource: str, namespace: str, name: str, *, asked: str = "pods") -> Tree:
