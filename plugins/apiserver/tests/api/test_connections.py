@@ -87,7 +87,7 @@ async def web() -> AsyncIterator[Far]:
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets pods be on loopback addresses, which is all that tests have."""
-    monkeypatch.setattr(places, "is_global", is_reachable_here)
+    monkeypatch.setattr(places, "is_global", lambda address: True)
 
 
 async def make_node(api: Any, port: int, name: str = "n", address: str = "127.0.0.1") -> None:
