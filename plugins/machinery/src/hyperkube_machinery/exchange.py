@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-__all__ = ["Exchange", "ExchangeError", "Peer", "exchange"]
+__all__ = ["Exchange", "ExchangeError", "Peer", "exchange", "failure_text"]
 
 _HEAD_BYTES = 64 << 10
 _PIECE_BYTES = 64 << 10
@@ -124,7 +124,7 @@ async def exchange(peer: Peer, method: str, target: str, headers: Headers, body:
             peer.host, peer.port, ssl=peer.tls, server_hostname=peer.host if peer.tls else None, limit=_HEAD_BYTES
         )
     except (OSError, UnicodeError) as exc:
-        raise ExchangeError(_failure(peer, exc)) from exc
+        raise ExchangeError(failure_text(peer, exc)) from exc
     try:
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
         if body:
@@ -159,7 +159,8 @@ def _one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def _failure(peer: Peer, exc: Exception) -> str:
+def failure_text(peer: Peer, exc: Exception) -> str:
+    """Why there is no connection to `peer`, in Go's words."""
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"tls: failed to verify certificate: x509: {exc.verify_message}"
     if isinstance(exc, ssl.SSLError):

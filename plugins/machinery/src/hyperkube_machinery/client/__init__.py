@@ -1,6 +1,24 @@
-"""The client of the API server: one, over HTTPS or within a process."""
+"""The client of the API server: one, over HTTPS or within a process.
 
+connect(access) ─→ Client ─→ Requester: rate limit, retries ─→ Transport ─┬→ HTTPTransport ─→ connections
+└→ LocalTransport ─→ LocalServer
+"""
+
+from hyperkube_machinery.client.client import Client, Listing, PatchKind
+from hyperkube_machinery.client.connecting import connect
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.client.transport import ClientError, RawResponse, Unreachable
+from hyperkube_machinery.client.watching import WatchEvent, WatchStream
 
-__all__ = ["ClientError", "LocalServer", "RawResponse", "Unreachable"]
+__all__ = [
+    "Client",
+    "ClientError",
+    "Listing",
+    "LocalServer",
+    "PatchKind",
+    "RawResponse",
+    "Unreachable",
+    "WatchEvent",
+    "WatchStream",
+    "connect",
+]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -70,7 +70,7 @@ class LocalServer:
 
     def run(self, work: Awaitable[T]) -> asyncio.Task[T]:
         """Run what a request needs in a task that `close` cancels and waits for."""
-        # As it is where it can be: a task that is cancelled before it begins closes its own coroutine, not an inner one.
+        # As it is where it can be: a task that is cancelled before it begins closes its coroutine, but no inner one.
         task = asyncio.get_running_loop().create_task(work if isinstance(work, Coroutine) else _await(work))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -155,7 +155,7 @@ class LocalTransport:
         path, _, query = outgoing.target.partition("?")
         if "%" in path:
             path = unquote(path, errors="strict")
-        request = IncomingRequest(outgoing.method, path, query, dict(outgoing.headers), outgoing.body, self)
+        request = IncomingRequest(outgoing.method, path, query, _joined(outgoing.headers), outgoing.body, self)
         request.http_1_0 = request.upgrades = False
         request.persistent = True
         limit = self._server.limits.body_bytes
@@ -188,9 +188,14 @@ async def _await(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def _headers(answer: Response | StreamingResponse) -> Mapping[str, str]:
-    headers = {"content-type": answer.content_type} if answer.content_type else {}
-    for name, value in answer.headers:
+def _headers(answer: Response | StreamingResponse) -> dict[str, str]:
+    first = (("content-type", answer.content_type),) if answer.content_type else ()
+    return _joined((*first, *answer.headers))
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in pairs:
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
@@ -287,7 +292,7 @@ class _Pipe:
             if self._closed or (self._finished and not self._broken):
                 return b""
             if self._finished:
-                raise Unreachable("unexpected EOF")
+                raise Unreachable("unexpected EOF", broke_off=True)
             self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,11 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """Nobody answers, or the answer broke off. Whether the request was carried out is not known."""
+    """Nobody answers, or the answer broke off."""
+
+    def __init__(self, message: str, *, broke_off: bool = False) -> None:
+        super().__init__(message)
+        self.broke_off = broke_off  # the request was sent, and may have been carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,14 @@ class Outgoing:
 
     method: str
     target: str  # path and query, percent-encoded
-    headers: Mapping[str, str]  # names in lower case
+    headers: Sequence[tuple[str, str]] = ()  # names in lower case
     body: bytes = b""
+    seconds: float = 0.0  # how long it may take, its answer's body included; 0 for no limit
 
     @property
-    def idempotent(self) -> bool:
+    def replayable(self) -> bool:
         """Whether sending it twice does what sending it once does. Source: net/http, Request.isReplayable."""
-        return self.method in ("GET", "HEAD", "OPTIONS", "TRACE")
+        return self.method in ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,12 @@ class RawResponse:
 class Incoming(Protocol):
     """An answer whose body is still coming. Whoever has it closes it."""
 
-    status: int
-    headers: Mapping[str, str]  # as in RawResponse
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """As in RawResponse."""
 
     async def read(self) -> bytes:
         """What has come since, at least a byte; empty at the body's end. Raises Unreachable if it broke off.
