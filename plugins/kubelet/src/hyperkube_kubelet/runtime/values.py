@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 Texts = Mapping[str, str]
-_NOTHING: Texts = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +64,8 @@ class SandboxConfig:
     namespace: str
     uid: str
     attempt: int = 0
-    labels: Texts = _NOTHING
-    annotations: Texts = _NOTHING
+    labels: Texts = field(default_factory=dict)
+    annotations: Texts = field(default_factory=dict)
     hostname: str = ""  # not for a pod in the node's network, whose hostname is the node's
     log_directory: Path | None = None  # of its containers' logs; the runtime makes it
     host_network: bool = False
@@ -76,7 +74,7 @@ class SandboxConfig:
     share_processes: bool = False  # one process namespace for all containers (shareProcessNamespace)
     ports: tuple[PortMapping, ...] = ()
     dns: DNS | None = None  # None: the node's
-    sysctls: Texts = _NOTHING
+    sysctls: Texts = field(default_factory=dict)
 
 
 class SandboxState(StrEnum):
@@ -150,8 +148,8 @@ class ContainerConfig:
     env: tuple[tuple[str, str], ...] = ()  # in order, over the image's; a later one wins
     working_dir: str = ""
     mounts: tuple[Mount, ...] = ()
-    labels: Texts = _NOTHING
-    annotations: Texts = _NOTHING
+    labels: Texts = field(default_factory=dict)
+    annotations: Texts = field(default_factory=dict)
     log_path: str = ""  # within the sandbox's log directory: "web/0.log"; the runtime makes its folder
     stdin: bool = False
     stdin_once: bool = False
