@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from hyperkube_machinery.client.client import Client
 from hyperkube_machinery.client.http import HTTPTransport
 from hyperkube_machinery.client.local import LocalServer, LocalTransport
-from hyperkube_machinery.client.ratelimit import TokenBucket
 from hyperkube_machinery.client.requests import Requester
 from hyperkube_machinery.client.transport import Transport
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.exchange import Peer
 from hyperkube_machinery.kubeconfig import Access, KubeconfigError
+from hyperkube_machinery.ratelimit import TokenBucket
 
 __all__ = ["connect"]
 

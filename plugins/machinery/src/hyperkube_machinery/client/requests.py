@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from hyperkube_machinery.client.ratelimit import TokenBucket
 from hyperkube_machinery.client.refusals import error_of, retry_seconds
 from hyperkube_machinery.client.transport import Incoming, Outgoing, RawResponse, Transport, Unreachable
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.ratelimit import TokenBucket
 
 __all__ = ["Requester"]
 

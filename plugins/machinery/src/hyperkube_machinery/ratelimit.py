@@ -1,16 +1,16 @@
-"""How often a client may ask. Source: k8s.io/client-go/util/flowcontrol/throttle.go"""
+"""How often something may be done. Source: k8s.io/client-go/util/flowcontrol/throttle.go"""
 
 from __future__ import annotations
-
-import math
 
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["TokenBucket"]
 
+_ROUNDING = 1e-9
+
 
 class TokenBucket:
-    """`burst` requests at once, then `qps` a second, in the order they came."""
+    """`burst` times at once, then `qps` times a second."""
 
     def __init__(self, qps: float, burst: int, clock: Clock) -> None:
         """`qps` of 0 or less sets no limit; `burst` is then of no meaning, else at least 1."""
@@ -20,11 +20,26 @@ class TokenBucket:
         self._tokens = float(self._burst)
         self._counted = clock.monotonic()
 
-    async def wait(self) -> float:
-        """Wait for one's turn; returns how long that took, in seconds."""
+    def accept(self) -> bool:
+        """Take a token, if there is one."""
+        if self._qps > 0:
+            self._fill()
+            if self._tokens < 1 - _ROUNDING:
+                return False
+            self._tokens -= 1
+        return True
+
+    def reserve(self) -> float:
+        """Take a token, from the future if need be; returns the seconds until it is there."""
         if self._qps <= 0:
             return 0.0
-        seconds = self._take()
+        self._fill()
+        self._tokens -= 1
+        return 0.0 if self._tokens >= -_ROUNDING else -self._tokens / self._qps
+
+    async def wait(self) -> float:
+        """Wait until it is one's turn, which come in order; returns how long that took, in seconds."""
+        seconds = self.reserve()
         if seconds > 0:
             try:
                 await self._clock.sleep(seconds)
@@ -33,10 +48,7 @@ class TokenBucket:
                 raise
         return seconds
 
-    def _take(self) -> float:
-        """Take one token, from the future if need be; returns the seconds until it is there."""
+    def _fill(self) -> None:
         now = self._clock.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._counted) * self._qps)
         self._counted = now
-        self._tokens -= 1
-        return 0.0 if self._tokens >= 0 or math.isclose(self._tokens, 0, abs_tol=1e-9) else -self._tokens / self._qps
