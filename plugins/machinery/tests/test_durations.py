@@ -1,10 +1,10 @@
-"""Durations, read as Go reads them."""
+"""Durations, read and written as Go does."""
 
 from __future__ import annotations
 
 import pytest
 
-from hyperkube_machinery.durations import parse_duration
+from hyperkube_machinery.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_what_go_refuses_in_its_words(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=r"^time: ") as caught:
         parse_duration(text)
     assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.0000015, "1.5µs"),
+        (0.25, "250ms"),
+        (10, "10s"),
+        (1.5, "1.5s"),
+        (300, "5m0s"),
+        (5400, "1h30m0s"),
+        (-2, "-2s"),
+    ],
+)
+def test_what_go_writes(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

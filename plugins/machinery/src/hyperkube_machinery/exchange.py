@@ -114,15 +114,30 @@ class Exchange:
         self.writer.close()
 
 
-async def exchange(peer: Peer, method: str, target: str, headers: Headers, body: bytes = b"") -> Exchange:
+async def exchange(
+    peer: Peer,
+    method: str,
+    target: str,
+    headers: Headers,
+    body: bytes = b"",
+    *,
+    connected: socket.socket | None = None,
+) -> Exchange:
     """Send a request and return its answer once its head is there. `target` is what stands behind the method.
 
-    `headers` are sent as they are; a Content-Length is added where there is a body. Raises ExchangeError.
+    `headers` are sent as they are; a Content-Length is added where there is a body. `connected` is a connection to the
+    peer that was made elsewhere, which is closed with the answer. Raises ExchangeError.
     """
+    named = peer.host if peer.tls else None
     try:
-        reader, writer = await asyncio.open_connection(
-            peer.host, peer.port, ssl=peer.tls, server_hostname=peer.host if peer.tls else None, limit=_HEAD_BYTES
-        )
+        if connected is not None:
+            reader, writer = await asyncio.open_connection(
+                sock=connected, ssl=peer.tls, server_hostname=named, limit=_HEAD_BYTES
+            )
+        else:
+            reader, writer = await asyncio.open_connection(
+                peer.host, peer.port, ssl=peer.tls, server_hostname=named, limit=_HEAD_BYTES
+            )
     except (OSError, UnicodeError) as exc:
         raise ExchangeError(failure_text(peer, exc)) from exc
     try:

@@ -1,0 +1,1 @@
+"""This node as the API server's clients see it."""

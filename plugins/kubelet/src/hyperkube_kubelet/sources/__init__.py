@@ -1,0 +1,1 @@
+"""Where pods are from: the API server, and files of this node."""

@@ -1,0 +1,1 @@
+"""The status of pods: made of what the runtime has, and written to the API server."""

@@ -1,0 +1,39 @@
+"""Events of pods and of their containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+from hyperkube_kubelet.podspec import Tree, kind_of
+from hyperkube_machinery import meta
+
+__all__ = ["Recorder", "container_reference", "pod_reference"]
+
+_LISTS = {"init": "initContainers", "regular": "containers", "ephemeral": "ephemeralContainers"}
+
+
+class Recorder(Protocol):
+    """Tells the API server of something, some time later; never waits and never fails."""
+
+    def event(
+        self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None: ...
+
+
+def pod_reference(pod: Tree) -> dict[str, Any]:
+    """What an event of the whole pod is about."""
+    return {
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "namespace": meta.namespace(pod),
+        "name": meta.name(pod),
+        "uid": meta.uid(pod),
+        "resourceVersion": meta.resource_version(pod),
+    }
+
+
+def container_reference(pod: Tree, container: Tree) -> dict[str, Any]:
+    """What an event of one of its containers is about."""
+    name = container["name"]
+    return {**pod_reference(pod), "fieldPath": f"spec.{_LISTS[kind_of(pod, name)]}{{{name}}}"}
