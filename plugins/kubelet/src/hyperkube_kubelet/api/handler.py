@@ -1,0 +1,185 @@
+"""Answers requests to the kubelet's API, once it is known who asks and that he may.
+
+    /containerLogs/NAMESPACE/POD/CONTAINER           /exec/NAMESPACE/POD/CONTAINER?command=…
+    /pods   /runningpods/   /healthz   /metrics      /attach/NAMESPACE/POD/CONTAINER
+
+Source: k8s.io/kubernetes/pkg/kubelet/server/server.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from hyperkube_kubelet.api.logchoice import NoLog, chosen_container
+from hyperkube_kubelet.api.logs import LogOptions, LogQueryError, read_log
+from hyperkube_kubelet.api.permissions import Asked, asked
+from hyperkube_kubelet.api.remotecommand import PROTOCOLS, Streams, StreamsError, talk
+from hyperkube_kubelet.podspec import container_named, status_of
+from hyperkube_kubelet.runtime.errors import NotFound, RuntimeFailure
+from hyperkube_kubelet.runtime.interface import Runtime
+from hyperkube_kubelet.runtime.values import ContainerState
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.quoting import quoted
+from hyperkube_machinery.serving.messages import Answer, BodyWriter, Request, Response, StreamingResponse
+from hyperkube_machinery.serving.websocket import WebSocket, accept, asks_for_websocket
+
+__all__ = ["KubeletAPI", "Pods"]
+
+Tree = Mapping[str, Any]
+Query = Mapping[str, Sequence[str]]
+_TEXT = "text/plain; charset=utf-8"
+
+
+class Pods(Protocol):
+    """The pods of this node, each with its status as this kubelet knows it."""
+
+    def pod_named(self, namespace: str, name: str) -> Tree | None: ...
+
+    def pods(self) -> Sequence[Tree]: ...
+
+
+class KubeletAPI:
+    """The handler of the kubelet's HTTPS server. `close` ends the streams that it began."""
+
+    def __init__(
+        self,
+        pods: Pods,
+        runtime: Runtime,
+        clock: Clock,
+        *,
+        check: Callable[[Request, Asked], Awaitable[None]],
+        others: Mapping[str, Callable[[Request], Answer | Awaitable[Answer]]],
+    ) -> None:
+        """`check` raises APIError for who isn't known or mayn't; `others` answer paths of their own: health, metrics."""
+        self._pods = pods
+        self._runtime = runtime
+        self._clock = clock
+        self._check = check
+        self._others = others
+        self._streams: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        for task in self._streams:
+            task.cancel()
+        await asyncio.gather(*self._streams, return_exceptions=True)
+
+    async def __call__(self, request: Request) -> Answer:
+        try:
+            await self._check(request, asked(request.method, request.path))
+            return await self._answer(request)
+        except APIError as exc:  # kubelets answer in plain text
+            return Response(exc.code, str(exc).encode(), _TEXT, exc.headers)
+
+    async def _answer(self, request: Request) -> Answer:
+        other = self._others.get(request.path)
+        if other is not None:
+            answer = other(request)
+            return await answer if isinstance(answer, Awaitable) else answer
+        query = parse_qs(request.query, keep_blank_values=True)
+        match request.path.strip("/").split("/"):
+            case ["pods"]:
+                return self._listing(self._pods.pods())
+            case ["runningpods"]:
+                return await self._running()
+            case ["containerLogs", namespace, pod, container]:
+                return await self._logs(self._container(namespace, pod, container), container, query)
+            case ["exec", namespace, pod, *rest] if len(rest) in (1, 2):
+                command = query.get("command", [])
+                if not command:
+                    raise APIError.bad_request("you must specify a command")
+                container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
+                streams = _streams(query)
+                return self._stream(
+                    request,
+                    lambda: self._runtime.exec(container_id, command, tty=streams.tty, stdin=streams.stdin),
+                    streams,
+                )
+            case ["attach", namespace, pod, *rest] if len(rest) in (1, 2):
+                container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
+                streams = _streams(query)
+                return self._stream(request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams)
+        raise APIError.of(404, "NotFound", "404 page not found")
+
+    def _container(self, namespace: str, name: str, container: str) -> Tree:
+        """The pod that has a container of that name. Raises APIError 404."""
+        pod = self._pods.pod_named(namespace, name)
+        if pod is None:
+            raise APIError.of(404, "NotFound", f"pod {quoted(name)} does not exist")
+        if container_named(pod, container) is None:
+            raise APIError.of(404, "NotFound", f"container {quoted(container)} not found in pod {quoted(name)}")
+        return pod
+
+    def _running_container(self, pod: Tree, container: str) -> str:
+        name = pod["metadata"]["name"]
+        try:
+            return chosen_container(name, status_of(pod), container, previous=False)
+        except NoLog:
+            raise APIError.of(404, "NotFound", f"container not found ({quoted(container)})") from None
+
+    def _listing(self, pods: Sequence[Tree]) -> Response:
+        return Response(200, encode({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(pods)}))
+
+    async def _running(self) -> Response:
+        running = {
+            container.sandbox_id
+            for container in await self._runtime.containers()
+            if container.state is ContainerState.RUNNING
+        }
+        uids = {sandbox.config.uid for sandbox in await self._runtime.sandboxes() if sandbox.id in running}
+        return self._listing([pod for pod in self._pods.pods() if pod["metadata"].get("uid") in uids])
+
+    async def _logs(self, pod: Tree, container: str, query: Query) -> Answer:
+        try:
+            options = LogOptions.of(query, self._clock.now())
+        except LogQueryError as exc:
+            raise APIError.bad_request(str(exc)) from exc
+        try:
+            chosen = chosen_container(pod["metadata"]["name"], status_of(pod), container, previous=options.previous)
+            found = await self._runtime.container(chosen)
+        except (NoLog, RuntimeFailure) as exc:
+            raise APIError.bad_request(str(exc)) from exc
+        path = found.log_path
+        if path is None:
+            raise APIError.bad_request(f"container {quoted(container)} keeps no log")
+
+        async def runs() -> bool:
+            try:
+                return (await self._runtime.container(chosen)).state is ContainerState.RUNNING
+            except NotFound:
+                return False
+
+        async def produce(body: BodyWriter) -> None:
+            async for piece in read_log(path, options, self._clock, runs):
+                body.send(piece)
+                await body.drain()
+
+        return StreamingResponse(produce, 200, "text/plain")
+
+    def _stream(self, request: Request, session: Callable[[], Any], streams: Streams) -> Answer:
+        if not asks_for_websocket(request):
+            raise APIError.bad_request(
+                "this kubelet speaks WebSockets alone, not SPDY: use a client that does, such as kubectl 1.31 or later"
+            )
+
+        async def pass_on(socket: WebSocket) -> None:
+            await talk(socket, session, streams)
+
+        return accept(request, PROTOCOLS, pass_on, start=self._own)
+
+    def _own(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        return task
+
+
+def _streams(query: Query) -> Streams:
+    try:
+        return Streams.of(query)
+    except StreamsError as exc:
+        raise APIError.bad_request(str(exc)) from exc
