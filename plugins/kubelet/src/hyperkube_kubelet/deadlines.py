@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hyperkube_machinery.clock import Clock
 
@@ -28,7 +28,7 @@ async def within(clock: Clock, seconds: float, work: Awaitable[T]) -> T:
             await cancelled(task)
 
 
-async def cancelled(task: asyncio.Future[object]) -> None:
+async def cancelled(task: asyncio.Future[Any]) -> None:
     """Cancel a task and return once it has ended, however it does."""
     task.cancel()
     await asyncio.wait({task})

@@ -214,7 +214,7 @@ class Options:
         section="Serving",
         choices=AUTHORIZATION_MODES,
         metavar="mode",
-        help="Who decides what a user may do: Webhook, the API server, or AlwaysAllow. Upstream's flag allows everything"
+        help="Who decides what a user may do: Webhook, the API server, or AlwaysAllow. Upstream's flag allows all"
         " unless told otherwise, its config file asks as here.",
     )
     authorization_webhook_cache_authorized_ttl: float = flag(

@@ -1,1 +1,1 @@
-"""Containers of a pod, decided on in plain functions: what to start, kill and restart, and what a container is made of."""
+"""Containers of a pod, in plain functions: which to start, kill and restart, and what each is made of."""

@@ -106,10 +106,12 @@ def _one_of(source: Tree, pod: Tree, container: Tree, holdings: Holdings, addres
     raise UnmetReference("a variable has a source that this kubelet does not know")
 
 
-def _missing(ref: Tree, kind: str, pod: Tree) -> None:
+def _missing(ref: Tree, kind: str, pod: Tree) -> str | None:
+    """None for an optional key; the others can't do without."""
     if not ref.get("optional"):
         where = f"{meta.namespace(pod)}/{ref.get('name') or ''}"
         raise UnmetReference(f"couldn't find key {ref['key']} in {kind} {where}")
+    return None
 
 
 def _decoded(value: str) -> str:

@@ -1,6 +1,6 @@
 """As whom a container runs, and what it may do and use.
 
-Source: k8s.io/kubernetes/pkg/securitycontext and pkg/kubelet/kuberuntime (security_context.go, kuberuntime_container_linux.go).
+Source: k8s.io/kubernetes/pkg/securitycontext and pkg/kubelet/kuberuntime.
 """
 
 from __future__ import annotations

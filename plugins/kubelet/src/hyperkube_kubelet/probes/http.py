@@ -40,7 +40,7 @@ def _trusting() -> ssl.SSLContext:
 
 
 async def ask(network: PodNetwork, action: Tree, container: Tree, pod_ip: str, purpose: str) -> Answer:
-    """GET what an `httpGet` says, following redirects within its host. Raises HTTPFailure, ValueError for a bad port."""
+    """GET what an `httpGet` says, following redirects within its host. Raises HTTPFailure, ValueError."""
     host, port = action.get("host") or pod_ip, port_number(action["port"], container)
     scheme = str(action.get("scheme") or "HTTP").lower()
     path = action.get("path") or "/"

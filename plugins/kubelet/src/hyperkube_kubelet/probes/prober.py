@@ -107,9 +107,9 @@ class Prober:
         running = latest.state is ContainerState.RUNNING
         old = statuses.get(container["name"])
         kept: Verdict = None
-        if running and latest.started_at < self._began and old is not None:
-            if str(old.get("containerID", "")).endswith(latest.id):
-                kept = {"liveness": None, "readiness": old.get("ready"), "startup": old.get("started") or None}[kind]
+        ran_before = running and latest.started_at < self._began
+        if ran_before and old is not None and str(old.get("containerID", "")).endswith(latest.id):
+            kept = {"liveness": None, "readiness": old.get("ready"), "startup": old.get("started") or None}[kind]
         return Target(
             container_id=latest.id,
             running=running,

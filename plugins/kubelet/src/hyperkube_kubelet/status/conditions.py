@@ -118,13 +118,11 @@ def _initialized(pod: Tree, phase: str, statuses: Sequence[Tree]) -> Condition:
 
 
 def _has_begun(pod: Tree, statuses: Iterable[Tree]) -> bool:
-    """Whether a regular container has ever been started."""
+    """Whether a regular container has been started."""
     regular = {container["name"] for container in containers(pod)}
     for status in statuses:
-        if status["name"] in regular:
-            state, last = status["state"], status.get("lastState") or {}
-            if status.get("started") or "running" in state or "terminated" in state or "terminated" in last:
-                return True
+        if status["name"] in regular and ("running" in status["state"] or "terminated" in status["state"]):
+            return True
     return False
 
 

@@ -1,4 +1,7 @@
-"""The status of a pod, made of what the runtime has of it. Source: k8s.io/kubernetes/pkg/kubelet (generateAPIPodStatus)."""
+"""The status of a pod, made of what the runtime has of it.
+
+Source: k8s.io/kubernetes/pkg/kubelet (generateAPIPodStatus).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def pod_status(pod: Tree, seen: Seen, previous: Tree, *, terminal: bool = False)
     ephemeral = container_statuses(
         pod, ephemeral_containers(pod), previous.get("ephemeralContainerStatuses") or (), seen
     )
-    begun = any(status["started"] or "running" in status["state"] for status in regular)
+    begun = _has_begun(pod, seen)
     new = phase(pod, [*init, *regular], terminal=terminal, begun=begun)
     if new not in ("Succeeded", "Failed"):  # what has ended stays ended
         new = next((phase_of(status) for status in (previous, in_object) if is_terminal(status)), new)
@@ -73,6 +76,13 @@ def pod_status(pod: Tree, seen: Seen, previous: Tree, *, terminal: bool = False)
         if value := previous.get(field) or in_object.get(field):
             status[field] = value
     return status
+
+
+def _has_begun(pod: Tree, seen: Seen) -> bool:
+    """Whether a regular container was created in the sandbox that there is now."""
+    sandbox = seen.observed.ready_sandbox
+    latest = (seen.observed.latest(container["name"]) for container in containers(pod))
+    return sandbox is not None and any(run is not None and run.sandbox_id == sandbox.id for run in latest)
 
 
 def _add_addresses(status: dict[str, Any], pod: Tree, seen: Seen, previous: Tree) -> None:

@@ -26,7 +26,7 @@ def phase(pod: Tree, statuses: Iterable[Tree], *, terminal: bool, begun: bool) -
         return "Failed"
     sidecar_states = [_sidecar(by_name.get(container["name"])) for container in sidecars]
     sidecars_pending = sum(pends for _, pends in sidecar_states)
-    states = [state for state, _ in sidecar_states if state != "stopped"]
+    states: list[_State] = [state for state, _ in sidecar_states if state != "stopped"]
     ends: list[tuple[Tree, int, bool]] = []
     for container in containers(pod):
         state, code = _regular(by_name.get(container["name"]))

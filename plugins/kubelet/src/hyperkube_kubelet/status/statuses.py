@@ -43,8 +43,8 @@ class Waiting:
 class Seen:
     """All that a pod's status is made of, beside the pod."""
 
-    observed: Observed = Observed()
-    verdicts: Verdicts = Verdicts()
+    observed: Observed = field(default_factory=Observed)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     waiting: Mapping[str, Waiting] = field(default_factory=dict)  # by container
     scheme: str = "hk-process"  # what ids of containers begin with
     host_ips: Sequence[str] = ()

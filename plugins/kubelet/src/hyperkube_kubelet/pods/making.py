@@ -1,0 +1,156 @@
+"""Gathering what a sandbox and its containers are made of."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
+from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
+from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
+from hyperkube_kubelet.containers.names import dns_of, hosts_file, read_resolv_conf
+from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
+from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.pods.refusals import NotStarted
+from hyperkube_kubelet.podspec import Tree, uses_host_network
+from hyperkube_kubelet.runtime.values import DNS, ContainerConfig, Image, Mount, SandboxConfig
+from hyperkube_kubelet.volumes.errors import VolumeFailure
+from hyperkube_kubelet.volumes.manager import Mounted
+from hyperkube_kubelet.volumes.mounts import container_mounts
+from hyperkube_kubelet.volumes.objects import ObjectCache
+from hyperkube_machinery import meta
+from hyperkube_machinery.client import ClientError
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.quantity import Quantity
+
+__all__ = ["ClusterNames", "Maker"]
+
+HOSTS = "/etc/hosts"
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNames:
+    """How names are found in the cluster."""
+
+    dns_servers: Sequence[str] = ()
+    domain: str = "cluster.local"
+    resolv_conf: Path = Path("/etc/resolv.conf")  # the node's own
+
+
+class Maker:
+    """Describes sandboxes and containers to the runtime, having made the files that they need."""
+
+    def __init__(
+        self,
+        root: Path,
+        facts: NodeFacts,
+        names: ClusterNames,
+        *,
+        objects: ObjectCache | None,
+        services: Callable[[], Iterable[Tree] | None],
+    ) -> None:
+        """`objects`: None without an API server. `services`: all of them, None before they are known."""
+        self.logs = root / "logs" / "pods"
+        self._pods = root / "pods"
+        self._facts = facts
+        self._names = names
+        self._objects = objects
+        self._services = services
+
+    def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
+        """The next sandbox of `pod`."""
+        node = read_resolv_conf(_text(self._names.resolv_conf)) if self._names.resolv_conf != Path() else DNS()
+        dns = dns_of(pod, node, self._names.dns_servers, self._names.domain)
+        return sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
+
+    def addresses(self, ips: Sequence[str]) -> Addresses:
+        """What a pod with the addresses `ips` may be told of where it is."""
+        return Addresses(pod_ips=ips, host_ips=self._facts.ips, allocatable=self._facts.allocatable)
+
+    async def container(
+        self, pod: Tree, container: Tree, image: Image, volumes: Mapping[str, Mounted], ips: Sequence[str], attempt: int
+    ) -> ContainerConfig:
+        """The next run of a container. Raises NotStarted."""
+        try:
+            variables = await self._environment(pod, container, self.addresses(ips))
+            memory = Quantity.parse(self._facts.capacity.get("memory", "0")).value
+            made = Made(
+                environment=variables,
+                mounts=await asyncio.to_thread(self._mounts, pod, container, volumes, variables, ips, attempt),
+                limits=limits_of(pod, container, memory_capacity=memory),
+                security=security_of(pod, container, image),
+                attempt=attempt,
+            )
+        except (UnmetReference, DownwardError, RootForbidden, VolumeFailure, APIError, ClientError, OSError) as exc:
+            raise NotStarted("CreateContainerConfigError", str(exc)) from exc
+        return container_config(pod, container, made)
+
+    async def _environment(self, pod: Tree, container: Tree, addresses: Addresses) -> dict[str, str]:
+        services = self._services()
+        if services is None:
+            raise UnmetReference("services have not yet been read at least once, cannot construct envvars")
+        return environment(pod, container, services, await self._holdings(pod, container), addresses)
+
+    async def _holdings(self, pod: Tree, container: Tree) -> Holdings:
+        wanted, namespace = references(container), meta.namespace(pod)
+        config_maps: dict[str, Tree] = {}
+        secrets_: dict[str, Tree] = {}
+        for kind, names, found in (
+            ("configmap", wanted.config_maps, config_maps),
+            ("secret", wanted.secrets, secrets_),
+        ):
+            for name, optional in names.items():
+                if self._objects is None:
+                    raise UnmetReference(f"couldn't get {kind} {namespace}/{name}, no kubeClient defined")
+                read = self._objects.config_map if kind == "configmap" else self._objects.secret
+                held = await read(namespace, name)
+                if held is not None:
+                    found[name] = held
+                elif not optional:
+                    raise UnmetReference(f'{kind} "{name}" not found')
+        return Holdings(config_maps, secrets_)
+
+    def _mounts(
+        self,
+        pod: Tree,
+        container: Tree,
+        volumes: Mapping[str, Mounted],
+        variables: Mapping[str, str],
+        ips: Sequence[str],
+        attempt: int,
+    ) -> list[Mount]:
+        """Volumes, and the files of the kubelet's own."""
+        mounts = list(container_mounts(container, volumes, variables))
+        taken = {mount.container_path for mount in mounts}
+        folder = self._pods / meta.uid(pod)
+        if HOSTS not in taken and (ips or uses_host_network(pod)):
+            mounts.append(Mount(container_path=HOSTS, host_path=self._hosts(pod, folder, ips)))
+        path = container.get("terminationMessagePath") or TERMINATION_LOG
+        if path not in taken:
+            file = folder / "containers" / container["name"] / f"{attempt}-{secrets.token_hex(4)}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o666)
+            file.chmod(0o666)  # whoever the container runs as
+            mounts.append(Mount(container_path=path, host_path=file))
+        return mounts
+
+    def _hosts(self, pod: Tree, folder: Path, ips: Sequence[str]) -> Path:
+        file = folder / "etc-hosts"
+        of_node = _text(Path(HOSTS)) if uses_host_network(pod) else ""
+        text = hosts_file(pod, ips, of_node, self._names.domain)
+        if _text(file) != text:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+            file.chmod(0o644)
+        return file
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""
