@@ -55,7 +55,7 @@ class KubeletAPI:
         check: Callable[[Request, Asked], Awaitable[None]],
         others: Mapping[str, Callable[[Request], Answer | Awaitable[Answer]]],
     ) -> None:
-        """`check` raises APIError for who isn't known or mayn't; `others` answer paths of their own: health, metrics."""
+        """`check` raises APIError for who may not; `others` answer paths of their own: health, metrics."""
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
