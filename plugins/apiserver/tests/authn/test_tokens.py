@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperkube_apiserver.authn import Identity, StaticTokens, TokenFileError, split_service_account
-from hyperkube_apiserver.authn.identity import node_name
+from hyperkube_machinery.identity import node_name
 
 
 @pytest.fixture

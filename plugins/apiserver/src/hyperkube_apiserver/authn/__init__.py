@@ -1,8 +1,12 @@
 """Who sent a request: client certificates, static tokens, tokens of service accounts, or nobody in particular."""
 
 from hyperkube_apiserver.authn.authenticator import Authenticator, TokenReview, ignored_credentials_warning
-from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
-from hyperkube_apiserver.authn.identity import (
+from hyperkube_apiserver.authn.jwt import KeySet, TokenError
+from hyperkube_apiserver.authn.keys import KeyFileError, PublicKey, SigningKey
+from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
+from hyperkube_apiserver.authn.tokens import StaticTokens, TokenFileError
+from hyperkube_machinery.clientcertificates import CertificateIdentity, identify
+from hyperkube_machinery.identity import (
     ANONYMOUS,
     AUTHENTICATED,
     MASTERS,
@@ -12,10 +16,6 @@ from hyperkube_apiserver.authn.identity import (
     service_account_groups,
     split_service_account,
 )
-from hyperkube_apiserver.authn.jwt import KeySet, TokenError
-from hyperkube_apiserver.authn.keys import KeyFileError, PublicKey, SigningKey
-from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
-from hyperkube_apiserver.authn.tokens import StaticTokens, TokenFileError
 
 __all__ = [
     "ANONYMOUS",

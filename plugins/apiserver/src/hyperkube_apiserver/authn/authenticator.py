@@ -13,12 +13,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.authn.certificates import CertificateIdentity, identify
-from hyperkube_apiserver.authn.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 from hyperkube_apiserver.authn.jwt import INVALID, TokenError
 from hyperkube_apiserver.authn.subprotocols import HEADER, offered_token
 from hyperkube_apiserver.authn.tokens import StaticTokens
+from hyperkube_machinery.clientcertificates import CertificateIdentity, identify
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

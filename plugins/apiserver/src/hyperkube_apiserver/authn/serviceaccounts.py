@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hyperkube_apiserver.authn.identity import Identity, service_account_groups, split_service_account
 from hyperkube_apiserver.authn.jwt import KeySet, TokenError, claimed_issuer
 from hyperkube_machinery import meta, timestamps
+from hyperkube_machinery.identity import Identity, service_account_groups, split_service_account
 from hyperkube_machinery.schema.exact import quoted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import secrets
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.authn.identity import Identity
+from hyperkube_machinery.identity import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

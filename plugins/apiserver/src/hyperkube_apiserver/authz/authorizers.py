@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from hyperkube_apiserver.authn.identity import MASTERS, Identity
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import forbidden
 from hyperkube_apiserver.authz.rules import Rule
+from hyperkube_machinery.identity import MASTERS, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.authn.identity import MASTERS, Identity
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import forbidden_because, quote, quote_all
 from hyperkube_apiserver.authz.rbac import GROUP, RBAC, MissingRole, RoleRef, aggregated
 from hyperkube_apiserver.authz.rules import Rule, Table
 from hyperkube_machinery.errors import APIError, failure
+from hyperkube_machinery.identity import MASTERS, Identity
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.authz.authorizers import Authorizer

@@ -13,8 +13,8 @@ from hyperkube_machinery.errors import APIError, failure
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hyperkube_apiserver.authn.identity import Identity
     from hyperkube_apiserver.authz.attributes import Attributes
+    from hyperkube_machinery.identity import Identity
 
 __all__ = ["forbidden", "forbidden_because", "quote", "quote_all"]
 

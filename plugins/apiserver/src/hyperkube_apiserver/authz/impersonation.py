@@ -12,7 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from hyperkube_apiserver.authn.identity import (
+from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.forbidden import forbidden, quote
+from hyperkube_apiserver.authz.rbac import aggregated
+from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.identity import (
     ANONYMOUS,
     AUTHENTICATED,
     MASTERS,
@@ -23,10 +27,6 @@ from hyperkube_apiserver.authn.identity import (
     service_account_groups,
     split_service_account,
 )
-from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
-from hyperkube_apiserver.authz.forbidden import forbidden, quote
-from hyperkube_apiserver.authz.rbac import aggregated
-from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.names import dns1123_subdomain, regex_error
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from hyperkube_apiserver.authn.identity import NODES
 from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision, Rules
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Table
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.identity import NODES
 from hyperkube_machinery.selectors import parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from hyperkube_apiserver.authn.identity import Identity
     from hyperkube_apiserver.authz.attributes import Attributes
     from hyperkube_apiserver.authz.rules import Rule
+    from hyperkube_machinery.identity import Identity
 
 __all__ = ["NodeAuthorizer", "Relations"]
 

@@ -16,8 +16,8 @@ from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Rule, Table
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.authn.identity import Identity
     from hyperkube_apiserver.authz.attributes import Attributes
+    from hyperkube_machinery.identity import Identity
 
 __all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef", "aggregated"]
 

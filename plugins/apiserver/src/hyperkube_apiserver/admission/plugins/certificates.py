@@ -12,10 +12,10 @@ from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authn.identity import MASTERS
 from hyperkube_apiserver.authz import ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_machinery.identity import MASTERS
 
 __all__ = ["CertificateApproval", "CertificateSigning", "CertificateSubjectRestriction"]
 

@@ -14,13 +14,13 @@ from hyperkube_apiserver.admission.plugin import CREATE, DELETE, UPDATE, Plugin,
 from hyperkube_apiserver.admission.plugins.audiences import check_audience
 from hyperkube_apiserver.admission.plugins.nodelabels import forbidden_labels
 from hyperkube_apiserver.admission.podreferences import referenced_resource
-from hyperkube_apiserver.authn.identity import NODES
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.differences import difference
 from hyperkube_apiserver.registry.podspec.annotations import MIRROR
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.identity import NODES
 from hyperkube_machinery.resources import Resource
 
 __all__ = ["NodeRestriction"]

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hyperkube_apiserver.authn.identity import Identity
+from hyperkube_machinery.identity import Identity
 
 __all__ = ["CertificateIdentity", "identify"]
 
