@@ -17,7 +17,6 @@ from hyperkube_apiserver.admission.measured import MeasuredAdmission
 from hyperkube_apiserver.authz import RBAC
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
-from hyperkube_apiserver.handlers.nonresource import VERSION
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.operations.desk import Desk
@@ -47,6 +46,7 @@ from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.release import KUBERNETES
 
 __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "front_desk", "send_bookmarks"]
 
@@ -109,7 +109,7 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
         kinds, policy=settings.policy, service_networks=(settings.service_network,), node_ports=settings.node_ports
     )
     stored = {key: kind for key, kind in kinds.items() if kind.is_stored}
-    instruments = Instruments(version=VERSION)
+    instruments = Instruments(version=KUBERNETES)
     caches = {
         key: WatchCache(kind, _field_values(by_kind, key), instruments.traffic(*key)) for key, kind in stored.items()
     }

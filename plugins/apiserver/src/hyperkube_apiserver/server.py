@@ -27,7 +27,7 @@ from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
-from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
+from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.health import Check, Health
@@ -50,6 +50,7 @@ from hyperkube_apiserver.storage.schedule import keep_compacted
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.metrics import Registry
@@ -130,7 +131,7 @@ async def _serve_on(
         await server.start(sockets=sockets)
         try:
             kubeconfig = write_admin_kubeconfig(options.data_dir, pki, f"https://{address}", now=clock.now())
-            log.info("serving Kubernetes %s on https://%s", VERSION, address)
+            log.info("serving Kubernetes %s on https://%s", KUBERNETES, address)
             log.info("try: kubectl --kubeconfig %s get namespaces", kubeconfig)
             lifecycle.done("poststarthook/storage-readiness")
             started()
@@ -232,7 +233,7 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk
     slis = Registry()
     nonresource = NonResource(
         Discovery(api.kinds.values(), address),
-        OpenAPI(api.kinds.values(), VERSION, clock),
+        OpenAPI(api.kinds.values(), KUBERNETES, clock),
         Health(_checks(api, desk.lifecycle), slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
         documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),

@@ -17,7 +17,7 @@ from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holding
 from hyperkube_apiserver.authn import KeySet, SigningKey, StaticTokens
 from hyperkube_apiserver.authn.keys import create_key
 from hyperkube_apiserver.discovery import Discovery
-from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
+from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.health import Health
@@ -27,6 +27,7 @@ from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.messages import Request, Response, StreamingResponse
 
 TOKENS = """\
@@ -215,7 +216,7 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
                 NonResource(
                     Discovery(api.kinds.values(), "127.0.0.1:6443"),
-                    OpenAPI(api.kinds.values(), VERSION, clock),
+                    OpenAPI(api.kinds.values(), KUBERNETES, clock),
                     Health({}),
                     documents=openid_documents(ISSUER, KeySet([KEY.public]), keys_uri="", address="127.0.0.1:6443"),
                 ),

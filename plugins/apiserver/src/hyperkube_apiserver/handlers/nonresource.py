@@ -11,14 +11,12 @@ from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.exposition import exposed
 from hyperkube_machinery.serving.messages import Request, Response
 from hyperkube_machinery.serving.metrics import Registry
 
-__all__ = ["VERSION", "NonResource"]
-
-VERSION = "v1.36.2"
-"""The Kubernetes version whose API this is; clients compare it with their own."""
+__all__ = ["NonResource"]
 
 
 class NonResource:
@@ -86,7 +84,7 @@ def _answers_any_method(path: str) -> bool:
 
 
 def _version() -> dict[str, str]:
-    major, minor = VERSION.removeprefix("v").split(".")[:2]
+    major, minor = KUBERNETES.removeprefix("v").split(".")[:2]
     return {
         "major": major,
         "minor": minor,
@@ -94,7 +92,7 @@ def _version() -> dict[str, str]:
         "emulationMinor": minor,
         "minCompatibilityMajor": major,
         "minCompatibilityMinor": str(int(minor) - 1),
-        "gitVersion": VERSION,
+        "gitVersion": KUBERNETES,
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "1970-01-01T00:00:00Z",
