@@ -30,7 +30,6 @@ from hyperkube_apiserver.handlers import write
 from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
-from hyperkube_apiserver.health import Health
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.pipeline import Pipeline
@@ -42,6 +41,7 @@ from hyperkube_apiserver.registry.ownership import FieldOwners
 from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.clock import SystemClock
+from hyperkube_machinery.serving.health import Health
 from hyperkube_machinery.serving.loop import new_event_loop
 from hyperkube_machinery.serving.messages import Request, Response
 from tests.bench.targets import TOKEN, write_tokens

@@ -30,7 +30,6 @@ from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
-from hyperkube_apiserver.health import Check, Health
 from hyperkube_apiserver.issuance import open_keys, openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.operations.desk import Desk
@@ -51,6 +50,7 @@ from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.release import KUBERNETES
+from hyperkube_machinery.serving.health import Check, Health
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.metrics import Registry

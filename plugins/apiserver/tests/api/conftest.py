@@ -20,7 +20,6 @@ from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
-from hyperkube_apiserver.health import Health
 from hyperkube_apiserver.issuance import openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.pipeline import Pipeline
@@ -28,6 +27,7 @@ from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_core.testing import VirtualClock
 from hyperkube_machinery.release import KUBERNETES
+from hyperkube_machinery.serving.health import Health
 from hyperkube_machinery.serving.messages import Request, Response, StreamingResponse
 
 TOKENS = """\

@@ -6,13 +6,13 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 
 from hyperkube_apiserver.discovery import Discovery
-from hyperkube_apiserver.health import TEXT, Health
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.exposition import exposed
+from hyperkube_machinery.serving.health import TEXT, Health
 from hyperkube_machinery.serving.messages import Request, Response
 from hyperkube_machinery.serving.metrics import Registry
 

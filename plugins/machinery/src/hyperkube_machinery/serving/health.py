@@ -6,13 +6,12 @@ Source: k8s.io/apiserver/pkg/server/healthz; of the metrics: k8s.io/component-ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from hyperkube_apiserver.requestinfo import Query
 from hyperkube_machinery.serving.messages import Response
 from hyperkube_machinery.serving.metrics import Registry
 
-__all__ = ["Check", "Health"]
+__all__ = ["TEXT", "Check", "Health"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Health:
             for path in (f"/{endpoint}", *(f"/{endpoint}/{name}" for name in checks))
         ]
 
-    async def answer(self, path: str, query: Query) -> Response | None:
+    async def answer(self, path: str, query: Mapping[str, Sequence[str]]) -> Response | None:
         """The answer at `path`, or None if it is none of these endpoints."""
         endpoint, _, name = path.strip("/").partition("/")
         checks = self._checks.get(endpoint)
@@ -63,7 +62,7 @@ class Health:
             return Response(500, f"internal server error: {failed}\n".encode(), TEXT, _NOSNIFF)
         return await self._all(endpoint, checks, query)
 
-    async def _all(self, endpoint: str, checks: Mapping[str, Check], query: Query) -> Response:
+    async def _all(self, endpoint: str, checks: Mapping[str, Check], query: Mapping[str, Sequence[str]]) -> Response:
         excluded = set(query.get("exclude", ()))
         lines, failed = [], []
         for name, check in checks.items():
