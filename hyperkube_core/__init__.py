@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hyperkube_core._clock import Clock, SystemClock
+    from hyperkube_core._cluster import ClusterHome, Contribution, Groundwork, Part, Report
     from hyperkube_core._describe import derive
     from hyperkube_core._errors import (
+        ClusterInUse,
+        ClusterNotReady,
         CommandEnded,
         DescriptionError,
         HyperkubeError,
@@ -51,8 +54,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_clock": ("Clock", "SystemClock"),
+    "_cluster": ("ClusterHome", "Contribution", "Groundwork", "Part", "Report"),
     "_describe": ("derive",),
     "_errors": (
+        "ClusterInUse",
+        "ClusterNotReady",
         "CommandEnded",
         "DescriptionError",
         "HyperkubeError",
@@ -96,24 +102,31 @@ __all__ = [
     "PLUGIN_API",
     "Blocking",
     "Clock",
+    "ClusterHome",
+    "ClusterInUse",
+    "ClusterNotReady",
     "Command",
     "CommandEnded",
     "Context",
+    "Contribution",
     "Coroutine",
     "DerivedServer",
     "Description",
     "DescriptionError",
     "ForeignFlag",
+    "Groundwork",
     "HyperKube",
     "HyperkubeError",
     "Interrupted",
     "Invocation",
     "NameClash",
     "NotProvided",
+    "Part",
     "PluginError",
     "PluginLoadError",
     "PluginVersionError",
     "Ready",
+    "Report",
     "Server",
     "ServerCrashed",
     "ServerError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import suppress
 from contextvars import copy_context
@@ -24,6 +25,10 @@ class Body(Protocol):
     @property
     def margin_seconds(self) -> float:
         """What it gets beyond the server's time to start and to stop, because of what it is made of."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that it runs in; None where that has not begun."""
 
     def start(self) -> asyncio.Future[None]:
         """Begin; the future ends when the server does, with what it raised."""
@@ -49,6 +54,10 @@ class _HereBody:
     """Has no process of its own."""
 
     margin_seconds = 0.0
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
 
     def signal(self, signum: int) -> None:
         pass

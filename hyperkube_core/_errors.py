@@ -16,6 +16,8 @@
     │   ├── ServerReturned              4   it stopped serving by itself
     │   ├── ServerNotReady              4   it was not ready in time
     │   └── NotProvided                 4   it asked for what no server here provides
+    ├── ClusterInUse                    1   a cluster runs already
+    ├── ClusterNotReady                 4   a cluster was not ready in time, though its servers were
     ├── CommandEnded                    n   a command ended with a status of its own
     └── Interrupted                   130   a server ignored the request to stop
 
@@ -125,6 +127,16 @@ class ServerNotReady(ServerError):
 
 class NotProvided(ServerError):
     """The server required something that no server in this process provides."""
+
+
+class ClusterInUse(HyperkubeError):
+    """The cluster runs already, or processes of it do."""
+
+
+class ClusterNotReady(HyperkubeError):
+    """The cluster was not ready in time, though its servers were."""
+
+    exit_code = 4
 
 
 class CommandEnded(HyperkubeError):

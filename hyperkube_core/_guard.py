@@ -2,7 +2,7 @@
 
 Run as a script by its path, with the standard library alone, so that it starts in a few milliseconds:
 
-    _guard.py LIFELINE_FD NOTIFY_FD GRACE_SECONDS PROGRAM [ARGUMENT …]
+    _guard.py LIFELINE_FD[:HELD_FD …] NOTIFY_FD GRACE_SECONDS PROGRAM [ARGUMENT …]
 
 The program gets a process group of its own. At the lifeline's end of file it is asked with SIGTERM and, after the
 grace, killed with everything that descends from it, or at once when hk writes to the lifeline: on Linux this process
@@ -133,9 +133,10 @@ def start(argv: list[str], notify: int) -> int:
 
 
 def main() -> None:
-    lifeline, notify, grace, argv = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
-    os.set_inheritable(lifeline, False)
-    os.set_inheritable(notify, False)
+    lifeline, *held = map(int, sys.argv[1].split(":"))
+    notify, grace, argv = int(sys.argv[2]), float(sys.argv[3]), sys.argv[4:]
+    for descriptor in (lifeline, notify, *held):
+        os.set_inheritable(descriptor, False)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     # Signals are only noted, and the loop below is woken; a handler that acted would race with it.
     wakeup, wake = os.pipe()

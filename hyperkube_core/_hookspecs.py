@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from hyperkube_core._cluster import Contribution
     from hyperkube_core._server import Description
 
 PROJECT = "hyperkube"
@@ -22,5 +23,15 @@ def hyperkube_servers() -> Iterable[Description]:
 
     Called on the plugin that an entry point loaded, and on no other. It must be quick and import no server: it
     runs for `hk --help`.
+    """
+    return ()
+
+
+@hookspec
+def hyperkube_clusters() -> Iterable[Contribution]:
+    """What this plugin contributes to the clusters of `hk up`.
+
+    Called on a plugin that an entry point of the group `hyperkube.clusters` loaded. It must be quick and import no
+    server.
     """
     return ()

@@ -39,6 +39,7 @@ from hyperkube_core._server import Description, Invocation, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from logging import Handler
 
     from hyperkube_core._logging import LogSettings
 
@@ -48,6 +49,10 @@ LONG = (
 )
 
 COMMANDS: Mapping[str, str] = {
+    "up": "start a cluster of all that is installed",
+    "down": "stop a cluster, and leave nothing behind",
+    "status": "tell how a cluster fares, and where it is reached",
+    "logs": "show what a cluster's servers log",
     "run": "run many servers together, each with its own flags",
     "plugins": "list what is installed, and what is broken",
     "doctor": "check this environment and say what to do",
@@ -55,7 +60,7 @@ COMMANDS: Mapping[str, str] = {
 }
 """The launcher's own commands and what each does."""
 
-RESERVED = frozenset({*COMMANDS, "up", "help", "completion", "make-symlinks"})
+RESERVED = frozenset({*COMMANDS, "help", "completion", "make-symlinks"})
 """Names that no server can have: those of commands, there and to come."""
 
 ALPHA_WARNING = "Warning: alpha command syntax is unstable!"
@@ -323,11 +328,11 @@ class HyperKube:
         # Their command lines were read so that a bad one starts none; each process gives its own warnings.
         supervise([_without_warnings(line) for line in lines], host=self, **how)
 
-    def set_logging_up(self, log: LogSettings) -> None:
-        """Set logs up, and give the warnings that waited for it."""
+    def set_logging_up(self, log: LogSettings, handler: Handler | None = None) -> None:
+        """Set logs up, to stderr or `handler`, and give the warnings that waited for it."""
         from hyperkube_core._logging import configure
 
-        configure(log)
+        configure(log, handler)
         pending, self._pending = self._pending or [], None
         for warning in pending:
             self._warn(warning, again=True)

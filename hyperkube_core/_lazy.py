@@ -32,7 +32,7 @@ from hyperkube_core._options import Option, options_of
 from hyperkube_core._values import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._server import Server
@@ -183,17 +183,10 @@ def server_command(launcher: HyperKube, name: str) -> ServerCommand | ServerGrou
 
 def own_command(launcher: HyperKube, name: str, before: Parsed) -> Any:
     """One of the launcher's own commands, whose module is imported for it alone."""
-    if name == "run":
-        from hyperkube_core._commands import run
+    from importlib import import_module
 
-        return run.command(launcher, before)
-    if name == "plugins":
-        from hyperkube_core._commands import plugins
-
-        return plugins.command(launcher)
-    from hyperkube_core._commands import doctor
-
-    return doctor.command(launcher)
+    command: Callable[[HyperKube, Parsed], Any] = import_module(f"hyperkube_core._commands.{name}").command
+    return command(launcher, before)
 
 
 def typer_group(server: Server) -> TyperGroup:

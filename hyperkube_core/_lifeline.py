@@ -7,6 +7,9 @@ thread that forked; a subreaper dies with hk.) On the notify pipe a child sends 
     STARTED=1                     its command line was read, its plugin was found, and its server starts
     READY=1                       its server is ready
     ERROR=ServerCrashed:it …      what its server ended with: the class and the message, line breaks as \n
+
+Behind the lifeline's number others may stand (`5:9`), of descriptors that the child only holds: a lock that whoever
+comes next can't have while it lives.
 """
 
 from __future__ import annotations
@@ -28,15 +31,20 @@ GRACE_SECONDS = 5.0
 """How long a child may take to stop in good order once its parent is gone."""
 
 
+def spelled(lifeline: int, held: tuple[int, ...]) -> str:
+    """How a child is told of its lifeline, and of what else it is to hold."""
+    return ":".join(map(str, (lifeline, *held)))
+
+
 class Tether:
     """A child's side of both lines."""
 
-    def __init__(self, lifeline: int, notify: int) -> None:
+    def __init__(self, lifeline: int, notify: int, held: tuple[int, ...] = ()) -> None:
         self._notify = notify
         self._lock = threading.Lock()
         self._ask: Callable[[], None] | None = None
         self._lost = False
-        for descriptor in (lifeline, notify):
+        for descriptor in (lifeline, notify, *held):
             if descriptor >= 0:
                 os.set_inheritable(descriptor, False)
         threading.Thread(target=self._watch, args=(lifeline,), name="lifeline", daemon=True).start()
@@ -92,6 +100,6 @@ def arm() -> Tether | None:
     global _tether
     if _tether is None and LIFELINE in os.environ:
         # Taken out of the environment, so that nothing this process starts believes that they are its own.
-        lifeline = int(os.environ.pop(LIFELINE))
-        _tether = Tether(lifeline, int(os.environ.pop(NOTIFY, "-1")))
+        lifeline, *held = map(int, os.environ.pop(LIFELINE).split(":"))
+        _tether = Tether(lifeline, int(os.environ.pop(NOTIFY, "-1")), tuple(held))
     return _tether

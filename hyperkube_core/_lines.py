@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from hyperkube_core._logging import LogSettings, painted, redacted
 
@@ -42,6 +42,13 @@ class Splitter:
     def _pieces(self, line: bytes) -> list[bytes]:
         limit = self._limit
         return [line[at : at + limit] for at in range(0, len(line), limit)] or [b""]
+
+
+class Lines(Protocol):
+    """Takes what servers write."""
+
+    def write(self, label: str, lines: list[bytes]) -> None:
+        """Take whole lines, without their breaks, of the server `label`. Must not fail."""
 
 
 class Relay:

@@ -71,13 +71,13 @@ _settings = LogSettings()
 _label = ""
 
 
-def configure(settings: LogSettings) -> None:
-    """Set logging up for the process, or anew; `warnings` are logged too."""
+def configure(settings: LogSettings, handler: logging.Handler | None = None) -> None:
+    """Set logging up for the process, or anew: to `handler`, or stderr. `warnings` are logged too."""
     global _handler, _settings, _label
     _settings = settings
     _label = os.environ.pop(LABEL, _label)  # it is ours, and not for what we start
     settings = settings.resolved()
-    handler = logging.StreamHandler()
+    handler = handler or logging.StreamHandler()
     handler.setFormatter(_formatter(settings))
     root = logging.getLogger()
     for other in list(root.handlers):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from hyperkube_core._errors import HyperkubeError, ServerError, ServerReturned
 from hyperkube_core._life import Life, named
 from hyperkube_core._logging import server_name, verbose
-from hyperkube_core._restart import CrashLoop, Restart, starts_again
-from hyperkube_core._status import Status
+from hyperkube_core._restart import Restart, starts_again
+from hyperkube_core._status import State, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +27,17 @@ log = logging.getLogger("hyperkube")
 class Member:
     """A server's place in a run: it starts with its task, is restarted as the policy says, stops with `stop`."""
 
-    def __init__(self, run: Run, invocation: Invocation, label: str, *, restart: Restart) -> None:
+    def __init__(
+        self, run: Run, invocation: Invocation, label: str, *, restart: Restart, once_ready: bool = False
+    ) -> None:
+        """With `once_ready`, one that fails before it was ready for the first time has failed for good."""
         self.status = Status(label)
         self.up = asyncio.Event()
         """Set once it has been ready for the first time, or has done its job."""
         self._run = run
         self._invocation = invocation
         self._restart = restart
+        self._once_ready = once_ready
         self._body: Body | None = None
         self._ready_at: float | None = None
         self._beside: list[Member] = []
@@ -90,28 +94,39 @@ class Member:
 
     async def _keep(self) -> None:
         """Run it until it is stopped or has failed for good. Failures end in the status, not in the task."""
-        crash_loop = CrashLoop()
+        crash_loop = self._run.crash_loop()
         clock = self._run.clock
         try:
             while True:
                 error = await self._live()
-                if not starts_again(self._restart, error):
+                if not self._starts_again(error):
                     if error is not None:
                         raise error
-                    self.status.state = "completed"
+                    self._is("completed")
                     self.up.set()
                     return
                 served = 0.0 if self._ready_at is None else clock.monotonic() - self._ready_at
                 delay = crash_loop.delay(served)
-                self.status.state, self.status.error = "backing off", error
+                self._is("backing off", error)
                 log.error("%s; starting it again in %g s", error or f"server {self.name!r} has done its job", delay)
                 await clock.sleep(delay)
                 self.status.restarts += 1
         except asyncio.CancelledError:
-            self.status.state = "stopped"
+            self._is("stopped", self.status.error)
         except Exception as exc:
             # Whatever else it may be is a flaw of ours, and it still has to end the run and to name the server.
-            self.status.state, self.status.error = "failed", named(self.name, exc)
+            self._is("failed", named(self.name, exc))
+
+    def _starts_again(self, error: HyperkubeError | None) -> bool:
+        if self._once_ready and not self.up.is_set():
+            return False
+        return starts_again(self._restart, error)
+
+    def _is(self, state: State, error: HyperkubeError | None = None) -> None:
+        status = self.status
+        status.state, status.error = state, error
+        status.pid = self._body.pid if self._body is not None and state == "ready" else None
+        self._run.when_changed(status)
 
     async def _live(self) -> HyperkubeError | None:
         """One run; what it failed with, if that may be tried again."""
@@ -120,7 +135,7 @@ class Member:
         self._ready_at = None
         self._body = run.make_body(invocation, self.name, context)
         life = Life(invocation.server, self._body, label=self.name, ready=context.ready, clock=run.clock)
-        self.status.state = "starting"
+        self._is("starting", self.status.error)
         verbose(log, run.verbosity, "starting")
         try:
             await life.serve(self._when_ready)
@@ -139,7 +154,7 @@ class Member:
 
     def _when_ready(self) -> None:
         self._ready_at = self._run.clock.monotonic()
-        self.status.state, self.status.error = "ready", None
+        self._is("ready")
         self.up.set()
         verbose(log, self._run.verbosity, "ready")
 

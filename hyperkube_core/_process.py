@@ -25,7 +25,7 @@ from hyperkube_core._errors import (
     UsageError,
 )
 from hyperkube_core._life import first_of
-from hyperkube_core._lines import Relay, read_lines
+from hyperkube_core._lines import Lines, read_lines
 from hyperkube_core._logging import LABEL, current
 from hyperkube_core._probe import until_answers
 
@@ -44,12 +44,23 @@ its server failed at."""
 
 
 class _ProcessBody:
-    """A process on a lifeline, in a session of its own, so that a terminal's Ctrl-C comes through hk alone."""
+    """A process on a lifeline, in a session of its own, so that a terminal's Ctrl-C comes through hk alone.
+
+    It keeps the descriptors `held` open as long as it lives: who holds one of them knows by it that this is gone.
+    """
 
     margin_seconds = 0.0
 
-    def __init__(self, server: Server, label: str, context: RunningContext[Any], relay: Relay | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        label: str,
+        context: RunningContext[Any],
+        relay: Lines | None,
+        held: tuple[int, ...] = (),
+    ) -> None:
         self._server = server
+        self._held = held
         self._label = label
         self._context = context
         self._relay = relay
@@ -58,6 +69,10 @@ class _ProcessBody:
         self._lifeline = -1
         self._told: HyperkubeError | None = None
         self._asked = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
 
     def start(self) -> asyncio.Future[None]:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=self._label)
@@ -118,7 +133,7 @@ class _ProcessBody:
                     stdin=subprocess.DEVNULL,
                     stdout=writing if writing >= 0 else None,
                     stderr=writing if writing >= 0 else None,
-                    pass_fds=(theirs, telling),
+                    pass_fds=(theirs, telling, *self._held),
                     start_new_session=True,
                 )
             finally:
@@ -174,8 +189,15 @@ class ChildBody(_ProcessBody):
 
     margin_seconds = MARGIN_SECONDS
 
-    def __init__(self, invocation: Invocation, label: str, context: RunningContext[Any], relay: Relay) -> None:
-        super().__init__(invocation.server, label, context, relay)
+    def __init__(
+        self,
+        invocation: Invocation,
+        label: str,
+        context: RunningContext[Any],
+        relay: Lines,
+        held: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(invocation.server, label, context, relay, held)
         self._invocation = invocation
         self._started = False
 
@@ -187,7 +209,7 @@ class ChildBody(_ProcessBody):
         return {
             "PYTHONUNBUFFERED": "1",  # its output is a pipe, and a line should be seen when it is printed
             **os.environ,
-            _lifeline.LIFELINE: str(lifeline),
+            _lifeline.LIFELINE: _lifeline.spelled(lifeline, self._held),
             _lifeline.NOTIFY: str(notify),
             LABEL: self._server.name,
         }
@@ -233,16 +255,23 @@ class CommandBody(_ProcessBody):
     """A program of somebody else's, under a guard. Without a relay it writes where hk writes."""
 
     def __init__(
-        self, command: Command, invocation: Invocation, label: str, context: RunningContext[Any], relay: Relay | None
+        self,
+        command: Command,
+        invocation: Invocation,
+        label: str,
+        context: RunningContext[Any],
+        relay: Lines | None,
+        held: tuple[int, ...] = (),
     ) -> None:
-        super().__init__(invocation.server, label, context, relay)
+        super().__init__(invocation.server, label, context, relay, held)
         self._command = command
         self._args = invocation.args
 
     def argv(self, lifeline: int, notify: int) -> Sequence[str]:
         program = program_of(self._server.name, self._command)
         grace = min(self._server.stop_seconds, _lifeline.GRACE_SECONDS)
-        guard = [sys.executable, "-I", "-S", str(Path(_guard.__file__)), str(lifeline), str(notify), f"{grace:g}"]
+        lines = (_lifeline.spelled(lifeline, self._held), str(notify))
+        guard = [sys.executable, "-I", "-S", str(Path(_guard.__file__)), *lines, f"{grace:g}"]
         return [*guard, program, *self._command.argv[1:], *self._args]
 
     def environment(self, lifeline: int, notify: int) -> Mapping[str, str]:

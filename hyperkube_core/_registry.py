@@ -221,6 +221,19 @@ def _clash(name: str, record: PluginRecord, taker: str) -> str:
 
 def load(record: PluginRecord) -> tuple[Description, ...]:
     """Import the plugin and ask its hook, and no other's, what it offers. Raises PluginError."""
+    descriptions = ask(record, "hyperkube_servers")
+    names: set[str] = set()
+    for description in descriptions:
+        check(description, record.name)
+        mine = {description.name, *description.aliases}
+        if names & mine:
+            raise DescriptionError(record.name, f"it registers the name {min(names & mine)!r} twice")
+        names |= mine
+    return descriptions
+
+
+def ask(record: PluginRecord, hook: str) -> tuple[Any, ...]:
+    """Import the plugin, and return all that its implementation of `hook` returns. Raises PluginError."""
     import pluggy  # `inspect` comes with it
 
     from hyperkube_core import _hookspecs
@@ -231,21 +244,14 @@ def load(record: PluginRecord) -> tuple[Description, ...]:
     try:
         manager.register(plugin, name=record.target)
         with contextlib.redirect_stdout(sys.stderr):
-            answers = manager.hook.hyperkube_servers()
+            answers = getattr(manager.hook, hook)()
             # Whatever the plugin returns is iterated here: it may be a generator, which runs only now.
-            descriptions = tuple(description for answer in answers for description in answer)
+            found = tuple(item for answer in answers for item in answer)
     except (Exception, SystemExit) as exc:  # the plugin's own code, which may raise anything
         raise PluginLoadError(record.name, f"its hook failed ({_said(exc)})") from exc
     if not answers:
-        raise DescriptionError(record.name, f"{record.target} implements no hook hyperkube_servers")
-    names: set[str] = set()
-    for description in descriptions:
-        check(description, record.name)
-        mine = {description.name, *description.aliases}
-        if names & mine:
-            raise DescriptionError(record.name, f"it registers the name {min(names & mine)!r} twice")
-        names |= mine
-    return descriptions
+        raise DescriptionError(record.name, f"{record.target} implements no hook {hook}")
+    return found
 
 
 def import_to_describe(target: str, plugin: str) -> Any:

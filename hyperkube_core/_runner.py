@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from hyperkube_core._logging import verbose
 from hyperkube_core._loop import new_event_loop, run_until_complete
 from hyperkube_core._member import Member, stop_in_reverse
 from hyperkube_core._order import labels, start_order
+from hyperkube_core._restart import CrashLoop
 from hyperkube_core._server import Blocking, Command, Coroutine, Invocation
 from hyperkube_core._signals import handled
 from hyperkube_core._status import Status, as_json, exit_status
@@ -62,6 +63,8 @@ class Run:
         restart: Restart = "never",
         verbosity: int = 0,
         when_ready: Callable[[], None] = lambda: None,
+        when_changed: Callable[[Status], None] = lambda status: None,
+        crash_loop: Callable[[], CrashLoop] = CrashLoop,
     ) -> None:
         self.host = host
         self.clock = clock
@@ -71,8 +74,12 @@ class Run:
         self.members: list[Member] = []
         self.statuses: list[Status] = []
         """How the servers fare, in the order given."""
+        self.when_ready = when_ready
+        """Called once all servers are ready."""
+        self.when_changed = when_changed
+        """Called with the status of a server that changed."""
+        self.crash_loop = crash_loop
         self._restart = restart
-        self._when_ready = when_ready
         self._labels: set[str] = set()
 
     def context(self, member: Member, invocation: Invocation) -> RunningContext[Any]:
@@ -132,7 +139,7 @@ class Run:
                 if note_failures() or asked.done():
                     break
             else:
-                self._when_ready()
+                self.when_ready()
                 while not asked.done() and not note_failures():
                     running = [member.task for _, member in started if not member.task.done()]
                     if not running:
@@ -216,7 +223,7 @@ def run_servers(
     run_until_complete(
         loop,
         conduct(
-            invocations,
+            together(invocations),
             lambda: Run(
                 host=host,
                 clock=clock or SystemClock(),
@@ -232,15 +239,20 @@ def run_servers(
     )
 
 
+def together(invocations: Sequence[Invocation]) -> Callable[[Run, Gate], Awaitable[object]]:
+    """For `conduct`: all of them, as `Run.together` does."""
+    return lambda run, stop: run.together(invocations, stop)
+
+
 async def conduct(
-    invocations: Sequence[Invocation],
+    serve: Callable[[Run, Gate], Awaitable[object]],
     make_run: Callable[[], Run],
     *,
     tether: Tether | None,
     forwards: bool,
-    status_file: str,
+    status_file: str = "",
 ) -> None:
-    """Run `invocations` under this process's signals, and under its parent's lifeline if it is a managed child."""
+    """Run `serve` under this process's signals, and under its parent's lifeline if it is a managed child."""
     stop = Gate()
     run = make_run()
     if tether is not None:
@@ -258,7 +270,7 @@ async def conduct(
     error: HyperkubeError | None = None
     with handled(ask=lambda signum: stop.set(), insist=run.kill, forward=forward if forwards else None):
         try:
-            await run.together(invocations, stop)
+            await serve(run, stop)
         except HyperkubeError as exc:
             error = exc
     if status_file:

@@ -14,7 +14,7 @@ status is the plain one of the error; the last line of the log names the server 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hyperkube_core._errors import (
     HyperkubeError,
@@ -39,6 +39,8 @@ class Status:
     restarts: int = 0
     error: HyperkubeError | None = None
     """What it ended with, last."""
+    pid: int | None = None
+    """The process that it runs in, once it is ready."""
 
 
 def why(error: HyperkubeError) -> int:
@@ -59,18 +61,21 @@ def exit_status(position: int, error: HyperkubeError) -> int:
     return 10 * position + why(error) if position <= 11 else error.exit_code
 
 
+def server_document(status: Status) -> dict[str, Any]:
+    """One status, for programs."""
+    return {
+        "name": status.name,
+        "state": status.state,
+        "restarts": status.restarts,
+        "pid": status.pid,
+        "error": None if status.error is None else str(status.error),
+        "reason": None if status.error is None else type(status.error).__name__,
+    }
+
+
 def as_json(statuses: Sequence[Status], exit_code: int) -> str:
     """The statuses as a document, for `--status-file`."""
     import json
 
-    servers = [
-        {
-            "name": status.name,
-            "state": status.state,
-            "restarts": status.restarts,
-            "error": None if status.error is None else str(status.error),
-            "reason": None if status.error is None else type(status.error).__name__,
-        }
-        for status in statuses
-    ]
+    servers = [server_document(status) for status in statuses]
     return json.dumps({"servers": servers, "exit_status": exit_code}, indent=2) + "\n"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._lifeline import arm
-from hyperkube_core._lines import Relay
+from hyperkube_core._lines import Lines, Relay
 from hyperkube_core._logging import current
 from hyperkube_core._loop import run_until_complete
 from hyperkube_core._order import labels
 from hyperkube_core._process import ChildBody, CommandBody
-from hyperkube_core._runner import MakeBody, Run, body_here, conduct
+from hyperkube_core._runner import MakeBody, Run, body_here, conduct, together
 from hyperkube_core._server import Command, Invocation
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from hyperkube_core._restart import Restart
 
 
-def body_in_process(relay: Relay) -> MakeBody:
-    """Makes bodies that are processes of their own."""
+def body_in_process(relay: Lines, held: tuple[int, ...] = ()) -> MakeBody:
+    """Makes bodies that are processes of their own, each of which holds the descriptors `held`."""
 
     def make_body(invocation: Invocation, label: str, context: RunningContext[Any]) -> Body:
         run = invocation.server.run
         if isinstance(run, Command):
-            return CommandBody(run, invocation, label, context, relay)
-        return ChildBody(invocation, label, context, relay)
+            return CommandBody(run, invocation, label, context, relay, held)
+        return ChildBody(invocation, label, context, relay, held)
 
     return make_body
 
@@ -70,7 +70,7 @@ def supervise(
     run_until_complete(
         asyncio.new_event_loop(),
         conduct(
-            invocations,
+            together(invocations),
             lambda: Run(
                 host=host,
                 clock=clock or SystemClock(),

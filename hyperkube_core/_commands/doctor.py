@@ -19,6 +19,7 @@ from hyperkube_core._table import table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from hyperkube_core._flags import Parsed
     from hyperkube_core._launcher import HyperKube
 
 FEWEST_DESCRIPTORS = 4096
@@ -38,8 +39,8 @@ class Finding:
     advice: str = ""
 
 
-def command(launcher: HyperKube) -> Any:
-    """The command."""
+def command(launcher: HyperKube, before: Parsed) -> Any:
+    """The command; nothing that stands before its name matters to it."""
     app = new_app()
 
     @app.command("doctor", context_settings=SETTINGS)

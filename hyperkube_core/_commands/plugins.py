@@ -14,6 +14,7 @@ from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 
 if TYPE_CHECKING:
+    from hyperkube_core._flags import Parsed
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._registry import Listed
 
@@ -25,8 +26,8 @@ class Output(StrEnum):
     JSON = "json"
 
 
-def command(launcher: HyperKube) -> Any:
-    """The command."""
+def command(launcher: HyperKube, before: Parsed) -> Any:
+    """The command; nothing that stands before its name matters to it."""
     app = new_app()
 
     @app.command("plugins", context_settings=SETTINGS)

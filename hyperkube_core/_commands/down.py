@@ -1,0 +1,94 @@
+"""`hk down`: a cluster is stopped, whoever holds it, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from hyperkube_core._clock import SystemClock
+from hyperkube_core._clusters import groundworks_of
+from hyperkube_core._commands.up import LEFTOVER_SECONDS, DataDir, Name
+from hyperkube_core._errors import ClusterInUse, CommandEnded
+from hyperkube_core._home import DEFAULT_NAME, Home, beginning, folder_of
+from hyperkube_core._lazy import SETTINGS, new_app
+from hyperkube_core._topology import clean_up
+
+if TYPE_CHECKING:
+    from hyperkube_core._flags import Parsed
+    from hyperkube_core._launcher import HyperKube
+
+
+def command(launcher: HyperKube, before: Parsed) -> Any:
+    """The command; nothing that stands before its name matters to it."""
+    app = new_app()
+
+    @app.command("down", context_settings=SETTINGS)
+    def down(
+        name: Name = DEFAULT_NAME,
+        data_dir: DataDir = None,
+        delete: Annotated[bool, typer.Option("--delete", help="Remove its data directory as well.")] = False,
+        timeout: Annotated[
+            float, typer.Option(metavar="SECONDS", help="After this long its processes are killed.")
+        ] = 60.0,
+    ) -> None:
+        """Stop a cluster, and end all that its servers left running."""
+        folder = folder_of(name, data_dir, launcher.environment)
+        home = Home(folder, name, clock=SystemClock())
+        if not home.exists():
+            launcher.print(f"cluster {name!r}: there is none in {folder}\n")
+            return
+        problems = asyncio.run(_end(launcher, home, timeout))
+        for problem in problems:
+            launcher.print(f"Warning: {problem}\n", error=True)
+        if delete and not problems:
+            shutil.rmtree(folder)
+        home.release()
+        if problems:
+            raise CommandEnded(1)
+        launcher.print(f"cluster {name!r} is {'deleted' if delete else 'stopped'}\n")
+
+    return get_command(app)
+
+
+async def _end(launcher: HyperKube, home: Home, patience: float) -> list[str]:
+    """Hold the data directory with no process of the cluster left; what could not be tidied up, in words."""
+    if not home.try_lock():
+        pid = home.runner()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            await _until_gone(home, pid, patience)
+        if not await home.lock_within(LEFTOVER_SECONDS):
+            await _kill_servers(home)
+    home.forget()
+    return await clean_up(groundworks_of(launcher, home), home.clock)
+
+
+async def _until_gone(home: Home, pid: int, patience: float) -> None:
+    """Return once the `hk up` is gone, killed if it takes longer: its servers end by themselves then."""
+    began = beginning(pid)
+    deadline = home.clock.monotonic() + patience
+    while beginning(pid) == began:
+        if home.clock.monotonic() >= deadline:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            deadline = home.clock.monotonic() + patience
+        await home.clock.sleep(0.02)
+
+
+async def _kill_servers(home: Home) -> None:
+    """Kill servers that went on although their `hk up` is gone. Raises ClusterInUse where that does not help."""
+    for server in (home.state.get("run") or {}).get("servers", ()):
+        pid, began = server.get("pid"), server.get("began")
+        if pid and began and beginning(pid) == began:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+    if not await home.lock_within(LEFTOVER_SECONDS):
+        raise ClusterInUse(f"{home.folder}: a process holds {home.folder / 'lock'} and can't be ended")
