@@ -8,15 +8,15 @@ Source: k8s.io/client-go/tools/record/events_cache.go
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.ratelimit import TokenBucket
+from hyperkube_machinery.remembering import Latest
 
-__all__ = ["Correlator", "Latest", "Tree", "Write", "reference_of"]
+__all__ = ["Correlator", "Tree", "Write", "reference_of"]
 
 Tree = dict[str, Any]
 
@@ -27,35 +27,6 @@ _ALIKE_SECONDS = 600.0
 _BURST = 25
 _PER_SECOND = 1 / 300
 _COMBINED = "(combined from similar events): "
-
-KeyT = TypeVar("KeyT", bound=Hashable)
-ValueT = TypeVar("ValueT")
-
-
-class Latest(Generic[KeyT, ValueT]):
-    """The values that were used last; the others are forgotten."""
-
-    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
-        self._most = most
-        self._values: OrderedDict[KeyT, ValueT] = OrderedDict()
-
-    def get(self, key: KeyT) -> ValueT | None:
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: KeyT, value: ValueT) -> None:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
-
-    def drop(self, key: KeyT) -> None:
-        self._values.pop(key, None)
-
-    def items(self) -> list[tuple[KeyT, ValueT]]:
-        return [*self._values.items()]
 
 
 def reference_of(obj: Tree) -> Tree:
@@ -100,9 +71,9 @@ class Correlator:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._alike: Latest[Hashable, _Alike] = Latest()
-        self._seen: Latest[Hashable, _Seen] = Latest()
-        self._allowances: Latest[Hashable, TokenBucket] = Latest()
+        self._alike: Latest[Hashable, _Alike] = Latest(_MOST_REMEMBERED)
+        self._seen: Latest[Hashable, _Seen] = Latest(_MOST_REMEMBERED)
+        self._allowances: Latest[Hashable, TokenBucket] = Latest(_MOST_REMEMBERED)
 
     def correlate(self, event: Tree) -> Write | None:
         """What to write for `event` (core/v1, count 1); nothing where its source says too much."""

@@ -26,7 +26,8 @@ from hyperkube_machinery.client import Client, ClientError
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.eventcorrelation import Correlator, Latest, Tree, reference_of
+from hyperkube_machinery.eventcorrelation import Correlator, Tree, reference_of
+from hyperkube_machinery.remembering import Latest
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.timestamps import format_micro, format_seconds
 
