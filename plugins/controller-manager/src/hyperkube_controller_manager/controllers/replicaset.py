@@ -1,0 +1,168 @@
+"""Replica sets: as many pods as are asked for, made from one template.
+
+Source: k8s.io/kubernetes/pkg/controller/replicaset/replica_set.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hyperkube_controller_manager.claims import claim, claims_of, is_controlled_by
+from hyperkube_controller_manager.context import ControllerContext
+from hyperkube_controller_manager.deletionorder import first_to_delete
+from hyperkube_controller_manager.dependents import BY_CONTROLLER, Owners, by_controller, controller_key, follow
+from hyperkube_controller_manager.expectations import Expectations
+from hyperkube_controller_manager.podcontrol import (
+    FAILURES,
+    PodControl,
+    in_slow_start,
+    is_ending_namespace,
+    together,
+)
+from hyperkube_controller_manager.podstates import first_available, is_active, is_terminating
+from hyperkube_controller_manager.replicasetstatus import replica_set_status
+from hyperkube_controller_manager.statuswrites import write_status
+from hyperkube_controller_manager.templates import controller_reference
+from hyperkube_machinery.builtin import PODS, REPLICA_SETS
+from hyperkube_machinery.controller import Controller
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.informers import key_of
+from hyperkube_machinery.meta import controller_of, deletion_timestamp, labels_of, namespace
+from hyperkube_machinery.selectors import LabelSelector, label_selector
+
+__all__ = ["run"]
+
+Tree = Mapping[str, Any]
+
+_BURST = 500  # pods that one look makes or deletes
+
+
+async def run(context: ControllerContext) -> None:
+    """Serve until cancelled."""
+    controller = _ReplicaSets(context)
+    await context.synced()
+    await controller.run()
+
+
+class _ReplicaSets:
+    def __init__(self, context: ControllerContext) -> None:
+        self._client = context.client
+        self._clock = context.clock
+        self._pod_control = PodControl(context.client, context.recorder)
+        self._expectations = Expectations(context.clock)
+        self._sets = context.informers.of(REPLICA_SETS, indexes={BY_CONTROLLER: by_controller})
+        self._pods = context.informers.of(PODS, indexes={BY_CONTROLLER: by_controller})
+        self._owners = Owners(self._sets, REPLICA_SETS.kind)
+        self._controller = Controller(
+            context.name,
+            self._reconcile,
+            workers=context.options.concurrent_replicaset_syncs,
+            clock=context.clock,
+            metrics=context.metrics,
+        )
+        self._sets.on_change(self._on_change)
+        follow(self._pods, self._owners, self._enqueue, self._expectations)
+
+    async def run(self) -> None:
+        await self._controller.run()
+
+    def _enqueue(self, replica_set: Tree) -> None:
+        self._controller.queue.add(key_of(replica_set))
+
+    def _on_change(self, old: Tree | None, new: Tree | None) -> None:
+        gone = old if new is None or (old is not None and not _is_same(old, new)) else None
+        if gone is not None:
+            self._expectations.forget(key_of(gone))
+        if (known := new or old) is not None:
+            self._enqueue(known)
+
+    async def _reconcile(self, key: str) -> float | None:
+        replica_set = self._sets.get(key)
+        if replica_set is None:
+            self._expectations.forget(key)
+            return None
+        may_act = self._expectations.satisfied(key) and deletion_timestamp(replica_set) is None
+        selector = label_selector(replica_set["spec"].get("selector"))
+        pods = self._owners.dependents_of(replica_set, self._pods, orphans=True)
+        active = await self._claimed(replica_set, selector, [pod for pod in pods if is_active(pod)])
+        terminating = [pod for pod in pods if is_terminating(pod) and _is_claimed(pod, replica_set, selector)]
+        failure: Exception | None = None
+        if may_act:
+            try:
+                await self._manage(replica_set, key, active)
+            except FAILURES as exc:
+                failure = exc
+        now = self._clock.now()
+        status = replica_set_status(replica_set, active, terminating, failure, now)
+        if status != (replica_set.get("status") or {}):
+            await write_status(self._client, REPLICA_SETS, replica_set, status)
+        if failure is not None:
+            raise failure
+        return self._next_look(replica_set, status, active, now)
+
+    async def _claimed(self, replica_set: Tree, selector: LabelSelector, active: Sequence[Tree]) -> list[Tree]:
+        claims = claims_of(replica_set, selector.matches, active)
+        return await claim(self._client, REPLICA_SETS, replica_set, claims, PODS)
+
+    async def _manage(self, replica_set: Tree, key: str, active: Sequence[Tree]) -> None:
+        """Make what is missing, or delete what is too much."""
+        missing = replica_set["spec"].get("replicas", 1) - len(active)
+        if missing > 0:
+            await self._create(replica_set, key, min(missing, _BURST))
+        elif missing < 0:
+            related = self._related(replica_set)
+            count = min(-missing, _BURST)
+            await self._delete(replica_set, key, first_to_delete(active, related, count, now=self._clock.now()))
+
+    async def _create(self, replica_set: Tree, key: str, count: int) -> None:
+        reference = controller_reference(replica_set, REPLICA_SETS.api_version, REPLICA_SETS.kind)
+
+        async def create(_: int) -> None:
+            try:
+                await self._pod_control.create(replica_set["spec"]["template"], replica_set, reference)
+            except APIError as exc:
+                if not is_ending_namespace(exc):
+                    raise
+
+        self._expectations.expect(key, creations=count)
+        outcome = await in_slow_start(count, create)
+        self._expectations.created(key, count - outcome.successes)
+        outcome.check()
+
+    async def _delete(self, replica_set: Tree, key: str, pods: Sequence[Tree]) -> None:
+        async def delete(pod: Tree) -> None:
+            try:
+                await self._pod_control.delete(pod, replica_set)
+            except FAILURES as exc:
+                self._expectations.deleted(key, key_of(pod))
+                if not (isinstance(exc, APIError) and exc.code == 404):
+                    raise
+
+        self._expectations.expect(key, deletions=[key_of(pod) for pod in pods])
+        (await together([delete(pod) for pod in pods])).check()
+
+    def _related(self, replica_set: Tree) -> list[Tree]:
+        """The pods of all replica sets of the same deployment."""
+        owner = controller_of(replica_set)
+        if owner is None:
+            return []
+        owner_key = controller_key(namespace(replica_set), owner.get("kind", ""), owner.get("uid", ""))
+        siblings = self._sets.by(BY_CONTROLLER, owner_key)
+        return [pod for sibling in siblings for pod in self._owners.dependents_of(sibling, self._pods)]
+
+    def _next_look(self, replica_set: Tree, status: Tree, active: Sequence[Tree], now: float) -> float | None:
+        """When the next pod has been ready for long enough; no change of an object will tell."""
+        min_ready = replica_set["spec"].get("minReadySeconds") or 0
+        if not min_ready or status.get("readyReplicas") == status.get("availableReplicas"):
+            return None
+        wait = first_available(active, min_ready, now)
+        return float(min_ready) if wait is None else wait
+
+
+def _is_same(old: Tree, new: Tree) -> bool:
+    return (old.get("metadata") or {}).get("uid") == (new.get("metadata") or {}).get("uid")
+
+
+def _is_claimed(pod: Tree, replica_set: Tree, selector: LabelSelector) -> bool:
+    return is_controlled_by(pod, replica_set) and selector.matches(labels_of(pod))
