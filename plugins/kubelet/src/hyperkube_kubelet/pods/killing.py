@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.containers.plan import Kill, KillReason
-from hyperkube_kubelet.deadlines import within
 from hyperkube_kubelet.pods.hooks import HookFailed, Hooks
 from hyperkube_kubelet.podspec import Tree, container_named, containers, init_containers, is_sidecar
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
@@ -19,6 +18,7 @@ from hyperkube_kubelet.runtime.values import Container
 from hyperkube_kubelet.telling import Recorder, container_reference
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.deadlines import within
 
 __all__ = ["Killer", "grace_of", "prerequisites"]
 

@@ -9,6 +9,7 @@ from hyperkube_kubelet.containers.backoff import BackOff
 from hyperkube_kubelet.containers.config import log_directory_name
 from hyperkube_kubelet.containers.observed import Observed, container_hash, restart_count
 from hyperkube_kubelet.containers.plan import Kill
+from hyperkube_kubelet.pauses import unbroken
 from hyperkube_kubelet.pods.hooks import HookFailed, Hooks
 from hyperkube_kubelet.pods.images import Images
 from hyperkube_kubelet.pods.killing import Killer
@@ -72,13 +73,13 @@ class Starter:
                 pod, container, image, volumes, ips, self._attempt(pod, container, observed)
             )
             try:
-                container_id = await self._runtime.create_container(sandbox_id, config)
+                container_id = await unbroken(self._runtime.create_container(sandbox_id, config))
             except RuntimeFailure as exc:
                 reason = "CreateContainerConfigError" if isinstance(exc, InvalidConfig) else "CreateContainerError"
                 raise NotStarted(reason, str(exc)) from exc
             self._recorder.event(subject, "Normal", "Created", "Container created")
             try:
-                await self._runtime.start_container(container_id)
+                await unbroken(self._runtime.start_container(container_id))
             except RuntimeFailure as exc:
                 raise NotStarted("RunContainerError", str(exc)) from exc
         except NotStarted as exc:

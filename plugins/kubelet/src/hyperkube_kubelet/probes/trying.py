@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hyperkube_kubelet.containers.expansion import expand
-from hyperkube_kubelet.deadlines import within
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.probes.grpc import check
 from hyperkube_kubelet.probes.http import HTTPFailure, ask
@@ -14,6 +13,7 @@ from hyperkube_kubelet.probes.ports import port_number
 from hyperkube_kubelet.runtime.errors import ExecFailed, ExecTimeout, RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.durations import format_duration
 from hyperkube_machinery.exchange import Peer, failure_text
 

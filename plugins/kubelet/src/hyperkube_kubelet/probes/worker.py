@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hyperkube_kubelet.containers.verdicts import Verdict
+from hyperkube_kubelet.pauses import rest
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.probes.trying import Errored, Trier
 from hyperkube_kubelet.telling import Recorder, container_reference
@@ -76,21 +77,11 @@ class ProbeWorker:
         """Probe until there is nothing more to probe; the verdict stays until it is forgotten."""
         period = float(self._probe.get("periodSeconds") or 10)
         while (pause := await self._step(period)) is not None:
-            await self._rest(pause)
+            await rest(self._clock, pause, self._news)
 
     def forget(self) -> None:
         """Take the verdict away."""
         self._verdicts.pop(self._following, None)
-
-    async def _rest(self, seconds: float) -> None:
-        """Wait so long, or until there is something new to probe."""
-        alarm = asyncio.ensure_future(self._clock.sleep(seconds))
-        news = asyncio.ensure_future(self._news.wait())
-        try:
-            await asyncio.wait({alarm, news}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            alarm.cancel()
-            news.cancel()
 
     async def _step(self, period: float) -> float | None:
         """Look once, and probe if it is time; returns how long to rest, None to end."""

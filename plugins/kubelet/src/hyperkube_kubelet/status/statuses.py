@@ -124,6 +124,7 @@ def _converted(spec: Tree, container: Container, old: Tree | None, seen: Seen) -
         status["user"] = {"linux": linux}
     if old is None:
         return status
+    _remember_words(status["state"], old)
     before = old.get("state") or {}
     if container.state is ContainerState.UNKNOWN and "running" in before:
         status["state"] = {"terminated": _lost(_TERMINATED)}
@@ -135,6 +136,17 @@ def _converted(spec: Tree, container: Container, old: Tree | None, seen: Seen) -
     elif "terminated" in (old.get("lastState") or {}):
         status["lastState"] = {"terminated": old["lastState"]["terminated"]}
     return status
+
+
+def _remember_words(state: Mapping[str, Any], old: Tree) -> None:
+    """Let a run that has ended keep its message, whose file goes with the pod's volumes."""
+    ended = state.get("terminated")
+    if ended is None or ended.get("message"):
+        return
+    for known in (old.get("state") or {}, old.get("lastState") or {}):
+        before = known.get("terminated") or {}
+        if before.get("containerID") == ended["containerID"] and before.get("message"):
+            ended["message"] = before["message"]
 
 
 def _state(container: Container, scheme: str) -> dict[str, Any]:
