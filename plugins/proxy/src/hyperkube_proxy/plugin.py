@@ -5,7 +5,8 @@ from __future__ import annotations
 from hyperkube_core import Coroutine, Server, hookimpl
 
 LONG = """\
-Makes the addresses of services lead to their pods.
+The network proxy that runs on each node: it makes the addresses of services lead to their pods, by rules in the \
+kernel (nftables) or by relays in this process (userspace).
 """
 
 
@@ -20,7 +21,7 @@ def hyperkube_servers() -> list[Server]:
             long=LONG,
             run=Coroutine("hyperkube_proxy.server:serve"),
             options="hyperkube_proxy.options:Options",
-            after=("apiserver",),
+            after=("apiserver", "kubelet"),
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
         )
     ]

@@ -1,0 +1,256 @@
+"""Keeps a table of nftables in step with the routes, touching only what has to change.
+
+unknown ──read back──▶ known ──routes changed──▶ one transaction ──▶ known
+▲                                                  │
+└───────────────────── refused ────────────────────┘
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import TypeVar
+
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.podnetwork import Completed, PodNetwork
+from hyperkube_machinery.serving.metrics import Counter
+from hyperkube_proxy.backends.nftables.changeset import Scope, changes, in_transactions, whole
+from hyperkube_proxy.backends.nftables.layout import TABLE, Terms, base
+from hyperkube_proxy.backends.nftables.naming import is_of_service
+from hyperkube_proxy.backends.nftables.readback import read_back
+from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Ruleset
+from hyperkube_proxy.backends.nftables.services import of_route
+from hyperkube_proxy.model import Endpoint, PortName, Protocol, ServicePort
+from hyperkube_proxy.parts import Routes, SyncError
+from hyperkube_proxy.rules import Route
+
+__all__ = ["NFTablesBackend", "cleanup", "works"]
+
+log = logging.getLogger(__name__)
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+_LONGEST_TRANSACTION = 64 * 1024
+"""In characters. Without root a message to the kernel may have some 200 KB, of which a command takes up to three times
+what it has characters."""
+
+_STALE_SECONDS = 1.0
+"""How long after its last reference a chain is deleted: Linux before 6.2 notices a little late that it is gone."""
+
+
+class NFTablesBackend:
+    """The table of one family."""
+
+    def __init__(
+        self,
+        network: PodNetwork,
+        clock: Clock,
+        terms: Terms,
+        *,
+        failures: Counter,
+        cleanup_failures: Counter,
+        inside: Callable[[Endpoint, Protocol], Endpoint] | None = None,
+    ) -> None:
+        """`inside` says where in the network an endpoint is reached, if not where it says itself."""
+        self._network = network
+        self._clock = clock
+        self._terms = terms
+        self._failures = failures
+        self._cleanup_failures = cleanup_failures
+        self._inside = inside
+        self._prefix = f"{terms.ip} {TABLE}"
+        self._base = base(terms)
+        self._there: Ruleset | None = None  # None: not known
+        self._wanted = _Wanted(self._base)
+        self._stale: dict[str, float] = {}  # chains that are empty, with when they came to be
+
+    async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> float | None:
+        """Follow `routes`. Raises SyncError where the kernel, or nft, refuses; all is looked at anew then."""
+        family = self._terms.family
+        try:
+            await self._delete_stale()
+            if changed is None or self._there is None:
+                await self._sync_all({name: route for name, route in routes.items() if name.family == family})
+            else:
+                some = {name: routes.get(name) for name in changed if name.family == family}
+                await self._sync_some(self._there, some)
+        except BaseException:
+            self._there = None
+            self._stale.clear()
+            raise
+        return _STALE_SECONDS if self._stale else None
+
+    async def _sync_all(self, routes: Routes) -> None:
+        there = await self._read()
+        wanted = _Wanted(self._base)
+        for name, route in routes.items():
+            wanted.put(name, self._of(route))
+        steps = []
+        if there is None:
+            there = Ruleset()
+            # Whatever may be there under this name is not what it should be.
+            steps = [f"add table {self._prefix}\ndelete table {self._prefix}\n", f"add table {self._prefix}\n"]
+        steps += changes(self._prefix, there, wanted.table, whole(there, wanted.table))
+        await self._apply(steps)
+        self._wanted = wanted
+        self._there = there
+        self._note(there, whole(there, wanted.table))
+
+    async def _sync_some(self, there: Ruleset, routes: dict[PortName, Route | None]) -> None:
+        scopes = [self._wanted.put(name, self._of(route)) for name, route in routes.items()]
+        scope = _joined(scopes)
+        await self._apply(changes(self._prefix, there, self._wanted.table, scope))
+        self._note(there, scope)
+
+    def _of(self, route: Route | None) -> Ruleset:
+        if route is None:
+            return Ruleset()
+        inside, protocol = self._inside, route.port.protocol
+        if inside is None:
+            return of_route(route, self._terms)
+        cluster, local = (
+            tuple(inside(endpoint, protocol) for endpoint in endpoints) for endpoints in (route.cluster, route.local)
+        )
+        return of_route(replace(route, cluster=cluster, local=local), self._terms)
+
+    def _note(self, there: Ruleset, scope: Scope) -> None:
+        """Remember that what is in `scope` is now as it was wanted."""
+        wanted, now = self._wanted.table, self._clock.monotonic()
+        for name in scope.chains:
+            if name in wanted.chains:
+                there.chains[name] = wanted.chains[name]
+                self._stale.pop(name, None)
+            elif is_of_service(name) and name in there.chains:
+                there.chains[name] = Chain()
+                self._stale.setdefault(name, now)
+            else:
+                there.chains.pop(name, None)
+        for name in scope.sets:
+            if name in wanted.sets:
+                there.sets[name] = wanted.sets[name]
+            else:
+                there.sets.pop(name, None)
+                there.elements.pop(name, None)
+        for name, key in scope.elements:
+            element = wanted.elements.get(name, {}).get(key)
+            if element is not None:
+                there.elements.setdefault(name, {})[key] = element
+            elif name in there.elements:
+                there.elements[name].pop(key, None)
+
+    async def _delete_stale(self) -> None:
+        before = self._clock.monotonic() - _STALE_SECONDS
+        due = [name for name, since in self._stale.items() if since <= before]
+        if self._there is None or not due:
+            return
+        try:
+            await self._apply([f"delete chain {self._prefix} {name}\n" for name in due])
+        except SyncError as exc:
+            self._cleanup_failures.inc()
+            log.warning("cannot delete chains that nothing refers to: %s", exc)
+            self._there = None
+            return
+        for name in due:
+            del self._stale[name]
+            del self._there.chains[name]
+
+    async def _read(self) -> Ruleset | None:
+        """What is in the kernel; None where that can't be gone on from."""
+        listed = await self._network.run(["nft", "-j", "list", "table", *self._prefix.split()])
+        if listed.exit_code != 0:
+            return None
+        found = read_back(listed.stdout)
+        for name, chain in found.chains.items():
+            wanted = self._base.chains.get(name)
+            if chain.hook != (wanted.hook if wanted is not None else ""):
+                log.warning(
+                    "the chain %s of the table %s is not this proxy's: making the table anew", name, self._prefix
+                )
+                return None
+        return found
+
+    async def _apply(self, steps: list[str]) -> None:
+        for text in in_transactions(steps, _LONGEST_TRANSACTION):
+            done = await self._network.run(["nft", "-f", "-"], text.encode())
+            if done.exit_code != 0:
+                self._failures.inc()
+                log.debug("refused: %s", text)
+                raise SyncError(f"nft refuses a change of the table {self._prefix}: {_reason(done)}")
+
+
+def _joined(scopes: list[Scope]) -> Scope:
+    return Scope(
+        chains={name for scope in scopes for name in scope.chains},
+        sets={name for scope in scopes for name in scope.sets},
+        elements={element for scope in scopes for element in scope.elements},
+    )
+
+
+def _reason(done: Completed) -> str:
+    """What nft said first; it goes on with the text that it means."""
+    text = done.stderr.decode(errors="replace").strip()
+    return text.splitlines()[0] if text else f"it ended with status {done.exit_code}"
+
+
+class _Wanted:
+    """The table as it should be, made of the base and a part for each service's port."""
+
+    def __init__(self, base: Ruleset) -> None:
+        self.table = base.copy()
+        self._parts: dict[PortName, Ruleset] = {}
+        self._claims: dict[tuple[str, Key], dict[PortName, Element]] = {}
+
+    def put(self, name: PortName, part: Ruleset) -> Scope:
+        """Have `part` be what `name` adds, in place of what it did; what may be different then."""
+        before = self._parts.get(name, Ruleset())
+        scope = whole(before, part)
+        self._parts[name] = part
+        for chain in scope.chains:
+            _put(self.table.chains, chain, part.chains.get(chain))
+        for set_ in scope.sets:
+            _put(self.table.sets, set_, part.sets.get(set_))
+        for container, key in scope.elements:
+            self._claim(name, container, key, part.elements.get(container, {}).get(key))
+        return scope
+
+    def _claim(self, name: PortName, container: str, key: Key, element: Element | None) -> None:
+        """An element may be several ports': theirs is what the first of them says, whoever came first."""
+        claims = self._claims.setdefault((container, key), {})
+        _put(claims, name, element)
+        if not claims:
+            del self._claims[container, key]
+        _put(self.table.elements[container], key, claims[min(claims)] if claims else None)
+
+
+def _put(mapping: dict[_K, _V], key: _K, value: _V | None) -> None:
+    if value is None:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value
+
+
+async def works(network: PodNetwork) -> str:
+    """Why nftables can't be used in `network`; "" where it can."""
+    terms = Terms()
+    name = PortName("default", "probe", "", "TCP")
+    port = ServicePort(name=name, cluster_ip="192.0.2.1", port=1, node_port=1, affinity_seconds=10800)
+    endpoints = (Endpoint("192.0.2.2", 1, local=True), Endpoint("192.0.2.3", 1))
+    probe = base(terms).joined([of_route(Route(port, cluster=endpoints, anywhere=True), terms)])
+    prefix = f"{terms.ip} hk-probe"
+    text = "".join([f"add table {prefix}\n", *changes(prefix, Ruleset(), probe, whole(Ruleset(), probe))])
+    try:
+        done = await network.run(["nft", "-c", "-f", "-"], text.encode())
+    except FileNotFoundError:
+        return "nft is not installed"
+    return _reason(done) if done.exit_code != 0 else ""
+
+
+async def cleanup(network: PodNetwork) -> None:
+    """Remove the tables from the kernel. Raises SyncError where that can't be done, OSError where there is no nft."""
+    for family in ("ip", "ip6"):
+        prefix = f"{family} {TABLE}"
+        done = await network.run(["nft", "-f", "-"], f"add table {prefix}\ndelete table {prefix}\n".encode())
+        if done.exit_code != 0:
+            raise SyncError(f"nft doesn't delete the table {prefix}: {_reason(done)}")

@@ -1,0 +1,99 @@
+"""A program: makes addresses local to the network it runs in, so that sockets can listen on them.
+
+    python -I -S localroutes.py add|delete < addresses, one a line
+    python -I -S localroutes.py list
+
+It is run inside the pods' network, on a machine that may have no `ip`: it speaks rtnetlink itself, with the standard
+library alone. Routes carry a protocol number of ours, by which `list` finds them. Adding one that is there and deleting
+one that isn't are no errors. Source: rtnetlink(7), linux/rtnetlink.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+
+PROTOCOL = 104
+"""What our routes say of who made them (rtm_protocol); numbers above 4 are free for programs to use."""
+
+_NEW, _DELETE, _GET, _DONE, _ERROR = 24, 25, 26, 3, 2  # RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE, NLMSG_DONE …
+_REQUEST, _ACK, _DUMP, _CREATE = 0x1, 0x4, 0x300, 0x400
+_DESTINATION, _INTERFACE = 1, 4  # RTA_DST, RTA_OIF
+_LOCAL_TABLE, _SCOPE_HOST, _LOCAL_TYPE = 255, 254, 2
+_HEADER = struct.Struct("=IHHII")
+_ROUTE = struct.Struct("=BBBBBBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+
+
+def main() -> int:
+    command = sys.argv[1]
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        kernel.bind((0, 0))
+        if command == "list":
+            for address in _ours(kernel):
+                print(address)
+            return 0
+        for address in sys.stdin.read().split():
+            try:
+                _change(kernel, _NEW if command == "add" else _DELETE, address)
+            except OSError as exc:
+                expected = errno.EEXIST if command == "add" else errno.ESRCH
+                if exc.errno != expected:
+                    print(f"{address}: {exc.strerror}", file=sys.stderr)
+                    return 1
+    return 0
+
+
+def _change(kernel: socket.socket, kind: int, address: str) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    packed = socket.inet_pton(family, address)
+    loopback = struct.pack("=I", socket.if_nametoindex("lo"))
+    body = _ROUTE.pack(family, 8 * len(packed), 0, 0, _LOCAL_TABLE, PROTOCOL, _SCOPE_HOST, _LOCAL_TYPE, 0)
+    body += _attribute(_DESTINATION, packed) + _attribute(_INTERFACE, loopback)
+    kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | _ACK | _CREATE, 1, 0) + body)
+    answer = kernel.recv(65536)
+    (code,) = struct.unpack_from("=i", answer, _HEADER.size)
+    if code:
+        raise OSError(-code, os.strerror(-code))
+
+
+def _ours(kernel: socket.socket) -> Iterator[str]:
+    body = _ROUTE.pack(socket.AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0, 0)
+    kernel.send(_HEADER.pack(_HEADER.size + len(body), _GET, _REQUEST | _DUMP, 1, 0) + body)
+    while True:
+        data = kernel.recv(1 << 20)
+        at = 0
+        while at < len(data):
+            length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+            if kind in (_DONE, _ERROR):
+                return
+            address = _address(data[at + _HEADER.size : at + length])
+            if address:
+                yield address
+            at += (length + 3) & ~3
+
+
+def _address(route: bytes) -> str:
+    """The address of a route of ours, "" of any other."""
+    family, _, _, _, table, protocol, _, _, _ = _ROUTE.unpack_from(route)
+    if protocol != PROTOCOL or table != _LOCAL_TABLE:
+        return ""
+    at = _ROUTE.size
+    while at < len(route):
+        length, kind = _ATTRIBUTE.unpack_from(route, at)
+        if kind == _DESTINATION:
+            return socket.inet_ntop(family, route[at + _ATTRIBUTE.size : at + length])
+        at += (length + 3) & ~3
+    return ""
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + b"\0" * (-len(value) % 4)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

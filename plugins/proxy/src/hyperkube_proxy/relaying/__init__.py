@@ -1,0 +1,1 @@
+"""Connections and datagrams led on to endpoints, byte for byte, by this process."""

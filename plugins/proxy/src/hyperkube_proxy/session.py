@@ -1,0 +1,215 @@
+"""The proxy in one pods' network, as long as there is that network.
+
+Where the pods' network is one of its own, its agent may come later than the proxy, and be replaced by one of a new
+network: then everything is made anew in that.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.podnetwork import Description, PodNetwork, pod_network
+from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms, works
+from hyperkube_proxy.backends.userspace import UserspaceBackend
+from hyperkube_proxy.facts import NodeFacts, local_sources, node_port_addresses
+from hyperkube_proxy.healthcheck import Health, ServiceHealth
+from hyperkube_proxy.hostaddresses import host_addresses
+from hyperkube_proxy.instruments import Instruments
+from hyperkube_proxy.inward import InwardRelays
+from hyperkube_proxy.loopback import HOST, LoopbackRelays, StatusFile
+from hyperkube_proxy.model import Family, ServiceName
+from hyperkube_proxy.options import PRIMARY, Options
+from hyperkube_proxy.parts import Part
+from hyperkube_proxy.reach import Reach
+from hyperkube_proxy.relaying.openings import Relays
+
+__all__ = ["ModeUnavailable", "Session", "Surroundings", "identity", "replaced"]
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.5
+_FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
+
+_Identity = tuple[int, int, int] | None
+
+
+def identity(path: Path | None) -> _Identity:
+    """What tells the agent's socket from that of the next agent; None where it isn't there, or is the host."""
+    try:
+        status = path.stat() if path is not None else None
+    except OSError:
+        return None
+    return None if status is None else (status.st_dev, status.st_ino, status.st_ctime_ns)
+
+
+async def described(network: PodNetwork, clock: Clock, path: Path | None) -> Description:
+    """What kind of network it is, once its agent is there."""
+    told = False
+    while True:
+        try:
+            return await network.describe()
+        except OSError as exc:
+            if not told:
+                told = True
+                log.info("waiting for the pods' network at %s: %s", path, exc)
+            await clock.sleep(_LOOK_SECONDS)
+
+
+async def replaced(clock: Clock, path: Path | None, before: _Identity) -> None:
+    """Return once the agent at `path` is another one, or gone; never of the host's own network."""
+    while path is None or identity(path) == before:
+        await clock.sleep(_LOOK_SECONDS)
+    log.warning("the pods' network at %s is gone", path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a session is given by the server."""
+
+    options: Options
+    clock: Clock
+    relays: Relays
+    instruments: Instruments
+    health: Health
+    on_health_port_failure: Callable[[ServiceName, str], None]
+
+    @property
+    def path(self) -> Path | None:
+        """Of the agent's socket; None where the pods' network is the host's."""
+        return self.options.pod_network
+
+
+class Session:
+    """What follows the routes in one network."""
+
+    def __init__(self, parts: list[Part], mode: str, *, depends_on_node: bool) -> None:
+        self.parts = parts
+        self.mode = mode
+        self.depends_on_node = depends_on_node  # whether its parts are others where the node's addresses are
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, given: Surroundings, node: NodeFacts) -> AsyncIterator[Session]:
+        """The parts for the network that is there, once it is; relays that they opened are closed with the block.
+
+        Raises ModeUnavailable where the mode that was asked for can't be had.
+        """
+        network = pod_network(given.path)
+        description = await described(network, given.clock, given.path)
+        nftables = await _uses_nftables(given.options.proxy_mode, network, description)
+        log.info("proxying by %s in the pods' network (%s)", "nftables" if nftables else "userspace", description.mode)
+        building = _Building(given, node, network, description, nftables=nftables)
+        try:
+            yield cls(
+                building.parts(), "nftables" if nftables else "userspace", depends_on_node=building.depends_on_node
+            )
+        finally:
+            await building.service_health.close()
+            await given.relays.close()
+
+
+class ModeUnavailable(Exception):
+    """The mode that was asked for can't be had here."""
+
+
+async def _uses_nftables(mode: str, network: PodNetwork, description: Description) -> bool:
+    if mode == "userspace":
+        return False
+    if description.mode == "loopback":
+        reason = "pods have addresses of loopback, to which the kernel redirects nothing"
+    else:
+        reason = await works(network)
+    if not reason:
+        return True
+    if mode == "nftables":
+        raise ModeUnavailable(f"nftables cannot be used: {reason}")
+    log.info("nftables cannot be used: %s", reason)
+    return False
+
+
+class _Building:
+    """Makes the parts of a session."""
+
+    def __init__(
+        self, given: Surroundings, node: NodeFacts, network: PodNetwork, description: Description, *, nftables: bool
+    ) -> None:
+        self._given = given
+        self._node = node
+        self._network = network
+        self._description = description
+        self._nftables = nftables
+        self._reach = Reach(network, description)
+        self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
+        self.service_health = ServiceHealth(
+            given.clock, given.health, self._health_hosts(), on_failure=given.on_health_port_failure
+        )
+
+    @property
+    def depends_on_node(self) -> bool:
+        apart = self._description.mode == "namespace"  # where the node's address is the agent's
+        return not apart and (self._nftables or PRIMARY in self._given.options.nodeport_addresses)
+
+    def parts(self) -> list[Part]:
+        """In the order in which they follow the routes."""
+        given, parts = self._given, list[Part]()
+        if self._nftables:
+            parts += self._nftables_parts()
+        else:
+            hosts = self._node_ports or ()
+            parts.append(UserspaceBackend(self._network, self._reach, given.relays, given.clock, node_addresses=hosts))
+        if given.options.relay_status_file is not None:
+            file = StatusFile(given.options.relay_status_file)
+            parts.append(LoopbackRelays(self._reach, given.relays, given.clock, file))
+        parts.append(self.service_health)
+        return parts
+
+    def _nftables_parts(self) -> list[Part]:
+        given, parts = self._given, list[Part]()
+        inside = None
+        if self._description.mode == "namespace":
+            gateway = self._description.gateway
+            inward = InwardRelays(self._network, gateway, self._reach, given.relays, given.clock)
+            parts.append(inward)
+            inside = inward.inside
+        for family in _FAMILIES:
+            backend = NFTablesBackend(
+                self._network,
+                given.clock,
+                self._terms(family),
+                failures=given.instruments.nftables_failures,
+                cleanup_failures=given.instruments.nftables_cleanup_failures,
+                inside=inside,
+            )
+            parts.append(backend)
+        return parts
+
+    def _terms(self, family: Family) -> Terms:
+        options, version = self._given.options, 4 if family == "IPv4" else 6
+        local, other = local_sources(options, self._description, self._node, family)
+        addresses = self._node_ports
+        if addresses is not None:
+            addresses = tuple(ip for ip in addresses if ipaddress.ip_address(ip).version == version)
+        own = (ip for ip in self._node.addresses if ipaddress.ip_address(ip).version == version)
+        return Terms(
+            family=family,
+            masquerade_bit=options.masquerade_bit,
+            masquerade_all=options.masquerade_all,
+            local_source=local,
+            other_source=other,
+            node_addresses=addresses,
+            node_ip=next(own, ""),
+        )
+
+    def _health_hosts(self) -> tuple[str, ...]:
+        """Where health check ports are opened: where node ports are, on the host."""
+        if self._description.mode == "namespace":
+            return (HOST,)
+        if self._node_ports is None:
+            return ("0.0.0.0",)
+        return self._node_ports or (HOST,)
