@@ -1,7 +1,8 @@
 """`hk up --detach`: a cluster in the background, watched until it is ready.
 
-The background is another `hk up`, in a session of its own, whose events come by a pipe. It is on its own once it has
-told that it is ready; until then, whoever waits ends it again.
+The background is forked off before anything of the cluster is there, since a Python that has imported what it needs
+is quicker than a new one. What happens to it comes by a pipe; until it has told that it is ready, whoever waits ends
+it again.
 """
 
 from __future__ import annotations
@@ -9,85 +10,98 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hyperkube_core._errors import CommandEnded
+from hyperkube_core._errors import CommandEnded, HyperkubeError
+from hyperkube_core._loop import end_process
+from hyperkube_core._shown import JSONLines, reason
 
 if TYPE_CHECKING:
     from hyperkube_core._home import Home
     from hyperkube_core._shown import Shown
 
-DETACHED = "HK_DETACHED"
-"""The variable by which the background knows what it is."""
 
+def in_background(serve: Callable[[Shown], None], home: Home, show: Callable[[], Shown]) -> None:
+    """Run `serve` in the background, and return once it has told that the cluster is ready.
 
-def detached(command: Sequence[str], home: Home, shown: Shown) -> None:
-    """Start `command` in the background, and return once the cluster is ready.
-
-    Raises CommandEnded, with the reason, for one that never was; nothing of it is left then.
+    `serve` is given where to tell what happens, `show` makes what is to be shown here. The lock of `home` goes to the
+    background. Raises CommandEnded, with the reason, for a cluster that never was ready; nothing of it is left then.
     """
-    environment = {**os.environ, DETACHED: "1"}
-    log = os.open(home.logs / "hk.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    told, telling = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(told)
+        _serve(serve, telling, home)
+    os.close(telling)
+    home.release()  # here; the background holds it
+    shown = show()
     try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
-    assert process.stdout is not None
-    failed: Mapping[str, Any] | None = None
-    try:
-        for line in process.stdout:
-            event = _event(line)
-            if event is None:
-                continue
-            shown.take(event)
-            if event.get("event") == "ready":
-                process.returncode = 0  # it goes on without us, and is nobody's child then
-                return
-            if event.get("event") == "failed":
-                failed = event
-            if event.get("event") == "stopped":
-                break
-        status = process.wait()
+        with os.fdopen(told, "rb") as lines:
+            failed = _until_ready(lines, shown)
+        if failed is None:
+            return
     except KeyboardInterrupt:
-        _end(process)
+        _end(pid)
         raise CommandEnded(130, "interrupted: the cluster is stopped again") from None
     finally:
         shown.close()
-        process.stdout.close()
-    raise CommandEnded(status or 1, _told(failed, home))
+    status = _status(pid)
+    log = home.logs / "hk.log"
+    raise CommandEnded(status or 1, reason(failed) or f"the cluster ended before it was ready; {log} may say why")
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def _serve(serve: Callable[[Shown], None], telling: int, home: Home) -> NoReturn:
+    """What the background does, all its life."""
+    status = 1
     try:
+        os.setsid()
+        log = os.open(home.logs / "hk.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for source, target in ((nowhere, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        os.close(log)
+        os.close(nowhere)
+        with os.fdopen(telling, "w", encoding="utf-8") as stream:
+            serve(JSONLines(stream))
+        status = 0
+    except HyperkubeError as exc:
+        status = exc.exit_code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        end_process(status)
+
+
+def _until_ready(lines: Iterator[bytes], shown: Shown) -> Mapping[str, Any] | None:
+    """None once the cluster is ready; how it failed, or {}, where it has stopped."""
+    failed: Mapping[str, Any] = {}
+    for line in lines:
         event = json.loads(line)
-    except ValueError:  # what a plugin prints
-        return None
-    return event if isinstance(event, dict) else None
+        shown.take(event)
+        if event["event"] == "ready":
+            return None
+        if event["event"] == "failed":
+            failed = event
+    return failed
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _status(pid: int) -> int:
+    _, ended = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(ended)
+    return code if code >= 0 else 128 - code
+
+
+def _end(pid: int) -> None:
     """Ask it to stop, and wait for that; a second Ctrl-C insists."""
-    process.send_signal(signal.SIGTERM)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     try:
-        process.wait()
+        _status(pid)
     except KeyboardInterrupt:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def _told(failed: Mapping[str, Any] | None, home: Home) -> str:
-    if failed is None:
-        return f"the cluster ended before it was ready; {home.logs / 'hk.log'} may say why"
-    lines = [str(failed["error"])]
-    if failed.get("log"):
-        lines += [f"the last lines of {failed['log_file']}:", *(f"  {line}" for line in failed["log"])]
-    return "\n".join(lines)
+        os.kill(pid, signal.SIGTERM)
+        _status(pid)

@@ -6,7 +6,6 @@ Both are fed the same events, so that a cluster in the background is shown by wh
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
@@ -25,11 +24,10 @@ class Shown(Protocol):
 
 
 class JSONLines:
-    """Each event as a line; with `until_ready`, none once the cluster is ready and whoever waited for that has gone."""
+    """Each event as a line."""
 
-    def __init__(self, stream: TextIO, *, until_ready: bool = False) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._until_ready = until_ready
 
     def take(self, event: Mapping[str, Any]) -> None:
         try:
@@ -37,10 +35,6 @@ class JSONLines:
             self._stream.flush()
         except (OSError, ValueError):
             pass  # nobody reads any more; that is no reason to stop serving
-        if self._until_ready and event.get("event") == "ready":
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
 
     def close(self) -> None:
         pass
@@ -78,7 +72,8 @@ class LiveTable:
         elif kind == "ready":
             self._ready, self._waiting, self._phase = event, "", "ready"
         elif kind in ("stopping", "stopped"):
-            self._phase, self._waiting, self._ready = str(kind), "", None
+            self._phase = self._phase if self._phase == "failed" else str(kind)
+            self._waiting, self._ready = "", None
         elif kind == "failed":
             self._phase, self._waiting = "failed", ""
         elif kind == "warning":
@@ -120,3 +115,13 @@ class LiveTable:
         elif self._phase != "starting":
             lines.append(Text(f"cluster {self._name!r}: {self._phase}"))
         return Group(table, *lines)
+
+
+def reason(failed: Mapping[str, Any]) -> str:
+    """What the event of a failure says, for people: with the last lines that the server logged which failed."""
+    if not failed:
+        return ""
+    lines = [str(failed["error"])]
+    if failed.get("log"):
+        lines += [f"the last lines of {failed['log_file']}:", *(f"  {line}" for line in failed["log"])]
+    return "\n".join(lines)

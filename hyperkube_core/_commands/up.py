@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -15,14 +14,16 @@ from typer.main import get_command
 from hyperkube_core._clock import SystemClock
 from hyperkube_core._clusters import Plan, Wish, chosen, find, groundworks, plan
 from hyperkube_core._commands.run import Mode
-from hyperkube_core._detached import DETACHED, detached
+from hyperkube_core._detached import in_background
 from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError
 from hyperkube_core._flags import Given, Parsed
 from hyperkube_core._home import DEFAULT_NAME, Home, folder_of
 from hyperkube_core._lazy import SETTINGS, new_app
-from hyperkube_core._shown import JSONLines, LiveTable, Shown
+from hyperkube_core._shown import JSONLines, LiveTable, Shown, reason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hyperkube_core._context import Gate
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import LogSettings
@@ -106,48 +107,30 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
             in_process=mode is Mode.IN_PROCESS,
         )
         home.make()
-        if detach:
-            asyncio.run(claim(home, launcher.name))
-            home.release()
-            words = _words(name, data_dir, mode, wish, kind, timeout, log)
-            detached([*launcher.program, "up", *words], home, _shown(output, name, launcher))
-            return
-        in_background = os.environ.pop(DETACHED, "") == "1"
-        shown = _shown(output, name, launcher, hint="Ctrl-C stops it.", until_ready=in_background)
-        try:
+        asyncio.run(claim(home, launcher.name))
+
+        def serve(shown: Shown) -> None:
             for error in found.broken:
                 shown.take({"event": "warning", "message": str(error)})
-            asyncio.run(claim(home, launcher.name))
             raise_cluster(launcher, home, planned, mode=mode, ready_seconds=timeout, log=log, shown=shown)
-        except CommandEnded:
-            raise
-        except HyperkubeError as exc:
-            shown.take({"event": "failed", "error": str(exc), "exit_status": exc.exit_code})
-            raise
+
+        if detach:
+            in_background(serve, home, lambda: _shown(output, name, launcher))
+            return
+        shown = _shown(output, name, launcher, hint="Ctrl-C stops it.")
+        try:
+            serve(shown)
         finally:
             shown.close()
 
     return get_command(app)
 
 
-def _words(
-    name: str, data_dir: Path | None, mode: Mode, wish: Wish, kind: str, timeout: float, log: LogSettings
-) -> list[str]:
-    """The flags that start the same cluster in the foreground of another process."""
-    words = [f"--name={name}", f"--mode={mode}", f"--timeout={timeout}", "--output=json", f"-v={log.verbosity}"]
-    words += [f"--data-dir={data_dir.expanduser().absolute()}"] if data_dir is not None else []
-    words += [f"--kind={kind}"] if kind else []
-    words += [f"--logging-format={log.format}"] if log.format != "auto" else []
-    for flag, values in (("with", wish.with_), ("without", wish.without), ("set", wish.settings)):
-        words += [f"--{flag}={value}" for value in values]
-    return words
-
-
-def _shown(output: Show, name: str, launcher: HyperKube, *, hint: str = "", until_ready: bool = False) -> Shown:
+def _shown(output: Show, name: str, launcher: HyperKube, *, hint: str = "") -> Shown:
     stream = launcher.output or sys.stdout
     if output is Show.TABLE or (output is Show.AUTO and stream.isatty()):
         return LiveTable(name, stream, hint=hint)
-    return JSONLines(stream, until_ready=until_ready)
+    return JSONLines(stream)
 
 
 async def claim(home: Home, program: str) -> None:
@@ -190,36 +173,38 @@ def raise_cluster(
     from hyperkube_core._topology import Topology, crash_loop
 
     files = LogFiles(home.logs)
-    launcher.set_logging_up(_for_files(log), files.handler())
-    works = groundworks(planned.contributions, home)
     tether = arm()
     here = mode is Mode.IN_PROCESS
+    failed: Mapping[str, Any] = {}
+
+    def tell(event: Mapping[str, Any]) -> None:
+        nonlocal failed
+        if event["event"] == "failed":
+            failed = event
+        shown.take(event)
 
     async def serve(run: Run, stop: Gate) -> None:
-        await Topology(run, planned, home, works, mode=str(mode), ready_seconds=ready_seconds, tell=shown.take).serve(
-            stop
+        works = groundworks(planned.contributions, home)
+        topology = Topology(run, planned, home, works, mode=str(mode), ready_seconds=ready_seconds, tell=tell)
+        await topology.serve(stop)
+
+    def make_run() -> Run:
+        return Run(
+            host=launcher,
+            clock=home.clock,
+            make_body=_bodies(files, home, here=here),
+            crash_loop=crash_loop,
+            when_ready=tether.ready if tether else lambda: None,
         )
 
-    loop = new_event_loop((placed.server for placed in planned.servers) if here else ())
     try:
-        run_until_complete(
-            loop,
-            conduct(
-                serve,
-                lambda: Run(
-                    host=launcher,
-                    clock=home.clock,
-                    make_body=_bodies(files, home, here=here),
-                    crash_loop=crash_loop,
-                    when_ready=tether.ready if tether else lambda: None,
-                ),
-                tether=tether,
-                forwards=not here,
-            ),
-        )
+        launcher.set_logging_up(_for_files(log), files.handler())
+        loop = new_event_loop((placed.server for placed in planned.servers) if here else ())
+        run_until_complete(loop, conduct(serve, make_run, tether=tether, forwards=not here))
     except HyperkubeError as exc:
-        # It was said in the event of the failure, and a program reads standard output.
-        raise CommandEnded(exc.exit_code, "" if isinstance(shown, JSONLines) else _told(exc, home)) from exc
+        if not failed:
+            tell({"event": "failed", "error": str(exc), "exit_status": exc.exit_code})
+        raise CommandEnded(exc.exit_code, reason(failed)) from exc
     finally:
         files.close()
 
@@ -243,15 +228,3 @@ def _for_files(log: LogSettings) -> LogSettings:
     from dataclasses import replace
 
     return replace(log, format="klog" if log.format == "auto" else log.format, color="never")
-
-
-def _told(error: HyperkubeError, home: Home) -> str:
-    """The failure for people, with the last lines of the log of the server that failed."""
-    from hyperkube_core._errors import ServerError
-    from hyperkube_core._logfiles import last_lines
-
-    if not isinstance(error, ServerError):
-        return str(error)
-    file = home.logs / f"{error.server}.log"
-    lines = last_lines(file, 10)
-    return "\n".join([str(error), *([f"the last lines of {file}:", *(f"  {line}" for line in lines)] if lines else [])])
