@@ -17,8 +17,9 @@ from hyperkube_kubelet.containers.observed import (
     RESTART_COUNT,
     container_hash,
 )
-from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, uses_host_network
+from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, kind_of, uses_host_network
 from hyperkube_kubelet.runtime.values import (
+    CONTAINER_KIND,
     DNS,
     ContainerConfig,
     Limits,
@@ -113,6 +114,7 @@ def container_config(pod: Tree, container: Tree, made: Made) -> ContainerConfig:
             CONTAINER_NAME: name,
         },
         annotations={
+            CONTAINER_KIND: "sidecar" if is_sidecar(container) else kind_of(pod, name),
             HASH: container_hash(container),
             RESTART_COUNT: str(made.attempt),
             TERMINATION_MESSAGE_PATH: container.get("terminationMessagePath") or "/dev/termination-log",

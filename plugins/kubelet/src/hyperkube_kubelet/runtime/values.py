@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 __all__ = [
+    "CONTAINER_KIND",
     "DNS",
     "Container",
     "ContainerConfig",
@@ -33,6 +34,10 @@ __all__ = [
     "SandboxState",
     "Security",
 ]
+
+CONTAINER_KIND = "hyperkube.io/container-kind"
+"""The annotation of a container that says what it is for its pod: init (others wait for its end), sidecar, regular or
+ephemeral."""
 
 Texts = Mapping[str, str]
 
