@@ -5,7 +5,8 @@ Unix socket. A socket belongs to the namespace that it was made in, whoever hold
 passes them on, and connecting, binding and all the rest is done here, with the system's own errors.
 
 The agent's protocol: one request a connection, each way one JSON object behind its length (4 bytes, big-endian). An
-answer is `{"ok": …}`, with a file descriptor beside its first byte where one was asked for, or `{"error": text}`.
+answer is `{"ok": {…}}`, with a descriptor beside its first byte where a socket was asked for, or
+`{"error": {"message"}}`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import array
 import asyncio
 import json
+import os
 import socket
 import struct
 from base64 import b64decode, b64encode
@@ -37,6 +39,7 @@ Mode = Literal["host", "namespace", "loopback"]
 
 _BACKLOG = 1024
 _LONGEST_ANSWER = 16 << 20
+_LONGEST_ADDRESS = 100
 _LENGTH = struct.Struct("!I")
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux has it, and only there are agents
 
@@ -188,6 +191,10 @@ class AgentNetwork(_Sockets):
         answer, _ = await self._ask({"op": "describe"})
         return Description(answer["mode"], answer["gateway"], answer["pod_cidr"], answer["bridge"])
 
+    async def end(self, grace_seconds: float = 5.0) -> None:
+        """End the agent with all pods of its node; each gets `grace_seconds` to end by itself."""
+        await self._ask({"op": "end", "grace_seconds": grace_seconds})
+
     async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
         """The answer with the descriptors that came along, which are the caller's to close."""
         loop = asyncio.get_running_loop()
@@ -195,12 +202,12 @@ class AgentNetwork(_Sockets):
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as agent:
             agent.setblocking(False)
             try:
-                await loop.sock_connect(agent, str(self.path))
+                await _connect(agent, self.path)
                 body = json.dumps(request).encode()
                 await loop.sock_sendall(agent, _LENGTH.pack(len(body)) + body)
                 answer = await _receive(agent, descriptors)
                 if "error" in answer:
-                    raise NetworkUnavailable(answer["error"])
+                    raise NetworkUnavailable(answer["error"]["message"])
             except BaseException as exc:
                 for descriptor in descriptors:
                     socket.close(descriptor)
@@ -222,6 +229,19 @@ async def _resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[socke
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
         return found[0][0], found[0][4]
     return (socket.AF_INET if version == 4 else socket.AF_INET6), (host, port)
+
+
+async def _connect(made: socket.socket, path: Path) -> None:
+    """Connect a Unix socket; by way of its folder where the path is longer than such addresses may be."""
+    loop = asyncio.get_running_loop()
+    if len(str(path)) <= _LONGEST_ADDRESS:
+        await loop.sock_connect(made, str(path))
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        await loop.sock_connect(made, f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
 
 
 async def _receive(agent: socket.socket, descriptors: list[int]) -> dict[str, Any]:

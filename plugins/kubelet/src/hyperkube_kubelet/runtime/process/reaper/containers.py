@@ -1,0 +1,321 @@
+"""Containers: their processes, their logs and how they ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import time
+
+from hyperkube_kubelet.runtime.process.reaper import launch, processes
+from hyperkube_kubelet.runtime.process.reaper.failures import Failure
+from hyperkube_kubelet.runtime.process.reaper.logs import Log
+from hyperkube_kubelet.runtime.process.reaper.output import Output
+from hyperkube_kubelet.runtime.process.reaper.trees import remove_tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any
+
+    from hyperkube_kubelet.runtime.process.reaper.loop import Loop, Timer
+    from hyperkube_kubelet.runtime.process.reaper.node import Node
+    from hyperkube_kubelet.runtime.process.reaper.records import Records
+    from hyperkube_kubelet.runtime.process.reaper.sandboxes import Sandbox, Sandboxes
+
+__all__ = ["Container", "Containers"]
+
+
+class Container:
+    """A container as the reaper knows it; `record` is what is remembered of it and told."""
+
+    def __init__(self, identity: str, record: dict[str, Any], folder: str) -> None:
+        self.id = identity
+        self.record = record
+        self.folder = folder  # its own, on disk
+        self.pid = 0
+        self.mounts = ""  # its mount namespace, once it runs
+        self.channel: socket.socket | None = None  # on which its process tells how it starts
+        self.output: Output | None = None
+        self.input = -1  # where its standard input is written
+        self.failure: dict[str, Any] | None = None  # why its program could not be started
+        self.started: list[Callable[[], None]] = []  # wait for the program to run, or to have failed
+        self.ended: list[Callable[[], None]] = []
+        self.sentence: Timer | None = None  # when it is killed
+
+    @property
+    def own_users(self) -> bool:
+        """Whether it has a user namespace of its own."""
+        run = self.record["run"]
+        return bool(run["privileges"] == "one-user" and (run["uid"] or run["gid"]))
+
+    @property
+    def state(self) -> str:
+        return str(self.record["state"])
+
+    def document(self) -> dict[str, Any]:
+        told = {name: value for name, value in self.record.items() if name != "run"}
+        user = {name: self.record["run"][name] for name in ("uid", "gid", "groups")}
+        return {"id": self.id, "pid": self.pid, **user, **told}
+
+
+class Containers:
+    """All containers of the node."""
+
+    def __init__(
+        self,
+        node: Node,
+        loop: Loop,
+        records: Records,
+        sandboxes: Sandboxes,
+        settings: dict[str, Any],
+        tell: Callable[[str, str, str], None],
+    ) -> None:
+        self._node, self._loop, self._records, self._sandboxes = node, loop, records, sandboxes
+        self._settings = settings
+        self._tell = tell  # (what, sandbox, container)
+        self.all: dict[str, Container] = {}
+        found, broken = records.read()
+        for identity, record in found.items():
+            if record["state"] == "running":
+                record.update(_lost())
+                records.write(identity, record)
+            self.all[identity] = Container(identity, record, records.folder(identity))
+        for folder in broken:
+            remove_tree(folder)
+
+    def get(self, identity: str) -> Container:
+        if identity not in self.all:
+            raise Failure("NotFound", f"there is no container {identity}")
+        return self.all[identity]
+
+    def running(self, identity: str) -> Container:
+        container = self.get(identity)
+        if container.state != "running":
+            raise Failure("NotRunning", f"container {identity} doesn't run: it is {container.state}")
+        return container
+
+    def of(self, sandbox: Sandbox) -> list[Container]:
+        return [container for container in self.all.values() if container.record["sandbox_id"] == sandbox.id]
+
+    # Create and start
+
+    def create(self, request: dict[str, Any]) -> Container:
+        sandbox = self._sandboxes.get(request["sandbox_id"])
+        if not sandbox.ready:
+            raise Failure("CreateFailed", f"sandbox {sandbox.id} is not ready")
+        record = {
+            "sandbox_id": sandbox.id,
+            "config": request["config"],
+            "run": {**request["run"], "isolated": self._node.isolated, "privileges": self._node.users},
+            "image_id": request["image_id"],
+            "image_ref": request["image_ref"],
+            "log_path": request["log_path"],
+            "state": "created",
+            "created_at": time.time(),
+            "started_at": 0.0,
+            "finished_at": 0.0,
+            "exit_code": 0,
+            "signal": 0,
+            "reason": "",
+            "message": "",
+        }
+        identity = secrets.token_hex(32)
+        container = Container(identity, record, self._records.folder(identity))
+        self._records.write(container.id, record)
+        self.all[container.id] = container
+        self._tell("created", sandbox.id, container.id)
+        return container
+
+    def start(self, container: Container, done: Callable[[Failure | None], None]) -> None:
+        """Start it; `done` is called once its program runs or could not be started."""
+        if container.pid:  # somebody asked before
+            container.started.append(lambda: done(None))
+            return
+        if container.state != "created":
+            raise Failure("StartFailed", f"container {container.id} was started before: it is {container.state}")
+        sandbox = self._sandboxes.get(container.record["sandbox_id"])
+        if not sandbox.ready:
+            raise Failure("StartFailed", f"its sandbox {sandbox.id} is not ready")
+        container.started.append(lambda: done(_start_failure(container)))
+        self._fork(container, sandbox)
+
+    def _fork(self, container: Container, sandbox: Sandbox) -> None:
+        record, run = container.record, container.record["run"]
+        if record["log_path"]:
+            log = Log(record["log_path"], self._settings["log_bytes"], self._settings["log_files"])
+        else:
+            log = None
+        container.output = Output(self._loop, log)
+        theirs = self._make_streams(container, run)
+        child = launch.start_container(
+            {**run, "env": [*run["env"], *self._mark(container.id)]},
+            container.folder,
+            self._sandboxes.files(sandbox),
+            tuple(sandbox.namespaces),
+            theirs,
+        )
+        shared = sandbox.processes if sandbox.processes >= 0 else -1
+        own = not sandbox.record["config"]["host_pid"]
+        try:
+            pid, channel = launch.fork(child, self._node.processes if own else -1, shared)
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        container.pid, container.channel = pid, channel
+        record["state"], record["started_at"] = "running", time.time()
+        self._loop.when_ended(pid, lambda status: self._ended(container, status))
+        self._loop.when_ready(channel.fileno(), lambda _: self._hear(container))
+
+    def _mark(self, identity: str) -> list[list[str]]:
+        """Without a process namespace, this is how all processes of a container are known."""
+        return [] if self._node.isolated else [[processes.MARK, identity]]
+
+    def _make_streams(self, container: Container, run: dict[str, Any]) -> list[int]:
+        """The child's ends of its streams; it makes a terminal itself."""
+        assert container.output is not None
+        if run["tty"]:
+            return []
+        if run["stdin"]:
+            stdin, container.input = os.pipe2(os.O_CLOEXEC)
+        else:
+            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        theirs = [stdin]
+        for stream in ("stdout", "stderr"):
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+            container.output.follow(stream, reading)
+            theirs.append(writing)
+        return theirs
+
+    def _hear(self, container: Container) -> bool:
+        """The child made a terminal, failed or became the program; whether it may say more."""
+        assert container.channel is not None
+        assert container.output is not None
+        heard = launch.read_channel(container.channel)
+        if heard is None:
+            return False
+        data, descriptors = heard
+        if descriptors:
+            container.input = os.dup(descriptors[0])
+            container.output.follow("stdout", descriptors[0])
+        text = data.strip()
+        if text:
+            container.failure = json.loads(text)
+        elif data:
+            return True
+        self._loop.forget(container.channel.fileno())
+        container.channel.close()
+        container.channel = None
+        if container.failure is None:
+            container.mounts = processes.namespace_of(container.pid, "mnt") if self._node.isolated else ""
+            self._records.write(container.id, container.record)
+            self._tell("started", container.record["sandbox_id"], container.id)
+            _call_all(container.started)
+        return False
+
+    # Stop and remove
+
+    def stop(self, container: Container, grace_seconds: float, done: Callable[[], None]) -> None:
+        """Have it end within its grace; `done` is called once it has."""
+        if not container.pid:
+            if container.state == "created":
+                container.record.update(state="exited", finished_at=time.time(), exit_code=137, reason="Error")
+                self._records.write(container.id, container.record)
+            done()
+            return
+        container.ended.append(done)
+        if grace_seconds > 0:
+            number = getattr(signal, container.record["run"]["stop_signal"], signal.SIGTERM)
+            os.kill(container.pid, number)
+        self._sentence(container, grace_seconds)
+
+    def _sentence(self, container: Container, grace_seconds: float) -> None:
+        due = time.monotonic() + grace_seconds
+        if container.sentence is not None:
+            if container.sentence.due <= due:
+                return
+            container.sentence.cancel()
+        if grace_seconds <= 0:
+            os.kill(container.pid, signal.SIGKILL)
+            return
+        container.sentence = self._loop.after(grace_seconds, lambda: self.kill(container))
+
+    def kill(self, container: Container) -> None:
+        if container.pid:
+            os.kill(container.pid, signal.SIGKILL)
+
+    def _ended(self, container: Container, status: int) -> None:
+        while container.channel is not None and self._hear(container):
+            pass
+        container.pid = 0
+        self._kill_rest(container)
+        if container.sentence is not None:
+            container.sentence.cancel()
+        if container.output is not None:
+            container.output.drain()
+            container.output = None
+        if container.input >= 0:
+            os.close(container.input)
+            container.input = -1
+        record = container.record
+        record.update(state="exited", finished_at=time.time())
+        if os.WIFSIGNALED(status):
+            record.update(signal=os.WTERMSIG(status), exit_code=128 + os.WTERMSIG(status), reason="Error")
+        else:
+            code = os.WEXITSTATUS(status)
+            record.update(exit_code=code, reason="Error" if code else "Completed")
+        if container.failure is not None:
+            record.update(
+                reason="StartError", message=container.failure["message"], exit_code=container.failure["code"]
+            )
+            record["started_at"] = 0.0
+        self._records.write(container.id, record)
+        self._tell("stopped", record["sandbox_id"], container.id)
+        _call_all(container.started)
+        _call_all(container.ended)
+
+    def _kill_rest(self, container: Container) -> None:
+        """Kill what a container leaves behind where its first process was not the first of a namespace of its own."""
+        sandbox = self._sandboxes.all.get(container.record["sandbox_id"])
+        if not self._node.isolated:
+            processes.kill_all(lambda: processes.marked(container.id))
+        elif sandbox is not None and (sandbox.processes >= 0 or sandbox.record["config"]["host_pid"]):
+            processes.kill_all(lambda: processes.sharing(container.mounts, "mnt"))
+
+    def remove(self, container: Container, done: Callable[[], None]) -> None:
+        """Kill it and forget it; `done` is called once it is gone."""
+
+        def forget() -> None:
+            if self.all.pop(container.id, None) is not None:
+                self._tell("deleted", container.record["sandbox_id"], container.id)
+                self._loop.aside(lambda: remove_tree(container.folder), done)
+            else:
+                done()
+
+        self.stop(container, 0, forget)
+
+
+def _call_all(actions: list[Callable[[], None]]) -> None:
+    waiting, actions[:] = list(actions), []
+    for action in waiting:
+        action()
+
+
+def _start_failure(container: Container) -> Failure | None:
+    if container.failure is None:
+        return None
+    return Failure("StartFailed", container.failure["message"], exit_code=container.failure["code"])
+
+
+def _lost() -> dict[str, Any]:
+    """How a container ended that ran when the reaper was killed: with it."""
+    return {
+        "state": "exited",
+        "finished_at": time.time(),
+        "exit_code": 128 + signal.SIGKILL,
+        "signal": int(signal.SIGKILL),
+        "reason": "Error",
+        "message": "The process that pods of this node belong to was killed, and this container with it.",
+    }
