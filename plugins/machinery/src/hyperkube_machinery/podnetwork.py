@@ -3,27 +3,20 @@
 Without root a node's pods live in a network namespace of their own, whose agent (the kubelet's reaper) listens on a
 Unix socket. A socket belongs to the namespace that it was made in, whoever holds it: so the agent makes sockets and
 passes them on, and connecting, binding and all the rest is done here, with the system's own errors.
-
-The agent's protocol: one request a connection, each way one JSON object behind its length (4 bytes, big-endian). An
-answer is `{"ok": {…}}`, with a descriptor beside its first byte where a socket was asked for, or
-`{"error": {"message"}}`.
 """
 
 from __future__ import annotations
 
-import array
 import asyncio
-import json
-import os
 import socket
-import struct
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from hyperkube_machinery.agents import AgentRefused, AgentUnavailable, Call
 
 __all__ = [
     "AgentNetwork",
@@ -38,14 +31,10 @@ __all__ = [
 Mode = Literal["host", "namespace", "loopback"]
 
 _BACKLOG = 1024
-_LONGEST_ANSWER = 16 << 20
-_LONGEST_ADDRESS = 100
-_LENGTH = struct.Struct("!I")
-_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux has it, and only there are agents
 
 
-class NetworkUnavailable(OSError):
-    """The agent of the pods' network doesn't answer, or refuses."""
+NetworkUnavailable = AgentUnavailable
+"""The agent of the pods' network doesn't answer, or refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,45 +165,34 @@ class AgentNetwork(_Sockets):
         self.path = path
 
     async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        _, descriptors = await self._ask({"op": "socket", "family": int(family), "type": int(kind)})
-        if len(descriptors) != 1:
-            raise NetworkUnavailable(f"the agent at {self.path} passed no socket on")
-        made = socket.socket(family, kind, fileno=descriptors[0])
+        async with Call(self.path, {"op": "socket", "family": int(family), "type": int(kind)}) as call:
+            await _answer(call)
+            made = socket.socket(family, kind, fileno=call.descriptors.pop())
         made.setblocking(False)
         return made
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
-        answer, _ = await self._ask({"op": "run", "argv": list(argv), "stdin": b64encode(stdin).decode()})
+        answer = await self._ask({"op": "run", "argv": list(argv), "stdin": b64encode(stdin).decode()})
         return Completed(answer["exit_code"], b64decode(answer["stdout"]), b64decode(answer["stderr"]))
 
     async def describe(self) -> Description:
-        answer, _ = await self._ask({"op": "describe"})
+        answer = await self._ask({"op": "describe"})
         return Description(answer["mode"], answer["gateway"], answer["pod_cidr"], answer["bridge"])
 
     async def end(self, grace_seconds: float = 5.0) -> None:
         """End the agent with all pods of its node; each gets `grace_seconds` to end by itself."""
         await self._ask({"op": "end", "grace_seconds": grace_seconds})
 
-    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
-        """The answer with the descriptors that came along, which are the caller's to close."""
-        loop = asyncio.get_running_loop()
-        descriptors: list[int] = []
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as agent:
-            agent.setblocking(False)
-            try:
-                await _connect(agent, self.path)
-                body = json.dumps(request).encode()
-                await loop.sock_sendall(agent, _LENGTH.pack(len(body)) + body)
-                answer = await _receive(agent, descriptors)
-                if "error" in answer:
-                    raise NetworkUnavailable(answer["error"]["message"])
-            except BaseException as exc:
-                for descriptor in descriptors:
-                    socket.close(descriptor)
-                if isinstance(exc, OSError) and not isinstance(exc, NetworkUnavailable):
-                    raise NetworkUnavailable(f"the agent at {self.path} doesn't answer: {exc}") from exc
-                raise
-        return answer["ok"], descriptors
+    async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        async with Call(self.path, request) as call:
+            return await _answer(call)
+
+
+async def _answer(call: Call) -> dict[str, Any]:
+    try:
+        return await call.answer()
+    except AgentRefused as exc:
+        raise NetworkUnavailable(0, str(exc)) from exc
 
 
 def pod_network(path: Path | None) -> PodNetwork:
@@ -229,57 +207,3 @@ async def _resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[socke
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=kind)
         return found[0][0], found[0][4]
     return (socket.AF_INET if version == 4 else socket.AF_INET6), (host, port)
-
-
-async def _connect(made: socket.socket, path: Path) -> None:
-    """Connect a Unix socket; by way of its folder where the path is longer than such addresses may be."""
-    loop = asyncio.get_running_loop()
-    if len(str(path)) <= _LONGEST_ADDRESS:
-        await loop.sock_connect(made, str(path))
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        await loop.sock_connect(made, f"/proc/self/fd/{folder}/{path.name}")
-    finally:
-        os.close(folder)
-
-
-async def _receive(agent: socket.socket, descriptors: list[int]) -> dict[str, Any]:
-    """One answer; descriptors that come along are added to `descriptors` as they come."""
-    data = bytearray()
-    while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]:
-        if len(data) > _LONGEST_ANSWER:
-            raise NetworkUnavailable("its answer is too long")
-        piece = await _receive_piece(agent, descriptors)
-        if not piece:
-            raise NetworkUnavailable("it hung up")
-        data += piece
-    answer = json.loads(data[_LENGTH.size :])
-    assert isinstance(answer, dict)
-    return answer
-
-
-async def _receive_piece(agent: socket.socket, descriptors: list[int]) -> bytes:
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            piece, ancillary, _, _ = agent.recvmsg(65536, socket.CMSG_SPACE(array.array("i").itemsize), _CLOSE_ON_EXEC)
-        except BlockingIOError:
-            readable: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(agent, _wake, readable)
-            try:
-                await readable
-            finally:
-                loop.remove_reader(agent)
-            continue
-        for level, kind, content in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                passed = array.array("i")
-                passed.frombytes(content[: len(content) - len(content) % passed.itemsize])
-                descriptors.extend(passed)
-        return piece
-
-
-def _wake(readable: asyncio.Future[None]) -> None:
-    if not readable.done():
-        readable.set_result(None)

@@ -87,7 +87,7 @@ class Netlink:
         self._ask(_NEWADDR, _CREATE | _EXCL, body, f"add address {address}")
 
     def add_route(self, index: int, destination: str = "", prefix: int = 0, gateway: str = "") -> None:
-        """Add a route through an interface: to `destination` ("" is everywhere), through `gateway` where there is one."""
+        """Add a route through an interface: to `destination` ("" is everywhere), by `gateway` if there is one."""
         scope, flags = (_SCOPE_UNIVERSE, _RTNH_F_ONLINK) if gateway else (_SCOPE_LINK, 0)
         body = struct.pack(
             "=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, flags
