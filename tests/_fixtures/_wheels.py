@@ -29,8 +29,8 @@ class Environment:
     home: Path
 
     @classmethod
-    def create(cls, folder: Path) -> Environment:
-        run_uv("venv", "--python", sys.executable, str(folder / "venv"))
+    def create(cls, folder: Path, *, python: str = sys.executable) -> Environment:
+        run_uv("venv", "--python", python, str(folder / "venv"))
         (folder / "home").mkdir()
         return cls(folder / "venv", folder / "home")
 
