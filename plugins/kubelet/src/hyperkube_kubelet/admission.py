@@ -163,8 +163,8 @@ def _holds(expression: Tree, values: Mapping[str, str]) -> bool:
             return value is None
         case "Gt" | "Lt" as operator:
             try:
-                number, limit = int(value or ""), int(wanted[0])
-            except (ValueError, IndexError):
+                number, limit = int(value or ""), int(next(iter(wanted), ""))
+            except ValueError:
                 return False
             return number > limit if operator == "Gt" else number < limit
     return False

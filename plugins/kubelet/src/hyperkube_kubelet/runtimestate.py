@@ -26,6 +26,11 @@ class RuntimeState:
         self.latest: RuntimeStatus | None = None
         self.failure = "the runtime has not answered yet"
 
+    @property
+    def scheme(self) -> str:
+        """What ids of its containers begin with in statuses."""
+        return self.latest.name if self.latest is not None else "unknown"
+
     def network_trouble(self) -> str:
         """Why pods can have no network now; "" where they can."""
         if self.latest is None:

@@ -114,7 +114,7 @@ def container_config(pod: Tree, container: Tree, made: Made) -> ContainerConfig:
             CONTAINER_NAME: name,
         },
         annotations={
-            CONTAINER_KIND: "sidecar" if is_sidecar(container) else kind_of(pod, name),
+            CONTAINER_KIND: _kind(pod, container),
             HASH: container_hash(container),
             RESTART_COUNT: str(made.attempt),
             TERMINATION_MESSAGE_PATH: container.get("terminationMessagePath") or "/dev/termination-log",
@@ -129,3 +129,8 @@ def container_config(pod: Tree, container: Tree, made: Made) -> ContainerConfig:
         security=made.security,
         stop_signal=lifecycle.get("stopSignal") or "",
     )
+
+
+def _kind(pod: Tree, container: Tree) -> str:
+    kind = kind_of(pod, container["name"])
+    return "sidecar" if kind == "init" and is_sidecar(container) else kind

@@ -44,7 +44,7 @@ class Syncer:
         Raises Deferred where some of it has to wait, RuntimeFailure, VolumeFailure and OSError where it went wrong.
         """
         tools = self._tools
-        trouble = tools.network_trouble()
+        trouble = tools.state.network_trouble()
         if trouble and not uses_host_network(pod):
             tools.recorder.event(pod, "Warning", "NetworkNotReady", f"{NETWORK_NOT_READY}: {trouble}")
             raise Deferred(NETWORK_SECONDS)

@@ -15,6 +15,7 @@ from hyperkube_kubelet.pods.starting import Starter
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.probes.prober import Prober
 from hyperkube_kubelet.runtime.interface import Runtime
+from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.status.writer import StatusWriter
 from hyperkube_kubelet.telling import Recorder
 from hyperkube_kubelet.volumes.manager import Mounted
@@ -48,8 +49,7 @@ class Tools:
     recorder: Recorder
     clock: Clock
     facts: NodeFacts
-    scheme: str  # what ids of containers begin with
-    network_trouble: Callable[[], str]  # why pods can have no network now; "" where they can
+    state: RuntimeState
     show: Callable[[Tree], Awaitable[None]]  # lets the API server show a static pod; it has been seen to
     sync_seconds: float = 60.0
     kept_dead: int = 1  # how many runs of each container are kept that have ended, beside the latest; -1: all

@@ -53,6 +53,7 @@ class PodWorker:
     def __init__(self, pod: Tree, tools: Tools) -> None:
         self.pod = pod
         self.stage = Stage.SYNCING
+        self.ended = False  # whether somebody other than its object has said that it is to stop
         self._tools = tools
         self._uid = meta.uid(pod)
         self._syncer = Syncer(tools)
@@ -78,6 +79,7 @@ class PodWorker:
 
     def end(self, grace_seconds: int | None = None) -> None:
         """Stop the pod, whatever its object says."""
+        self.ended = True
         self._terminate(grace_seconds)
 
     def wake(self) -> None:
@@ -228,7 +230,7 @@ class PodWorker:
             observed=observed,
             verdicts=tools.prober.verdicts,
             waiting=self._syncer.waiting,
-            scheme=tools.scheme,
+            scheme=tools.state.scheme,
             host_ips=tools.host_ips,
         )
         status = pod_status(self.pod, seen, previous, terminal=terminal)

@@ -1,0 +1,160 @@
+"""One node: all that looks after its pods, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.housekeeping import Housekeeper
+from hyperkube_kubelet.pods.directory import PodDirectory
+from hyperkube_kubelet.pods.hooks import Hooks
+from hyperkube_kubelet.pods.images import Images
+from hyperkube_kubelet.pods.killing import Killer
+from hyperkube_kubelet.pods.making import ClusterNames, Maker
+from hyperkube_kubelet.pods.sightings import Sightings
+from hyperkube_kubelet.pods.starting import Starter
+from hyperkube_kubelet.pods.tools import Tools
+from hyperkube_kubelet.podspec import Tree
+from hyperkube_kubelet.probes.prober import Prober
+from hyperkube_kubelet.probes.trying import Trier
+from hyperkube_kubelet.runtime.interface import Runtime
+from hyperkube_kubelet.runtimestate import RuntimeState
+from hyperkube_kubelet.sources.files import FileSource
+from hyperkube_kubelet.sources.mirrors import Mirrors
+from hyperkube_kubelet.status.writer import StatusWriter
+from hyperkube_kubelet.syncloop import SyncLoop
+from hyperkube_kubelet.telling import Recorder
+from hyperkube_kubelet.volumes.manager import PodVolumes
+from hyperkube_kubelet.volumes.objects import ObjectCache
+from hyperkube_kubelet.volumes.tokens import Tokens
+from hyperkube_machinery.builtin import NODES, PODS, SERVICES
+from hyperkube_machinery.client import Client
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.companions import companions
+from hyperkube_machinery.informers import Informers
+
+__all__ = ["Cluster", "Node", "Upkeep", "node_running"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upkeep:
+    """How a node's pods are looked after; times in seconds."""
+
+    root: Path
+    names: ClusterNames
+    manifests: Path | None = None  # a file or folder of static pods
+    manifest_seconds: float = 20.0
+    sync_seconds: float = 60.0
+    kept_dead: int = 1
+    dead_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node at work."""
+
+    loop: SyncLoop  # has its pods
+    runtime: Runtime
+    state: RuntimeState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The API server, as far as nodes ask it."""
+
+    client: Client
+    informers: Informers  # which run as long as the nodes do
+
+
+@asynccontextmanager
+async def node_running(
+    facts: NodeFacts,
+    runtime: Runtime,
+    state: RuntimeState,
+    upkeep: Upkeep,
+    *,
+    cluster: Cluster | None,
+    recorder: Recorder,
+    clock: Clock,
+) -> AsyncIterator[Node]:
+    """Look after the pods of one node for the length of the block; what runs goes on after it.
+
+    Without a cluster there are but the static pods.
+    """
+    client = cluster.client if cluster is not None else None
+    loop: SyncLoop  # has to be told by what it is made of
+    directory = PodDirectory()
+    registered = _registered(cluster, facts.name)
+    mirrors = Mirrors(client, directory.mirror_of, registered)
+    objects = ObjectCache(client, clock) if client is not None else None
+    tokens = Tokens(client, clock) if client is not None else None
+    volumes = PodVolumes(upkeep.root, runtime, objects, tokens, clock)
+    maker = Maker(upkeep.root, facts, upkeep.names, objects=objects, services=_services(cluster))
+    hooks = Hooks(runtime, clock)
+    killer = Killer(runtime, hooks, recorder, clock)
+    tools = Tools(
+        runtime=runtime,
+        sightings=Sightings(runtime),
+        maker=maker,
+        starter=Starter(runtime, maker, Images(runtime, recorder, clock), hooks, killer, recorder, clock),
+        killer=killer,
+        prober=Prober(Trier(runtime, clock), recorder, clock, lambda uid: loop.wake(uid)),
+        volumes=volumes,
+        writer=StatusWriter(client, clock, directory.in_api),
+        recorder=recorder,
+        clock=clock,
+        facts=facts,
+        state=state,
+        show=mirrors.show,
+        sync_seconds=upkeep.sync_seconds,
+        kept_dead=upkeep.kept_dead,
+        dead_seconds=upkeep.dead_seconds,
+    )
+    pods = cluster.informers.of(PODS, fields=f"spec.nodeName={facts.name}") if cluster is not None else None
+    files = None
+    if upkeep.manifests is not None:
+        files = FileSource(
+            upkeep.manifests, facts.name, clock, upkeep.manifest_seconds, lambda *pod: loop.changed(*pod)
+        )
+    loop = SyncLoop(
+        tools,
+        directory,
+        mirrors,
+        Housekeeper(runtime, tools.sightings, volumes, maker.logs),
+        node=lambda: registered() or _unregistered(facts),
+        sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
+    )
+    async with tools.prober.running(), companions(tools.writer.run()), loop.running():
+        if files is not None:
+            files.read()
+        if pods is not None:
+            pods.on_change(loop.changed)
+        async with companions(*([files.follow()] if files is not None else [])):
+            yield Node(loop, runtime, state)
+
+
+def _registered(cluster: Cluster | None, name: str) -> Callable[[], Tree | None]:
+    """The node's object, as far as it is known."""
+    if cluster is None:
+        return lambda: None
+    informer = cluster.informers.of(NODES, fields=f"metadata.name={name}")
+    return lambda: informer.get(name)
+
+
+def _unregistered(facts: NodeFacts) -> Tree:
+    """What the node's object will say."""
+    return {
+        "metadata": {"name": facts.name, "labels": dict(facts.labels)},
+        "status": {"allocatable": dict(facts.allocatable)},
+    }
+
+
+def _services(cluster: Cluster | None) -> Callable[[], Iterable[Tree] | None]:
+    """All services; None before they are known."""
+    if cluster is None:
+        return lambda: ()
+    informer = cluster.informers.of(SERVICES)
+    return lambda: informer.list() if informer.synced else None

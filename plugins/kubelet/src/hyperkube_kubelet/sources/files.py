@@ -1,0 +1,135 @@
+"""Pods that are told by files of this node. Source: k8s.io/kubernetes/pkg/kubelet/config (file.go, common.go)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hyperkube_kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, Tree, containers
+from hyperkube_machinery import meta
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.names import dns1123_label, dns1123_subdomain
+from hyperkube_machinery.timestamps import format_micro
+
+__all__ = ["BadManifest", "FileSource", "read_manifests", "static_pod"]
+
+log = logging.getLogger(__name__)
+
+LARGEST_FILE = 10 << 20
+
+
+class BadManifest(ValueError):
+    """A file tells of no pod; the message names it."""
+
+
+def static_pod(document: Mapping[str, Any], file: Path, node: str, now: float) -> dict[str, Any]:
+    """The pod that a manifest means on the node `node`. Raises BadManifest."""
+    if document.get("kind") != "Pod" or document.get("apiVersion") != "v1":
+        raise BadManifest(f"{file}: is no Pod of v1")
+    about, spec = dict(document.get("metadata") or {}), document.get("spec")
+    if not isinstance(spec, Mapping) or not containers(document):
+        raise BadManifest(f"{file}: the pod has no containers")
+    name, namespace = str(about.get("name") or ""), str(about.get("namespace") or "default")
+    name = f"{name}-{node.lower()}"
+    wrong = dns1123_subdomain(name) or dns1123_label(namespace)
+    for container in containers(document):
+        if not container.get("name") or not container.get("image"):
+            wrong = ["each container must have a name and an image"]
+    for refers in ("serviceAccountName", "serviceAccount"):
+        if spec.get(refers):
+            wrong = [f"static pods can't have {refers}"]
+    if wrong:
+        raise BadManifest(f"{file}: {wrong[0]}")
+    told = json.dumps([document, node, str(file)], sort_keys=True, default=str)
+    uid = str(about.get("uid") or hashlib.sha256(told.encode()).hexdigest()[:32])
+    annotations = {
+        **(about.get("annotations") or {}),
+        CONFIG_HASH: uid,
+        CONFIG_SEEN: format_micro(now),
+        CONFIG_SOURCE: "file",
+    }
+    about.update(name=name, namespace=namespace, uid=uid, annotations=annotations)
+    tolerations = [*(spec.get("tolerations") or ()), {"operator": "Exists", "effect": "NoExecute"}]
+    made = {"enableServiceLinks": True, **spec, "nodeName": node, "tolerations": tolerations}
+    for field in ("containers", "initContainers"):
+        if spec.get(field):
+            made[field] = [_with_pull_policy(container) for container in spec[field]]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": made, "status": {"phase": "Pending"}}
+
+
+def _with_pull_policy(container: Tree) -> Tree:
+    """As the API server would have it: `latest` may change."""
+    if container.get("imagePullPolicy"):
+        return container
+    image = str(container["image"]).rpartition("/")[2]
+    tag = image.partition(":")[2]
+    latest = "@" not in image and tag in ("", "latest")
+    return {**container, "imagePullPolicy": "Always" if latest else "IfNotPresent"}
+
+
+def read_manifests(path: Path, node: str, now: float) -> Iterator[dict[str, Any]]:
+    """The pods of a file, or of the files in a folder; bad ones are told of and left out. Raises OSError."""
+    files = [path]
+    if path.is_dir():
+        files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    for file in files:
+        try:
+            yield static_pod(_document(file), file.absolute(), node, now)
+        except BadManifest as exc:
+            log.error("a static pod is left out: %s", exc)
+
+
+def _document(file: Path) -> Mapping[str, Any]:
+    import yaml  # few kubelets have static pods
+
+    try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise BadManifest(f"{file}: is larger than {LARGEST_FILE} bytes")
+        document = yaml.safe_load(file.read_bytes())
+    except (OSError, yaml.YAMLError) as exc:
+        raise BadManifest(f"{file}: cannot be read ({exc})") from exc
+    if not isinstance(document, Mapping):
+        raise BadManifest(f"{file}: is no object")
+    return document
+
+
+class FileSource:
+    """Tells of the pods that files tell of, as these change."""
+
+    def __init__(
+        self, path: Path, node: str, clock: Clock, seconds: float, changed: Callable[[Tree | None, Tree | None], None]
+    ) -> None:
+        """`changed` is called with the old and the new state of each pod that comes, or goes; a pod never changes."""
+        self._path = path
+        self._node = node
+        self._clock = clock
+        self._seconds = seconds
+        self._changed = changed
+        self._known: dict[str, Tree] = {}
+        self.synced = False
+
+    def read(self) -> None:
+        """Look once."""
+        try:
+            found = list(read_manifests(self._path, self._node, self._clock.now()))
+        except OSError as exc:
+            log.error("static pods can't be read: %s", exc)
+            return
+        pods = {meta.uid(pod): pod for pod in found}
+        for uid in [uid for uid in self._known if uid not in pods]:
+            self._changed(self._known.pop(uid), None)
+        for uid, pod in pods.items():
+            if uid not in self._known:
+                self._known[uid] = pod
+                self._changed(None, pod)
+        self.synced = True
+
+    async def follow(self) -> NoReturn:
+        """Look again and again."""
+        while True:
+            self.read()
+            await self._clock.sleep(self._seconds)

@@ -1,0 +1,234 @@
+"""Passes on what is heard: of pods from their sources, of containers from the runtime, of probes.
+
+    API server ─┐                          ┌─▶ worker of a pod ─▶ runtime, volumes, status
+    files ──────┼─▶ SyncLoop ─▶ admission ─┤
+    runtime ────┘      └─▶ housekeeping    └─▶ worker of another
+Source: k8s.io/kubernetes/pkg/kubelet (syncLoop, HandlePodAdditions and the like).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+from hyperkube_kubelet.admission import admit
+from hyperkube_kubelet.housekeeping import Housekeeper
+from hyperkube_kubelet.pods.directory import PodDirectory
+from hyperkube_kubelet.pods.roster import Roster
+from hyperkube_kubelet.pods.tools import Tools
+from hyperkube_kubelet.podspec import Tree, described, is_mirror, is_static, is_terminal, phase_of, status_of
+from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
+from hyperkube_kubelet.sources.mirrors import Mirrors
+from hyperkube_kubelet.status.generate import rejected_status
+from hyperkube_machinery import meta
+from hyperkube_machinery.companions import Companions, companions
+
+__all__ = ["SyncLoop"]
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 30.0
+RUNTIME_SECONDS = 1.0
+
+
+class SyncLoop:
+    """Has all pods of this node, and hears of all that happens to them."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        directory: PodDirectory,
+        mirrors: Mirrors,
+        housekeeper: Housekeeper,
+        *,
+        node: Callable[[], Tree],
+        sources_ready: Callable[[], bool],
+    ) -> None:
+        """`node`: its object as far as it is known. `sources_ready`: whether every source has told of all its pods."""
+        self._tools = tools
+        self._directory = directory
+        self._mirrors = mirrors
+        self._housekeeper = housekeeper
+        self._node = node
+        self._sources_ready = sources_ready
+        self._roster = Roster(tools, self._finished)
+        self._beside: Companions | None = None
+        self._clearing: set[str] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look after pods for the length of the block; what runs goes on after it."""
+        await self._find_runtime()
+        async with self._roster.running(), companions() as self._beside:
+            self._beside.start(self._follow_runtime(), name="runtime events")
+            self._beside.start(self._keep_house(), name="housekeeping")
+            yield
+
+    # What sources tell.
+
+    def changed(self, old: Tree | None, new: Tree | None) -> None:
+        """A pod of a source has come, changed or gone."""
+        if old is not None and (new is None or meta.uid(old) != meta.uid(new)):
+            self._gone(old)
+        if new is not None:
+            self._seen(new)
+
+    def _seen(self, pod: Tree) -> None:
+        if is_mirror(pod):
+            self._mirror_seen(pod)
+            return
+        uid = meta.uid(pod)
+        self._directory.put(pod)
+        worker = self._roster.get(uid)
+        if worker is not None:
+            worker.update(pod)
+        elif self._admitted(pod):
+            self._roster.begin(pod)
+        self._tools.writer.check(uid)
+
+    def _mirror_seen(self, mirror: Tree) -> None:
+        self._directory.put_mirror(mirror)
+        pod = self._directory.static_of(mirror)
+        if pod is None:
+            if self._sources_ready():
+                self._do(self._mirrors.remove(mirror))
+            return
+        self._wake(meta.uid(pod))
+        self._tools.writer.check(meta.uid(pod))
+
+    def _gone(self, pod: Tree) -> None:
+        if is_mirror(pod):
+            self._directory.drop_mirror(pod)
+            shown = self._directory.static_of(pod)
+            if shown is not None:
+                self._wake(meta.uid(shown))  # which makes it anew
+            return
+        uid = meta.uid(pod)
+        if is_static(pod) and (mirror := self._directory.mirror_of(pod)) is not None:
+            self._do(self._mirrors.remove(mirror))
+        self._directory.drop(uid)
+        self._roster.unqueue(uid)
+        worker = self._roster.get(uid)
+        if worker is None or worker.finished:
+            self._clear(uid)
+        else:
+            worker.end()
+
+    def _admitted(self, pod: Tree) -> bool:
+        """Whether the node takes a pod that is new to it; one that it does not take has failed."""
+        status = status_of(pod)
+        if is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running":
+            return True
+        rejection = admit(pod, self._node(), [one for one in self._roster.active() if meta.uid(one) != meta.uid(pod)])
+        if rejection is None:
+            return True
+        log.info("pod %s is rejected: %s", described(pod), rejection.message)
+        self._tools.recorder.event(pod, "Warning", rejection.reason, rejection.message)
+        message = f"Pod was rejected: {rejection.message}"
+        self._tools.writer.set(pod, rejected_status(pod, rejection.reason, message), alive=False)
+        return False
+
+    # What the runtime and probes tell.
+
+    def wake(self, uid: str) -> None:
+        """A probe of the pod has come to another verdict."""
+        self._wake(uid)
+
+    def _wake(self, uid: str) -> None:
+        worker = self._roster.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    async def _find_runtime(self) -> None:
+        """Wait for the runtime, and learn what runs already."""
+        while True:
+            try:
+                await self._tools.sightings.refresh()
+                return
+            except RuntimeUnavailable as exc:
+                log.warning("waiting for the runtime: %s", exc)
+                await self._tools.clock.sleep(RUNTIME_SECONDS)
+
+    async def _follow_runtime(self) -> NoReturn:
+        tools = self._tools
+        while True:
+            try:
+                async for event in tools.runtime.events():
+                    uid = tools.sightings.uid_of(event.sandbox_id)
+                    if not uid:
+                        continue  # of a sandbox that is only now being made, or gone
+                    self._wake(uid)
+            except RuntimeUnavailable as exc:
+                log.warning("the runtime is not heard of: %s", exc)
+                await tools.clock.sleep(RUNTIME_SECONDS)
+                await self._find_runtime()
+                for worker in self._roster.workers():
+                    worker.wake()
+
+    # What is left when pods are gone.
+
+    def _finished(self, uid: str) -> None:
+        """A worker has ended."""
+        pod = self._directory.get(uid)
+        if pod is None:
+            self._clear(uid)
+        elif is_static(pod) and not is_terminal(status_of(pod)) and self._ended_by_removal(uid):
+            self._roster.forget(uid)  # its file was taken away and put back meanwhile
+            self._tools.writer.forget(uid)
+            self._roster.begin(pod)
+
+    def _ended_by_removal(self, uid: str) -> bool:
+        worker = self._roster.get(uid)
+        return worker is not None and worker.ended
+
+    def _clear(self, uid: str) -> None:
+        if uid not in self._clearing:
+            self._clearing.add(uid)
+            self._do(self._clear_away(uid))
+
+    async def _clear_away(self, uid: str) -> None:
+        try:
+            await self._housekeeper.clear(uid)
+        finally:
+            self._clearing.discard(uid)
+        if self._directory.get(uid) is None:
+            self._roster.forget(uid)
+            self._tools.writer.forget(uid)
+            self._tools.starter.forget(uid)
+
+    async def _keep_house(self) -> NoReturn:
+        """Clear away what belongs to no pod that any source knows, once they have all told of theirs."""
+        while True:
+            if self._sources_ready():
+                known = {meta.uid(pod) for pod in self._directory.pods()}
+                for uid in await asyncio.to_thread(self._housekeeper.leftovers):
+                    if uid not in known and self._roster.get(uid) is None:
+                        log.info("clearing away what is left of the pod with uid %s", uid)
+                        self._clear(uid)
+                for mirror in self._directory.mirrors():
+                    if self._directory.static_of(mirror) is None:
+                        self._do(self._mirrors.remove(mirror))
+                await self._tools.clock.sleep(HOUSEKEEPING_SECONDS)
+            else:
+                await self._tools.clock.sleep(RUNTIME_SECONDS)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._beside is not None, "the loop does not run"
+        self._beside.start(work)
+
+    # What others ask.
+
+    def pods(self) -> Sequence[Tree]:
+        """The pods of this node, each with its status as it is known here."""
+        return [self._shown(pod) for pod in self._directory.pods()]
+
+    def pod_named(self, namespace: str, name: str) -> Tree | None:
+        pod = self._directory.named(namespace, name)
+        return self._shown(pod) if pod is not None else None
+
+    def _shown(self, pod: Tree) -> Tree:
+        status = self._tools.writer.status(meta.uid(pod))
+        return {**pod, "status": status} if status is not None else pod
