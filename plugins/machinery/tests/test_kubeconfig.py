@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import ssl
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from hyperkube_machinery import tls
-from hyperkube_machinery.kubeconfig import Access, KubeconfigError, read, write
+from hyperkube_machinery.kubeconfig import (
+    Access,
+    ExecCommand,
+    Impersonation,
+    KubeconfigError,
+    in_cluster,
+    load,
+    read,
+    write,
+)
 
 NOW = 1_790_000_000.0
+V1 = "client.authentication.k8s.io/v1"
+COMMAND = {"apiVersion": V1, "command": "tell", "interactiveMode": "Never"}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +67,7 @@ def test_its_context_trusts_the_cluster_only(access: Access) -> None:
     assert (insecure.verify_mode, insecure.check_hostname) == (ssl.CERT_NONE, False)
 
 
-def _config(user: dict[str, object], cluster: dict[str, object] | None = None) -> dict[str, object]:
+def _config(user: Mapping[str, object], cluster: Mapping[str, object] | None = None) -> dict[str, object]:
     return {
         "kind": "Config",
         "current-context": "c",
@@ -92,12 +104,27 @@ def test_files_are_found_beside_the_kubeconfig_and_data_goes_first(access: Acces
         ("kind: Pod", "is not a kubeconfig"),
         ("kind: Config", "has no current-context"),
         ("kind: Config\ncurrent-context: x", "has no context 'x'"),
-        (_config({"exec": {"command": "x"}}), "user 'u' has exec, which is not supported"),
-        (_config({"auth-provider": {"name": "x"}}), "user 'u' has auth-provider"),
-        (_config({"client-key": "missing.key"}), "client-key: cannot read"),
-        (_config({"client-key-data": "%"}), "client-key-data is not base64"),
-        (_config({"token": 5}), "token must be a string, not 5"),
-        (_config({}, {"server": ""}), "cluster 'k' has no server"),
+        (_config({"exec": {"command": "x"}}), "users[u].exec.apiVersion must be client.authentication.k8s.io/v1 or"),
+        (_config({"exec": {"apiVersion": V1, "interactiveMode": "Never"}}), "users[u].exec.command is missing"),
+        (_config({"exec": {"apiVersion": V1, "command": "x"}}), "exec.interactiveMode must be one of Never, IfAvail"),
+        (_config({"exec": {**COMMAND, "interactiveMode": "Always"}}), "exec.interactiveMode is Always, but nobody"),
+        (_config({"exec": {**COMMAND, "args": "x"}}), "users[u].exec.args must be a list of strings"),
+        (_config({"exec": "x"}), "users[u].exec must be a mapping, not str"),
+        (_config({"auth-provider": {"name": "x"}}), "users[u].auth-provider is not supported"),
+        (_config({"client-key": "missing.key"}), "users[u].client-key cannot be read: "),
+        (_config({"tokenFile": "missing"}), "users[u].tokenFile cannot be read: "),
+        (_config({"client-key-data": "%"}), "users[u].client-key-data is not base64"),
+        (_config({"token": 5}), "users[u].token must be a string, not a number"),
+        (_config({"username": "x", "token": "y"}), "users[u].username stands beside a token"),
+        (_config({"as-groups": ["x"]}), "users[u].as is missing"),
+        (_config({}, {"server": ""}), "clusters[k].server is missing"),
+        (_config({}, {"proxy-url": "http://x"}), "clusters[k].proxy-url is not supported"),
+        (
+            _config({}, {"certificate-authority-data": "eA==", "insecure-skip-tls-verify": True}),
+            "clusters[k].insecure-skip-tls-verify is true beside a certificate authority",
+        ),
+        (_config({}, {"insecure-skip-tls-verify": "yes"}), "insecure-skip-tls-verify must be true or false, not str"),
+        ("kind: Config\nusers: 5", "users must be a list of mappings"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_files_name(document: object, told: str, tmp_path: Path) -> None:
@@ -112,3 +139,107 @@ def test_what_is_wrong_is_told_with_the_files_name(document: object, told: str, 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(KubeconfigError, match="cannot be read"):
         read(tmp_path / "none")
+
+
+SECRET = "5ecret"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f"kind: Config\nusers:\n- name: u\n  user:\n    token: {SECRET}: x\n",
+        f"kind: Config\nusers: [{{name: u, user: {{token: [{SECRET}]}}}}]\n",
+        f"kind: Config\nusers: {SECRET}\n",
+    ],
+)
+def test_errors_hold_no_secrets(document: str, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(
+        "current-context: c\ncontexts: [{name: c, context: {user: u, cluster: k}}]\n" + document
+    )
+    with pytest.raises(KubeconfigError) as caught:
+        read(tmp_path / "config")
+    assert SECRET not in str(caught.value)
+
+
+def test_what_an_access_is_shown_as_holds_no_secrets() -> None:
+    command = ExecCommand(api_version=V1, command="x", env={"PASSWORD": SECRET})
+    access = Access(server="x", token=SECRET, password=SECRET, key_pem=SECRET.encode(), command=command)
+    assert SECRET not in repr(access)
+
+
+def test_commands_impersonation_and_passwords_are_read_and_written(tmp_path: Path) -> None:
+    (tmp_path / "kube").mkdir()
+    path = tmp_path / "kube" / "config"
+    user = {
+        "exec": {**COMMAND, "command": "../bin/tell", "args": ["-x"], "env": [{"name": "A", "value": "b"}]},
+        "username": "me",
+        "password": "p",
+        "as": "jane",
+        "as-uid": "7",
+        "as-groups": ["g", "h"],
+        "as-user-extra": {"scopes": ["a", "b"]},
+    }
+    path.write_text(yaml.safe_dump(_config(user)))
+    found = read(path)
+    assert found.command == ExecCommand(
+        api_version=V1, command=str(tmp_path / "kube" / "../bin/tell"), args=("-x",), env={"A": "b"}
+    )
+    assert (found.username, found.password) == ("me", "p")
+    assert found.impersonation == Impersonation(user="jane", uid="7", groups=("g", "h"), extra={"scopes": ("a", "b")})
+    write(tmp_path / "again", found, cluster="k", user="u")
+    assert read(tmp_path / "again") == found
+
+
+def test_a_command_is_told_of_its_cluster_where_it_wants_that(tmp_path: Path) -> None:
+    cluster = {
+        "tls-server-name": "n",
+        "certificate-authority-data": "eA==",
+        "extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"audience": "a"}}],
+    }
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(_config({"exec": {**COMMAND, "provideClusterInfo": True}}, cluster)))
+    command = read(path, master="https://other").command
+    assert command is not None
+    assert command.cluster == {
+        "server": "https://other",
+        "tls-server-name": "n",
+        "certificate-authority-data": "eA==",
+        "config": {"audience": "a"},
+    }
+
+
+def test_files_of_one_variable_are_merged_and_the_first_to_name_something_counts(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "one", tmp_path / "b" / "two"
+    for path in (first, second):
+        path.parent.mkdir()
+    (tmp_path / "b" / "token").write_text("second")
+    first.write_text(yaml.safe_dump({"users": [{"name": "u", "user": {}}], "current-context": "c"}))
+    document = _config({"token": "hidden by the first"})
+    document["current-context"] = "other"
+    document["users"] = [*document["users"], {"name": "v", "user": {"tokenFile": "token"}}]  # type: ignore[misc]
+    document["contexts"] = [*document["contexts"], {"name": "d", "context": {"cluster": "k", "user": "v"}}]  # type: ignore[misc]
+    second.write_text(yaml.safe_dump(document))
+    environ = {"KUBECONFIG": f"{first}:{tmp_path / 'missing'}::{second}", "HOME": str(tmp_path)}
+    assert (load(environ=environ).server, load(environ=environ).token) == ("https://x", "")
+    assert load(environ=environ, context="d").token == "second"
+
+
+def test_without_a_file_the_home_directory_is_looked_in_then_the_pod(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    with pytest.raises(KubeconfigError, match="this is no pod"):
+        load(environ=environ)
+    assert load(environ=environ, master="https://m") == Access(server="https://m")
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(yaml.safe_dump(_config({"token": "t"})))
+    assert load(environ=environ).token == "t"
+    assert load(environ=environ, master="https://m").server == "https://m"
+
+
+def test_a_pod_finds_its_api_server_and_its_token(tmp_path: Path) -> None:
+    (tmp_path / "ca.crt").write_bytes(b"ca")
+    (tmp_path / "token").write_text("t\n")
+    (tmp_path / "namespace").write_text("n")
+    environ = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
+    found = in_cluster(environ, tmp_path)
+    assert (found.server, found.ca_pem, found.token, found.namespace) == ("https://[fd00::1]:443", b"ca", "t", "n")
+    assert found.token_file == tmp_path / "token"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from hyperkube_machinery.client.client import Client
+from hyperkube_machinery.client.credentials import Credentials
 from hyperkube_machinery.client.http import HTTPTransport
 from hyperkube_machinery.client.local import LocalServer, LocalTransport
+from hyperkube_machinery.client.metrics import ClientMetrics
 from hyperkube_machinery.client.requests import Requester
 from hyperkube_machinery.client.transport import Transport
 from hyperkube_machinery.clock import Clock
-from hyperkube_machinery.exchange import Peer
 from hyperkube_machinery.kubeconfig import Access, KubeconfigError
 from hyperkube_machinery.ratelimit import TokenBucket
 
@@ -31,6 +33,7 @@ async def connect(
     local: LocalServer | None = None,
     qps: float = 0,
     burst: int = 0,
+    metrics: ClientMetrics | None = None,
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, which asks at most `qps` times a second (0: no limit), `burst` at once.
 
@@ -38,14 +41,19 @@ async def connect(
     KubeconfigError for an address that is none, and CertificateError for certificates that can't be used.
     """
     address = _parsed(access.server)
+    credentials = Credentials(access, clock)
     async with _transport(access, address, clock, local) as transport:
-        headers = [("user-agent", user_agent)]
-        if access.token:
-            headers.append(("authorization", f"Bearer {access.token}"))
-        limiter = TokenBucket(qps, burst, clock)
         yield Client(
             Requester(
-                transport, server=access.server, headers=headers, limiter=limiter, clock=clock, prefix=address.prefix
+                transport,
+                credentials,
+                server=access.server,
+                host=address.authority,
+                prefix=address.prefix,
+                user_agent=user_agent,
+                limiter=TokenBucket(qps, burst, clock),
+                clock=clock,
+                meter=metrics.of(address.authority) if metrics is not None else None,
             )
         )
 
@@ -54,15 +62,24 @@ async def connect(
 async def _transport(
     access: Access, address: _Address, clock: Clock, local: LocalServer | None
 ) -> AsyncIterator[Transport]:
+    certificate = (access.certificate_pem, access.key_pem)
     if local is not None and _parsed(local.address) == address:
-        inside = LocalTransport(local, certificate_pem=access.certificate_pem, key_pem=access.key_pem)
+        inside = LocalTransport(local)
+        inside.show(*certificate)
         try:
             yield inside
         finally:
             await inside.close()
         return
-    peer = Peer(address.host, address.port, access.ssl_context() if address.scheme == "https" else None)
-    async with HTTPTransport(peer, clock, server_name=access.server_name).running() as outside:
+
+    def context(certificate_pem: bytes, key_pem: bytes) -> ssl.SSLContext | None:
+        if address.scheme != "https":
+            return None
+        return replace(access, certificate_pem=certificate_pem, key_pem=key_pem).ssl_context()
+
+    outside = HTTPTransport(address.host, address.port, context, clock, server_name=access.server_name)
+    outside.show(*certificate)
+    async with outside.running():
         yield outside
 
 
@@ -72,6 +89,10 @@ class _Address:
     host: str
     port: int
     prefix: str  # of paths, without a slash at its end
+
+    @property
+    def authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def _parsed(server: str) -> _Address:

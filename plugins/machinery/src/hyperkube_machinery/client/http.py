@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 from hyperkube_machinery.client.connection import Exchange, HTTPConnection
 from hyperkube_machinery.client.transport import Outgoing, RawResponse, Unreachable
@@ -36,11 +38,21 @@ _SWEEP_SECONDS = 1.0
 class HTTPTransport:
     """Fits `Transport`, within `running`."""
 
-    def __init__(self, peer: Peer, clock: Clock, *, server_name: str = "") -> None:
-        self._peer = peer
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        context: Callable[[bytes, bytes], ssl.SSLContext | None],
+        clock: Clock,
+        *,
+        server_name: str = "",
+    ) -> None:
+        """`context` makes of a certificate and its key (PEM, or both empty) what a connection is made with."""
+        self._peer = Peer(host, port)
+        self._context = context
         self._clock = clock
-        self._server_name = server_name or peer.host
-        self._host_line = f"host: {peer.authority}"
+        self._server_name = server_name or host
+        self._host_line = f"host: {self._peer.authority}"
         self._idle: deque[HTTPConnection] = deque()  # the last used last
         self._busy: dict[Exchange, float] = {}  # and until when each may take
         self._dialling: dict[asyncio.Task[HTTPConnection], float] = {}
@@ -58,6 +70,10 @@ class HTTPTransport:
             with suppress(asyncio.CancelledError):
                 await sweeper
             await self.close()
+
+    def show(self, certificate_pem: bytes, key_pem: bytes) -> None:
+        self._peer = replace(self._peer, tls=self._context(certificate_pem, key_pem))
+        self._hang_up()  # what is under way goes on as who it was
 
     async def ask(self, request: Outgoing) -> RawResponse:
         async with self._turns:
@@ -77,13 +93,16 @@ class HTTPTransport:
         self._closed = True
         for exchange in list(self._busy):
             exchange.close()
-        for connection in self._idle:
-            connection.close()
-        self._idle.clear()
+        self._hang_up()
         for task in self._dialling:
             task.cancel()
         if self._dialling:
             await asyncio.wait(list(self._dialling))
+
+    def _hang_up(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
 
     async def _begin(self, request: Outgoing) -> Exchange:
         """Send a request and wait for the head of its answer.
@@ -117,7 +136,7 @@ class HTTPTransport:
         text = "\r\n".join(lines)
         if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
             raise ValueError(f"a header or the target of {request.method} {request.target!r} holds a line break")
-        return f"{text}\r\n\r\n".encode("latin-1")
+        return f"{text}\r\n\r\n".encode()
 
     def _reusable(self) -> HTTPConnection | None:
         least = self._clock.monotonic() - _IDLE_SECONDS

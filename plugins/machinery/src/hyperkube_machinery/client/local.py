@@ -91,11 +91,10 @@ class LocalServer:
 class LocalTransport:
     """One client's way to a `LocalServer`; fits `Transport`, and is the `Connection` of its requests."""
 
-    def __init__(self, server: LocalServer, *, certificate_pem: bytes = b"", key_pem: bytes = b"") -> None:
-        """Raises CertificateError if the server wouldn't have the certificate."""
+    def __init__(self, server: LocalServer) -> None:
         self._server = server
         self._state: dict[str, Any] = {}
-        self._certificate = server.admit(certificate_pem, key_pem) if certificate_pem else None
+        self._certificate: bytes | None = None
         self._pipes: set[_Pipe] = set()
 
     # The Connection of its requests.
@@ -113,6 +112,10 @@ class LocalTransport:
         return self._state
 
     # The Transport.
+
+    def show(self, certificate_pem: bytes, key_pem: bytes) -> None:
+        self._certificate = self._server.admit(certificate_pem, key_pem) if certificate_pem else None
+        self._state = {}  # what the server remembers of this connection is of who it was before
 
     async def ask(self, request: Outgoing) -> RawResponse:
         answer = await self._answer(request)

@@ -69,6 +69,9 @@ class Incoming(Protocol):
 class Transport(Protocol):
     """One way to one API server. It retries nothing but what certainly was not carried out."""
 
+    def show(self, certificate_pem: bytes, key_pem: bytes) -> None:
+        """Be the one of this certificate, or of none, in what is sent from now on. Raises CertificateError."""
+
     async def open(self, request: Outgoing) -> Incoming:
         """Send `request` and return its answer once the head is there. Raises Unreachable."""
 
