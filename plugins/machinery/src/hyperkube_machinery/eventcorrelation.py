@@ -8,7 +8,7 @@ Source: k8s.io/client-go/tools/record/events_cache.go
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,14 +29,14 @@ _PER_SECOND = 1 / 300
 _COMBINED = "(combined from similar events): "
 
 
-def reference_of(obj: Tree) -> Tree:
-    """What an event says of the object that it is about; a reference is returned as it is.
+def reference_of(obj: Mapping[str, Any]) -> Tree:
+    """What an event says of the object that it is about; a reference is copied as it is.
 
     Source: k8s.io/client-go/tools/reference/ref.go
     """
     about = obj.get("metadata")
     if about is None:
-        return obj
+        return dict(obj)
     reference = {"kind": obj.get("kind"), "apiVersion": obj.get("apiVersion")}
     reference |= {name: about.get(name) for name in ("namespace", "name", "uid", "resourceVersion")}
     return {name: value for name, value in reference.items() if value}

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from random import random
-from typing import Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from hyperkube_machinery.builtin import EVENTS, SCHEDULING_EVENTS
 from hyperkube_machinery.client import Client, ClientError
@@ -144,7 +144,7 @@ class EventRecorder:
 
     def event(
         self,
-        obj: Tree,
+        obj: Mapping[str, Any],
         kind: EventType,
         reason: str,
         message: str,
@@ -221,7 +221,14 @@ class SeriesRecorder:
             yield self
 
     def event(
-        self, obj: Tree, kind: EventType, reason: str, note: str, *, action: str, related: Tree | None = None
+        self,
+        obj: Mapping[str, Any],
+        kind: EventType,
+        reason: str,
+        note: str,
+        *,
+        action: str,
+        related: Mapping[str, Any] | None = None,
     ) -> None:
         """Tell what was done (`action`) about `obj`, an object or a reference to one, and `reason`, why in one word."""
         about = reference_of(obj)
