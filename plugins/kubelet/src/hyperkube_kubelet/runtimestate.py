@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
-from hyperkube_kubelet.runtime.values import RuntimeStatus
+from hyperkube_kubelet.runtime.values import Image, RuntimeStatus
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["RuntimeState"]
@@ -25,6 +25,28 @@ class RuntimeState:
         self._clock = clock
         self.latest: RuntimeStatus | None = None
         self.failure = "the runtime has not answered yet"
+
+    @property
+    def shown(self) -> RuntimeStatus:
+        """What the node's status is to say of it."""
+        if self.latest is not None and not self.failure:
+            return self.latest
+        return RuntimeStatus(
+            name=self.scheme,
+            version=self.latest.version if self.latest is not None else "",
+            ready=False,
+            ready_reason="RuntimeUnavailable",
+            ready_message=f"container runtime is down: {self.failure}",
+            network_ready=False,
+            network_message=self.failure,
+        )
+
+    async def images(self) -> list[Image]:
+        """Those that the runtime has; none while it doesn't answer."""
+        try:
+            return await self._runtime.images()
+        except RuntimeFailure:
+            return []
 
     @property
     def scheme(self) -> str:

@@ -1,17 +1,173 @@
-"""The kubelet: what is opened, in which order, and closed in reverse."""
+"""The kubelet: what is opened, in which order, and closed in reverse.
+
+root directory ─→ API server's client ─→ runtime ─→ node's pods ─→ node's object and lease ─→ API ─→ ready
+"""
 
 from __future__ import annotations
 
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hyperkube_core import NotProvided, SettingsError
+from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.node.machine import Machine, allocatable, capacity, examine
+from hyperkube_kubelet.node.registration import NodeKeeper
+from hyperkube_kubelet.node.status import NodeView, default_labels
+from hyperkube_kubelet.nodes import Cluster, Node, Upkeep, node_running
+from hyperkube_kubelet.options import Options, parse_taint
+from hyperkube_kubelet.pods.making import ClusterNames
+from hyperkube_kubelet.rootlock import root_locked
+from hyperkube_kubelet.runtimes import runtime_open
+from hyperkube_kubelet.runtimestate import RuntimeState
+from hyperkube_kubelet.telling import LogRecorder, Recorder
+from hyperkube_machinery import kubeconfig
+from hyperkube_machinery.client import Client, LocalServer, connect
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.companions import companions
+from hyperkube_machinery.events import EventRecorder
+from hyperkube_machinery.informers import Informers
+from hyperkube_machinery.kubeconfig import Access, KubeconfigError
 
 if TYPE_CHECKING:
     from hyperkube_core import Context
-    from hyperkube_kubelet.options import Options
 
 __all__ = ["serve"]
 
+log = logging.getLogger(__name__)
+
+AGENT = "kubelet"
+
 
 async def serve(context: Context[Options]) -> None:
-    """Serve until cancelled."""
-    context.ready.set()
-    await context.clock.sleep(1 << 31)
+    """Serve until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    options, clock = context.options, context.clock
+    with _root(options):
+        machine = examine(options.root_dir)
+        facts = _facts(options, machine)
+        async with _cluster(context, facts) as (cluster, recorder), runtime_open(options, clock) as runtime:
+            state = RuntimeState(runtime, clock)
+            await state.look()
+            async with (
+                companions(state.follow()),
+                node_running(
+                    facts, runtime, state, _upkeep(options), cluster=cluster, recorder=recorder, clock=clock
+                ) as node,
+            ):
+                if cluster is not None:
+                    await _keep_node(context, cluster, node, facts, machine)
+                else:
+                    context.ready.set()
+                    await clock.sleep(1 << 31)
+
+
+async def _keep_node(
+    context: Context[Options], cluster: Cluster, node: Node, facts: NodeFacts, machine: Machine
+) -> None:
+    """Show the node to the API server's clients until cancelled."""
+    options = context.options
+    keeper = NodeKeeper(
+        facts.name,
+        cluster.client,
+        context.clock,
+        lambda: _look(node, facts, machine, options),
+        frequency_seconds=options.node_status_update_frequency,
+        registers=options.register_node,
+        taints=[parse_taint(taint) for taint in options.register_with_taints],
+        provider_id=options.provider_id,
+    )
+    async with companions(keeper.run()), cluster.informers.running():
+        await keeper.registered()
+        context.ready.set()
+        log.info("node %s is ready for pods", facts.name)
+        await context.clock.sleep(1 << 31)
+
+
+async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options) -> NodeView:
+    await node.state.look()
+    return NodeView(
+        facts=facts,
+        machine=machine,
+        runtime=node.state.shown,
+        images=await node.state.images(),
+        port=options.port,
+        most_images=options.node_status_max_images,
+    )
+
+
+@contextmanager
+def _root(options: Options) -> Iterator[None]:
+    name = "root-dir"
+    try:
+        with root_locked(options.root_dir):
+            yield
+    except OSError as exc:
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+
+
+@asynccontextmanager
+async def _cluster(context: Context[Options], facts: NodeFacts) -> AsyncIterator[tuple[Cluster | None, Recorder]]:
+    """The API server, and who tells it of events; without a kubeconfig there is none, and events are logged."""
+    options, clock = context.options, context.clock
+    if options.kubeconfig is None and not options.master:
+        yield None, LogRecorder()
+        return
+    access, local = _access(options), _local(context)
+    async with (
+        _connected(access, clock, local, options.kube_api_qps, options.kube_api_burst) as client,
+        _connected(access, clock, local, options.event_qps, options.event_burst) as teller,
+        EventRecorder(teller, clock, component=AGENT, host=facts.name).running() as recorder,
+    ):
+        yield Cluster(client=client, informers=Informers(client, clock)), recorder
+
+
+@asynccontextmanager
+async def _connected(
+    access: Access, clock: Clock, local: LocalServer | None, qps: float, burst: int
+) -> AsyncIterator[Client]:
+    async with connect(access, clock=clock, user_agent=AGENT, local=local, qps=max(qps, 0.0), burst=burst) as client:
+        yield client
+
+
+def _local(context: Context[Options]) -> LocalServer | None:
+    """The API server of this process, if it has one."""
+    try:
+        return context.require(LocalServer)
+    except NotProvided:
+        return None
+
+
+def _access(options: Options) -> Access:
+    try:
+        access = kubeconfig.read(options.kubeconfig) if options.kubeconfig else Access(server=options.master)
+    except (OSError, KubeconfigError) as exc:
+        raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
+    return access
+
+
+def _facts(options: Options, machine: Machine) -> NodeFacts:
+    name = (options.hostname_override or socket.gethostname()).strip().lower()
+    whole = capacity(machine, max_pods=options.max_pods)
+    return NodeFacts(
+        name=name,
+        ips=(options.node_ip or "127.0.0.1",),
+        capacity=whole,
+        allocatable=allocatable(whole, options.kube_reserved, options.system_reserved),
+        labels={**default_labels(name, machine), **options.node_labels},
+        operating_system=machine.operating_system,
+    )
+
+
+def _upkeep(options: Options) -> Upkeep:
+    return Upkeep(
+        root=options.root_dir,
+        names=ClusterNames(options.cluster_dns, options.cluster_domain, Path(options.resolv_conf)),
+        manifests=options.pod_manifest_path,
+        manifest_seconds=options.file_check_frequency,
+        sync_seconds=options.sync_frequency,
+        kept_dead=options.maximum_dead_containers_per_container,
+        dead_seconds=options.minimum_container_ttl_duration,
+    )

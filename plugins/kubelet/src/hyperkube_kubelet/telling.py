@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 from hyperkube_kubelet.podspec import Tree, kind_of
 from hyperkube_machinery import meta
 
-__all__ = ["Recorder", "container_reference", "pod_reference"]
+__all__ = ["LogRecorder", "Recorder", "container_reference", "pod_reference"]
+
+log = logging.getLogger(__name__)
 
 _LISTS = {"init": "initContainers", "regular": "containers", "ephemeral": "ephemeralContainers"}
 
@@ -19,6 +22,15 @@ class Recorder(Protocol):
     def event(
         self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str
     ) -> None: ...
+
+
+class LogRecorder:
+    """For a kubelet without an API server: events are lines of its log."""
+
+    def event(self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        about = subject.get("metadata") or subject
+        level = logging.WARNING if kind == "Warning" else logging.INFO
+        log.log(level, "pod %s/%s: %s: %s", about.get("namespace"), about.get("name"), reason, message)
 
 
 def pod_reference(pod: Tree) -> dict[str, Any]:
