@@ -1,17 +1,202 @@
-"""The scheduler: what is opened, in which order, and closed in reverse."""
+"""The scheduler: what is opened, in which order, and closed in reverse.
+
+configuration → client → parts → health and metrics → informers → ready → (a lease) → scheduling
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hyperkube_core import NotProvided, SettingsError
+from hyperkube_machinery import kubeconfig
+from hyperkube_machinery.client import Client, LocalServer, connect
+from hyperkube_machinery.companions import companions
+from hyperkube_machinery.component import Serving, showing
+from hyperkube_machinery.kubeconfig import Access, KubeconfigError
+from hyperkube_machinery.leaderelection import LeaderElector, LeaseTimes, new_identity
+from hyperkube_machinery.serving.metrics import Registry
+from hyperkube_machinery.serving.process import LAG_BOUNDS, measure_lag, register_process
+from hyperkube_machinery.tls import CertificateError
+from hyperkube_scheduler.assembly import assembled
+from hyperkube_scheduler.configuration import Configuration, ConfigurationError, read_configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hyperkube_core import Context
+    from hyperkube_machinery.serving.health import Check
     from hyperkube_scheduler.options import Options
 
 __all__ = ["serve"]
 
+log = logging.getLogger(__name__)
+
+_AGENT = "kube-scheduler"
+_LAG = "How late the event loop woke a sleeper, in seconds: how long others held it."
+
 
 async def serve(context: Context[Options]) -> None:
-    """Serve until cancelled."""
-    context.ready.set()
-    await context.clock.sleep(1 << 31)
+    """Schedule pods until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    options, clock = context.options, context.clock
+    configuration = _configuration(options)
+    registry, synced = Registry(), asyncio.Event()
+    register_process(registry)
+    lag = registry.histogram("hk_event_loop_lag_seconds", _LAG, bounds=LAG_BOUNDS).labels()
+    wait = options.pod_max_in_unschedulable_pods_duration
+    try:
+        async with (
+            _connected(context, configuration) as client,
+            assembled(client, clock, configuration, registry, longest_wait_seconds=wait) as assembly,
+            _asking(context, client) as asking,
+            _shown(context, asking, registry, synced),
+            companions(measure_lag(clock, lag)),
+            assembly.informers.running() as informers,
+        ):
+            await informers.synced()
+            synced.set()
+            context.ready.set()
+            log.info("scheduling for %s", ", ".join(one.scheduler_name for one in configuration.profiles))
+            elector = _elector(options, configuration, client, context)
+            if elector is None:
+                await assembly.scheduler.run()
+            async with elector.leading():
+                await assembly.scheduler.run()
+    except ConfigurationError as exc:
+        raise SettingsError("config", "flag --config", str(exc)) from exc
+
+
+def _configuration(options: Options) -> Configuration:
+    if options.config is None:
+        return Configuration()
+    try:
+        return read_configuration(options.config)
+    except ConfigurationError as exc:
+        raise SettingsError("config", "flag --config", str(exc)) from exc
+
+
+@asynccontextmanager
+async def _connected(context: Context[Options], configuration: Configuration) -> AsyncIterator[Client]:
+    options = context.options
+    try:
+        local = context.require(LocalServer)
+    except NotProvided:
+        local = None
+    qps = options.kube_api_qps or configuration.qps or 0.0
+    try:
+        async with connect(
+            _access(options, configuration),
+            clock=context.clock,
+            user_agent=_AGENT,
+            local=local,
+            qps=max(qps, 0.0),
+            burst=configuration.burst or options.kube_api_burst,
+        ) as client:
+            yield client
+    except (KubeconfigError, CertificateError) as exc:
+        raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
+
+
+def _access(options: Options, configuration: Configuration) -> Access:
+    file: Path | str | None = options.kubeconfig or configuration.kubeconfig or None
+    if file is None:
+        if not options.master:
+            why = "must be given, or --master: where is the API server, and who is this?"
+            raise SettingsError("kubeconfig", "flag --kubeconfig", why)
+        return Access(server=options.master)
+    access = kubeconfig.read(Path(file))
+    return dataclasses.replace(access, server=options.master) if options.master else access
+
+
+@asynccontextmanager
+async def _asking(context: Context[Options], client: Client) -> AsyncIterator[Client]:
+    """Who asks the API server about those who ask here."""
+    file = context.options.authentication_kubeconfig or context.options.authorization_kubeconfig
+    if file is None:
+        yield client
+        return
+    try:
+        async with connect(kubeconfig.read(file), clock=context.clock, user_agent=f"{_AGENT}/authentication") as asking:
+            yield asking
+    except (KubeconfigError, CertificateError) as exc:
+        raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
+
+
+def _elector(
+    options: Options, configuration: Configuration, client: Client, context: Context[Options]
+) -> LeaderElector | None:
+    """The candidate for the lease, if there is to be one. A flag goes before the file."""
+    told, usual = configuration.leader_election, LeaseTimes()
+    elects = options.leader_elect if options.leader_elect is not None else told.elects
+    if elects is False:
+        return None
+    try:
+        times = LeaseTimes(
+            lease=options.leader_elect_lease_duration or told.lease or usual.lease,
+            renew=options.leader_elect_renew_deadline or told.renew or usual.renew,
+            retry=options.leader_elect_retry_period or told.retry or usual.retry,
+        )
+    except ValueError as exc:
+        raise SettingsError("leader-elect-lease-duration", "leader election", str(exc)) from exc
+    return LeaderElector(
+        client,
+        context.clock,
+        identity=new_identity(),
+        name=options.leader_elect_resource_name or told.name or _AGENT,
+        namespace=options.leader_elect_resource_namespace or told.namespace or "kube-system",
+        times=times,
+    )
+
+
+@asynccontextmanager
+async def _shown(
+    context: Context[Options], client: Client, registry: Registry, synced: asyncio.Event
+) -> AsyncIterator[None]:
+    """Health and metrics, for the length of the block."""
+    options, clock = context.options, context.clock
+    if not options.secure_port:
+        yield
+        return
+    serving = Serving(
+        host=options.bind_address,
+        port=options.secure_port,
+        certificate=options.tls_cert_file,
+        key=options.tls_private_key_file,
+        client_ca=options.client_ca_file,
+        token_seconds=options.authentication_token_webhook_cache_ttl,
+        allowed_seconds=options.authorization_webhook_cache_authorized_ttl,
+        denied_seconds=options.authorization_webhook_cache_unauthorized_ttl,
+        always_paths=options.authorization_always_allow_paths,
+    )
+    try:
+        async with showing(
+            serving, clock=clock, client=client, registry=registry, checks=_checks(synced), config=_told(options)
+        ):
+            yield
+    except OSError as exc:
+        why = f"{exc.strerror}; choose another port, or 0 to serve nothing"
+        raise SettingsError("secure-port", "flag --secure-port", why) from exc
+    except CertificateError as exc:
+        raise SettingsError("tls-cert-file", "flag --tls-cert-file", str(exc)) from exc
+
+
+def _checks(synced: asyncio.Event) -> Mapping[str, Mapping[str, Check]]:
+    async def informers() -> None:
+        if not synced.is_set():
+            raise RuntimeError("caches are not synced yet")
+
+    return {"readyz": {"informer-sync": informers}}
+
+
+def _told(options: Options) -> Mapping[str, dict[str, Any]]:
+    values = dataclasses.asdict(options)
+    shown = {
+        name.replace("_", "-"): value if isinstance(value, str | int | float | bool | tuple) else str(value or "")
+        for name, value in values.items()
+    }
+    return {"componentconfig": shown}

@@ -1,0 +1,1 @@
+"""The filters, scores and other steps of scheduling, one a module."""
