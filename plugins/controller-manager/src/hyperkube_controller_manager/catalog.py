@@ -21,6 +21,7 @@ class Entry:
     account: str  # its service account in kube-system, with --use-service-account-credentials
     aliases: tuple[str, ...] = ()
     component: str = ""  # whom its events are from, where that is not its name
+    boost: float = 1.0  # how many times --kube-api-qps it may send
     on: bool = True  # unless --controllers says otherwise
 
     @property
@@ -31,7 +32,111 @@ class Entry:
 
 _HOME = "hyperkube_controller_manager.controllers"
 
-CONTROLLERS: tuple[Entry, ...] = ()
+CONTROLLERS: tuple[Entry, ...] = (
+    Entry(
+        name="namespace-controller",
+        aliases=("namespace",),
+        target=f"{_HOME}.namespace:run",
+        summary="Empties namespaces that are deleted.",
+        account="namespace-controller",
+        boost=20.0,
+    ),
+    Entry(
+        name="serviceaccount-controller",
+        aliases=("serviceaccount",),
+        target=f"{_HOME}.serviceaccount:run",
+        summary="Gives each namespace its service account `default`.",
+        account="service-account-controller",
+    ),
+    Entry(
+        name="root-ca-certificate-publisher-controller",
+        aliases=("root-ca-cert-publisher",),
+        target=f"{_HOME}.rootca:run",
+        summary="Puts the authorities of the API server into each namespace.",
+        account="root-ca-cert-publisher",
+    ),
+    Entry(
+        name="garbage-collector-controller",
+        aliases=("garbagecollector",),
+        target=f"{_HOME}.garbagecollector:run",
+        summary="Deletes objects whose owners are gone.",
+        account="generic-garbage-collector",
+        boost=2.0,
+    ),
+    Entry(
+        name="node-lifecycle-controller",
+        aliases=("nodelifecycle",),
+        target=f"{_HOME}.nodelifecycle:run",
+        summary="Marks and taints nodes that are not heard of.",
+        account="node-controller",
+        component="node-controller",
+    ),
+    Entry(
+        name="taint-eviction-controller",
+        target=f"{_HOME}.tainteviction:run",
+        summary="Has pods leave nodes whose taints they do not tolerate.",
+        account="node-controller",
+    ),
+    Entry(
+        name="node-ipam-controller",
+        aliases=("nodeipam",),
+        target=f"{_HOME}.nodeipam:run",
+        summary="Gives nodes ranges of pod addresses, with --allocate-node-cidrs.",
+        account="node-controller",
+        component="cidrAllocator",
+    ),
+    Entry(
+        name="pod-garbage-collector-controller",
+        aliases=("podgc",),
+        target=f"{_HOME}.podgc:run",
+        summary="Deletes pods that have ended, if they are too many, and those of nodes that are gone.",
+        account="pod-garbage-collector",
+    ),
+    Entry(
+        name="endpoints-controller",
+        aliases=("endpoint",),
+        target=f"{_HOME}.endpoints:run",
+        summary="Keeps the Endpoints of services up to date.",
+        account="endpoint-controller",
+        component="endpoint-controller",
+    ),
+    Entry(
+        name="endpointslice-controller",
+        aliases=("endpointslice",),
+        target=f"{_HOME}.endpointslice:run",
+        summary="Keeps the EndpointSlices of services up to date.",
+        account="endpointslice-controller",
+        component="endpoint-slice-controller",
+    ),
+    Entry(
+        name="daemonset-controller",
+        aliases=("daemonset",),
+        target=f"{_HOME}.daemonset:run",
+        summary="Keeps a pod of each daemon set on each node that fits.",
+        account="daemon-set-controller",
+    ),
+    Entry(
+        name="job-controller",
+        aliases=("job",),
+        target=f"{_HOME}.job:run",
+        summary="Runs the pods of jobs until they have done their work.",
+        account="job-controller",
+    ),
+    Entry(
+        name="deployment-controller",
+        aliases=("deployment",),
+        target=f"{_HOME}.deployment:run",
+        summary="Brings deployments from one version of their template to the next.",
+        account="deployment-controller",
+    ),
+    Entry(
+        name="replicaset-controller",
+        aliases=("replicaset",),
+        target=f"{_HOME}.replicaset:run",
+        summary="Keeps as many pods of each replica set as are asked for.",
+        account="replicaset-controller",
+    ),
+)
 """Every controller that there is, in the order in which they are begun."""
 
 ABSENT: Mapping[str, str] = {
@@ -42,47 +147,33 @@ ABSENT: Mapping[str, str] = {
     "cloud-node-lifecycle-controller": "cloud-node-lifecycle",
     "clusterrole-aggregation-controller": "clusterrole-aggregation",
     "cronjob-controller": "cronjob",
-    "daemonset-controller": "daemonset",
-    "deployment-controller": "deployment",
     "device-taint-eviction-controller": "",
     "disruption-controller": "disruption",
-    "endpoints-controller": "endpoint",
-    "endpointslice-controller": "endpointslice",
     "endpointslice-mirroring-controller": "endpointslicemirroring",
     "ephemeral-volume-controller": "ephemeral-volume",
-    "garbage-collector-controller": "garbagecollector",
     "horizontal-pod-autoscaler-controller": "horizontalpodautoscaling",
-    "job-controller": "job",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller": "",
     "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
-    "namespace-controller": "namespace",
-    "node-ipam-controller": "nodeipam",
-    "node-lifecycle-controller": "nodelifecycle",
     "node-route-controller": "route",
     "persistentvolume-attach-detach-controller": "attachdetach",
     "persistentvolume-binder-controller": "persistentvolume-binder",
     "persistentvolume-expander-controller": "persistentvolume-expander",
     "persistentvolume-protection-controller": "pv-protection",
     "persistentvolumeclaim-protection-controller": "pvc-protection",
-    "pod-garbage-collector-controller": "podgc",
     "podcertificaterequest-cleaner-controller": "",
     "podgroup-protection-controller": "",
-    "replicaset-controller": "replicaset",
     "replicationcontroller-controller": "replicationcontroller",
     "resourceclaim-controller": "resource-claim-controller",
     "resourcepoolstatusrequest-controller": "",
     "resourcequota-controller": "resourcequota",
-    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
     "selinux-warning-controller": "",
     "service-ca-certificate-publisher-controller": "service-ca-cert-publisher",
     "service-cidr-controller": "",
     "service-lb-controller": "service",
-    "serviceaccount-controller": "serviceaccount",
     "serviceaccount-token-controller": "serviceaccount-token",
     "statefulset-controller": "statefulset",
     "storage-version-migrator-controller": "svm",
     "storageversion-garbage-collector-controller": "storage-version-gc",
-    "taint-eviction-controller": "",
     "token-cleaner-controller": "tokencleaner",
     "ttl-after-finished-controller": "ttl-after-finished",
     "ttl-controller": "ttl",

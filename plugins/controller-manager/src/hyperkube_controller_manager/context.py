@@ -10,7 +10,7 @@ from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.events import EventRecorder
 from hyperkube_machinery.informers import Informers
-from hyperkube_machinery.serving.metrics import Registry
+from hyperkube_machinery.workqueue import WorkQueueMetrics
 
 __all__ = ["ControllerContext"]
 
@@ -24,11 +24,13 @@ class ControllerContext:
 
     name: str  # the controller's
     client: Client  # with the controller's own identity, if it has one
+    reader: Client  # with the server's identity and no limit, for what `informers` are not for
     informers: Informers  # shared by all controllers, running, and read with the server's identity
     recorder: EventRecorder  # its events are from this controller
     clock: Clock
     options: Options
-    metrics: Registry
+    metrics: WorkQueueMetrics
+    root_ca: str  # PEM: the authorities that the API server is believed by
     begun: Callable[[], None]  # called once by `synced`; the server is ready when all controllers have begun
 
     async def synced(self) -> None:

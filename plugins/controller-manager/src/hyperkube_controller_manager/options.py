@@ -74,14 +74,6 @@ class Options:
         help="Have each controller be a service account of its own in kube-system, with the rights that it needs and no"
         " others.",
     )
-    controller_shutdown_timeout: float = flag(
-        10.0,
-        section="Controllers",
-        kind="duration",
-        check=_check_positive,
-        help="How long controllers may take to end what they are at when the server stops.",
-    )
-
     leader_elect: bool = flag(
         True,
         section="Leader election",
