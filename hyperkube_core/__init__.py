@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         UnknownFlag,
         UsageError,
     )
+    from hyperkube_core._extras import Check, Finding, Tool
     from hyperkube_core._hookspecs import hookimpl
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import verbose
@@ -78,6 +79,7 @@ _HOMES = {
         "UnknownFlag",
         "UsageError",
     ),
+    "_extras": ("Check", "Finding", "Tool"),
     "_hookspecs": ("hookimpl",),
     "_launcher": ("HyperKube",),
     "_logging": ("verbose",),
@@ -101,6 +103,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "PLUGIN_API",
     "Blocking",
+    "Check",
     "Clock",
     "ClusterHome",
     "ClusterInUse",
@@ -113,6 +116,7 @@ __all__ = [
     "DerivedServer",
     "Description",
     "DescriptionError",
+    "Finding",
     "ForeignFlag",
     "Groundwork",
     "HyperKube",
@@ -137,6 +141,7 @@ __all__ = [
     "SettingsError",
     "Spawned",
     "SystemClock",
+    "Tool",
     "UnknownFlag",
     "UsageError",
     "derive",

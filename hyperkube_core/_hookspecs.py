@@ -9,6 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from hyperkube_core._cluster import Contribution
+    from hyperkube_core._extras import Check, Tool
     from hyperkube_core._server import Description
 
 PROJECT = "hyperkube"
@@ -33,5 +34,23 @@ def hyperkube_clusters() -> Iterable[Contribution]:
 
     Called on a plugin that an entry point of the group `hyperkube.clusters` loaded. It must be quick and import no
     server.
+    """
+    return ()
+
+
+@hookspec
+def hyperkube_commands() -> Iterable[Tool]:
+    """The commands that this plugin adds to the launcher.
+
+    Called on a plugin that an entry point of the group `hyperkube.commands` loaded, the name of which is a command's.
+    """
+    return ()
+
+
+@hookspec
+def hyperkube_checks() -> Iterable[Check]:
+    """What this plugin has `hk doctor` check.
+
+    Called on a plugin that an entry point of the group `hyperkube.checks` loaded.
     """
     return ()

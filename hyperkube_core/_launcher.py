@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from logging import Handler
 
+    from hyperkube_core._extras import Tool
     from hyperkube_core._logging import LogSettings
 
 LONG = (
@@ -209,6 +210,8 @@ class HyperKube:
             self._dispatch([argv[0], *parsed.rest[1:], "--help"])
         elif parsed.rest[0] in COMMANDS:
             self._command(parsed.rest[0], parsed.rest[1:], parsed)
+        elif not self._registry.knows(parsed.rest[0]) and (tool := self.find_tool(parsed.rest[0])) is not None:
+            self._tool(tool, parsed.rest[1:], parsed)
         else:
             self.call(parsed.rest[0], parsed.rest[1:], called=f"{self.name} {parsed.rest[0]}", before=parsed)
 
@@ -247,6 +250,26 @@ class HyperKube:
                 f"Usage:\n  {self.name} {name} [flags]\n\nCall '{self.name} {name} --help' for help.\n"
             )
             run_command(self._typer(before), [name, *args], self.name, output=self.output)
+
+    def tool_names(self) -> list[str]:
+        """The names of commands that plugins offer beside servers; imports nothing."""
+        from hyperkube_core._extras import tool_names
+
+        return tool_names(self)
+
+    def find_tool(self, name: str) -> Tool | None:
+        """The command of that name which a plugin offers, or None. Raises PluginError."""
+        from hyperkube_core._extras import find_tool
+
+        return find_tool(self, name)
+
+    def _tool(self, tool: Tool, args: list[str], before: Parsed) -> None:
+        from hyperkube_core._lazy import application, run_command
+
+        called = f"{self.name} {tool.name}"
+        self._usage = lambda: f"Usage:\n  {called} [command]\n\nCall '{called} --help' for help.\n"
+        self.set_logging_up(self.log_settings(before))
+        run_command(application(tool.app, tool.name), args, called, obj=self, output=self.output)
 
     def _alpha(self, args: list[str], before: Parsed) -> None:
         self.print(f"{ALPHA_WARNING}\n", error=True)
@@ -411,9 +434,11 @@ class HyperKube:
         self.print(text, error=True)
 
     def _launcher_help(self) -> str:
+        from hyperkube_core._extras import tools
         from hyperkube_core._help import launcher_help
 
-        return launcher_help(self.name, self.long, self.servers(), list(COMMANDS.items()), self.flags())
+        commands = [*COMMANDS.items(), *tools(self)]
+        return launcher_help(self.name, self.long, self.servers(), commands, self.flags())
 
     def _alpha_help(self) -> str:
         from hyperkube_core._help import alpha_help

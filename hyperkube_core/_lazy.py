@@ -68,7 +68,7 @@ class LauncherGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         from hyperkube_core._launcher import COMMANDS
 
-        return [*COMMANDS, *self.launcher.names()]
+        return [*COMMANDS, *self.launcher.names(), *self.launcher.tool_names()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         from hyperkube_core._launcher import COMMANDS
@@ -78,7 +78,9 @@ class LauncherGroup(TyperGroup):
         if cmd_name in COMMANDS:
             return own_command(self.launcher, cmd_name, self.before)
         command = server_command(self.launcher, cmd_name)
-        return None if command is not None and command.server.alpha else command
+        if command is None:
+            return tool_command(self.launcher, cmd_name)
+        return None if command.server.alpha else command
 
 
 class AlphaGroup(TyperGroup):
@@ -189,15 +191,29 @@ def own_command(launcher: HyperKube, name: str, before: Parsed) -> Any:
     return command(launcher, before)
 
 
+def tool_command(launcher: HyperKube, name: str) -> TyperGroup | None:
+    """The command of the tool `name`; None if there is no such tool or it is broken."""
+    try:
+        tool = launcher.find_tool(name)
+        return application(tool.app, name) if tool is not None else None
+    except PluginError:
+        return None
+
+
 def typer_group(server: Server) -> TyperGroup:
     """The subcommands of `server`, from the Typer application that its description names. Raises PluginLoadError."""
+    return application(server.commands or "", server.name)
+
+
+def application(target: str, name: str) -> TyperGroup:
+    """The Typer application that is imported from `target`, as the command `name`. Raises PluginLoadError."""
     from hyperkube_core._registry import import_to_describe
 
-    app = import_to_describe(server.commands or "", server.name)
+    app = import_to_describe(target, name)
     if not isinstance(app, typer.Typer):
-        raise PluginLoadError(server.name, f"{server.commands} is no Typer application")
+        raise PluginLoadError(name, f"{target} is no Typer application")
     group = get_group(app)
-    group.name = server.name  # Typer has no name for an application that is nobody's part
+    group.name = name  # Typer has no name for an application that is nobody's part
     return group
 
 

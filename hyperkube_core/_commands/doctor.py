@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -13,6 +13,7 @@ from typer.main import get_command
 from hyperkube_core import _discovery
 from hyperkube_core._commands.plugins import Output
 from hyperkube_core._errors import CommandEnded, NameClash, PluginVersionError
+from hyperkube_core._extras import Finding, findings
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 
@@ -29,16 +30,6 @@ OLDEST_SQLITE = (3, 35, 0)
 """The first with RETURNING, which stores use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check came to. A problem keeps something from running; a warning may."""
-
-    check: str
-    state: Literal["ok", "warning", "problem"]
-    detail: str
-    advice: str = ""
-
-
 def command(launcher: HyperKube, before: Parsed) -> Any:
     """The command; nothing that stands before its name matters to it."""
     app = new_app()
@@ -48,13 +39,13 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         output: Annotated[Output, typer.Option("--output", "-o", help="How to write the findings.")] = Output.TABLE,
     ) -> None:
         """Check the environment that servers would run in, and say what to do; ends with 1 if there is a problem."""
-        findings = list(examine(launcher))
-        healthy = all(finding.state != "problem" for finding in findings)
+        found = list(examine(launcher))
+        healthy = all(finding.state != "problem" for finding in found)
         if output is Output.JSON:
-            document = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
+            document = {"healthy": healthy, "findings": [asdict(finding) for finding in found]}
             launcher.print(json.dumps(document, indent=2) + "\n")
         else:
-            rows = [(item.check, item.state, item.detail, item.advice) for item in findings]
+            rows = [(item.check, item.state, item.detail, item.advice) for item in found]
             titles = ("CHECK", "STATE", "FOUND", "WHAT TO DO")
             launcher.print(table(titles, rows, launcher.output or sys.stdout))
         if not healthy:
@@ -200,4 +191,5 @@ CHECKS: tuple[Callable[[HyperKube], Iterator[Finding]], ...] = (
     _descriptors,
     _disk,
     _optional,
+    findings,
 )

@@ -55,7 +55,7 @@ def examine(launcher: HyperKube, home: Home) -> dict[str, Any]:
     """The status of the cluster in `home`, as `--output json` has it."""
     document: dict[str, Any] = {"name": home.name, "data_dir": str(home.folder)}
     if not home.exists():
-        return {**document, "state": "absent", "servers": []}
+        return {**document, "state": "absent", "servers": [], "sections": {}}
     run: Mapping[str, Any] = home.state.get("run") or {}
     runs = home.runner() is not None
     phase = run.get("phase", "stopped")
@@ -71,7 +71,6 @@ def examine(launcher: HyperKube, home: Home) -> dict[str, Any]:
     ]
     since = run.get("since")
     return {
-        **report.sections,
         **document,
         "state": state,
         "kind": run.get("kind"),
@@ -80,6 +79,7 @@ def examine(launcher: HyperKube, home: Home) -> dict[str, Any]:
         "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds") if runs and since else None,
         "servers": servers,
         "missing": run.get("missing", []),
+        "sections": {title: list(rows) for title, rows in report.sections.items()},
         "notes": list(report.notes),
     }
 
@@ -110,15 +110,10 @@ def _text(document: Mapping[str, Any], launcher: HyperKube) -> str:
     ]
     rows += [(item["server"], "not installed", "", "", "", item["advice"]) for item in document["missing"]]
     parts = [head + table(("SERVER", "STATE", "RESTARTS", "PROCESS", "ADDRESS", "REMARK"), rows, stream)]
-    for title, section in document.items():
-        if title not in _OWN and section:
-            parts.append(_section(section, stream))
+    parts += [_section(rows, stream) for rows in document["sections"].values() if rows]
     if document["notes"]:
         parts.append("".join(f"{note}\n" for note in document["notes"]))
     return "\n".join(parts)
-
-
-_OWN = frozenset(("name", "data_dir", "state", "kind", "mode", "pid", "since", "servers", "missing", "notes"))
 
 
 def _section(rows: Sequence[Mapping[str, Any]], stream: Any) -> str:

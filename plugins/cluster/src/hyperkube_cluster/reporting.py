@@ -52,7 +52,6 @@ def service_rows(relays: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """A row for each entry `namespace/name/port: host:port`."""
     rows: list[Mapping[str, Any]] = []
     for key, address in sorted(relays.items()):
-        namespace, _, rest = key.partition("/")
-        name, _, port = rest.partition("/")
-        rows.append({"namespace": namespace, "service": name, "port": port, "address": address})
+        service, _, port = key.rpartition("/")
+        rows.append({"service": service, "port": port, "address": address})
     return rows
