@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,9 +144,13 @@ class HostNetwork(_Sockets):
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        # A file, since writing to the pipe of a program that has ended already is an error that uvloop doesn't catch.
+        with tempfile.TemporaryFile() as source:
+            source.write(stdin)
+            source.seek(0)
+            process = await asyncio.create_subprocess_exec(*argv, stdin=source, stdout=pipe, stderr=pipe)
         try:
-            stdout, stderr = await process.communicate(stdin)
+            stdout, stderr = await process.communicate()
         except BaseException:
             if process.returncode is None:
                 process.kill()
