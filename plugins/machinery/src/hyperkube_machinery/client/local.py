@@ -146,12 +146,12 @@ class LocalTransport:
             answer = self._server.handler(request)
             if inspect.isawaitable(answer):
                 answer = await self._awaited(answer)
+            if isinstance(answer, Upgrade):
+                raise RuntimeError("the request doesn't ask for another protocol, so it can't be answered with one")
         except Unreachable:
             raise
         except Exception as exc:
-            answer = failure(request, exc)
-        if isinstance(answer, Upgrade):
-            raise Unreachable(f"{outgoing.method} {outgoing.target}: only a connection can change its protocol")
+            return failure(request, exc)
         return answer
 
     def _request(self, outgoing: Outgoing) -> Request:
