@@ -78,7 +78,9 @@ class LeaderElector:
         times: LeaseTimes | None = None,
         recorder: EventRecorder | None = None,
         chance: Callable[[], float] = random,
+        on_new_leader: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`on_new_leader` is called with each holder of the lease, this one included, as it is first seen."""
         self._client = client
         self._clock = clock
         self.identity = identity
@@ -87,6 +89,7 @@ class LeaderElector:
         self._times = times or LeaseTimes()
         self._recorder = recorder
         self._chance = chance
+        self._on_new_leader = on_new_leader
         self._lease: Tree | None = None  # as it was last seen
         self._observed = 0.0  # when it was last seen to change
 
@@ -217,6 +220,7 @@ class LeaderElector:
         self._observed = self._clock.monotonic()
         if self.leader != before:
             log.info("lease %s/%s: new leader %r", self._namespace, self._name, self.leader)
+            self._on_new_leader(self.leader)
 
     def _tell(self, what: str) -> None:
         if self._recorder is not None and self._lease is not None:

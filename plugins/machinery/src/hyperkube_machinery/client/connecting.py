@@ -34,14 +34,15 @@ async def connect(
     qps: float = 0,
     burst: int = 0,
     metrics: ClientMetrics | None = None,
+    credentials: Credentials | None = None,
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, which asks at most `qps` times a second (0: no limit), `burst` at once.
 
-    `local` is used where it is the server that `access` names. Nothing is sent before the first request. Raises
+    `local` is used where it is the server that `access` names; `credentials` go before those of `access`. Nothing is sent before the first request. Raises
     KubeconfigError for an address that is none, and CertificateError for certificates that can't be used.
     """
     address = _parsed(access.server)
-    credentials = Credentials(access, clock)
+    credentials = credentials or Credentials(access, clock)
     async with _transport(access, address, clock, local) as transport:
         yield Client(
             Requester(
