@@ -1,8 +1,8 @@
 """Speaks to a process on this machine that listens on a Unix socket and passes file descriptors on.
 
 The protocol: objects of JSON, each behind its length (4 bytes, big-endian). A connection carries one request,
-`{"op": …}`, and its answer, `{"ok": {…}}` or `{"error": {"kind", "message", …}}`; descriptors come with the first byte of
-an answer. Where a matter goes on, more objects follow both ways, and hanging up ends it.
+`{"op": …}`, and its answer, `{"ok": {…}}` or `{"error": {"kind", "message", …}}`; descriptors come with the first byte
+of an answer. Where a matter goes on, more objects follow both ways, and hanging up ends it.
 """
 
 from __future__ import annotations

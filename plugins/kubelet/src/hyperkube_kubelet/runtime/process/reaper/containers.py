@@ -109,7 +109,7 @@ class Containers:
         record = {
             "sandbox_id": sandbox.id,
             "config": request["config"],
-            "run": {**request["run"], "isolated": self._node.isolated, "privileges": self._node.users},
+            "run": {**request["run"], **self._node.means},
             "image_id": request["image_id"],
             "image_ref": request["image_ref"],
             "log_path": request["log_path"],
@@ -227,8 +227,7 @@ class Containers:
             return
         container.ended.append(done)
         if grace_seconds > 0:
-            number = getattr(signal, container.record["run"]["stop_signal"], signal.SIGTERM)
-            os.kill(container.pid, number)
+            os.kill(container.pid, container.record["run"]["stop_signal"])
         self._sentence(container, grace_seconds)
 
     def _sentence(self, container: Container, grace_seconds: float) -> None:

@@ -12,7 +12,8 @@ Its one argument is an object of settings:
     pod_cidr        of the node, loopback_cidr where pods have addresses of the host
     grace_seconds   how long pods outlive the last kubelet
     log_bytes, log_files
-    report          a descriptor on which it tells how its start went, as one object
+
+Its output is how its start went, as one object; what it says later goes where its errors go.
 """
 
 from __future__ import annotations
@@ -43,14 +44,14 @@ def main(argv: list[str]) -> int:
     """Start the reaper that `argv` describes; returns when it is on its way."""
     settings: dict[str, Any] = json.loads(argv[1])
     os.umask(0o077)
-    os.setsid()
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     lock = os.open(os.path.join(settings["folder"], "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _report(settings, {"running": True})
+        _report({"running": True})
         return _NO_OTHER
-    os.set_inheritable(settings["report"], False)
     os.chdir("/")
     why: dict[str, str] = {}
     if settings["isolation"] == "auto" and _in_child(_isolated, settings, why):
@@ -58,9 +59,10 @@ def main(argv: list[str]) -> int:
     return _in_child_plain(settings, why)
 
 
-def _report(settings: dict[str, Any], document: dict[str, Any]) -> None:
-    os.write(settings["report"], json.dumps(document).encode())
-    os.close(settings["report"])
+def _report(document: dict[str, Any]) -> None:
+    """Tell the starter how it went; what is said from now on goes into the log."""
+    os.write(1, json.dumps(document).encode())
+    os.dup2(2, 1)
 
 
 def _in_child(serve: Any, settings: dict[str, Any], why: dict[str, str]) -> bool:
@@ -118,6 +120,7 @@ def _in_child_plain(settings: dict[str, Any], why: dict[str, str]) -> int:
 
 def _guard(reaper: int) -> None:
     """Wait for the reaper's end, then end what it left; never returns."""
+    os.dup2(2, 1)  # the report is the reaper's alone
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -145,7 +148,7 @@ def _serve(settings: dict[str, Any], why: dict[str, str], failed: int, *, isolat
     server.listen(settings["network_socket"], everything=False)
     if failed >= 0:
         os.close(failed)
-    _report(settings, {"running": True})
+    _report({"running": True})
     gc.collect()
     gc.freeze()  # what is there stays; forked children then share it
     loop.run()

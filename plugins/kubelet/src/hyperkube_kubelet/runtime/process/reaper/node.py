@@ -174,6 +174,11 @@ class Node:
         self._network_namespace = thread.call(lambda: _namespace("net"))
         self.network, self.addresses = "namespace", addresses
 
+    @property
+    def means(self) -> dict[str, Any]:
+        """How containers are made here."""
+        return {"isolated": self.isolated, "privileges": self.users, "overlay": self.overlay}
+
     # Pods
 
     def add_pod(self, name: str, address: str, sysctls: dict[str, str]) -> int:

@@ -21,6 +21,7 @@ from hyperkube_kubelet.runtime.process.reaper.syscalls import (
     MS_SHARED,
     MS_SLAVE,
 )
+from hyperkube_kubelet.runtime.process.reaper.trees import copy_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _enter(run: dict[str, Any], folder: str) -> list[str]:
             )
         _copy_entries(os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), f"{root}/run", read_only=True)
         replicas.append("/")
-    elif kind == "overlay":
+    elif run["overlay"] is not None:
         upper, work = os.path.join(folder, "upper"), os.path.join(folder, "work")
         for path in (upper, work):
             os.makedirs(path, 0o755, exist_ok=True)
@@ -124,9 +125,11 @@ def _enter(run: dict[str, Any], folder: str) -> list[str]:
         above, beside = os.open(upper, os.O_PATH | os.O_CLOEXEC), os.open(work, os.O_PATH | os.O_CLOEXEC)
         os.chmod(upper, stat.S_IMODE(os.stat(run["root"]["lower"]).st_mode))
         options = f"lowerdir={_through(lower)},upperdir={_through(above)},workdir={_through(beside)}"
-        syscalls.mount("overlay", root, "overlay", 0, options + run["root"]["options"])
+        syscalls.mount("overlay", root, "overlay", 0, options + run["overlay"])
     else:  # a copy that is the container's alone
-        syscalls.mount(run["root"]["path"], root, "", MS_BIND | MS_REC)
+        copy = os.path.join(folder, "copy")
+        copy_tree(run["root"]["lower"], copy)
+        syscalls.mount(copy, root, "", MS_BIND | MS_REC)
     os.chdir(root)
     syscalls.pivot_root(".", ".")
     return replicas

@@ -222,9 +222,18 @@ class Server:
         self._stop(sandbox, remove_containers)
 
     def _list(self, connection: Connection, request: dict[str, Any]) -> None:
-        sandboxes = [sandbox.document() for sandbox in self._sandboxes.all.values()]
-        containers = [container.document() for container in self._containers.all.values()]
-        connection.finish({"ok": {"sandboxes": sandboxes, "containers": containers}})
+        """Everything, or one sandbox or container."""
+        sandboxes, containers = list(self._sandboxes.all.values()), list(self._containers.all.values())
+        if "sandbox_id" in request:
+            sandboxes, containers = [self._sandboxes.get(request["sandbox_id"])], []
+        elif "container_id" in request:
+            sandboxes, containers = [], [self._containers.get(request["container_id"])]
+        answer = {
+            "complete": "sandbox_id" not in request and "container_id" not in request,
+            "sandboxes": [sandbox.document() for sandbox in sandboxes],
+            "containers": [container.document() for container in containers],
+        }
+        connection.finish({"ok": answer})
 
     # Containers
 

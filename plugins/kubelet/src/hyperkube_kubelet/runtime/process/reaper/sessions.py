@@ -52,6 +52,7 @@ class Execution:
         run = {**container.record["run"], "argv": request["argv"], "tty": request["tty"], "env": env}
         self._fork(container, run, stdin=request["stdin"])
         connection.when_closed.append(self._kill)
+        connection.when_told = lambda message: None  # the end of its input it sees itself
 
     def _fork(self, container: Container, run: dict[str, Any], *, stdin: bool) -> None:
         opened: list[tuple[int, int]] = []

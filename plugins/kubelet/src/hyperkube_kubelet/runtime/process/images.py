@@ -1,0 +1,58 @@
+"""What the process runtime needs of images, and the image that is always there: the machine itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hyperkube_kubelet.runtime.values import FilesystemUsage, Image
+
+__all__ = ["HOST_IMAGE", "ImageSource", "StoredImage", "host_image"]
+
+HOST_IMAGE = "hk.local/host"
+"""A container of it sees the machine's own root file system, read-only, in its pod's network."""
+
+_HOST_ID = "sha256:" + "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that can be run: its root is unpacked."""
+
+    image: Image
+    root: Path | None  # None: the machine's own
+    reference: str  # with the digest of its manifest
+
+
+class ImageSource(Protocol):
+    """Where images come from."""
+
+    async def find(self, reference: str) -> Image | None:
+        """The image that `reference` (a name, a digest or an id) means, or None. Raises InvalidImageName."""
+
+    async def prepare(self, reference: str) -> StoredImage:
+        """The image, unpacked. Raises ImageUnavailable where it isn't there or is broken, and InvalidImageName."""
+
+    async def images(self) -> list[Image]:
+        """All there are."""
+
+    async def remove(self, reference: str) -> None:
+        """Forget it; nothing happens where there is none."""
+
+    async def usage(self) -> FilesystemUsage:
+        """What they take."""
+
+
+def host_image() -> StoredImage:
+    """The machine itself, as an image."""
+    tag = f"{HOST_IMAGE}:latest"
+    image = Image(
+        id=_HOST_ID,
+        tags=(tag,),
+        digests=(),
+        size=0,
+        env=(("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),),
+        pinned=True,
+    )
+    return StoredImage(image, None, tag)
