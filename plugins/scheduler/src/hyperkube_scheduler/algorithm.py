@@ -5,13 +5,13 @@ Source of the order and the numbers: k8s.io/kubernetes/pkg/scheduler/schedule_on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from random import Random
 
 from hyperkube_scheduler.framework.diagnosis import Diagnosis
-from hyperkube_scheduler.framework.interface import Cycle, Normalize, Score
+from hyperkube_scheduler.framework.interface import Compiled, Cycle, Filter, Normalize, Score
 from hyperkube_scheduler.framework.pipeline import Pipeline
 from hyperkube_scheduler.framework.verdicts import SKIP, Code, Verdict
 from hyperkube_scheduler.nodeinfo import NodeInfo
@@ -23,9 +23,10 @@ __all__ = ["Algorithm", "Choice", "count_to_find"]
 
 _FEWEST_TO_FIND = 100
 _LEAST_PERCENTAGE = 5
+_A_PART = 128
+"""Nodes that are looked at together, if all is known of them."""
 _A_SLICE = 32
-"""Nodes that are asked about anew between two chances for others to go on; known ones count a sixteenth of that."""
-_KNOWN_A_SLICE = 512
+"""Nodes that are asked about anew between two chances for others to go on."""
 
 
 def count_to_find(nodes: int, percentage: int) -> int:
@@ -93,47 +94,29 @@ class Algorithm:
         diagnosis: Diagnosis,
     ) -> Slices[list[NodeInfo]]:
         every = cycle.cluster.nodes
-        nodes: Iterable[NodeInfo] = self._in_turn(every)
         count = len(every)
+        parts = self._in_turn(every)
         if names is not None:
             found = [node for name in sorted(names) if (node := cycle.cluster.node(name)) is not None]
-            nodes, count = found, len(found)
+            parts, count = iter([found]), len(found)
         percentage = self._percentage if pipeline.percentage is None else pipeline.percentage
         wanted = count_to_find(count, percentage) if pipeline.scores else 1
-        others = [step for step in equal.others if step.name not in cycle.skipped]
-        verdicts = equal.verdicts
-        feasible: list[NodeInfo] = []
-        refused: list[tuple[NodeInfo, Verdict]] = []
-        asked = looked = 0
-        for node in nodes:
-            verdict = verdicts[node.index]
-            looked += 1
-            if verdict is UNKNOWN:
-                verdict = equal.judge(cycle, node)
-                asked += 1
-            if verdict is None and others:
-                verdict = next((no for step in others if (no := step.filter(cycle, node)) is not None), None)
-            if verdict is None and nominated and node.facts.name in nominated:
-                verdict = pipeline.filter_beside(cycle, node, nominated[node.facts.name])
-                asked += 1
-            if verdict is None:
-                feasible.append(node)
-                if len(feasible) >= wanted:
-                    break
-            else:
-                refused.append((node, verdict))
-            if asked == _A_SLICE or looked == _KNOWN_A_SLICE:
-                asked = looked = 0
-                yield
-        for node, verdict in refused if not feasible else ():
+        search = _Search(pipeline, cycle, equal, nominated, wanted)
+        for nodes in parts:
+            yield from search.look_at(nodes, known=names is None)
+            if len(search.feasible) >= wanted:
+                break
+        for node, verdict in search.refused if not search.feasible else ():
             diagnosis.refuse(node.name, verdict)
-        if every:
-            self._start = (self._start + len(feasible) + len(refused)) % len(every)
-        return feasible
+        self._start = (self._start + len(search.feasible) + len(search.refused)) % len(every)
+        return search.feasible
 
-    def _in_turn(self, nodes: list[NodeInfo]) -> Iterator[NodeInfo]:
+    def _in_turn(self, nodes: list[NodeInfo]) -> Iterator[list[NodeInfo]]:
+        """All nodes from where the last pod's search ended, in parts that lie together."""
         start = self._start % len(nodes)
-        return chain(nodes[start:], nodes[:start]) if start else iter(nodes)
+        for first, last in ((start, len(nodes)), (0, start)):
+            for begin in range(first, last, _A_PART):
+                yield nodes[begin : min(begin + _A_PART, last)]
 
     def _best(self, pipeline: Pipeline, cycle: Cycle, equal: EqualPods, nodes: list[NodeInfo]) -> NodeInfo:
         """Of the nodes with the highest score, any."""
@@ -154,6 +137,67 @@ class Algorithm:
         most = max(totals)
         best = [node for node, total in zip(nodes, totals, strict=True) if total == most]
         return self._random.choice(best)
+
+
+class _Search:
+    """Looks for nodes that will do for one pod."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        cycle: Cycle,
+        equal: EqualPods,
+        nominated: Mapping[str, Sequence[PodInfo]],
+        wanted: int,
+    ) -> None:
+        self._pipeline = pipeline
+        self._cycle = cycle
+        self._equal = equal
+        self._nominated = nominated
+        self._wanted = wanted
+        self._checks = [_check(step, cycle) for step in equal.others if step.name not in cycle.skipped]
+        self.feasible: list[NodeInfo] = []
+        self.refused: list[tuple[NodeInfo, Verdict]] = []
+
+    def look_at(self, nodes: list[NodeInfo], *, known: bool) -> Slices[None]:
+        """Go through `nodes` until enough will do. `known`: they lie together in the cluster's list."""
+        if not nodes:
+            return
+        if known and not self._checks and not self._nominated:
+            # Nothing but what equal pods share, and often all of these will do.
+            first = nodes[0].index
+            if self._equal.verdicts[first : first + len(nodes)].count(None) == len(nodes):
+                self.feasible += nodes[: self._wanted - len(self.feasible)]
+                return
+        verdicts, checks, nominated = self._equal.verdicts, self._checks, self._nominated
+        asked = 0
+        for node in nodes:
+            verdict = verdicts[node.index]
+            if verdict is UNKNOWN:
+                verdict = self._equal.judge(self._cycle, node)
+                asked += 1
+            if verdict is None:
+                for check in checks:
+                    verdict = check(node)
+                    if verdict is not None:
+                        break
+            if verdict is None and nominated and node.facts.name in nominated:
+                verdict = self._pipeline.filter_beside(self._cycle, node, nominated[node.facts.name])
+                asked += 1
+            if verdict is None:
+                self.feasible.append(node)
+                if len(self.feasible) >= self._wanted:
+                    return
+            else:
+                self.refused.append((node, verdict))
+            if asked == _A_SLICE:
+                asked = 0
+                yield
+        yield
+
+
+def _check(step: Filter, cycle: Cycle) -> Callable[[NodeInfo], Verdict | None]:
+    return step.checker(cycle) if isinstance(step, Compiled) else partial(step.filter, cycle)
 
 
 def _added(

@@ -31,6 +31,7 @@ __all__ = [
     "MAX_SCORE",
     "POINTS",
     "Bind",
+    "Compiled",
     "Concerned",
     "Cycle",
     "Filter",
@@ -140,6 +141,14 @@ class Filter(Step, Protocol):
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Verdict | None:
         """Whether the pod may run on this node."""
+
+
+@runtime_checkable
+class Compiled(Filter, Protocol):
+    """Of a filter that is asked about many nodes: most of its work need only be done once."""
+
+    def checker(self, cycle: Cycle) -> Callable[[NodeInfo], Verdict | None]:
+        """What `filter` says, as long as the cycle isn't changed."""
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ class Code(Enum):
     """This step has nothing to do with this pod."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Verdict:
     """A disagreement. Steps make theirs once and hand out the same one: thousands of nodes may share it."""
 

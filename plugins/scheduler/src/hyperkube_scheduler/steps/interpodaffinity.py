@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins/interpodaffinity.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hyperkube_machinery.selectors import LabelSelector
@@ -123,16 +123,27 @@ class InterPodAffinity:
         return None if self.name in cycle.states else SKIP
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Verdict | None:
+        return self.checker(cycle)(node)
+
+    def checker(self, cycle: Cycle) -> Callable[[NodeInfo], Verdict | None]:
         state = cycle.states[self.name]
         assert isinstance(state, _Required)
-        labels = node.facts.labels
-        if state.affinity and not self._is_near(cycle, state, labels):
-            return self.not_near
-        if _is_anybody(state.far, state.far_changes, labels):
-            return self.not_far
-        if _is_anybody(state.unwanted, state.unwanted_changes, labels):
-            return self.unwanted
-        return None
+        far, unwanted = _taken(state.far, state.far_changes), _taken(state.unwanted, state.unwanted_changes)
+        near = bool(state.affinity)
+
+        def check(node: NodeInfo) -> Verdict | None:
+            labels = node.facts.labels
+            if near and not self._is_near(cycle, state, labels):
+                return self.not_near
+            for key, is_taken in far:
+                if key in labels and is_taken(labels[key]):
+                    return self.not_far
+            for key, is_taken in unwanted:
+                if key in labels and is_taken(labels[key]):
+                    return self.unwanted
+            return None
+
+        return check
 
     def _is_near(self, cycle: Cycle, state: _Required, labels: Mapping[str, str]) -> bool:
         near = True
@@ -203,17 +214,21 @@ class InterPodAffinity:
         ]
 
 
-def _is_anybody(
-    listed: Mapping[str, Sequence[Mapping[str, int]]], changes: Mapping[_Place, int], labels: Mapping[str, str]
-) -> bool:
-    """Whether somebody is where a node with these labels is."""
-    for key, every in listed.items():
-        value = labels.get(key)
-        if value is not None:
-            count = changes.get((key, value), 0) if changes else 0
-            if count + sum(places.get(value, 0) for places in every) > 0:
-                return True
-    return False
+def _taken(
+    listed: Mapping[str, Sequence[Mapping[str, int]]], changes: Mapping[_Place, int]
+) -> list[tuple[str, Callable[[str], object]]]:
+    """By label: whether somebody is where the label has a value."""
+
+    def asking(key: str, every: Sequence[Mapping[str, int]]) -> Callable[[str], object]:
+        if len(every) == 1 and not changes:
+            return every[0].get  # a count is as good as an answer
+
+        def is_taken(value: str) -> bool:
+            return changes.get((key, value), 0) + sum(places.get(value, 0) for places in every) > 0
+
+        return is_taken
+
+    return [(key, asking(key, every)) for key, every in listed.items()]
 
 
 def _mean(terms: Sequence[AffinityTerm], pod: PodInfo, cluster: Cache) -> bool:

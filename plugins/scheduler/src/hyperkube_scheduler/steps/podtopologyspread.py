@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from operator import add, not_
 
 from hyperkube_machinery.selectors import EVERYTHING, LabelSelector
 from hyperkube_scheduler.cache import Cache
@@ -90,6 +92,10 @@ class _Soft:
 
     spreads: list[_Spread]
     requires_all: bool
+    columns: list[list[str | None]] = field(default_factory=list)
+    """Of each constraint: the places of the nodes that are to be scored."""
+    ignored: list[bool] = field(default_factory=list)
+    """Which of them lack a label that they should have; empty where that doesn't matter."""
     weights: list[float] = field(default_factory=list)
 
     def clone(self) -> _Soft:
@@ -164,17 +170,36 @@ class PodTopologySpread:
         return None if self.name in cycle.states else SKIP
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Verdict | None:
+        return self.checker(cycle)(node)
+
+    def checker(self, cycle: Cycle) -> Callable[[NodeInfo], Verdict | None]:
         state = cycle.states[self.name]
         assert isinstance(state, _Hard)
-        labels = node.facts.labels
-        for spread, floor in zip(state.spreads, state.floors, strict=True):
-            constraint = spread.constraint
-            place = labels.get(constraint.topology_key)
-            if place is None:
-                return self.no_label
-            if spread.count(place) + spread.counts_itself - floor > constraint.max_skew:
-                return self.too_many
-        return None
+        # Of each constraint: the label, counts by its values, what was tried on, and the most there may be.
+        limits = [
+            (
+                spread.constraint.topology_key,
+                spread.places,
+                spread.changes,
+                spread.constraint.max_skew + floor - spread.counts_itself,
+            )
+            for spread, floor in zip(state.spreads, state.floors, strict=True)
+        ]
+
+        def check(node: NodeInfo) -> Verdict | None:
+            labels = node.facts.labels
+            for key, places, changes, most in limits:
+                place = labels.get(key)
+                if place is None:
+                    return self.no_label
+                count = places.get(place, 0)
+                if changes:
+                    count += changes.get(place, 0)
+                if count > most:
+                    return self.too_many
+            return None
+
+        return check
 
     def add_pod(self, cycle: Cycle, pod: PodInfo, node: NodeInfo) -> None:
         self._change(cycle, pod, node, 1)
@@ -203,41 +228,47 @@ class PodTopologySpread:
         state = cycle.states.get(self._soft_state)
         if not isinstance(state, _Soft):
             return SKIP
-        keys = [one.constraint.topology_key for one in state.spreads] if state.requires_all else []
-        scored = [node for node in nodes if all(key in node.facts.labels for key in keys)] if keys else nodes
+        every = [node.facts.labels for node in nodes]
         for spread in state.spreads:
             key = spread.constraint.topology_key
-            size = len(scored) if key == HOSTNAME else len({node.facts.labels.get(key, "") for node in scored})
+            state.columns.append([labels.get(key) for labels in every])
+        if state.requires_all:
+            state.ignored = [None in row for row in zip(*state.columns, strict=True)]
+        for spread, column in zip(state.spreads, state.columns, strict=True):
+            scored = list(compress(column, map(not_, state.ignored))) if state.ignored else column
+            size = len(scored) if spread.constraint.topology_key == HOSTNAME else len(set(scored))
             state.weights.append(math.log(size + 2))
         return None
 
     def score(self, cycle: Cycle, nodes: Sequence[NodeInfo]) -> list[int]:
         state = cycle.states[self._soft_state]
         assert isinstance(state, _Soft)
-        totals = [0.0] * len(nodes)
-        for spread, weight in zip(state.spreads, state.weights, strict=True):
-            key, skew = spread.constraint.topology_key, spread.constraint.max_skew - 1
-            if key == HOSTNAME:
-                by_node = spread.by_node
-                parts = [
-                    by_node.get(node.facts.name, 0) * weight + skew if key in node.facts.labels else 0.0
-                    for node in nodes
-                ]
+        totals = [0.5] * len(nodes)  # for rounding
+        for spread, column, weight in zip(state.spreads, state.columns, state.weights, strict=True):
+            skew = spread.constraint.max_skew - 1
+            if spread.constraint.topology_key == HOSTNAME:
+                counts = spread.by_node
+                parts = [counts.get(node.facts.name, 0) * weight + skew for node in nodes]
+                if None in column:
+                    parts = [0.0 if place is None else part for place, part in zip(column, parts, strict=True)]
             else:
-                worth = {place: count * weight + skew for place, count in spread.places.items()}
-                parts = [worth.get(node.facts.labels[key], skew) if key in node.facts.labels else 0.0 for node in nodes]
-            totals = [total + part for total, part in zip(totals, parts, strict=True)]
-        scores = [int(total + 0.5) for total in totals]
-        if state.requires_all:
-            keys = [one.constraint.topology_key for one in state.spreads]
-            for index, node in enumerate(nodes):
-                if not all(key in node.facts.labels for key in keys):
-                    scores[index] = _IGNORED
+                worth: dict[str | None, float] = {None: 0.0}
+                for place in set(column):
+                    if place is not None:
+                        worth[place] = spread.count(place) * weight + skew
+                parts = [worth[place] for place in column]
+            totals = list(map(add, totals, parts))
+        scores = list(map(int, totals))
+        if state.ignored:
+            return [_IGNORED if ignored else score for ignored, score in zip(state.ignored, scores, strict=True)]
         return scores
 
     def normalize(self, cycle: Cycle, nodes: Sequence[NodeInfo], scores: list[int]) -> list[int]:
         counted = [score for score in scores if score != _IGNORED]
         least, most = min(counted, default=0), max(counted, default=0)
+        if most and len(counted) == len(scores):
+            whole = MAX_SCORE * (most + least)
+            return [(whole - MAX_SCORE * score) // most for score in scores]
         if most == 0:
             return [0 if score == _IGNORED else MAX_SCORE for score in scores]
         return [0 if score == _IGNORED else MAX_SCORE * (most + least - score) // most for score in scores]
