@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.podnetwork import Description, PodNetwork, pod_network
+from hyperkube_proxy import netroutes
 from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms, works
 from hyperkube_proxy.backends.userspace import UserspaceBackend
 from hyperkube_proxy.facts import NodeFacts, local_sources, node_port_addresses
@@ -23,9 +25,9 @@ from hyperkube_proxy.hostaddresses import host_addresses
 from hyperkube_proxy.instruments import Instruments
 from hyperkube_proxy.inward import InwardRelays
 from hyperkube_proxy.loopback import HOST, LoopbackRelays, StatusFile
-from hyperkube_proxy.model import Family, ServiceName
+from hyperkube_proxy.model import Family, PortName, ServiceName
 from hyperkube_proxy.options import PRIMARY, Options
-from hyperkube_proxy.parts import Part
+from hyperkube_proxy.parts import Part, Routes, SyncError
 from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.openings import Relays
 
@@ -175,7 +177,7 @@ class _Building:
         if self._description.mode == "namespace":
             gateway = self._description.gateway
             inward = InwardRelays(self._network, gateway, self._reach, given.relays, given.clock)
-            parts.append(inward)
+            parts += [_Prepared(self._network, self._description.bridge), inward]
             inside = inward.inside
         for family in _FAMILIES:
             backend = NFTablesBackend(
@@ -213,3 +215,18 @@ class _Building:
         if self._node_ports is None:
             return ("0.0.0.0",)
         return self._node_ports or (HOST,)
+
+
+class _Prepared:
+    """The pods' network, such that rules see all that pods send."""
+
+    def __init__(self, network: PodNetwork, bridge: str) -> None:
+        self._network = network
+        self._bridge = bridge
+
+    async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> None:
+        """Raises SyncError where it can't be had."""
+        if changed is None:
+            done = await self._network.run([sys.executable, "-I", "-S", netroutes.__file__, "prepare", self._bridge])
+            if done.exit_code != 0:
+                raise SyncError(f"cannot prepare {self._bridge}: {done.stderr.decode(errors='replace').strip()}")

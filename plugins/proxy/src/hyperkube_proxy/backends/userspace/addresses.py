@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection
 
 from hyperkube_machinery.podnetwork import PodNetwork
-from hyperkube_proxy.backends.userspace import localroutes
+from hyperkube_proxy import netroutes
 
 __all__ = ["LocalAddresses"]
 
@@ -62,7 +62,7 @@ class LocalAddresses:
 
 
 def _program(command: str) -> list[str]:
-    return [sys.executable, "-I", "-S", localroutes.__file__, command]
+    return [sys.executable, "-I", "-S", netroutes.__file__, command]
 
 
 def _is_loopback(address: str) -> bool:

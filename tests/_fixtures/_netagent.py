@@ -1,0 +1,77 @@
+"""A program: the agent of the network that it runs in, as `hyperkube_machinery.podnetwork` speaks with one.
+
+    python _netagent.py SOCKET DESCRIPTION
+
+It makes sockets and passes them on, runs programs, and describes itself by the JSON it was given.
+"""
+
+from __future__ import annotations
+
+import array
+import base64
+import json
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from typing import Any
+
+
+def main() -> None:
+    path, description = sys.argv[1], json.loads(sys.argv[2])
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(path)
+    listening.listen(256)
+    while True:
+        client, _ = listening.accept()
+        threading.Thread(target=serve, args=(client, description), daemon=True).start()
+
+
+def serve(client: socket.socket, description: dict[str, Any]) -> None:
+    with client:
+        length = struct.unpack("!I", receive(client, 4))[0]
+        request = json.loads(receive(client, length))
+        made: socket.socket | None = None
+        answer: dict[str, Any]
+        try:
+            if request["op"] == "socket":
+                made = socket.socket(request["family"], request["type"])
+                answer = {"ok": {}}
+            elif request["op"] == "run":
+                done = subprocess.run(
+                    request["argv"], input=base64.b64decode(request["stdin"]), capture_output=True, check=False
+                )
+                answer = {
+                    "ok": {
+                        "exit_code": done.returncode,
+                        "stdout": base64.b64encode(done.stdout).decode(),
+                        "stderr": base64.b64encode(done.stderr).decode(),
+                    }
+                }
+            else:
+                answer = {"ok": description}
+        except OSError as exc:
+            answer = {"error": str(exc)}
+        body = json.dumps(answer).encode()
+        data = struct.pack("!I", len(body)) + body
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [made.fileno()]))] if made else []
+        sent = client.sendmsg([data], passed)
+        if sent < len(data):
+            client.sendall(data[sent:])
+        if made is not None:
+            made.close()
+
+
+def receive(client: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = client.recv(count - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+if __name__ == "__main__":
+    main()
