@@ -217,7 +217,7 @@ class Topology:
         event: dict[str, Any] = {"event": "failed", "error": str(error), "exit_status": error.exit_code}
         if server is not None:
             file = self.home.logs / f"{server}.log"
-            event |= {"server": server, "log_file": str(file), "log": last_lines(file, 10)}
+            event |= {"server": server, "log_file": str(file), "log": last_lines(file, 20)}
         self._tell(event)
 
     def _write(self) -> None:

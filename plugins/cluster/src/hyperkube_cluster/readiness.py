@@ -40,7 +40,7 @@ async def until_ready(layout: Layout, clock: Clock, tell: Callable[[str], None],
             tell("the service account default/default")
             await _persistently(lambda: _until_there(client, SERVICE_ACCOUNTS, "default", "default"), clock)
         if node:
-            await _persistently(lambda: _until_node_ready(client, layout.node, tell), clock)
+            await _persistently(lambda: _until_node_ready(client, layout.node, tell, taints=accounts), clock)
 
 
 async def _persistently(attempt: Callable[[], Any], clock: Clock) -> None:
@@ -69,25 +69,28 @@ async def _until_there(client: Client, resource: Resource, namespace: str, name:
     raise ClientError("the watch has ended")
 
 
-async def _until_node_ready(client: Client, name: str, tell: Callable[[str], None]) -> None:
+async def _until_node_ready(client: Client, name: str, tell: Callable[[str], None], *, taints: bool) -> None:
     tell(f"node {name} to register")
     async for event in client.watch(NODES, fields=f"metadata.name={name}", initial_events=True):
         if event.type in ("ADDED", "MODIFIED"):
-            missing = waits_for(event.object)
+            missing = waits_for(event.object, taints=taints)
             if not missing:
                 return
             tell(missing)
     raise ClientError("the watch has ended")
 
 
-def waits_for(node: Mapping[str, Any]) -> str:
-    """What keeps pods from running on a node, in words; "" once nothing does."""
+def waits_for(node: Mapping[str, Any], *, taints: bool) -> str:
+    """What keeps pods from running on a node, in words; "" once nothing does.
+
+    Its `taints` count where there is a controller that takes them off.
+    """
     name = node["metadata"]["name"]
     condition = condition_of(node, "Ready")
     if condition.get("status") != "True":
         why = condition.get("message") or condition.get("reason") or "its kubelet has not said so yet"
         return f"node {name} to be Ready: {why}"
-    for taint in node.get("spec", {}).get("taints", ()):
+    for taint in node.get("spec", {}).get("taints", ()) if taints else ():
         if taint.get("effect") != "PreferNoSchedule" and str(taint.get("key")).startswith("node.kubernetes.io/"):
             return f"node {name} to lose its taint {taint['key']}"
     return ""
