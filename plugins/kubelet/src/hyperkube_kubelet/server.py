@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyperkube_core import NotProvided, SettingsError
+from hyperkube_kubelet.api.serving import api_served
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.node.machine import Machine, allocatable, capacity, examine
 from hyperkube_kubelet.node.registration import NodeKeeper
@@ -56,16 +57,25 @@ async def serve(context: Context[Options]) -> None:
                 node_running(
                     facts, runtime, state, _upkeep(options), cluster=cluster, recorder=recorder, clock=clock
                 ) as node,
+                api_served(
+                    options,
+                    facts,
+                    node.loop,
+                    runtime,
+                    client=cluster.client if cluster is not None else None,
+                    clock=clock,
+                    checks={},
+                ) as port,
             ):
                 if cluster is not None:
-                    await _keep_node(context, cluster, node, facts, machine)
+                    await _keep_node(context, cluster, node, facts, machine, port)
                 else:
                     context.ready.set()
                     await clock.sleep(1 << 31)
 
 
 async def _keep_node(
-    context: Context[Options], cluster: Cluster, node: Node, facts: NodeFacts, machine: Machine
+    context: Context[Options], cluster: Cluster, node: Node, facts: NodeFacts, machine: Machine, port: int
 ) -> None:
     """Show the node to the API server's clients until cancelled."""
     options = context.options
@@ -73,7 +83,7 @@ async def _keep_node(
         facts.name,
         cluster.client,
         context.clock,
-        lambda: _look(node, facts, machine, options),
+        lambda: _look(node, facts, machine, options, port),
         frequency_seconds=options.node_status_update_frequency,
         registers=options.register_node,
         taints=[parse_taint(taint) for taint in options.register_with_taints],
@@ -86,14 +96,14 @@ async def _keep_node(
         await context.clock.sleep(1 << 31)
 
 
-async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options) -> NodeView:
+async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options, port: int) -> NodeView:
     await node.state.look()
     return NodeView(
         facts=facts,
         machine=machine,
         runtime=node.state.shown,
         images=await node.state.images(),
-        port=options.port,
+        port=port,
         most_images=options.node_status_max_images,
     )
 

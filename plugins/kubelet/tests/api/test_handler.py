@@ -142,8 +142,11 @@ async def kubelet(tmp_path: Path) -> AsyncIterator[Running]:
             raise APIError.of(403, "Forbidden", f"Forbidden (user=who, verb={what.verb}, resource=nodes)")
 
     runtime = Pretending(tmp_path / "log")
-    healthy = {"/healthz": lambda request: Response(200, b"ok", "text/plain")}
-    api = KubeletAPI(runtime, cast(Runtime, runtime), SystemClock(), check=check, others=healthy)
+
+    async def healthy(request: Request) -> Response | None:
+        return Response(200, b"ok", "text/plain") if request.path == "/healthz" else None
+
+    api = KubeletAPI(runtime, cast(Runtime, runtime), SystemClock(), check=check, other=healthy)
     server = HTTPServer(api)
     await server.start("127.0.0.1", 0)
     try:

@@ -53,14 +53,14 @@ class KubeletAPI:
         clock: Clock,
         *,
         check: Callable[[Request, Asked], Awaitable[None]],
-        others: Mapping[str, Callable[[Request], Answer | Awaitable[Answer]]],
+        other: Callable[[Request], Awaitable[Answer | None]],
     ) -> None:
-        """`check` raises APIError for who may not; `others` answer paths of their own: health, metrics."""
+        """`check` raises APIError for who may not; `other` answers paths of its own: health, metrics."""
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
         self._check = check
-        self._others = others
+        self._other = other
         self._streams: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
@@ -76,10 +76,9 @@ class KubeletAPI:
             return Response(exc.code, str(exc).encode(), _TEXT, exc.headers)
 
     async def _answer(self, request: Request) -> Answer:
-        other = self._others.get(request.path)
-        if other is not None:
-            answer = other(request)
-            return await answer if isinstance(answer, Awaitable) else answer
+        answer = await self._other(request)
+        if answer is not None:
+            return answer
         query = parse_qs(request.query, keep_blank_values=True)
         match request.path.strip("/").split("/"):
             case ["pods"]:

@@ -1,0 +1,171 @@
+"""Where the kubelet's API is served: over HTTPS to whom the API server vouches for, and its health in plain HTTP.
+
+Source: ListenAndServeKubeletServer in k8s.io/kubernetes/pkg/kubelet/server, InitializeTLS in cmd/kubelet/app/server.go.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from hyperkube_core import SettingsError
+from hyperkube_kubelet.api.handler import KubeletAPI, Pods
+from hyperkube_kubelet.api.permissions import Asked
+from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.options import Options
+from hyperkube_kubelet.runtime.interface import Runtime
+from hyperkube_machinery import tls
+from hyperkube_machinery.client import Client, ClientError
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.delegation import DelegatedAuthenticator, DelegatedAuthorizer
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.identity import Identity
+from hyperkube_machinery.serving.exposition import exposed
+from hyperkube_machinery.serving.health import TEXT, Check, Health
+from hyperkube_machinery.serving.http import HTTPServer
+from hyperkube_machinery.serving.messages import Answer, Request, Response
+from hyperkube_machinery.serving.metrics import Registry
+from hyperkube_machinery.serving.process import register_process
+
+__all__ = ["api_served"]
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def api_served(
+    options: Options,
+    facts: NodeFacts,
+    pods: Pods,
+    runtime: Runtime,
+    *,
+    client: Client | None,
+    clock: Clock,
+    checks: Mapping[str, Check],
+) -> AsyncIterator[int]:
+    """Serve for the length of the block, entered with the port that was got; 0 where none is served.
+
+    Raises SettingsError, which names the flag that keeps it from that.
+    """
+    health = Health({"healthz": {"ping": _ping, **checks}})
+    async with AsyncExitStack() as stack:
+        if options.healthz_port:
+            plain = HTTPServer(lambda request: _healthy(health, request), clock=clock)
+            with _blamed("healthz-port"):
+                await stack.enter_async_context(plain.listening(options.healthz_bind_address, options.healthz_port))
+        if not options.enable_server:
+            yield 0
+            return
+        with _blamed("tls-cert-file"):
+            context = _context(options, facts, now=clock.now())
+        registry = Registry()
+        register_process(registry)
+
+        async def other(request: Request) -> Answer | None:
+            if request.path == "/metrics":
+                return await exposed(registry, request)
+            return await health.answer(request.path, parse_qs(request.query, keep_blank_values=True))
+
+        api = KubeletAPI(pods, runtime, clock, check=_Guard(options, facts.name, client, clock).check, other=other)
+        stack.push_async_callback(api.close)
+        server = HTTPServer(api, clock=clock, ssl_context=context)
+        with _blamed("port"):
+            await stack.enter_async_context(server.listening(options.address, options.port))
+        yield server.port
+
+
+async def _ping() -> None:
+    return None
+
+
+async def _healthy(health: Health, request: Request) -> Answer:
+    found = await health.answer(request.path, parse_qs(request.query, keep_blank_values=True))
+    return found or Response(404, b"404 page not found\n", TEXT)
+
+
+@contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tls.CertificateError) as exc:
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+
+
+def _context(options: Options, facts: NodeFacts, *, now: float) -> ssl.SSLContext:
+    certificate, key = options.tls_cert_file, options.tls_private_key_file
+    if certificate is None or key is None:
+        certificate, key = _own_certificate(options.root_dir / "pki", [facts.name, *facts.ips], now=now)
+    return tls.server_context(certificate, key, client_ca_path=options.client_ca_file)
+
+
+def _own_certificate(folder: Path, names: Sequence[str], *, now: float) -> tuple[Path, Path]:
+    """One that nobody can verify, as upstream's: the same one as long as it is good."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    authority_files = folder / "kubelet-ca.crt", folder / "kubelet-ca.key"
+    certificate, key = folder / "kubelet.crt", folder / "kubelet.key"
+    if all(path.exists() for path in (*authority_files, certificate, key)):
+        authority = tls.load(*authority_files)
+        if not tls.renewal_reason(tls.load(certificate, key).certificate, authority.certificate, names, now=now):
+            return certificate, key
+    authority = tls.create_ca(f"{names[0]}-ca@{int(now)}", now=now)
+    tls.save(authority, *authority_files)
+    tls.save(tls.issue_serving_certificate(authority, f"{names[0]}@{int(now)}", names, now=now), certificate, key)
+    return certificate, key
+
+
+class _Guard:
+    """Lets in who is known and may."""
+
+    def __init__(self, options: Options, node: str, client: Client | None, clock: Clock) -> None:
+        self._node = node
+        self._asks = options.authorization_mode != "AlwaysAllow"
+        self._authenticator = DelegatedAuthenticator(
+            client if options.authentication_token_webhook else None,
+            clock,
+            seconds=options.authentication_token_webhook_cache_ttl,
+            anonymous=options.anonymous_auth,
+        )
+        self._authorizer = DelegatedAuthorizer(
+            client,
+            clock,
+            allowed_seconds=options.authorization_webhook_cache_authorized_ttl,
+            denied_seconds=options.authorization_webhook_cache_unauthorized_ttl,
+            always_paths=(),
+        )
+
+    async def check(self, request: Request, what: Asked) -> None:
+        """Raises APIError 401, 403, or 500 where it can't be found out."""
+        identity = await self._authenticator.authenticate(request)
+        if not self._asks:
+            return
+        try:
+            if await self._may(identity, what):
+                return
+        except (APIError, ClientError, TimeoutError) as exc:
+            log.error("cannot find out whether %s may: %s", identity.name, exc)
+            raise APIError.internal(
+                f"Authorization error (user={identity.name}, verb={what.verb}, resource=nodes)"
+            ) from exc
+        listed = " ".join(what.subresources)
+        raise APIError.of(
+            403,
+            "Forbidden",
+            f"Forbidden (user={identity.name}, verb={what.verb}, resource=nodes, subresource(s)=[{listed}])\n",
+        )
+
+    async def _may(self, identity: Identity, what: Asked) -> bool:
+        for subresource in what.subresources:
+            attributes = {
+                "verb": what.verb,
+                "version": "v1",
+                "resource": "nodes",
+                "subresource": subresource,
+                "name": self._node,
+            }
+            if (await self._authorizer.authorize(identity, {"resourceAttributes": attributes})).allowed:
+                return True
+        return False
