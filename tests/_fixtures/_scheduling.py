@@ -12,6 +12,7 @@ from hyperkube_machinery.errors import APIError
 Tree = dict[str, Any]
 
 SPACE = "placing"
+_ZONE = "topology.kubernetes.io/zone"
 
 
 class Space:
@@ -26,10 +27,10 @@ class Space:
         account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
         await self.client.create(SERVICE_ACCOUNTS, account, SPACE)
 
-    async def add_node(self, name: str, *, cpu: str = "4", taints: list[Tree] | None = None, **labels: str) -> None:
+    async def add_node(self, name: str, *, cpu: str = "4", taints: list[Tree] | None = None, zone: str = "") -> None:
         amounts = {"cpu": cpu, "memory": "8Gi", "pods": "10"}
         node = {
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}},
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **({_ZONE: zone} if zone else {})}},
             "status": {"capacity": amounts, "allocatable": amounts},
         }
         await self.client.create(NODES, node)

@@ -74,7 +74,7 @@ async def test_a_gated_pod_waits_for_its_gates(space: Space) -> None:
 
 async def test_affinity_spreading_and_selectors_decide(space: Space) -> None:
     for name, zone in (("a1", "a"), ("a2", "a"), ("b1", "b")):
-        await space.add_node(name, **{"topology.kubernetes.io/zone": zone})
+        await space.add_node(name, zone=zone)
     web = {"matchLabels": {"app": "web"}}
     near = [{"labelSelector": web, "topologyKey": "topology.kubernetes.io/zone"}]
     apart = [{"labelSelector": web, "topologyKey": "kubernetes.io/hostname"}]
