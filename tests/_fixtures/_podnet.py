@@ -75,6 +75,7 @@ class PodNet:
     async def add_pod(self, number: int) -> AgentNetwork:
         """A pod at 10.244.0.`number`."""
         address, path, python = f"10.244.0.{number}", self.folder / f"{number}.sock", sys.executable
+        path.unlink(missing_ok=True)
         started = f"unshare -n {python} {_AGENT} {path} '{{}}' </dev/null >/dev/null 2>&1 & echo $!"
         pid = (await self.run("sh", "-c", started)).strip()
         await _exists(path)
@@ -131,6 +132,7 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
     path = folder / "network.sock"
     description = {"mode": "namespace", "gateway": GATEWAY, "pod_cidr": POD_CIDR, "bridge": BRIDGE}
     argv = ["unshare", "-Urnpf", "--kill-child", "--mount-proc", sys.executable, str(_AGENT), str(path)]
+    path.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: ASYNC220
         [*argv, json.dumps(description)], stdin=subprocess.DEVNULL
     )

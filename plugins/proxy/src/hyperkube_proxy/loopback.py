@@ -36,7 +36,7 @@ Status: TypeAlias = Mapping[str, str]
 
 def status_key(port: ServicePort) -> str:
     """`namespace/name/port`, with the protocol behind it where that isn't TCP."""
-    protocol = "" if port.protocol == "TCP" else f"/{port.protocol}"
+    protocol = "" if port.protocol == "TCP" else f":{port.protocol}"
     return f"{port.name.namespace}/{port.name.service}/{port.port}{protocol}"
 
 
