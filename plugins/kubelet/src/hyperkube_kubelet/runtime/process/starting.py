@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,21 +68,23 @@ async def start_reaper(settings: Settings) -> None:
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         place = str(Path(hyperkube_kubelet.__file__).parent.parent)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, place, json.dumps(_document(settings))),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+        # By the standard library, which lets a child have no other descriptors: uvloop's keeps the report's end open.
+        started = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, place, json.dumps(_document(settings))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=log,
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
             start_new_session=True,
+            check=False,
         )
     except OSError as exc:
         raise RuntimeUnavailable(f"the pods' reaper can't be started: {exc}") from exc
     finally:
         os.close(log)
-    report, _ = await process.communicate()
     try:
-        running = json.loads(report)["running"]
+        running = json.loads(started.stdout)["running"]
     except (ValueError, KeyError):
         running = False
     if not running:
