@@ -30,7 +30,7 @@ _LOOPBACK = "127.0.0.1"
 _OWN = frozenset({"lock", "logs", "state.json"})
 
 
-def folder_of(name: str, data_dir: Path | None, environment: Mapping[str, str]) -> Path:
+def cluster_folder(name: str, data_dir: Path | None, environment: Mapping[str, str]) -> Path:
     """The data directory of the cluster `name`. Raises UsageError for what can be no name."""
     if not _NAME.match(name):
         raise UsageError(f"--name {name}: letters a to z, digits and '-' between them make a name, 40 at most")
@@ -56,6 +56,7 @@ class Home:
         self.lock = -1
         """The descriptor that holds the lock; -1 while it is not held."""
         self._state: dict[str, Any] | None = None
+        self._settled: set[str] = set()
 
     @property
     def logs(self) -> Path:
@@ -153,12 +154,15 @@ class Home:
         """See `ClusterHome.port`. Asked by a command that does not hold the cluster, it changes nothing."""
         ports: dict[str, int] = dict(self.state.get("ports") or {})
         kept = ports.get(use, 0)
-        if kept and (self.lock < 0 or _is_free(kept)):
+        if kept and (self.lock < 0 or use in self._settled or _is_free(kept)):
+            if self.lock >= 0:
+                self._settled.add(use)  # who listens there from now on is our own server
             return kept
         chosen = preferred if preferred and preferred not in ports.values() and _is_free(preferred) else _free_port()
         while chosen in ports.values():
             chosen = _free_port()
         if self.lock >= 0:
+            self._settled.add(use)
             self.write(ports={**ports, use: chosen})
         return chosen
 
