@@ -18,7 +18,7 @@ HOST = "hk.local/host"
 PATIENCE_SECONDS = 60.0
 
 
-@pytest.fixture(params=["hollow"])
+@pytest.fixture(params=["hollow", "process"])
 async def kubelet(request: pytest.FixtureRequest, cluster: Any, tmp_path: Any) -> AsyncIterator[Any]:
     account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
     await cluster.client.create(SERVICE_ACCOUNTS, account, "default")

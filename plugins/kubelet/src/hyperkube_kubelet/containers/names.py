@@ -11,7 +11,7 @@ from hyperkube_kubelet.podspec import Tree, uses_host_network
 from hyperkube_kubelet.runtime.values import DNS
 from hyperkube_machinery import meta
 
-__all__ = ["dns_of", "host_name", "hosts_file", "read_resolv_conf"]
+__all__ = ["dns_of", "host_name", "hosts_file"]
 
 LONGEST_NAME = 63
 MOST_SERVERS, MOST_SEARCHES = 3, 32
@@ -53,22 +53,6 @@ def hosts_file(pod: Tree, ips: Sequence[str], of_node: str, cluster_domain: str)
         text += "\n# Entries added by HostAliases.\n"
         text += "".join(f"{alias['ip']}\t" + "\t".join(alias.get("hostnames") or ()) + "\n" for alias in aliases)
     return text
-
-
-def read_resolv_conf(text: str) -> DNS:
-    """What a resolv.conf says."""
-    servers: list[str] = []
-    searches: list[str] = []
-    options: list[str] = []
-    for line in text.splitlines():
-        word, *values = line.split("#")[0].split(";")[0].split() or [""]
-        if word == "nameserver" and values:
-            servers.append(values[0])
-        elif word == "search":
-            searches = values  # the last one counts, as the resolver has it
-        elif word == "options":
-            options = values
-    return DNS(tuple(servers), tuple(searches), tuple(options))
 
 
 def dns_of(pod: Tree, node: DNS, cluster_servers: Sequence[str], cluster_domain: str) -> DNS | None:

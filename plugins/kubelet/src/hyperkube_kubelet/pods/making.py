@@ -11,12 +11,13 @@ from pathlib import Path
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
 from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
 from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
-from hyperkube_kubelet.containers.names import dns_of, hosts_file, read_resolv_conf
+from hyperkube_kubelet.containers.names import dns_of, hosts_file
 from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, uses_host_network
-from hyperkube_kubelet.runtime.values import DNS, ContainerConfig, Image, Mount, SandboxConfig
+from hyperkube_kubelet.runtime.process.nodefiles import node_dns
+from hyperkube_kubelet.runtime.values import ContainerConfig, Image, Mount, SandboxConfig
 from hyperkube_kubelet.volumes.errors import VolumeFailure
 from hyperkube_kubelet.volumes.manager import Mounted
 from hyperkube_kubelet.volumes.mounts import container_mounts
@@ -63,8 +64,7 @@ class Maker:
 
     def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
         """The next sandbox of `pod`."""
-        node = read_resolv_conf(_text(self._names.resolv_conf)) if self._names.resolv_conf != Path() else DNS()
-        dns = dns_of(pod, node, self._names.dns_servers, self._names.domain)
+        dns = dns_of(pod, node_dns(self._names.resolv_conf), self._names.dns_servers, self._names.domain)
         return sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
 
     def addresses(self, ips: Sequence[str]) -> Addresses:
