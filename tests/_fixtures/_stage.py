@@ -1,4 +1,4 @@
-"""Plays scheduler and kubelets for tests of controllers: pods are bound, run, become ready and go; nothing is executed."""
+"""Plays scheduler and kubelets for tests of controllers: pods are bound, become ready and go; nothing is executed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from hyperkube_machinery.builtin import NODES, PODS
+from _clusters import Cluster
+
+from hyperkube_machinery.builtin import NODES, PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.client import Client, ClientError
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.errors import APIError
@@ -114,3 +116,27 @@ async def staged(
         playing.cancel()
         with suppress(asyncio.CancelledError):
             await playing
+
+
+@asynccontextmanager
+async def workloads(
+    cluster: Cluster, *nodes: str, is_ready: Callable[[Tree], bool] = lambda _: True
+) -> AsyncIterator[Stage]:
+    """A controller manager beside the API server, and nodes that only seem to run pods."""
+    await cluster.start("controller-manager", *CONTROLLER_FLAGS)
+    await ready_namespace(cluster.client)
+    async with staged(cluster.client, *(nodes or ("a", "b", "c")), is_ready=is_ready) as stage:
+        yield stage
+
+
+CONTROLLER_FLAGS = (
+    "--use-service-account-credentials",
+    # Nodes that never send a heartbeat would soon be thought dead.
+    "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller",
+)
+
+
+async def ready_namespace(client: Client) -> None:
+    """Wait until pods can be made in the default namespace, or see to it."""
+    with suppress(APIError):
+        await client.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, "default")
