@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from hyperkube_core._extras import Check, Finding, Tool
+    from hyperkube_core._home import cluster_folder
     from hyperkube_core._hookspecs import hookimpl
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import verbose
@@ -80,6 +81,7 @@ _HOMES = {
         "UsageError",
     ),
     "_extras": ("Check", "Finding", "Tool"),
+    "_home": ("cluster_folder",),
     "_hookspecs": ("hookimpl",),
     "_launcher": ("HyperKube",),
     "_logging": ("verbose",),
@@ -144,6 +146,7 @@ __all__ = [
     "Tool",
     "UnknownFlag",
     "UsageError",
+    "cluster_folder",
     "derive",
     "flag",
     "hookimpl",

@@ -16,7 +16,7 @@ from hyperkube_core._clock import SystemClock
 from hyperkube_core._clusters import groundworks_of
 from hyperkube_core._commands.up import LEFTOVER_SECONDS, DataDir, Name
 from hyperkube_core._errors import ClusterInUse, CommandEnded
-from hyperkube_core._home import DEFAULT_NAME, Home, beginning, folder_of
+from hyperkube_core._home import DEFAULT_NAME, Home, beginning, cluster_folder
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._topology import clean_up
 
@@ -39,7 +39,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         ] = 60.0,
     ) -> None:
         """Stop a cluster, and end all that its servers left running."""
-        folder = folder_of(name, data_dir, launcher.environment)
+        folder = cluster_folder(name, data_dir, launcher.environment)
         home = Home(folder, name, clock=SystemClock())
         if not home.exists():
             launcher.print(f"cluster {name!r}: there is none in {folder}\n")

@@ -14,7 +14,7 @@ from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._commands.up import DataDir, Name
 from hyperkube_core._errors import HyperkubeError, UsageError
 from hyperkube_core._flags import near
-from hyperkube_core._home import DEFAULT_NAME, Home, folder_of
+from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._lines import Relay, Splitter
 from hyperkube_core._logfiles import last_lines, logged
@@ -46,7 +46,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with so many lines of each.")] = None,
     ) -> None:
         """Show what a cluster's servers log; of several, each line begins with its server's name."""
-        home = Home(folder_of(name, data_dir, launcher.environment), name, clock=SystemClock())
+        home = Home(cluster_folder(name, data_dir, launcher.environment), name, clock=SystemClock())
         there = list(logged(home.logs))
         if not there and not follow:
             raise HyperkubeError(f"cluster {name!r} has logged nothing in {home.folder}")

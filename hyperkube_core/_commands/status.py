@@ -18,7 +18,7 @@ from hyperkube_core._clusters import groundworks_of
 from hyperkube_core._commands.plugins import Output
 from hyperkube_core._commands.up import DataDir, Name
 from hyperkube_core._errors import CommandEnded
-from hyperkube_core._home import DEFAULT_NAME, Home, folder_of
+from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 from hyperkube_core._topology import gathered
@@ -39,7 +39,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         output: Annotated[Output, typer.Option("--output", "-o", help="How to write it.")] = Output.TABLE,
     ) -> None:
         """Tell how a cluster and its servers fare, and where they are reached; ends with 1 unless it is ready."""
-        home = Home(folder_of(name, data_dir, launcher.environment), name, clock=SystemClock())
+        home = Home(cluster_folder(name, data_dir, launcher.environment), name, clock=SystemClock())
         document = examine(launcher, home)
         if output is Output.JSON:
             launcher.print(json.dumps(document, indent=2) + "\n")

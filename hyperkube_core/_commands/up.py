@@ -17,7 +17,7 @@ from hyperkube_core._commands.run import Mode
 from hyperkube_core._detached import in_background
 from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError
 from hyperkube_core._flags import Given, Parsed
-from hyperkube_core._home import DEFAULT_NAME, Home, folder_of
+from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._shown import JSONLines, LiveTable, Shown, reason
 
@@ -100,7 +100,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         meant = chosen(found, kind, launcher.name, brand)
         planned = plan(launcher, meant, found.kinds[meant], wish)
         home = Home(
-            folder_of(name, data_dir, launcher.environment),
+            cluster_folder(name, data_dir, launcher.environment),
             name,
             clock=SystemClock(),
             servers=[placed.server.name for placed in planned.servers],

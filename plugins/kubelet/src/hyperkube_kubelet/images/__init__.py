@@ -1,0 +1,1 @@
+"""Images of containers: read from archives, kept by their content, unpacked once."""

@@ -1,0 +1,96 @@
+"""The images that the process runtime runs: those in the store, and the machine itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from hyperkube_kubelet.images.errors import ImageError, InvalidReference
+from hyperkube_kubelet.images.references import is_image_id, parse_reference
+from hyperkube_kubelet.images.store import Entry, ImageStore
+from hyperkube_kubelet.runtime.errors import ImageUnavailable, InvalidImageName, RuntimeFailure
+from hyperkube_kubelet.runtime.process.images import HOST_IMAGE, StoredImage, host_image
+from hyperkube_kubelet.runtime.values import FilesystemUsage, Image
+
+__all__ = ["NodeImages", "image_folder", "roots_in_use"]
+
+
+def image_folder(root_dir: Path) -> Path:
+    """Where a kubelet keeps its images."""
+    return root_dir / "images"
+
+
+def roots_in_use(root_dir: Path) -> set[Path]:
+    """The roots that a kubelet's containers run from, or are about to."""
+    found = set()
+    for path in (root_dir / "runtime" / "containers").glob("*/record.json"):
+        try:
+            record = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue  # it is gone, or was never finished
+        if record["state"] in ("created", "running") and "lower" in record["run"]["root"]:
+            found.add(Path(record["run"]["root"]["lower"]))
+    return found
+
+
+class NodeImages:
+    """Fits `hyperkube_kubelet.runtime.process.images.ImageSource`."""
+
+    def __init__(self, root_dir: Path, *, program: str = "hk") -> None:
+        """`program` is what this launcher is called, for advice."""
+        self._root_dir = root_dir
+        self._program = program
+        self.store = ImageStore(image_folder(root_dir))
+
+    async def find(self, reference: str) -> Image | None:
+        if _is_host(reference):
+            return host_image().image
+        entry = self._find(reference)
+        return entry.image if entry is not None else None
+
+    def _find(self, reference: str) -> Entry | None:
+        try:
+            return self.store.find(reference)
+        except InvalidReference as exc:
+            raise InvalidImageName(str(exc)) from exc
+        except (ImageError, OSError) as exc:
+            raise RuntimeFailure(f"the node's images can't be read: {exc}") from exc
+
+    async def prepare(self, reference: str) -> StoredImage:
+        if _is_host(reference):
+            return host_image()
+        entry = self._find(reference)
+        if entry is None:
+            raise ImageUnavailable(
+                f'image "{reference}" is not on this node, and none are downloaded: "{self._program} image load FILE"'
+                " loads one from an archive"
+            )
+        root = self.store.root(entry)
+        if not root.is_dir():
+            raise ImageUnavailable(f'image "{reference}" is damaged: remove it and load it again')
+        return StoredImage(entry.image, root, entry.reference)
+
+    async def images(self) -> list[Image]:
+        return [host_image().image, *(entry.image for entry in self.store.entries())]
+
+    async def remove(self, reference: str) -> None:
+        if _is_host(reference) or self._find(reference) is None:
+            return
+        try:
+            await asyncio.to_thread(self.store.remove, reference, in_use=roots_in_use(self._root_dir))
+        except (ImageError, OSError) as exc:
+            raise RuntimeFailure(str(exc)) from exc
+
+    async def usage(self) -> FilesystemUsage:
+        return self.store.usage()
+
+
+def _is_host(reference: str) -> bool:
+    if is_image_id(reference):
+        return reference == host_image().image.id
+    try:
+        parsed = parse_reference(reference)
+    except InvalidReference:
+        return False
+    return parsed.repository == HOST_IMAGE and parsed.tag == "latest"
