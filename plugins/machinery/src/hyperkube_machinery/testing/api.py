@@ -69,7 +69,7 @@ class MemoryAPI:
         self._forgotten = 0  # the revision up to which history is gone
         self._changed = asyncio.Event()
         self._ending: set[asyncio.Event] = set()  # of watches
-        self._refusals: list[tuple[Callable[[Asked], bool], APIError]] = []
+        self._refusals: list[tuple[Callable[[Asked], bool], Exception]] = []
 
     @asynccontextmanager
     async def client(self, clock: Clock, **options: Any) -> AsyncIterator[Client]:
@@ -80,8 +80,8 @@ class MemoryAPI:
 
     # What tests do to it.
 
-    def refuse(self, error: APIError, when: Callable[[Asked], bool] = lambda asked: True, *, times: int = 1) -> None:
-        """Answer the next requests that are such with `error`."""
+    def refuse(self, error: Exception, when: Callable[[Asked], bool] = lambda asked: True, *, times: int = 1) -> None:
+        """Answer the next requests that are such with `error`; with an Unreachable they get no answer."""
         self._refusals += [(when, error)] * times
 
     def end_watches(self) -> None:
