@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
@@ -34,9 +35,9 @@ from hyperkube_machinery.builtin import NODES, PODS, SERVICES
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
-from hyperkube_machinery.informers import Informers
+from hyperkube_machinery.informers import Handler, Informers
 
-__all__ = ["Cluster", "Node", "Upkeep", "node_running"]
+__all__ = ["Cluster", "Node", "PodSource", "Upkeep", "node_running"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Upkeep:
     sync_seconds: float = 60.0
     kept_dead: int = 1
     dead_seconds: float = 0.0
+    own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,36 @@ class Node:
     state: RuntimeState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSource(Protocol):
+    """Tells of a node's pods as the API server has them."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether all of them were told."""
+
+    def on_change(self, handler: Handler, /) -> None: ...
+
+
 class Cluster:
     """The API server, as far as nodes ask it."""
 
-    client: Client
-    informers: Informers  # which run as long as the nodes do
+    def __init__(self, client: Client, informers: Informers) -> None:
+        """`informers` run as long as the nodes do."""
+        self.client = client
+        self.informers = informers
+
+    def pods(self, node: str) -> PodSource:
+        return self.informers.of(PODS, fields=f"spec.nodeName={node}")
+
+    def node(self, name: str) -> Callable[[], Tree | None]:
+        """Tells the node's object, as far as it is known."""
+        informer = self.informers.of(NODES, fields=f"metadata.name={name}")
+        return lambda: informer.get(name)
+
+    def services(self) -> Callable[[], Iterable[Tree] | None]:
+        """Tells all services; None before they are known."""
+        informer = self.informers.of(SERVICES)
+        return lambda: informer.list() if informer.synced else None
 
 
 @asynccontextmanager
@@ -87,12 +113,13 @@ async def node_running(
     client = cluster.client if cluster is not None else None
     loop: SyncLoop  # has to be told by what it is made of
     directory = PodDirectory()
-    registered = _registered(cluster, facts.name)
+    registered = cluster.node(facts.name) if cluster is not None else lambda: None
     mirrors = Mirrors(client, directory.mirror_of, registered)
     objects = ObjectCache(client, clock) if client is not None else None
     tokens = Tokens(client, clock) if client is not None else None
     volumes = PodVolumes(upkeep.root, runtime, objects, tokens, clock)
-    maker = Maker(upkeep.root, facts, upkeep.names, objects=objects, services=_services(cluster))
+    services = cluster.services() if cluster is not None else lambda: ()
+    maker = Maker(upkeep.root, facts, upkeep.names, objects=objects, services=services, own_files=upkeep.own_files)
     hooks = Hooks(runtime, clock)
     killer = Killer(runtime, hooks, recorder, clock)
     tools = Tools(
@@ -113,7 +140,7 @@ async def node_running(
         kept_dead=upkeep.kept_dead,
         dead_seconds=upkeep.dead_seconds,
     )
-    pods = cluster.informers.of(PODS, fields=f"spec.nodeName={facts.name}") if cluster is not None else None
+    pods = cluster.pods(facts.name) if cluster is not None else None
     files = None
     if upkeep.manifests is not None:
         files = FileSource(
@@ -136,25 +163,9 @@ async def node_running(
             yield Node(loop, runtime, state)
 
 
-def _registered(cluster: Cluster | None, name: str) -> Callable[[], Tree | None]:
-    """The node's object, as far as it is known."""
-    if cluster is None:
-        return lambda: None
-    informer = cluster.informers.of(NODES, fields=f"metadata.name={name}")
-    return lambda: informer.get(name)
-
-
 def _unregistered(facts: NodeFacts) -> Tree:
     """What the node's object will say."""
     return {
         "metadata": {"name": facts.name, "labels": dict(facts.labels)},
         "status": {"allocatable": dict(facts.allocatable)},
     }
-
-
-def _services(cluster: Cluster | None) -> Callable[[], Iterable[Tree] | None]:
-    """All services; None before they are known."""
-    if cluster is None:
-        return lambda: ()
-    informer = cluster.informers.of(SERVICES)
-    return lambda: informer.list() if informer.synced else None

@@ -259,6 +259,8 @@ class Options:
         if self.hollow_nodes and self.container_runtime != "hollow":
             name = "hollow-nodes"
             raise SettingsError(name, f"flag --{name}", "needs --container-runtime=hollow")
+        if self.hollow_nodes and self.kubeconfig is None:
+            raise SettingsError("kubeconfig", "flag --kubeconfig", "must be given for --hollow-nodes")
         if self.kubeconfig is None and self.pod_manifest_path is None:
             name, why = "kubeconfig", "must be given, or --pod-manifest-path for pods without an API server"
             raise SettingsError(name, f"flag --{name}", why)

@@ -5,16 +5,19 @@ root directory ─→ API server's client ─→ runtime ─→ node's pods ─�
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from hyperkube_core import NotProvided, SettingsError
 from hyperkube_kubelet.api.serving import api_served
 from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.hollow import Fleet, hollow_node_running, node_ranges
 from hyperkube_kubelet.node.machine import Machine, allocatable, capacity, examine
 from hyperkube_kubelet.node.registration import NodeKeeper
 from hyperkube_kubelet.node.status import NodeView, default_labels
@@ -49,6 +52,8 @@ async def serve(context: Context[Options]) -> None:
     with _root(options):
         machine = examine(options.root_dir)
         facts = _facts(options, machine)
+        if options.hollow_nodes:
+            await _serve_fleet(context, facts, machine)
         async with _cluster(context, facts) as (cluster, recorder), runtime_open(options, clock) as runtime:
             state = RuntimeState(runtime, clock)
             await state.look()
@@ -74,26 +79,67 @@ async def serve(context: Context[Options]) -> None:
                     await clock.sleep(1 << 31)
 
 
+async def _serve_fleet(context: Context[Options], facts: NodeFacts, machine: Machine) -> NoReturn:
+    """Stand for many nodes until cancelled. They have no API: there is nothing to be read or run on them."""
+    options, clock = context.options, context.clock
+    names = [f"{facts.name}-{number}" for number in range(options.hollow_nodes)]
+    async with (
+        # Each node may ask as much as one may alone.
+        _connected(_access(options), clock, _local(context), 0.0, 0) as client,
+        EventRecorder(client, clock, component=AGENT, host=facts.name).running() as recorder,
+        AsyncExitStack() as stack,
+    ):
+        fleet = Fleet(client, Informers(client, clock))
+        beside = await stack.enter_async_context(companions())
+        await stack.enter_async_context(fleet.informers.running())
+        for start in range(0, len(names), _AT_A_TIME):
+            ranges = node_ranges(len(names))[start : start + _AT_A_TIME]
+            keepers = []
+            for name, pod_cidr in zip(names[start : start + _AT_A_TIME], ranges, strict=True):
+                its = replace(facts, name=name, labels={**default_labels(name, machine), **options.node_labels})
+                node = await stack.enter_async_context(
+                    hollow_node_running(its, pod_cidr, _upkeep(options), cluster=fleet, recorder=recorder, clock=clock)
+                )
+                keeper = _keeper(options, client, clock, node, its, machine, port=0)
+                beside.start(keeper.run(), name=name)
+                keepers.append(keeper)
+            for keeper in keepers:
+                await keeper.registered()
+        context.ready.set()
+        log.info("%d hollow nodes are ready for pods", len(names))
+        await asyncio.get_running_loop().create_future()
+    raise AssertionError("only a cancellation ends it")
+
+
+_AT_A_TIME = 50
+"""How many nodes register themselves at once."""
+
+
 async def _keep_node(
     context: Context[Options], cluster: Cluster, node: Node, facts: NodeFacts, machine: Machine, port: int
 ) -> None:
     """Show the node to the API server's clients until cancelled."""
-    options = context.options
-    keeper = NodeKeeper(
+    keeper = _keeper(context.options, cluster.client, context.clock, node, facts, machine, port=port)
+    async with companions(keeper.run()), cluster.informers.running():
+        await keeper.registered()
+        context.ready.set()
+        log.info("node %s is ready for pods", facts.name)
+        await context.clock.sleep(1 << 31)
+
+
+def _keeper(
+    options: Options, client: Client, clock: Clock, node: Node, facts: NodeFacts, machine: Machine, *, port: int
+) -> NodeKeeper:
+    return NodeKeeper(
         facts.name,
-        cluster.client,
-        context.clock,
+        client,
+        clock,
         lambda: _look(node, facts, machine, options, port),
         frequency_seconds=options.node_status_update_frequency,
         registers=options.register_node,
         taints=[parse_taint(taint) for taint in options.register_with_taints],
         provider_id=options.provider_id,
     )
-    async with companions(keeper.run()), cluster.informers.running():
-        await keeper.registered()
-        context.ready.set()
-        log.info("node %s is ready for pods", facts.name)
-        await context.clock.sleep(1 << 31)
 
 
 async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options, port: int) -> NodeView:
@@ -131,7 +177,7 @@ async def _cluster(context: Context[Options], facts: NodeFacts) -> AsyncIterator
         _connected(access, clock, local, options.event_qps, options.event_burst) as teller,
         EventRecorder(teller, clock, component=AGENT, host=facts.name).running() as recorder,
     ):
-        yield Cluster(client=client, informers=Informers(client, clock)), recorder
+        yield Cluster(client, Informers(client, clock)), recorder
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from hyperkube_machinery.companions import Companions, companions
 from hyperkube_machinery.reflector import Reflector
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["Informer", "Informers", "drop_managed_fields", "key_of", "split_key"]
+__all__ = ["Handler", "Informer", "Informers", "drop_managed_fields", "key_of", "split_key"]
 
 log = logging.getLogger(__name__)
 

@@ -36,7 +36,7 @@ class NodeView:
     machine: Machine
     runtime: RuntimeStatus
     images: Sequence[Image]
-    port: int  # of the kubelet's API
+    port: int  # of the kubelet's API; 0 where it has none
     most_images: int = 50  # -1: all of them
     not_ready: tuple[str, ...] = ()  # what else keeps the node from being ready
 
@@ -88,7 +88,7 @@ def node_status(view: NodeView, before: Tree, now: float) -> dict[str, Any]:
         "allocatable": dict(facts.allocatable),
         "capacity": dict(facts.capacity),
         "conditions": _conditions(view, before.get("conditions") or (), format_seconds(now)),
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": view.port}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": view.port}} if view.port else {},
         "images": _images(view.images, view.most_images),
         "nodeInfo": {
             "architecture": machine.architecture,

@@ -53,14 +53,19 @@ class Maker:
         *,
         objects: ObjectCache | None,
         services: Callable[[], Iterable[Tree] | None],
+        own_files: bool = True,
     ) -> None:
-        """`objects`: None without an API server. `services`: all of them, None before they are known."""
+        """`objects`: None without an API server. `services`: all of them, None before they are known.
+
+        `own_files`: whether containers get files of the kubelet's own: /etc/hosts, a termination log.
+        """
         self.logs = root / "logs" / "pods"
         self._pods = root / "pods"
         self._facts = facts
         self._names = names
         self._objects = objects
         self._services = services
+        self._own_files = own_files
 
     def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
         """The next sandbox of `pod`."""
@@ -125,6 +130,8 @@ class Maker:
     ) -> list[Mount]:
         """Volumes, and the files of the kubelet's own."""
         mounts = list(container_mounts(container, volumes, variables))
+        if not self._own_files:
+            return mounts
         taken = {mount.container_path for mount in mounts}
         folder = self._pods / meta.uid(pod)
         if HOSTS not in taken and (ips or uses_host_network(pod)):
