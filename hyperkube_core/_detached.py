@@ -66,8 +66,12 @@ def _serve(serve: Callable[[Shown], None], telling: int, home: Home) -> NoReturn
             os.dup2(source, target)
         os.close(log)
         os.close(nowhere)
-        with os.fdopen(telling, "w", encoding="utf-8") as stream:
+        stream = os.fdopen(telling, "w", encoding="utf-8")
+        try:
             serve(JSONLines(stream))
+        finally:
+            with suppress(OSError):  # nobody reads any more once it is ready
+                stream.close()
         status = 0
     except HyperkubeError as exc:
         status = exc.exit_code

@@ -51,6 +51,7 @@ def test_a_cluster_is_left_running_and_nothing_of_it_stays(toys: Toys, mode: str
     assert toys.notes()[-1] == "cleaned up a,b,c"
     assert toys.status()["state"] == "stopped"
     assert toys.hk("status").returncode == 1
+    assert "Traceback" not in (toys.folder / "logs" / "hk.log").read_text()
 
 
 def test_the_status_tells_where_things_are_reached(toys: Toys) -> None:
