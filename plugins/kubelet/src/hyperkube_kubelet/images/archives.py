@@ -140,7 +140,7 @@ def _blob_name(digest: str) -> str:
 def open_archive(path: Path) -> Iterator[Archive]:
     """Open an archive for the length of the block. Raises BrokenArchive, and OSError where it can't be read."""
     try:
-        tar = tarfile.open(path, "r:*")
+        tar = tarfile.open(path, "r:*")  # noqa: SIM115  closed below
     except (tarfile.TarError, EOFError) as exc:
         raise BrokenArchive("it is no tar archive, compressed or not") from exc
     try:

@@ -46,7 +46,7 @@ def container_request(
     """What creates a container, all but the sandbox's id. Raises InvalidConfig."""
     security = config.security
     host = stored.root is None
-    _check_user(user, node)
+    _check_user(user, node, host=host)
     try:
         capabilities = mask(
             add=security.add_capabilities, drop=security.drop_capabilities, privileged=security.privileged
@@ -100,12 +100,12 @@ def _told(ip: str, node: Node) -> dict[str, str]:
     return {"POD_IP": ip, "HK_POD_IP": ip} if node.network == "loopback" and ip else {}
 
 
-def _check_user(user: User, node: Node) -> None:
-    if node.isolated or node.all_users or (user.uid, user.gid) in ((0, 0), node.owner):
+def _check_user(user: User, node: Node, *, host: bool) -> None:
+    if node.isolated or (user.uid, user.gid) in ((0, 0), node.owner) or (node.all_users and host):
         return
     raise InvalidConfig(
-        f"it asks to run as user {user.uid} and group {user.gid}, which this machine lets nobody but root do"
-        " without user namespaces"
+        f"it asks to run as user {user.uid} and group {user.gid}, which takes user namespaces, and this machine has none"
+        f" for the kubelet: {node.why.get('isolation', 'it was told to do without')}"
     )
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import array
 import errno
+import fcntl  # and what else is needed in the container, where there may be no Python to import from
 import json
 import os
+import resource
 import signal
 import socket
+import termios
 from contextlib import suppress
 
 from hyperkube_kubelet.runtime.process.reaper import plainroot, rootfs, syscalls
@@ -180,9 +183,6 @@ def _fresh() -> None:
 
 def _streams(run: dict[str, Any], streams: list[int], channel: socket.socket) -> None:
     if run["tty"]:
-        import fcntl  # here alone: most have no terminal
-        import termios
-
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         channel.sendmsg([b" "], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))])
@@ -193,8 +193,6 @@ def _streams(run: dict[str, Any], streams: list[int], channel: socket.socket) ->
 
 
 def _execute(run: dict[str, Any], users: int = -1) -> NoReturn:
-    import resource
-
     for name, (soft, hard) in run["rlimits"].items():
         try:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))
