@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -143,30 +143,38 @@ class _Lifecycle:
     # The regular look.
 
     async def _monitor(self) -> None:
-        nodes = {meta.name(node): node for node in self._nodes.list()}
-        self._compare(nodes)
-        at_once = asyncio.Semaphore(_NODES_AT_ONCE)
+        known = {meta.name(node): node for node in self._nodes.list()}
+        self._compare(known)
+        nodes = await self._each(known.values(), self._look)
         zones: dict[str, list[bool]] = {}
-
-        async def look(node: Tree) -> None:
-            async with at_once:
-                try:
-                    ready = await self._look(node)
-                except FAILURES as exc:
-                    log.warning("cannot update what is said of the node %s: %s", meta.name(node), exc)
-                    return
-                if is_counted(node):
-                    zones.setdefault(zone_of(node), []).append(ready)
-
-        (await together([look(node) for node in nodes.values()])).check()
+        for node in nodes:
+            if is_counted(node):
+                zones.setdefault(zone_of(node), []).append(_is_ready(node))
+        # Before anybody is tainted: where all are lost at once, nobody must be.
         change = self._zones.update(zones)
         if change.all_lost:
             log.warning("no node is ready: none loses its pods until one is")
-            await self._untaint(nodes.values())
+            await self._each(nodes, self._untaint)
         if change.some_found:
             log.info("a node is ready again: silence is counted anew")
             now = self._clock.monotonic()
             self._health = {name: replace(health, heard=now) for name, health in self._health.items()}
+        await self._each(nodes, self._follow)
+
+    async def _each(self, nodes: Iterable[Tree], work: Callable[[Tree], Awaitable[Tree]]) -> list[Tree]:
+        """Do `work` for each node, some at a time; what it made of those for which it succeeded."""
+        at_once = asyncio.Semaphore(_NODES_AT_ONCE)
+        done: list[Tree] = []
+
+        async def one(node: Tree) -> None:
+            async with at_once:
+                try:
+                    done.append(await work(node))
+                except FAILURES as exc:
+                    log.warning("cannot update what is said of the node %s: %s", meta.name(node), exc)
+
+        (await together([one(node) for node in nodes])).check()
+        return done
 
     def _compare(self, nodes: Mapping[str, Tree]) -> None:
         for name, node in nodes.items():
@@ -179,23 +187,18 @@ class _Lifecycle:
                 self._to_mark.discard(name)
         self._known = dict(nodes)
 
-    async def _look(self, node: Tree) -> bool:
-        """Bring up to date what is said of `node` and its pods; whether it is ready."""
-        name, was = meta.name(node), ready_of(node)
+    async def _look(self, node: Tree) -> Tree:
+        """Bring up to date what is said of `node` and its pods; returns it as it is by then."""
+        name, was_ready = meta.name(node), _is_ready(node)
         node = await self._update_health(node)
-        ready = ready_of(node)
-        if ready is None:
-            return False
-        status, before = ready.get("status"), was.get("status") if was is not None else "Unknown"
-        await self._follow(node, status or "")
-        if status != "True" and before == "True":
+        if _is_ready(node):
+            self._to_mark.discard(name)
+        elif was_ready:
             self._tell(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
             self._to_mark.add(name)
-        elif status == "True":
-            self._to_mark.discard(name)
         if name in self._to_mark:
             await self._mark_all(name)
-        return status == "True"
+        return node
 
     async def _update_health(self, node: Tree) -> Tree:
         """Say that the node is silent if it is; returns it as it is by then."""
@@ -226,22 +229,26 @@ class _Lifecycle:
             log.warning("the node %s has not been heard of for %.0f s", name, now - health.heard)
         return conditions
 
-    async def _follow(self, node: Tree, status: str) -> None:
+    async def _follow(self, node: Tree) -> Tree:
         """Have the node's NoExecute taints follow from whether it is ready."""
-        name, wanted = meta.name(node), _TAINT_OF.get(status)
-        if wanted is None:
+        name, ready = meta.name(node), ready_of(node)
+        wanted = _TAINT_OF.get((ready or {}).get("status", ""))
+        if _is_ready(node):
             self._zones.forget(name)
-            await self._untaint([node])
-        elif has_taint(node, _OPPOSITE[wanted], NO_EXECUTE):
+            return await self._untaint(node)
+        if wanted is None:
+            return node
+        if has_taint(node, _OPPOSITE[wanted], NO_EXECUTE):
             await self._swap_taints(node, NO_EXECUTE, add=[wanted], remove=[_OPPOSITE[wanted]])
         elif not has_taint(node, wanted, NO_EXECUTE):
             self._zones.await_turn(name, zone_of(node))
             self._tainting.set()
+        return node
 
-    async def _untaint(self, nodes: Iterable[Tree]) -> None:
-        for node in nodes:
-            if any(has_taint(node, key, NO_EXECUTE) for key in _OPPOSITE):
-                await self._swap_taints(node, NO_EXECUTE, add=(), remove=tuple(_OPPOSITE))
+    async def _untaint(self, node: Tree) -> Tree:
+        if any(has_taint(node, key, NO_EXECUTE) for key in _OPPOSITE):
+            await self._swap_taints(node, NO_EXECUTE, add=(), remove=tuple(_OPPOSITE))
+        return node
 
     # Tainting, as fast as the zones allow.
 
@@ -258,10 +265,9 @@ class _Lifecycle:
             await self._clock.sleep(_TAINTING_SECONDS)
 
     async def _taint(self, name: str) -> None:
-        node = self._nodes.get(name)
-        ready = ready_of(node) if node is not None else None
-        wanted = _TAINT_OF.get((ready or {}).get("status", ""))
-        if node is not None and wanted is not None:
+        node = await self._client.get(NODES, name)  # the cache may not show yet what was written a moment ago
+        wanted = _TAINT_OF.get((ready_of(node) or {}).get("status", ""))
+        if wanted is not None:
             await self._swap_taints(node, NO_EXECUTE, add=[wanted], remove=[_OPPOSITE[wanted]])
 
     # Writes.
@@ -310,3 +316,8 @@ class _Lifecycle:
 
     def _timestamp(self) -> str:
         return timestamps.format_seconds(self._clock.now())
+
+
+def _is_ready(node: Tree) -> bool:
+    ready = ready_of(node)
+    return ready is not None and ready.get("status") == "True"
