@@ -52,6 +52,8 @@ _OPTIONS = {
     "nodeStatusUpdateFrequency": "node_status_update_frequency",
     "nodeStatusMaxImages": "node_status_max_images",
     "maxPods": "max_pods",
+    "containerLogMaxSize": "container_log_max_size",
+    "containerLogMaxFiles": "container_log_max_files",
     "podCIDR": "pod_cidr",
     "runtimeRequestTimeout": "runtime_request_timeout",
     "kubeReserved": "kube_reserved",

@@ -33,6 +33,13 @@ def _check_taints(taints: tuple[str, ...]) -> None:
         parse_taint(taint)
 
 
+def _check_size(size: str) -> None:
+    from hyperkube_machinery.quantity import Quantity
+
+    if Quantity.parse(size).value <= 0:
+        raise ValueError(f'"{size}" is no size such as 10Mi')
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What the command line, the variables, the config file and the defaults came to."""
@@ -160,6 +167,23 @@ class Options:
     )
     maximum_dead_containers_per_container: int = flag(
         1, section="Pods", minimum=-1, help="How many earlier runs of each container are kept; -1 for all."
+    )
+    container_log_max_size: str = flag(
+        "10Mi",
+        section="Pods",
+        metavar="size",
+        check=_check_size,
+        help="How large a container's log grows before a new file is begun.",
+    )
+    container_log_max_files: int = flag(
+        5, section="Pods", minimum=2, help="How many files there are of a container's log at most."
+    )
+    orphan_grace_period: float = flag(
+        60.0,
+        section="Pods",
+        kind="duration",
+        minimum=0,
+        help="How long pods go on without a kubelet; the next one finds them running until then. hk's own flag.",
     )
     minimum_container_ttl_duration: float = flag(
         0.0, section="Pods", kind="duration", minimum=0, help="How long a container that ended is kept at least."

@@ -104,7 +104,7 @@ def _check_user(user: User, node: Node, *, host: bool) -> None:
     if node.isolated or (user.uid, user.gid) in ((0, 0), node.owner) or (node.all_users and host):
         return
     raise InvalidConfig(
-        f"it asks to run as user {user.uid} and group {user.gid}, which takes user namespaces, and this machine has none"
+        f"it asks to run as user {user.uid} and group {user.gid}, which takes user namespaces, and there are none"
         f" for the kubelet: {node.why.get('isolation', 'it was told to do without')}"
     )
 
