@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["arguments"]
 
+_NO_LIMIT = -1
+
 Port = Callable[[str], int]
 """The port that the cluster keeps for a use."""
 
@@ -65,6 +67,8 @@ def _controller_manager(layout: Layout, port: Port) -> dict[str, object]:
         "service-cluster-ip-range": SERVICE_NETWORK,
         # There is one; whoever follows on a killed one need not wait for its lease to end.
         "leader-elect": "false",
+        # Whom it would spare is on this machine, and limits what it takes on by itself.
+        "kube-api-qps": _NO_LIMIT,
     }
 
 
@@ -88,6 +92,7 @@ def _kubelet(layout: Layout, port: Port) -> dict[str, object]:
         "tls-private-key-file": layout.key("kubelet"),
         "client-ca-file": layout.ca,
         "cluster-domain": "cluster.local",
+        "kube-api-qps": _NO_LIMIT,
     }
 
 
