@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hyperkube_core._cluster import ClusterHome, Contribution, Groundwork, Part
-from hyperkube_core._discovery import discover
+from hyperkube_core._discovery import GROUP, discover
 from hyperkube_core._errors import (
     DescriptionError,
     HyperkubeError,
@@ -144,9 +144,12 @@ def chosen(found: Found, kind: str, launcher: str, brand: str) -> str:
         return next(iter(found.kinds))
     if found.broken:
         raise found.broken[0]
+    adds = "'pip install hyperkube-cluster' adds that"
+    if f"{brand}.servers" != GROUP:
+        adds = f"that is an entry point of the group '{brand}.clusters'"
     raise UsageError(
-        f"nothing that is installed says what a cluster is made of: 'pip install {brand}-cluster' adds that, and"
-        f" '{launcher} plugins' lists the servers that are here"
+        f"nothing that is installed says what a cluster is made of: {adds}, and '{launcher} plugins' lists the servers"
+        " that are here"
     )
 
 

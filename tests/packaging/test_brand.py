@@ -42,7 +42,8 @@ Call 'km <server> --help' for help on a specific server.
 def branded(tmp_path_factory: pytest.TempPathFactory, wheels: Mapping[str, Path]) -> Environment:
     folder = tmp_path_factory.mktemp("brand")
     made = Environment.create(folder)
-    made.install(*wheels.values(), _wheels.build(BRAND, folder))
+    needed = ("hyperkube-core", "hyperkube-machinery", "hyperkube-apiserver")
+    made.install(*(wheels[name] for name in needed), _wheels.build(BRAND, folder))
     return made
 
 

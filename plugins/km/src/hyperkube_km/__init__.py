@@ -1,0 +1,1 @@
+"""km: the launcher of Kubernetes-Mesos, made of the servers of hk."""
