@@ -161,7 +161,8 @@ def test_a_dependent_that_misnames_its_owner_is_verified() -> None:
     for changed in ({"kind": "Secret"}, {"name": "nobody"}, {"apiVersion": "v2"}):
         graph = OwnerGraph()
         graph.observe(OWNER, tree())
-        assert asked(graph.observe(CHILD, tree(ref(OWNER, **changed)))) == ["child"], changed
+        misnamed = {**ref(OWNER), **changed}
+        assert asked(graph.observe(CHILD, tree(misnamed))) == ["child"], changed
 
 
 def test_one_wrong_dependent_does_not_cost_the_others_their_owner() -> None:
