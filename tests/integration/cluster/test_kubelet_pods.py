@@ -193,7 +193,8 @@ async def test_a_sidecar_ends_after_the_others(cluster: Any, kubelet: Any, tmp_p
     where = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
 
     def leaves(word: str) -> str:
-        return f"trap 'sleep 0.2; echo {word} >> /shared/order; exit 0' TERM; while :; do sleep 0.05; done"
+        trap = f"trap 'sleep 0.2; echo {word} >> /shared/order; exit 0' TERM"
+        return f"{trap}; touch /shared/{word}; while :; do sleep 0.05; done"
 
     made = pod(
         "web",
@@ -203,7 +204,9 @@ async def test_a_sidecar_ends_after_the_others(cluster: Any, kubelet: Any, tmp_p
         terminationGracePeriodSeconds=20,
     )
     await cluster.client.create(PODS, made, "default")
-    await until_pod(cluster, "web", is_ready)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not ((tmp_path / "main").exists() and (tmp_path / "beside").exists()):
+            await asyncio.sleep(0.01)
     await cluster.client.delete(PODS, "web", "default")
     await until_gone(cluster, "web")
     assert (tmp_path / "order").read_text().split() == ["main", "beside"]
