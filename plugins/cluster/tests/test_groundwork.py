@@ -78,7 +78,7 @@ async def test_credentials_are_there_before_the_first_server_starts(tmp_path: Pa
     told = await work.arguments("apiserver")
     files = [word.partition("=")[2] for word in told if word.partition("=")[2].startswith(str(tmp_path))]
     assert len(files) == 4
-    assert {file for file in files if not os.path.isfile(file)} == {str(tmp_path / "apiserver")}
+    assert {file for file in files if not os.path.isfile(file)} == {str(tmp_path / "apiserver")}  # noqa: ASYNC240
     assert "admin.kubeconfig" in os.listdir(tmp_path)
     assert not [word for word in told if "PRIVATE KEY" in word]
 
