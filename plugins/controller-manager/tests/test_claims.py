@@ -48,11 +48,14 @@ def test_what_fits_is_adopted_and_what_no_longer_does_is_released(found: Any, go
     assert [name for name, objects in sorted_into.items() if objects] == ([expected] if expected else [])
 
 
-TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"app": "web"}},
+    "spec": {"containers": [{"name": "c", "image": "i"}]},
+}
 
 
 def test_templates_are_alike_whatever_is_empty_in_them() -> None:
-    other = {
+    other: dict[str, Any] = {
         "metadata": {"labels": {"app": "web"}, "annotations": {}, "creationTimestamp": None},
         "spec": {"containers": [{"name": "c", "image": "i", "args": []}], "nodeSelector": {}},
     }
@@ -79,7 +82,10 @@ def test_a_collision_gives_another_hash_in_letters_that_suit_names() -> None:
 
 
 def test_a_pod_has_what_its_template_says_and_nothing_of_it_is_shared() -> None:
-    template = {"metadata": {"labels": {"a": "b"}, "finalizers": ["f"], "name": "ignored"}, "spec": {"volumes": []}}
+    template: dict[str, Any] = {
+        "metadata": {"labels": {"a": "b"}, "finalizers": ["f"], "name": "ignored"},
+        "spec": {"volumes": []},
+    }
     made = pod_from(template, {"metadata": {"name": "web"}}, {"uid": "me"})
     assert made["metadata"] == {
         "generateName": "web-",

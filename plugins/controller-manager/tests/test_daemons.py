@@ -167,7 +167,9 @@ def test_pods_leave_a_node_that_they_may_not_stay_on() -> None:
         (1000, 15, 10, ["old"]),
     ],
 )
-def test_a_surging_node_keeps_the_old_pod_until_the_new_one_serves(old_ready, new_ready, min_ready, gone) -> None:
+def test_a_surging_node_keeps_the_old_pod_until_the_new_one_serves(
+    old_ready: Any, new_ready: Any, min_ready: Any, gone: Any
+) -> None:
     pods = [pod("old", ready_for=old_ready, age=100), pod("new", ready_for=new_ready, age=10), pod("new", age=5)]
     step = next_placement(daemons({"a": pods}, strategy=rolling(0, 1), min_ready=min_ready, nodes="a"))
     assert [one["metadata"]["labels"][HASH] for one in step.delete] == ["new", *gone]
@@ -192,7 +194,7 @@ def test_a_surging_node_whose_pod_is_deleted_gets_another_at_once() -> None:
         (1, {"a": ["new"], "b": ["new"], "c": ["new"], "d": ["new"]}, 0),
     ],
 )
-def test_old_pods_go_as_long_as_few_nodes_miss_theirs(unavailable, versions, count) -> None:
+def test_old_pods_go_as_long_as_few_nodes_miss_theirs(unavailable: Any, versions: Any, count: Any) -> None:
     pods = {name: [pod(version) for version in listed] for name, listed in versions.items()}
     step = next_update(daemons(pods, strategy=rolling(unavailable, 0), nodes="abcd"))
     assert len(step.delete) == count

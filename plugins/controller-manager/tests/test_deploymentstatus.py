@@ -109,7 +109,7 @@ UPDATED = progressing("True", "ReplicaSetUpdated")
         ),
     ],
 )
-def test_progress_is_told_with_its_time(before, new, old, expected, message) -> None:
+def test_progress_is_told_with_its_time(before: Any, new: Any, old: Any, expected: Any, message: Any) -> None:
     newest = replica_set("web-new", *new) if new else None
     status = rollout_status(before, newest, [replica_set(f"web-{n}", *one) for n, one in enumerate(old)], NOW)
     found = find(status["conditions"], "Progressing")
@@ -129,7 +129,7 @@ def test_progress_is_told_with_its_time(before, new, old, expected, message) -> 
         (0, (0, 0, 0, 0), True),
     ],
 )
-def test_a_rollout_is_complete_when_all_is_new_and_available(replicas, status, expected) -> None:
+def test_a_rollout_is_complete_when_all_is_new_and_available(replicas: Any, status: Any, expected: Any) -> None:
     obj = deployment(replicas, status)
     assert is_complete(obj, obj["status"]) is expected
     obj["metadata"]["generation"] = 2
@@ -187,7 +187,7 @@ def test_a_stuck_rollout_is_looked_at_again_when_its_deadline_is_over() -> None:
         (True, [], ("Unknown", "DeploymentPaused")),
     ],
 )
-def test_pausing_and_resuming_are_told_once(paused, held, expected) -> None:
+def test_pausing_and_resuming_are_told_once(paused: Any, held: Any, expected: Any) -> None:
     obj = deployment(3, (3, 2, 2, 2), *held)
     obj["spec"]["paused"] = paused
     conditions = pause_conditions(obj, NOW)

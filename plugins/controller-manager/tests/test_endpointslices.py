@@ -10,7 +10,10 @@ from hyperkube_controller_manager.endpointslices import CONTROLLER_NAME, Plan, p
 from hyperkube_controller_manager.endpointsubsets import endpoints_labels, subsets_of, truncated
 from hyperkube_controller_manager.servicepods import Triggers, container_port
 
-NODES = {"n1": {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z1"}}}, "n2": {"metadata": {}}}
+NODES: dict[str, dict[str, Any]] = {
+    "n1": {"metadata": {"name": "n1", "labels": {"topology.kubernetes.io/zone": "z1"}}},
+    "n2": {"metadata": {}},
+}
 
 
 def service(*ports: dict[str, Any], labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -35,7 +38,7 @@ def pod(
 
 
 def plan(of: dict[str, Any], pods: list[Any], slices: list[Any] | None = None, *, most: int = 100) -> Plan:
-    return plan_slices(of, pods, slices or [], NODES.get, most=most)
+    return plan_slices(of, pods, slices or [], lambda name: NODES.get(name), most=most)
 
 
 def stored(made: Plan) -> list[dict[str, Any]]:

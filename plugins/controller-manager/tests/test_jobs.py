@@ -144,7 +144,7 @@ def rule(indexes: str | None = None, count: int | None = None) -> dict[str, Any]
         ([rule("1-3,5-7", 4)], "2-4,6-8", 0),
     ],
 )
-def test_a_success_policy_is_met_by_its_indexes_or_their_number(rules, succeeded, expected) -> None:
+def test_a_success_policy_is_met_by_its_indexes_or_their_number(rules: Any, succeeded: Any, expected: Any) -> None:
     assert success_rule(indexed(10, successPolicy={"rules": rules}), Indexes.parse(succeeded, 20)) == expected
 
 
@@ -184,7 +184,9 @@ def on_condition(action: str, kind: str) -> dict[str, Any]:
         ([on_condition("Ignore", "DisruptionTarget")], pod("Failed"), "", True, ""),
     ],
 )
-def test_the_first_rule_that_fits_a_failure_decides(rules, failed, action, counts, message) -> None:
+def test_the_first_rule_that_fits_a_failure_decides(
+    rules: Any, failed: Any, action: Any, counts: Any, message: Any
+) -> None:
     verdict = judged(job(podFailurePolicy={"rules": rules}), failed)
     assert (verdict.action, verdict.counts, verdict.fails_job) == (action, counts, message)
 
@@ -209,7 +211,7 @@ def ends(*ages: float) -> list[dict[str, Any]]:
         (Record(2, NOW - 50), [0], [], Record()),
     ],
 )
-def test_failures_since_the_last_success_are_counted(before, succeeded, failed, expected) -> None:
+def test_failures_since_the_last_success_are_counted(before: Any, succeeded: Any, failed: Any, expected: Any) -> None:
     assert before.after(ends(*succeeded), ends(*failed)) == expected
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hyperkube_controller_manager.rollout import (
@@ -29,7 +31,9 @@ from hyperkube_controller_manager.rollout import (
         ("0%", "1%", 2, (0, 1)),
     ],
 )
-def test_percentages_of_surge_round_up_and_of_unavailability_down(surge, unavailable, desired, expected) -> None:
+def test_percentages_of_surge_round_up_and_of_unavailability_down(
+    surge: Any, unavailable: Any, desired: Any, expected: Any
+) -> None:
     assert fenceposts(surge, unavailable, desired) == expected
 
 
@@ -126,7 +130,9 @@ V1, V2, V3 = 1.0, 2.0, 3.0
         (14, 10, (0, 0), None, [("v2", 7, V3), ("v1", 3, V2)], {"v2": 10, "v1": 4}),
     ],
 )
-def test_each_replica_set_has_its_share_of_a_scaling(replicas, before, surge, new, old, expected) -> None:
+def test_each_replica_set_has_its_share_of_a_scaling(
+    replicas: Any, before: Any, surge: Any, new: Any, old: Any, expected: Any
+) -> None:
     def sized(name: str, size: int, created: float) -> Sized:
         return Sized(
             name=name,

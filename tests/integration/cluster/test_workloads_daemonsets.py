@@ -77,7 +77,7 @@ async def test_an_update_stops_at_the_first_pod_that_does_not_serve(cluster: Clu
 
     async def stuck() -> bool:
         status = (await cluster.client.get(DAEMON_SETS, "agent", "default"))["status"]
-        return status.get("updatedNumberScheduled") == 1 and status.get("numberUnavailable") == 1
+        return (status.get("updatedNumberScheduled"), status.get("numberUnavailable")) == (1, 1)
 
     await eventually(stuck)
     assert sorted((await placed(cluster.client)).values()) == ["agent:1", "agent:1", "agent:bad"]
@@ -116,7 +116,7 @@ async def test_with_ondelete_a_pod_is_replaced_only_by_hand(cluster: Cluster, st
 
     async def seen() -> bool:
         found = await cluster.client.get(DAEMON_SETS, "agent", "default")
-        return found["status"]["observedGeneration"] == found["metadata"]["generation"]
+        return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
 
     await eventually(seen)
     assert await placed(cluster.client) == everywhere("agent:1")
