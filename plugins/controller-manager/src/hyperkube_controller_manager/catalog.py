@@ -136,6 +136,13 @@ CONTROLLERS: tuple[Entry, ...] = (
         summary="Keeps as many pods of each replica set as are asked for.",
         account="replicaset-controller",
     ),
+    Entry(
+        name="ttl-after-finished-controller",
+        aliases=("ttl-after-finished",),
+        target=f"{_HOME}.ttlafterfinished:run",
+        summary="Deletes finished jobs once they have had the time that they ask for.",
+        account="ttl-after-finished-controller",
+    ),
 )
 """Every controller that there is, in the order in which they are begun."""
 
@@ -175,7 +182,6 @@ ABSENT: Mapping[str, str] = {
     "storage-version-migrator-controller": "svm",
     "storageversion-garbage-collector-controller": "storage-version-gc",
     "token-cleaner-controller": "tokencleaner",
-    "ttl-after-finished-controller": "ttl-after-finished",
     "ttl-controller": "ttl",
     "validatingadmissionpolicy-status-controller": "",
     "volumeattributesclass-protection-controller": "",

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperkube_controller_manager.catalog import check_names
+from hyperkube_controller_manager.catalog import check_names, known_names
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Options:
         check=check_names,
         metavar="names",
         help="Which controllers to run: * for all that are on by default, foo for the controller foo, -foo for all but"
-        " that.",
+        f" that. There are: {', '.join(known_names())}.",
     )
     use_service_account_credentials: bool = flag(
         False,
