@@ -28,7 +28,8 @@ _KEEP_ALIVE_PROBES = 3
 _IDLE_SECONDS = 60.0
 """Unused for longer, a connection isn't used again: the server may be about to close it, which hk's does after 90."""
 
-_MOST_IDLE = 16
+_MOST_IDLE = 32
+"""Handshakes cost both sides milliseconds: whoever asks for much at once must not make them for every request."""
 _MOST_AT_ONCE = 64
 """Requests that run side by side, streams apart; more wait for their turn."""
 
