@@ -35,8 +35,8 @@ __all__ = ["Scheduler"]
 
 log = logging.getLogger(__name__)
 
-_MOST_BINDINGS = 100
-"""At a time: more would not be bound sooner, and would be forgotten all at once should the server be gone."""
+_MOST_BINDINGS = 20
+"""At a time: more would not be bound sooner, and each wants a connection of its own."""
 
 
 @dataclass(frozen=True, slots=True)
