@@ -23,11 +23,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are 
 T = TypeVar("T")
 PATIENCE_SECONDS = 60
 
-# Each answers with its pod's name; the one knows nothing of where it runs, the other reads its address.
-PLAIN = "mkdir -p /tmp/www; hostname > /tmp/www/index.html; exec httpd -f -p 0.0.0.0:8080 -h /tmp/www"
+# Each answers with its pod's name; the one knows nothing of where it runs, the other reads its address. Both end when
+# they are asked to, as the first process of a container does only if it says so.
+ENDS = "trap 'kill $!; exit 0' TERM; {} & wait"
+PLAIN = "mkdir -p /tmp/www; hostname > /tmp/www/index.html; " + ENDS.format("httpd -f -p 0.0.0.0:8080 -h /tmp/www")
 AWARE = (
     "folder=${TMPDIR:-/tmp}/www-$POD_NAME; mkdir -p $folder; echo $POD_NAME > $folder/index.html;"
-    " echo serving on $POD_IP; exec httpd -f -p $POD_IP:8080 -h $folder"
+    " echo serving on $POD_IP; " + ENDS.format("httpd -f -p $POD_IP:8080 -h $folder")
 )
 
 
@@ -45,6 +47,7 @@ class Cluster:
         self.user = user
         self.folder = folder
         self._kubectl = kubectl
+        self._addresses: dict[str, tuple[str, int]] = {}
 
     def up(self, *flags: str) -> str:
         return self.user("hk", "up", "--detach", f"--data-dir={self.folder}", *flags)
@@ -91,10 +94,13 @@ class Cluster:
         }
 
     def address(self, service: str) -> tuple[str, int]:
-        """Where the host reaches a service's first port."""
+        """Where the host reaches a service's first port, which stays the same."""
+        if service in self._addresses:
+            return self._addresses[service]
         rows = self.status()["sections"]["services"]
         found = next(row for row in rows if row["service"] == f"default/{service}")
         host, _, port = found["address"].rpartition(":")
+        self._addresses[service] = host, int(port)
         return host, int(port)
 
     def ask(self, service: str) -> str:
@@ -109,11 +115,11 @@ class Cluster:
 
 
 @pytest.fixture
-def start(user: User, kubectl: Path) -> Iterator[Callable[..., Cluster]]:
+def start(user: User) -> Iterator[Callable[..., Cluster]]:
     started: list[Cluster] = []
 
     def start(name: str, *flags: str) -> Cluster:
-        cluster = Cluster(user, user.home / name, kubectl)
+        cluster = Cluster(user, user.home / name, _tools.kubectl()[0])
         started.append(cluster)
         cluster.up(*flags)
         return cluster
@@ -222,7 +228,7 @@ def test_pods_that_read_their_address_need_no_network_of_their_own(start: Callab
                         {
                             "name": "web",
                             "image": "hk.local/host",
-                            "command": ["/bin/sh", "-c", AWARE.replace("exec httpd", f"exec {busybox} httpd")],
+                            "command": ["/bin/sh", "-c", AWARE.replace("httpd -f", f"{busybox} httpd -f")],
                             "env": [
                                 {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
                                 for name, path in names.items()
