@@ -143,6 +143,26 @@ CONTROLLERS: tuple[Entry, ...] = (
         summary="Deletes finished jobs once they have had the time that they ask for.",
         account="ttl-after-finished-controller",
     ),
+    Entry(
+        name="persistentvolumeclaim-protection-controller",
+        aliases=("pvc-protection",),
+        target=f"{_HOME}.storageprotection:run_claims",
+        summary="Keeps claims that pods use from going.",
+        account="pvc-protection-controller",
+    ),
+    Entry(
+        name="persistentvolume-protection-controller",
+        aliases=("pv-protection",),
+        target=f"{_HOME}.storageprotection:run_volumes",
+        summary="Keeps volumes that claims have from going.",
+        account="pv-protection-controller",
+    ),
+    Entry(
+        name="volumeattributesclass-protection-controller",
+        target=f"{_HOME}.storageprotection:run_classes",
+        summary="Keeps VolumeAttributesClasses that are in use from going.",
+        account="volumeattributesclass-protection-controller",
+    ),
 )
 """Every controller that there is, in the order in which they are begun."""
 
@@ -165,8 +185,6 @@ ABSENT: Mapping[str, str] = {
     "persistentvolume-attach-detach-controller": "attachdetach",
     "persistentvolume-binder-controller": "persistentvolume-binder",
     "persistentvolume-expander-controller": "persistentvolume-expander",
-    "persistentvolume-protection-controller": "pv-protection",
-    "persistentvolumeclaim-protection-controller": "pvc-protection",
     "podcertificaterequest-cleaner-controller": "",
     "podgroup-protection-controller": "",
     "replicationcontroller-controller": "replicationcontroller",
@@ -184,7 +202,6 @@ ABSENT: Mapping[str, str] = {
     "token-cleaner-controller": "tokencleaner",
     "ttl-controller": "ttl",
     "validatingadmissionpolicy-status-controller": "",
-    "volumeattributesclass-protection-controller": "",
 }
 """Upstream's controllers that are not here, each with its other name. A row leaves when its `Entry` comes."""
 

@@ -156,6 +156,16 @@ class Options:
         help="Paths that anybody may read; a * at the end stands for anything.",
     )
 
+    authentication_token_webhook_cache_ttl: float = flag(
+        10.0, section="Serving", kind="duration", minimum=0, help="How long it is remembered whose a token is."
+    )
+    authorization_webhook_cache_authorized_ttl: float = flag(
+        10.0, section="Serving", kind="duration", minimum=0, help="How long it is remembered that a user may."
+    )
+    authorization_webhook_cache_unauthorized_ttl: float = flag(
+        10.0, section="Serving", kind="duration", minimum=0, help="How long it is remembered that a user may not."
+    )
+
     root_ca_file: Path | None = flag(
         None,
         section="Service accounts",

@@ -148,6 +148,9 @@ async def _shown(
         certificate=options.tls_cert_file,
         key=options.tls_private_key_file,
         client_ca=options.client_ca_file,
+        token_seconds=options.authentication_token_webhook_cache_ttl,
+        allowed_seconds=options.authorization_webhook_cache_authorized_ttl,
+        denied_seconds=options.authorization_webhook_cache_unauthorized_ttl,
         always_paths=options.authorization_always_allow_paths,
     )
     checks: dict[str, Check] = {entry.name: progress.check(entry.name) for entry in progress.entries}
