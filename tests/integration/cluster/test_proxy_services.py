@@ -164,7 +164,9 @@ async def test_clients_stay_with_their_endpoint(proxied: Proxied) -> None:
 async def test_pods_reach_the_api_server_though_it_is_not_in_their_network(
     net: PodNet, mode: str, tmp_path: Path
 ) -> None:
-    async with open_cluster("process", tmp_path, Path, "--allow-loopback-endpoints", "--advertise-address=127.0.0.1") as cluster:
+    async with open_cluster(
+        "process", tmp_path, Path, "--allow-loopback-endpoints", "--advertise-address=127.0.0.1"
+    ) as cluster:
         proxied = Proxied(cluster, net, mode, tmp_path)
         await proxied.start()
         service = await cluster.client.get(SERVICES, "kubernetes", "default")

@@ -238,10 +238,11 @@ async def _join(relays: StreamRelays, client: socket.socket, server: socket.sock
 class _Pair:
     """Both sides of a relayed connection."""
 
-    __slots__ = ("_relays", "client", "server")
+    __slots__ = ("_relays", "begun", "client", "server")
 
     def __init__(self, relays: StreamRelays) -> None:
         self._relays = relays
+        self.begun = False
         self.client = _Side(self)
         self.server = _Side(self)
         self.client.other, self.server.other = self.server, self.client
@@ -253,8 +254,11 @@ class _Pair:
             self.abort()
             self.side_lost()
             return
-        self.client.transport.resume_reading()
-        self.server.transport.resume_reading()
+        self.begun = True
+        for side in (self.client, self.server):
+            side.pass_held_on()
+        for side in (self.client, self.server):
+            side.begin()
 
     def abort(self) -> None:
         for side in (self.client, self.server):
@@ -267,13 +271,14 @@ class _Pair:
 
 
 class _Side(asyncio.Protocol):
-    __slots__ = ("_pair", "ended", "lost", "other", "transport")
+    __slots__ = ("_held", "_pair", "ended", "lost", "other", "transport")
 
     other: _Side
 
     def __init__(self, pair: _Pair) -> None:
         self._pair = pair
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)  # until connection_made
+        self._held: list[bytes] = []
         self.ended = False  # this peer sends no more
         self.lost = False
 
@@ -282,19 +287,39 @@ class _Side(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=_HIGH_WATER)
         self.transport.pause_reading()
 
+    def pass_held_on(self) -> None:
+        for data in self._held:
+            self.other.transport.write(data)
+        self._held.clear()
+
+    def begin(self) -> None:
+        """Read, now that there is somebody to write to."""
+        if self.ended:
+            self._pass_end_on()
+        else:
+            self.transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
-        self.other.transport.write(data)
+        if self._pair.begun:
+            self.other.transport.write(data)
+        else:  # uvloop begins to read although it was told to pause
+            self._held.append(data)
 
     def pause_writing(self) -> None:
-        if not self.other.lost:
+        if not self.other.transport.is_closing():
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.other.lost and not self.other.ended:
+        if not self.other.ended and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
     def eof_received(self) -> bool:
         self.ended = True
+        if self._pair.begun:
+            self._pass_end_on()
+        return True  # stay open for the other direction
+
+    def _pass_end_on(self) -> None:
         other = self.other
         if other.ended:
             self.transport.close()
@@ -302,7 +327,6 @@ class _Side(asyncio.Protocol):
         elif not other.lost:
             with suppress(OSError, RuntimeError):
                 other.transport.write_eof()
-        return True  # stay open for the other direction
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
