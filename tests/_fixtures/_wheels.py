@@ -106,6 +106,11 @@ class Running:
             self._lines.put(line)
         self._lines.put(None)
 
+    @property
+    def output(self) -> str:
+        """What was printed, as far as somebody waited for it."""
+        return "".join(self._seen)
+
     def wait_for(self, text: str, *, seconds: float = 60) -> str:
         """All that was printed up to the line with `text`."""
         deadline = time.monotonic() + seconds
