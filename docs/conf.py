@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-
-from hyperkube_apiserver.flags import foreign_flags, treatments
 
 sys.path.insert(0, str(Path(__file__).parent))
 from validationrules import RuleTables
@@ -47,14 +46,18 @@ html_static_path: list[str] = []
 
 
 class FlagTable(SphinxDirective):
-    """The flags of kube-apiserver that hk's API server warns of or refuses, with the reasons."""
+    """Upstream's flags that a server warns of or refuses, with the reasons; of the API server, or the one it names."""
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        flags = foreign_flags()
+        server = self.arguments[0] if self.arguments else "apiserver"
+        module = import_module(f"hyperkube_{server.replace('-', '_')}.flags")
+        flags, treatments = module.foreign_flags(), module.treatments()
         found: list[nodes.Node] = []
         for treatment in ("warned", "refused"):
             found.append(nodes.rubric(text=f"Flags that are {treatment}"))
-            names = sorted(name for name, chosen in treatments().items() if chosen == treatment)
+            names = sorted(name for name, chosen in treatments.items() if chosen == treatment)
             items = [
                 nodes.list_item(
                     "",

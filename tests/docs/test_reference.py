@@ -9,11 +9,13 @@ from collections import Counter, defaultdict
 import pytest
 from _wheels import ROOT
 
+import hyperkube_controller_manager.flags
 import hyperkube_core
 import hyperkube_core.testing
 from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER
 from hyperkube_apiserver.flags import treatments
 from hyperkube_apiserver.kinds import load_kinds
+from hyperkube_controller_manager.catalog import ABSENT, CONTROLLERS
 from hyperkube_core import HyperKube, HyperkubeError
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -71,6 +73,22 @@ def test_the_command_line_page_has_every_flag_and_command_of_the_launcher() -> N
 def test_the_api_server_page_counts_its_flags() -> None:
     rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("apiserver"), re.MULTILINE)
     assert {treatment: int(count) for treatment, count in rows} == Counter(treatments().values())
+
+
+def test_the_controller_manager_page_counts_its_flags() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("controller-manager"), re.MULTILINE)
+    counted = Counter(hyperkube_controller_manager.flags.treatments().values())
+    assert {treatment: int(count) for treatment, count in rows} == counted
+
+
+def test_the_controller_manager_page_lists_what_there_is_and_what_is_not() -> None:
+    text = page("controller-manager")
+    here = re.findall(r"^\| `([\w-]+)` \| (.*) \| (.+) \| `([\w-]+)` \|$", text, re.MULTILINE)
+    assert here == [
+        (one.name, ", ".join(f"`{alias}`" for alias in one.aliases), one.summary, one.account) for one in CONTROLLERS
+    ]
+    absent = re.findall(r"^\| `([\w-]+-controller)` \| [^|`]*(?:`[^`]+`[^|]*)*\|$", text, re.MULTILINE)
+    assert absent == sorted(ABSENT)
 
 
 def test_the_api_server_page_lists_its_kinds() -> None:

@@ -192,7 +192,6 @@ ABSENT: Mapping[str, str] = {
     "resourcepoolstatusrequest-controller": "",
     "resourcequota-controller": "resourcequota",
     "selinux-warning-controller": "",
-    "service-ca-certificate-publisher-controller": "service-ca-cert-publisher",
     "service-cidr-controller": "",
     "service-lb-controller": "service",
     "serviceaccount-token-controller": "serviceaccount-token",
