@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hyperkube_core import HyperkubeError, SystemClock, UsageError
-from hyperkube_core._home import Home, beginning, folder_of
+from hyperkube_core._home import Home, beginning, cluster_folder
 
 
 @pytest.fixture
@@ -122,10 +122,10 @@ def test_a_process_is_told_from_a_later_one_of_its_number(home: Home) -> None:
     ],
 )
 def test_it_is_where_state_is_kept(environment: dict[str, str], folder: str) -> None:
-    assert folder_of("mine", None, environment) == Path(folder)
+    assert cluster_folder("mine", None, environment) == Path(folder)
 
 
 @pytest.mark.parametrize("name", ["", "-a", "a-", "A", "a/b", "a" * 41])
 def test_what_could_be_no_folder_or_node_is_no_name(name: str) -> None:
     with pytest.raises(UsageError, match="make a name"):
-        folder_of(name, None, {"HOME": "/"})
+        cluster_folder(name, None, {"HOME": "/"})
