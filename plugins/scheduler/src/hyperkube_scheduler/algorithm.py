@@ -120,11 +120,11 @@ class Algorithm:
 
     def _best(self, pipeline: Pipeline, cycle: Cycle, equal: EqualPods, nodes: list[NodeInfo]) -> NodeInfo:
         """Of the nodes with the highest score, any."""
-        points = equal.points
         indexes = [node.index for node in nodes]
-        totals = [points[index] for index in indexes]
-        for values, (step, weight) in zip(equal.raw, equal.normalized, strict=True):
-            totals = _added(totals, cycle, nodes, step, weight, [values[index] for index in indexes])
+        totals = list(map(equal.points.__getitem__, indexes))
+        for values, liked, (step, weight) in zip(equal.raw, equal.liked, equal.normalized, strict=True):
+            if liked:
+                totals = _added(totals, cycle, nodes, step, weight, list(map(values.__getitem__, indexes)))
         before = {step.name: step for step in pipeline.pre_scores}
         for weighed in pipeline.scores:
             step = weighed.step

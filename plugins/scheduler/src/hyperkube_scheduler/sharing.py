@@ -22,6 +22,8 @@ __all__ = ["UNKNOWN", "EqualPods", "Sharing"]
 
 UNKNOWN = Verdict(Code.ERROR, ("not looked at yet",))
 """In the place of a verdict: nobody has asked."""
+_FEW = 16
+"""Nodes that changed and are looked at anew at once, so that a search finds all known."""
 _MOST = 100
 """Templates that are remembered, for each profile; of 5,000 nodes each takes 120 kB."""
 
@@ -43,6 +45,8 @@ class EqualPods:
         """The sum of the local scores that count as they are; of nodes without refusal only."""
         self.raw: list[list[int]] = []
         """The other local scores, in the order of `normalized`."""
+        self.liked: list[int] = []
+        """Of each of these, how many nodes have another one than 0."""
 
     @property
     def normalized(self) -> list[tuple[Score, int]]:
@@ -60,10 +64,14 @@ class EqualPods:
             self.verdicts = [UNKNOWN] * count
             self.points = [0] * count
             self.raw = [[0] * count for _ in self._normalized]
+            self.liked = [0] * len(self._normalized)
         else:
-            verdicts = self.verdicts
-            for index in cluster.changed[self._seen :]:
-                verdicts[index] = UNKNOWN
+            changed = set(cluster.changed[self._seen :])
+            for index in changed:
+                self.verdicts[index] = UNKNOWN
+            if len(changed) <= _FEW:
+                for index in changed:
+                    self.judge(cycle, cluster.nodes[index])
         self._seen = len(cluster.changed)
 
     def _ask(self, cycle: Cycle) -> None:
@@ -92,8 +100,10 @@ class EqualPods:
         if verdict is None:
             one = (node,)
             self.points[index] = sum(weight * score.score(cycle, one)[0] for score, weight in self._scores)
-            for values, (score, _) in zip(self.raw, self._normalized, strict=True):
-                values[index] = score.score(cycle, one)[0]
+            for number, (score, _) in enumerate(self._normalized):
+                values, found = self.raw[number], score.score(cycle, one)[0]
+                self.liked[number] += bool(found) - bool(values[index])
+                values[index] = found
         return verdict
 
 
