@@ -51,7 +51,9 @@ def test_each_flag_is_classed_once() -> None:
 def test_honoured_flags_are_options() -> None:
     honoured = {flag for flag, treatment in treatments().items() if treatment == "honoured"}
     fields = {name.replace("_", "-") for name in Options.__dataclass_fields__}
-    assert fields - honoured == {"container-runtime", "hollow-nodes", "master", "network", "orphan-grace-period"}, "hk's own"
+    assert fields - honoured == {"container-runtime", "hollow-nodes", "master", "network", "orphan-grace-period"}, (
+        "hk's own"
+    )
     assert honoured <= fields
 
 

@@ -27,8 +27,7 @@ class Sightings:
         self._uids: dict[str, str] = {}  # by id of the sandbox
 
     async def refresh(self) -> None:
-        """Ask the runtime for all that there is."""
-        self._sandboxes, self._uids = {}, {}
+        """Ask the runtime for all that there is; what is gone is noticed when it is looked at."""
         for sandbox in await self._runtime.sandboxes():
             self.add(sandbox.config.uid, sandbox.id, sandbox.config.attempt)
 

@@ -72,7 +72,12 @@ def _with_pull_policy(container: Tree) -> Tree:
 
 
 def read_manifests(path: Path, node: str, now: float) -> Iterator[dict[str, Any]]:
-    """The pods of a file, or of the files in a folder; bad ones are told of and left out. Raises OSError."""
+    """The pods of a file, or of the files in a folder; bad ones are told of and left out. Raises OSError.
+
+    Where nothing is there are none.
+    """
+    if not path.exists():
+        return
     files = [path]
     if path.is_dir():
         files = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
