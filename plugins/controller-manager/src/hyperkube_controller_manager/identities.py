@@ -20,7 +20,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.kubeconfig import Access
 
-__all__ = ["AGENT", "Connections"]
+__all__ = ["AGENT", "AccountCredentials", "Connections"]
 
 AGENT = "kube-controller-manager"
 
@@ -59,7 +59,7 @@ class Connections:
                 insecure=access.insecure,
                 server_name=access.server_name,
             )
-            credentials = _AccountCredentials(access, self.clock, _asking(issuer, entry.account))
+            credentials = AccountCredentials(access, self.clock, _asking(issuer, entry.account))
         async with connect(
             access,
             clock=self.clock,
@@ -106,7 +106,7 @@ async def _create_account(issuer: Client, account: str) -> None:
             raise
 
 
-class _AccountCredentials(Credentials):
+class AccountCredentials(Credentials):
     """The token of a service account, asked for anew before it is too old, or when it is refused."""
 
     def __init__(self, access: Access, clock: Clock, ask: Ask) -> None:
