@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from _schedulable import REQUIRED, ZONE, Placement, node, pod
@@ -142,7 +143,8 @@ def test_counts_stay_what_counting_anew_would_give(seed: int) -> None:
                 name = f"p{random.randrange(step + 1)}"
                 on = known[f"uid-{name}"].node_name if f"uid-{name}" in known else random.choice(list(zones))
                 labels = random.choice([WEB, {"app": "db"}])
-                one = pod(name, on=on, labels=labels, **({"affinity": affinity} if random.random() < 0.5 else {}))
+                more: dict[str, Any] = {"affinity": affinity} if random.random() < 0.5 else {}
+                one = pod(name, on=on, labels=labels, **more)
                 cache.set_pod(one)
                 known[one.uid] = one
         tally = finish(cache.tally("web", "default", counts))

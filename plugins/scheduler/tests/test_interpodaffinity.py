@@ -76,11 +76,12 @@ def test_namespaces_are_the_pods_own_unless_it_says_others() -> None:
     placement = Placement(NODES, there)
     placement.cache.set_namespace("other", {"team": "data"})
     assert placement.choose(pod("own", affinity=near(term()))).node == ""
-    for more in (
+    elsewhere: list[Tree] = [
         {"namespaces": ["other"]},
         {"namespaceSelector": {}},
         {"namespaceSelector": {"matchLabels": {"team": "data"}}},
-    ):
+    ]
+    for more in elsewhere:
         assert placement.choose(pod("new", affinity=near(term(**more)))).node, more
     placement.cache.set_namespace("other", {"team": "web"})
     selecting = near(term(namespaceSelector={"matchLabels": {"team": "data"}}))

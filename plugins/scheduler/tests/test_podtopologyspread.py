@@ -89,7 +89,8 @@ def test_all_constraints_must_be_met() -> None:
 @pytest.mark.parametrize(("least", "fits"), [(None, True), (2, True), (3, False)])
 def test_with_too_few_zones_the_least_is_none(least: int | None, fits: bool) -> None:
     placement = Placement(*zones([1, 1]))
-    wanted = web("new", constraint(**({"minDomains": least} if least else {})))
+    more: dict[str, Any] = {"minDomains": least} if least else {}
+    wanted = web("new", constraint(**more))
     assert bool(placement.choose(wanted).node) is fits
 
 

@@ -96,7 +96,7 @@ def test_equal_pods_cost_a_look_at_what_changed() -> None:
         asked.append(one.name)
         return original(cycle, one)
 
-    step.filter = counting  # type: ignore[method-assign]
+    step.filter = counting  # type: ignore[method-assign, assignment]
     first = placement.place(pod("p0", cpu="100m"))
     assert len(asked) == 20
     asked.clear()
