@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import threading
+
+import pytest
+
 from hyperkube_controller_manager.expectations import Expectations
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.retries import Retries
 
 
@@ -77,3 +82,24 @@ def test_retries_come_ever_slower_and_start_afresh_after_a_long_rest() -> None:
     clock.time += 8.1
     assert retries.next("a") == 0.0
     assert retries.next("a") == 1.0
+
+
+def test_an_owner_rests_after_a_look_that_took_long() -> None:
+    clock = Clock()
+    pacing = Pacing(clock)
+    assert pacing.wait("a") == 0.0
+    with pacing.look("a"):
+        clock.time += 0.25
+    assert pacing.wait("a") == 1.0
+    assert pacing.wait("b") == 0.0
+    clock.time += 0.75
+    assert pacing.wait("a") == 0.25
+    with pacing.look("a"):
+        clock.time += 0.001
+    assert pacing.wait("a") == 0.0
+
+
+@pytest.mark.anyio
+async def test_what_takes_long_is_computed_aside() -> None:
+    assert await aside(10, threading.get_ident) == threading.get_ident()
+    assert await aside(10_000, threading.get_ident) != threading.get_ident()

@@ -34,6 +34,11 @@ class Claims:
     adopt: list[Tree] = field(default_factory=list)
     release: list[Tree] = field(default_factory=list)
 
+    def add(self, more: Claims) -> None:
+        self.owned.extend(more.owned)
+        self.adopt.extend(more.adopt)
+        self.release.extend(more.release)
+
 
 def claims_of(owner: Tree, matches: Callable[[Mapping[str, str]], bool], objects: Iterable[Tree]) -> Claims:
     """Sort the objects of the owner's namespace; `matches` tells whether labels fit the owner's selector.

@@ -71,6 +71,11 @@ class JobView:
     pods: Sequence[Tree]
     released: Collection[str] = ()
 
+    def count(self) -> None:
+        """Find out now what is kept once it was asked for, and takes long where there are many pods."""
+        _ = self.active, self.ready, self.terminating, self.succeeded, self.failed
+        _ = self.kept_for_replacement, self.taken_indexes if is_indexed(self.job) else None
+
     @property
     def spec(self) -> Tree:
         return self.job["spec"]  # type: ignore[no-any-return]

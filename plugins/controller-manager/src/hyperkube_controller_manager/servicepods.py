@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from hyperkube_controller_manager.podstates import condition_of, is_ready, is_terminal
@@ -62,6 +63,7 @@ def addresses_of(pod: Tree, version: int) -> list[str]:
     return [str(address) for text in given if (address := _address(text)) is not None and address.version == version]
 
 
+@lru_cache(maxsize=8192)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)

@@ -21,6 +21,7 @@ from hyperkube_controller_manager.daemonnodes import (
 from hyperkube_controller_manager.daemonrollout import Daemons, Step, daemon_status, next_placement, next_update
 from hyperkube_controller_manager.dependents import BY_CONTROLLER, Owners, by_controller, follow
 from hyperkube_controller_manager.expectations import Expectations
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import (
     FAILURES,
     PodControl,
@@ -64,6 +65,7 @@ class _DaemonSets:
         self._recorder = context.recorder
         self._pod_control = PodControl(context.client, context.recorder)
         self._expectations = Expectations(context.clock)
+        self._pacing = Pacing(context.clock)
         # A pod that fails at once (a kubelet that rejects it) is made anew ever more slowly.
         self._retries = Retries(context.clock, first=1.0, longest=_LONGEST_RETRY_SECONDS)
         self._sets = context.informers.of(DAEMON_SETS)
@@ -87,13 +89,14 @@ class _DaemonSets:
         await self._controller.run()
 
     def _enqueue(self, daemon_set: Tree) -> None:
-        self._controller.queue.add(key_of(daemon_set))
+        key = key_of(daemon_set)
+        self._controller.queue.add_after(key, self._pacing.wait(key))
 
     def _on_change(self, old: Tree | None, new: Tree | None) -> None:
         if old is not None and (new is None or uid(old) != uid(new)):
             self._expectations.forget(key_of(old))
         if (known := new or old) is not None:
-            self._enqueue(known)
+            self._controller.queue.add(key_of(known))
 
     def _on_node(self, old: Tree | None, new: Tree | None) -> None:
         """Wake the daemon sets for which the node has become one to run on, or to leave."""
@@ -113,6 +116,7 @@ class _DaemonSets:
         daemon_set = self._sets.get(key)
         if daemon_set is None:
             self._expectations.forget(key)
+            self._pacing.forget(key)
             return None
         if daemon_set["spec"].get("selector") == {}:
             text = "This daemon set is selecting all pods. A non-empty selector is required."
@@ -124,7 +128,8 @@ class _DaemonSets:
         selector = label_selector(daemon_set["spec"].get("selector"))
         revisions = await self._claimed_revisions(daemon_set, selector)
         current, old = await current_and_old(self._client, daemon_set, revisions, self._owned_pods(daemon_set))
-        look = await self._look(daemon_set, selector, labels_of(current).get(REVISION_HASH, ""))
+        with self._pacing.look(key):
+            look = await self._look(daemon_set, selector, labels_of(current).get(REVISION_HASH, ""))
         wait: float | None = None
         try:
             if may_act:
@@ -132,7 +137,7 @@ class _DaemonSets:
         finally:
             # A failure is told of by events, but what there is is told of all the same.
             look = await self._look(daemon_set, selector, look.revision_hash)
-            status = daemon_status(look, acted=may_act)
+            status = await aside(len(look.eligible), daemon_status, look, acted=may_act)
             if status != (daemon_set.get("status") or {}):
                 await write_status(self._client, DAEMON_SETS, daemon_set, status)
         return _sooner(wait, self._next_available(look))
@@ -164,12 +169,12 @@ class _DaemonSets:
         return eligible
 
     async def _act(self, look: Daemons, key: str, old: Sequence[Tree]) -> float | None:
-        placement = next_placement(look)
+        placement = await aside(len(look.eligible), next_placement, look)
         wait = self._retire(look, placement)
         await self._take(look, key, placement)
         strategy = look.daemon_set["spec"].get("updateStrategy") or {}
         if strategy.get("type") == "RollingUpdate" and self._expectations.satisfied(key):
-            await self._take(look, key, next_update(look))
+            await self._take(look, key, await aside(len(look.eligible), next_update, look))
         await clean_up_history(self._client, look.daemon_set, old, self._owned_pods(look.daemon_set))
         return wait
 

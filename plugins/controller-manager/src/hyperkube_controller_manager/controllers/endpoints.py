@@ -5,11 +5,12 @@ Source: k8s.io/kubernetes/pkg/controller/endpoint/endpoints_controller.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.endpointsubsets import OVER_CAPACITY, endpoints_labels, subsets_of, truncated
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import FAILURES, is_ending_namespace
 from hyperkube_controller_manager.servicepods import (
     HEADLESS,
@@ -47,6 +48,7 @@ class _Endpoints:
         self._recorder = context.recorder
         self._batch_seconds = context.options.endpoint_updates_batch_period
         self._triggers = Triggers()
+        self._pacing = Pacing(context.clock)
         self._outdated: dict[str, str] = {}  # by service, the version that was last written over
         self._services = context.informers.of(SERVICES)
         self._pods = context.informers.of(PODS)
@@ -78,7 +80,7 @@ class _Endpoints:
 
     def _on_pod(self, old: Tree | None, new: Tree | None) -> None:
         for key in services_concerned(self._services, old, new):
-            self._queue.add_after(key, self._batch_seconds)
+            self._queue.add_after(key, max(self._batch_seconds, self._pacing.wait(key)))
 
     def _on_endpoints(self, old: Tree | None, new: Tree | None) -> None:
         if new is None and old is not None:
@@ -96,8 +98,9 @@ class _Endpoints:
         current = self._endpoints.get(key)
         if current is not None and self._outdated.get(key) == resource_version(current):
             return _SETTLE_SECONDS  # the cache does not show what was written
-        wanted = _wanted(service, pods, current, since)
-        if current is not None and _says_the_same(current, wanted):
+        with self._pacing.look(key):
+            wanted, is_same = await aside(len(pods), _compared, service, pods, current, since)
+        if is_same:
             return None
         try:
             await self._write(key, current, wanted)
@@ -121,6 +124,7 @@ class _Endpoints:
     async def _delete(self, key: str) -> None:
         self._triggers.forget(key)
         self._outdated.pop(key, None)
+        self._pacing.forget(key)
         if self._endpoints.get(key) is None:
             return
         in_namespace, endpoints_name = split_key(key)
@@ -129,6 +133,12 @@ class _Endpoints:
         except APIError as exc:
             if exc.code != 404:
                 raise
+
+
+def _compared(service: Tree, pods: Sequence[Tree], current: Tree | None, since: str) -> tuple[dict[str, Any], bool]:
+    """The Endpoints to write, and whether the `current` ones say the same."""
+    wanted = _wanted(service, pods, current, since)
+    return wanted, current is not None and _says_the_same(current, wanted)
 
 
 def _wanted(service: Tree, pods: Iterable[Tree], current: Tree | None, since: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.endpointslices import CONTROLLER_NAME, MANAGED_BY, SERVICE_NAME, Plan, plan_slices
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import FAILURES, is_ending_namespace
+from hyperkube_controller_manager.podstates import node_of
 from hyperkube_controller_manager.servicepods import (
     TRIGGER_TIME,
     Triggers,
@@ -82,6 +84,7 @@ class _EndpointSlices:
         self._most = context.options.max_endpoints_per_slice
         self._batch_seconds = context.options.endpointslice_updates_batch_period
         self._triggers = Triggers()
+        self._pacing = Pacing(context.clock)
         self._written = _Written()
         self._services = context.informers.of(SERVICES)
         self._pods = context.informers.of(PODS)
@@ -110,7 +113,7 @@ class _EndpointSlices:
 
     def _on_pod(self, old: Tree | None, new: Tree | None) -> None:
         for key in services_concerned(self._services, old, new):
-            self._queue.add_after(key, self._batch_seconds)
+            self._queue.add_after(key, max(self._batch_seconds, self._pacing.wait(key)))
 
     def _on_slice(self, old: Tree | None, new: Tree | None) -> None:
         """Look again where somebody else changed what is managed here."""
@@ -134,6 +137,7 @@ class _EndpointSlices:
         if service is None:
             self._triggers.forget(key)
             self._written.forget(key)
+            self._pacing.forget(key)
             return None
         if not takes_pods(service):
             return None
@@ -142,8 +146,10 @@ class _EndpointSlices:
         if self._written.is_ahead_of(key, slices):
             return _SETTLE_SECONDS
         since = self._triggers.observe(service, selected)
-        pods = sorted(selected, key=name)
-        plan = plan_slices(service, pods, slices, self._nodes.get, most=self._most)
+        with self._pacing.look(key):
+            pods = sorted(selected, key=name)
+            nodes = {node: found for pod in pods if (found := self._nodes.get(node := node_of(pod))) is not None}
+            plan = await aside(len(pods), plan_slices, service, pods, slices, nodes.get, most=self._most)
         try:
             await self._carry_out(plan, service, key, since)
         except FAILURES as exc:

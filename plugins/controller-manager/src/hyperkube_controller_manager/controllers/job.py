@@ -24,6 +24,7 @@ from hyperkube_controller_manager.jobview import (
     seconds_to_deadline,
     staffing,
 )
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import FAILURES, PodControl, in_slow_start, is_ending_namespace, together
 from hyperkube_controller_manager.podstates import is_ready
 from hyperkube_controller_manager.templates import controller_reference
@@ -76,6 +77,7 @@ class _Jobs:
         self._recorder = context.recorder
         self._pod_control = PodControl(context.client, context.recorder)
         self._expectations = Expectations(context.clock)
+        self._pacing = Pacing(context.clock)
         self._records = Records()
         self._released: dict[str, set[str]] = {}  # by job, pods whose finalizer was taken, though the cache shows it
         self._finished: dict[str, str] = {}  # by job, the UID of that whose end was written, though not seen
@@ -98,7 +100,8 @@ class _Jobs:
             await self._controller.run()
 
     def _enqueue(self, job: Tree) -> None:
-        self._queue.add_after(key_of(job), _BATCH_SECONDS)
+        key = key_of(job)
+        self._queue.add_after(key, max(_BATCH_SECONDS, self._pacing.wait(key)))
 
     def _on_job(self, old: Tree | None, new: Tree | None) -> None:
         if old is not None and (new is None or uid(old) != uid(new)):
@@ -115,6 +118,7 @@ class _Jobs:
 
     def _forget(self, key: str) -> None:
         self._expectations.forget(key)
+        self._pacing.forget(key)
         self._records.forget(key)
         self._released.pop(key, None)
         self._finished.pop(key, None)
@@ -168,6 +172,8 @@ class _Jobs:
             return None
         satisfied = self._expectations.satisfied(key)
         view = JobView(job, await self._claimed(job), frozenset(self._released.get(key, ())))
+        with self._pacing.look(key):
+            await aside(len(view.pods), view.count)
         return await self._bring_on(view, key, satisfied=satisfied)
 
     async def _claimed(self, job: Tree) -> list[Tree]:

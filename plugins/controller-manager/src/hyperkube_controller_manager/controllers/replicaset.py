@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hyperkube_controller_manager.claims import claim, claims_of, is_controlled_by
+from hyperkube_controller_manager.claims import Claims, claim, claims_of, is_controlled_by
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.deletionorder import first_to_delete
 from hyperkube_controller_manager.dependents import BY_CONTROLLER, Owners, by_controller, controller_key, follow
 from hyperkube_controller_manager.expectations import Expectations
+from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import (
     FAILURES,
     PodControl,
@@ -21,7 +22,7 @@ from hyperkube_controller_manager.podcontrol import (
     together,
 )
 from hyperkube_controller_manager.podstates import first_available, is_active, is_terminating
-from hyperkube_controller_manager.replicasetstatus import replica_set_status
+from hyperkube_controller_manager.replicasetstatus import PodCounts, replica_set_status
 from hyperkube_controller_manager.statuswrites import write_status
 from hyperkube_controller_manager.templates import controller_reference
 from hyperkube_machinery.builtin import PODS, REPLICA_SETS
@@ -30,12 +31,14 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.informers import key_of
 from hyperkube_machinery.meta import controller_of, deletion_timestamp, labels_of, namespace
 from hyperkube_machinery.selectors import LabelSelector, label_selector
+from hyperkube_machinery.serving.turns import slices
 
 __all__ = ["run"]
 
 Tree = Mapping[str, Any]
 
 _BURST = 500  # pods that one look makes or deletes
+_PODS_AT_ONCE = 100  # looked at before others have their turn
 
 
 async def run(context: ControllerContext) -> None:
@@ -51,6 +54,7 @@ class _ReplicaSets:
         self._clock = context.clock
         self._pod_control = PodControl(context.client, context.recorder)
         self._expectations = Expectations(context.clock)
+        self._pacing = Pacing(context.clock)
         self._sets = context.informers.of(REPLICA_SETS, indexes={BY_CONTROLLER: by_controller})
         self._pods = context.informers.of(PODS, indexes={BY_CONTROLLER: by_controller})
         self._owners = Owners(self._sets, REPLICA_SETS.kind)
@@ -68,42 +72,55 @@ class _ReplicaSets:
         await self._controller.run()
 
     def _enqueue(self, replica_set: Tree) -> None:
-        self._controller.queue.add(key_of(replica_set))
+        key = key_of(replica_set)
+        self._controller.queue.add_after(key, self._pacing.wait(key))
 
     def _on_change(self, old: Tree | None, new: Tree | None) -> None:
         gone = old if new is None or (old is not None and not _is_same(old, new)) else None
         if gone is not None:
-            self._expectations.forget(key_of(gone))
+            self._forget(key_of(gone))
         if (known := new or old) is not None:
-            self._enqueue(known)
+            self._controller.queue.add(key_of(known))
+
+    def _forget(self, key: str) -> None:
+        self._expectations.forget(key)
+        self._pacing.forget(key)
 
     async def _reconcile(self, key: str) -> float | None:
         replica_set = self._sets.get(key)
         if replica_set is None:
-            self._expectations.forget(key)
+            self._forget(key)
             return None
         may_act = self._expectations.satisfied(key) and deletion_timestamp(replica_set) is None
-        selector = label_selector(replica_set["spec"].get("selector"))
-        pods = self._owners.dependents_of(replica_set, self._pods, orphans=True)
-        active = await self._claimed(replica_set, selector, [pod for pod in pods if is_active(pod)])
-        terminating = [pod for pod in pods if is_terminating(pod) and _is_claimed(pod, replica_set, selector)]
+        now = self._clock.now()
+        with self._pacing.look(key):
+            active, counts = await self._look(replica_set, now)
         failure: Exception | None = None
         if may_act:
             try:
                 await self._manage(replica_set, key, active)
             except FAILURES as exc:
                 failure = exc
-        now = self._clock.now()
-        status = replica_set_status(replica_set, active, terminating, failure, now)
+        status = replica_set_status(replica_set, counts, failure, now)
         if status != (replica_set.get("status") or {}):
             await write_status(self._client, REPLICA_SETS, replica_set, status)
         if failure is not None:
             raise failure
         return self._next_look(replica_set, status, active, now)
 
-    async def _claimed(self, replica_set: Tree, selector: LabelSelector, active: Sequence[Tree]) -> list[Tree]:
-        claims = claims_of(replica_set, selector.matches, active)
-        return await claim(self._client, REPLICA_SETS, replica_set, claims, PODS)
+    async def _look(self, replica_set: Tree, now: float) -> tuple[list[Tree], PodCounts]:
+        """The active pods that the replica set has, after adoption and release, and what is counted of all its pods."""
+        selector = label_selector(replica_set["spec"].get("selector"))
+        counts, claims = PodCounts(replica_set, now), Claims()
+        pods = self._owners.dependents_of(replica_set, self._pods, orphans=True)
+        async for some in slices(pods, _PODS_AT_ONCE):
+            found = claims_of(replica_set, selector.matches, filter(is_active, some))
+            claims.add(found)
+            going = sum(is_terminating(pod) and _is_claimed(pod, replica_set, selector) for pod in some)
+            counts.add(found.owned, going)
+        active = await claim(self._client, REPLICA_SETS, replica_set, claims, PODS)
+        counts.add(active[len(claims.owned) :], 0)
+        return active, counts
 
     async def _manage(self, replica_set: Tree, key: str, active: Sequence[Tree]) -> None:
         """Make what is missing, or delete what is too much."""
@@ -111,9 +128,10 @@ class _ReplicaSets:
         if missing > 0:
             await self._create(replica_set, key, min(missing, _BURST))
         elif missing < 0:
-            related = self._related(replica_set)
-            count = min(-missing, _BURST)
-            await self._delete(replica_set, key, first_to_delete(active, related, count, now=self._clock.now()))
+            related, count = self._related(replica_set), min(-missing, _BURST)
+            now = self._clock.now()
+            pods = await aside(len(active), first_to_delete, active, related, count, now=now)
+            await self._delete(replica_set, key, pods)
 
     async def _create(self, replica_set: Tree, key: str, count: int) -> None:
         reference = controller_reference(replica_set, REPLICA_SETS.api_version, REPLICA_SETS.kind)
