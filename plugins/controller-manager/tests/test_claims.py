@@ -135,8 +135,22 @@ async def test_all_requests_are_made_if_none_fails() -> None:
 
 
 async def test_a_fault_of_the_program_is_no_failure_of_a_request() -> None:
-    async def broken() -> None:
-        raise KeyError("spec")
+    async def broken(item: str) -> None:
+        raise KeyError(item)
 
-    with pytest.raises(KeyError):
-        await together([broken()])
+    with pytest.raises(KeyError, match="spec"):
+        await together(broken, ["spec"])
+
+
+async def test_requests_are_not_all_made_at_once() -> None:
+    running = most = 0
+
+    async def request(_: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    assert await together(request, range(100)) == Outcome(100)
+    assert most == 16

@@ -6,9 +6,9 @@ Source: k8s.io/kubernetes/pkg/controller/controller_utils.go (the events' reason
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hyperkube_controller_manager.templates import pod_from
 from hyperkube_machinery.builtin import PODS
@@ -20,6 +20,9 @@ from hyperkube_machinery.meta import name, namespace
 __all__ = ["FAILURES", "Outcome", "PodControl", "in_slow_start", "is_ending_namespace", "together"]
 
 Tree = Mapping[str, Any]
+T = TypeVar("T")
+
+_AT_ONCE = 16  # requests under way: more are no faster, and all that is ready runs in one turn of the event loop
 
 FAILURES = (APIError, ClientError)
 """What a request fails with: refused, or not answered."""
@@ -78,16 +81,22 @@ class Outcome:
             raise self.failures[0]
 
 
-async def together(requests: Sequence[Awaitable[None]]) -> Outcome:
-    """Make the requests at the same time. What is not a failure of a request is raised."""
-    results = await asyncio.gather(*requests, return_exceptions=True)
-    failures = [result for result in results if isinstance(result, BaseException)]
-    for failure in failures:
-        if not isinstance(failure, FAILURES):
-            raise failure
-    return Outcome(
-        len(results) - len(failures), tuple(failure for failure in failures if isinstance(failure, Exception))
-    )
+async def together(request: Callable[[T], Awaitable[None]], items: Iterable[T]) -> Outcome:
+    """Make a request for each item, several at a time. What is not a failure of a request is raised."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def in_turn(item: T) -> None:
+        async with room:
+            await request(item)
+
+    results = await asyncio.gather(*map(in_turn, items), return_exceptions=True)
+    failures: list[Exception] = []
+    for result in results:
+        if isinstance(result, FAILURES):
+            failures.append(result)
+        elif isinstance(result, BaseException):
+            raise result
+    return Outcome(len(results) - len(failures), tuple(failures))
 
 
 async def in_slow_start(count: int, request: Callable[[int], Awaitable[None]]) -> Outcome:
@@ -98,7 +107,7 @@ async def in_slow_start(count: int, request: Callable[[int], Awaitable[None]]) -
     done, batch = 0, 1
     while done < count:
         batch = min(batch, count - done)
-        outcome = await together([request(index) for index in range(done, done + batch)])
+        outcome = await together(request, range(done, done + batch))
         if outcome.failures:
             return Outcome(done + outcome.successes, outcome.failures)
         done += batch

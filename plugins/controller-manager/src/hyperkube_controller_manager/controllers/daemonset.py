@@ -224,7 +224,7 @@ class _DaemonSets:
         self._expectations.expect(key, creations=len(nodes), deletions=[key_of(pod) for pod in pods])
         created = await in_slow_start(len(nodes), create)
         self._expectations.created(key, len(nodes) - created.successes)
-        deleted = await together([delete(pod) for pod in pods])
+        deleted = await together(delete, pods)
         created.check()
         deleted.check()
 

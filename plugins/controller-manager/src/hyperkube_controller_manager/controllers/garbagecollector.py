@@ -266,7 +266,7 @@ class _Collector:
                 with suppress(_Gone):
                     await self._detach(dependent, (uid,))
 
-        (await together([let_go(one.identity) for one in [*node.dependents]])).check()
+        (await together(let_go, [one.identity for one in node.dependents])).check()
         await self._remove_finalizer(node.identity, ORPHAN)
         return None
 

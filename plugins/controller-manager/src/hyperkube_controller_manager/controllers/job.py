@@ -224,7 +224,7 @@ class _Jobs:
                     raise
             counts.remove(pod)
 
-        outcome = await together([delete(pod) for pod in view.active])
+        outcome = await together(delete, view.active)
         return next(iter(outcome.failures), None), not outcome.failures
 
     async def _staff(
@@ -274,7 +274,7 @@ class _Jobs:
             counts.remove(pod)
 
         self._expectations.expect(key, deletions=[key_of(pod) for pod in pods])
-        outcome = await together([delete(pod) for pod in pods])
+        outcome = await together(delete, pods)
         return next(iter(outcome.failures), None)
 
     def _told_of_suspension(self, view: JobView, status: dict[str, Any], now: float) -> dict[str, Any]:
@@ -330,7 +330,7 @@ class _Jobs:
                 raise
             gone.add(uid(pod))
 
-        outcome = await together([release(pod) for pod in tally.release])
+        outcome = await together(release, tally.release)
         return gone, next(iter(outcome.failures), None)
 
     def _tell_end(self, job: Tree, status: Tree, ending: Ending) -> None:

@@ -173,7 +173,7 @@ class _Lifecycle:
                 except FAILURES as exc:
                     log.warning("cannot update what is said of the node %s: %s", meta.name(node), exc)
 
-        (await together([one(node) for node in nodes])).check()
+        (await together(one, nodes)).check()
         return done
 
     def _compare(self, nodes: Mapping[str, Tree]) -> None:
@@ -292,7 +292,7 @@ class _Lifecycle:
 
     async def _mark_all(self, name: str) -> None:
         """Say of all the node's pods that they are not ready; tried again at the next look if that fails."""
-        outcome = await together([self._mark(pod) for pod in self._pods.by(BY_NODE, name)])
+        outcome = await together(self._mark, self._pods.by(BY_NODE, name))
         if outcome.failures:
             log.warning("cannot mark all pods of the node %s as not ready: %s", name, outcome.failures[0])
         else:

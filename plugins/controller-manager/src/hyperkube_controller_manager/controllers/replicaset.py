@@ -158,7 +158,7 @@ class _ReplicaSets:
                     raise
 
         self._expectations.expect(key, deletions=[key_of(pod) for pod in pods])
-        (await together([delete(pod) for pod in pods])).check()
+        (await together(delete, pods)).check()
 
     def _related(self, replica_set: Tree) -> list[Tree]:
         """The pods of all replica sets of the same deployment."""
