@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ PATIENCE_SECONDS = 60.0
 STAYS = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
 Tree = dict[str, Any]
+T = TypeVar("T")
 
 
 async def started(cluster: Any, folder: Path, *flags: str) -> Any:
@@ -46,9 +47,28 @@ async def kubelet(cluster: Any, account: None, tmp_path: Path) -> AsyncIterator[
 async def emptied(cluster: Any) -> None:
     """Let no pod go on behind the test."""
     await cluster.client.delete_collection(PODS, "default")
+    await eventually(lambda: is_empty(cluster))
+
+
+async def is_empty(cluster: Any) -> bool:
+    return not (await cluster.client.list(PODS, "default")).items
+
+
+async def eventually(holds: Callable[[], Awaitable[T]]) -> T:
+    """What `holds` comes to, once that is something."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await cluster.client.list(PODS, "default")).items:
-            await asyncio.sleep(0.05)
+        while not (found := await holds()):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def eventually_here(holds: Callable[[], T]) -> T:
+    """The same of files of this machine."""
+
+    async def found() -> T:
+        return await asyncio.to_thread(holds)
+
+    return await eventually(found)
 
 
 def pod(name: str, *containers: Tree, **spec: Any) -> Tree:
@@ -83,25 +103,26 @@ async def until_pod(cluster: Any, name: str, holds: Callable[[Tree], Any]) -> Tr
 
 
 async def until_gone(cluster: Any, name: str) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                await cluster.client.get(PODS, name, "default")
-            except APIError as exc:
-                assert exc.code == 404
-                return
-            await asyncio.sleep(0.05)
+    async def is_gone() -> bool:
+        try:
+            await cluster.client.get(PODS, name, "default")
+        except APIError as exc:
+            if exc.code != 404:
+                raise
+            return True
+        return False
+
+    await eventually(is_gone)
 
 
 async def until_event(cluster: Any, name: str, reason: str) -> Tree:
     """An event of a pod."""
-    fields = f"involvedObject.name={name}"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            for event in (await cluster.client.list(EVENTS, "default", fields=fields)).items:
-                if event["reason"] == reason:
-                    return dict(event)
-            await asyncio.sleep(0.05)
+
+    async def told() -> Tree:
+        found = (await cluster.client.list(EVENTS, "default", fields=f"involvedObject.name={name}")).items
+        return next((event for event in found if event["reason"] == reason), {})
+
+    return await eventually(told)
 
 
 def is_ready(found: Tree) -> bool:
@@ -116,6 +137,12 @@ def status(found: Tree, name: str = "main", field: str = "containerStatuses") ->
     return next(
         (one for one in found["status"].get(field) or () if one["name"] == name), {"state": {}, "lastState": {}}
     )
+
+
+def shared(folder: Path, name: str) -> list[str]:
+    """The words in a file of the only pod's volume."""
+    [file] = folder.glob(f"kubelet/pods/*/volumes/kubernetes.io~empty-dir/shared/{name}")
+    return file.read_text().split()
 
 
 def log(folder: Path, name: str = "main", attempt: int = 0) -> list[str]:
@@ -182,8 +209,8 @@ async def test_init_containers_come_one_after_the_other_and_sidecars_stay(
     )
     await cluster.client.create(PODS, made, "default")
     found = await until_pod(cluster, "web", is_ready)
-    [order] = tmp_path.glob("kubelet/pods/*/volumes/kubernetes.io~empty-dir/shared/order")
-    assert order.read_text().split() == ["one", "beside", "two", "main"]
+    written = await eventually_here(lambda: shared(tmp_path, "order"))
+    assert written == ["one", "beside", "two", "main"]
     assert status(found, "one", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 0
     beside = status(found, "beside", "initContainerStatuses")
     assert (beside["ready"], beside["started"]) == (True, True)
@@ -204,9 +231,7 @@ async def test_a_sidecar_ends_after_the_others(cluster: Any, kubelet: Any, tmp_p
         terminationGracePeriodSeconds=20,
     )
     await cluster.client.create(PODS, made, "default")
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not ((tmp_path / "main").exists() and (tmp_path / "beside").exists()):
-            await asyncio.sleep(0.01)
+    await eventually_here(lambda: (tmp_path / "main").exists() and (tmp_path / "beside").exists())
     await cluster.client.delete(PODS, "web", "default")
     await until_gone(cluster, "web")
     assert (tmp_path / "order").read_text().split() == ["main", "beside"]
@@ -235,10 +260,9 @@ async def test_containers_are_told_what_they_ask_for(cluster: Any, kubelet: Any,
     await until_service(cluster, address)
     await cluster.client.create(PODS, pod("web", made), "default")
     found = await until_pod(cluster, "web", is_ready)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not log(tmp_path):
-            await asyncio.sleep(0.01)
-    assert log(tmp_path) == [f"blue web sesame 250 {address} {found['status']['podIP']} web"]
+    assert await eventually_here(lambda: log(tmp_path)) == [
+        f"blue web sesame 250 {address} {found['status']['podIP']} web"
+    ]
 
 
 async def until_service(cluster: Any, address: str) -> None:
@@ -390,9 +414,7 @@ async def test_what_was_deleted_while_no_kubelet_ran_is_cleared_away(
     await until_gone(cluster, "web")
     await started(cluster, tmp_path / "kubelet")
     left = [tmp_path / "kubelet" / "pods", tmp_path / "kubelet" / "logs" / "pods"]
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while any(list(folder.iterdir()) for folder in left):
-            await asyncio.sleep(0.05)
+    await eventually_here(lambda: not any(list(folder.iterdir()) for folder in left))
 
 
 async def test_static_pods_run_and_are_shown(cluster: Any, account: None, tmp_path: Path) -> None:

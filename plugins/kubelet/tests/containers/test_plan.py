@@ -42,8 +42,8 @@ PROBE = {"tcpSocket": {"port": 80}}
 PROBED = container(livenessProbe=PROBE, startupProbe=PROBE)
 NEVER = {"restartPolicy": "Never"}
 ON_FAILURE = {"restartPolicy": "OnFailure"}
-INIT = {"initContainers": [container("one"), container("two")]}
-BESIDE = {"initContainers": [sidecar("log"), container("one")]}
+INIT: dict[str, Any] = {"initContainers": [container("one"), container("two")]}
+BESIDE: dict[str, Any] = {"initContainers": [sidecar("log"), container("one")]}
 ANEW = {"kill pod": True, "sandbox": True}
 
 CASES = {

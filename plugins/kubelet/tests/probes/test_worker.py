@@ -32,7 +32,8 @@ class Probed:
         self.tries = 0
         self.outcomes: list[Outcome | Errored] = [Outcome("success")]  # the last one goes on
         self.told: list[str] = []
-        spec = container(**{f"{kind}Probe": {"exec": {"command": ["x"]}, "periodSeconds": 10, **probe}})
+        fields: dict[str, Any] = {f"{kind}Probe": {"exec": {"command": ["x"]}, "periodSeconds": 10, **probe}}
+        spec = container(**fields)
         self.worker = ProbeWorker(
             pod(spec),
             spec,
