@@ -226,6 +226,19 @@ async def test_pods_that_come_to_a_dead_node_are_marked(world: World) -> None:
         assert world.get(f"{PODS}/late")["status"]["conditions"][0]["status"] == "False"
 
 
+async def test_what_a_killed_one_left_half_done_is_finished(world: World) -> None:
+    """It said that the node is silent, and no more."""
+    world.node("well")
+    world.node("dead", ready="Unknown")
+    world.pod("p", "dead")
+    async with world.running(nodelifecycle.run):
+        await world.passes(10.0, "well")
+        assert world.taints("dead") == {(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")}
+        assert world.get(f"{PODS}/p")["status"]["conditions"][0]["status"] == "False"
+    async with world.running(tainteviction.run):
+        assert not world.has(f"{PODS}/p")
+
+
 def taint(seconds: int | None = None) -> Tree:
     return {"key": "k", "operator": "Exists", **({"tolerationSeconds": seconds} if seconds is not None else {})}
 

@@ -204,3 +204,19 @@ async def test_kills_neither_lose_nor_double_anything(processes: Cluster) -> Non
         await gone(client, SECRETS, name, "default")
     for name in kept:
         await until_object(client, SECRETS, name, lambda obj: not obj["metadata"].get("ownerReferences"), "default")
+
+
+async def test_a_namespace_goes_however_often_its_emptying_is_killed(processes: Cluster) -> None:
+    client, chance = processes.client, random.Random(5)
+    flags = (*PRODUCTION, "--leader-elect=false", "--kube-api-qps=-1")
+    manager: Process = await processes.start_process("controller-manager", *flags)
+    await client.create(NAMESPACES, {"metadata": {"name": "large"}})
+    for number in range(40):
+        await client.create(CONFIG_MAPS, {"metadata": {"name": f"m{number}", "namespace": "large"}})
+    await client.delete(NAMESPACES, "large")
+    await asyncio.sleep(5)  # as long as a deleted namespace is let rest
+    for _ in range(3):
+        await asyncio.sleep(chance.uniform(0, 0.3))
+        await manager.kill()
+        manager = await processes.start_process("controller-manager", *flags)
+    await gone(client, NAMESPACES, "large")

@@ -39,6 +39,7 @@ _SYNC_SECONDS = 30.0
 """After so long the work begins, though some resource could not be listed: the others are not to wait for it."""
 _UNSEEN_SECONDS = 5.0
 """When to look again for an owner that is there, although no informer has told of it."""
+_UNSYNCED_SECONDS = 1.0
 _CONFLICTS = 5
 _ORPHANED_AT_ONCE = 20
 
@@ -259,6 +260,8 @@ class _Collector:
         node = self._graph.node(uid)
         if node is None or not node.orphaning:
             return None
+        if not all(informer.synced for informer, _ in self._monitors.values()):
+            return _UNSYNCED_SECONDS  # a dependent that nobody told of would be taken for lost afterwards
         at_once = asyncio.Semaphore(_ORPHANED_AT_ONCE)
 
         async def let_go(dependent: Identity) -> None:
