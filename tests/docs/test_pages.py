@@ -35,6 +35,9 @@ IN_CHECKOUT = {"CONTRIBUTING.md"}
 INSTALLED = ("hyperkube-core", "hyperkube-machinery", "hyperkube-apiserver")
 """What the pages' reader has, whatever other servers are in the checkout."""
 
+IN_CLUSTERS = {"docs/tutorial/first-cluster.md", "docs/how-to/start-every-server-by-hand.md"}
+"""Pages whose reader has every server."""
+
 TOOLS = ("anyio", "editables", "hatchling", "pytest")
 """What a reader's pip would fetch, or has fetched before the page begins."""
 
@@ -71,13 +74,18 @@ def test_page_does_what_it_says(page: str, tmp_path: Path, wheels: Mapping[str, 
     else:
         folder.mkdir()
         environment = Environment.create(tmp_path)
-        environment.install(*(wheels[name] for name in INSTALLED), *TOOLS)
+        installed = wheels if page in IN_CLUSTERS else INSTALLED
+        environment.install(*(wheels[name] for name in installed), *TOOLS)
         variables = environment.variables() | _reader(environment, tmp_path)
     blocks = PAGES[page]
     if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
         environment.program("kubectl").symlink_to(_tools.kubectl()[0])
-    with _pages.shell(folder, variables) as session:
-        _pages.run(blocks, session, folder)
+    try:
+        with _pages.shell(folder, variables) as session:
+            _pages.run(blocks, session, folder)
+    finally:
+        for state in tmp_path.rglob("state.json"):  # of a cluster that the page left running, where it failed
+            subprocess.run([environment.program("hk"), "down", f"--data-dir={state.parent}"], check=False, timeout=120)
 
 
 def _develop(checkout: Path, folder: Path) -> Environment:
