@@ -30,7 +30,7 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
     """Host and port of `IP`, `IP:port` or `[IP]:port`. Raises ValueError."""
     host, port = text, default_port
     before, colon, after = text.rpartition(":")
-    if colon and (before.startswith("[") or ":" not in before):
+    if colon and (before.endswith("]") or ":" not in before):
         if not after.isdecimal() or not 0 <= int(after) <= 65535:
             raise ValueError(f'"{after}" is not a port')
         host, port = before, int(after)

@@ -36,6 +36,9 @@ _LONGEST_TRANSACTION = 64 * 1024
 """In characters. Without root a message to the kernel may have some 200 KB, of which a command takes up to three times
 what it has characters."""
 
+NOT_FOUND = 127
+"""What an agent ends a program with that isn't there, as a shell does."""
+
 _STALE_SECONDS = 1.0
 """How long after its last reference a chain is deleted: Linux before 6.2 notices a little late that it is gone."""
 
@@ -244,6 +247,8 @@ async def works(network: PodNetwork) -> str:
         done = await network.run(["nft", "-c", "-f", "-"], text.encode())
     except FileNotFoundError:
         return "nft is not installed"
+    if done.exit_code == NOT_FOUND:
+        return "nft is not installed"
     return _reason(done) if done.exit_code != 0 else ""
 
 
@@ -252,5 +257,7 @@ async def cleanup(network: PodNetwork) -> None:
     for family in ("ip", "ip6"):
         prefix = f"{family} {TABLE}"
         done = await network.run(["nft", "-f", "-"], f"add table {prefix}\ndelete table {prefix}\n".encode())
+        if done.exit_code == NOT_FOUND:
+            raise FileNotFoundError(_reason(done))
         if done.exit_code != 0:
             raise SyncError(f"nft doesn't delete the table {prefix}: {_reason(done)}")
