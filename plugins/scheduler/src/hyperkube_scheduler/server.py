@@ -1,6 +1,6 @@
 """The scheduler: what is opened, in which order, and closed in reverse.
 
-configuration → client → parts → health and metrics → informers → ready → (a lease) → scheduling
+configuration → clients → parts → health and metrics → informers → ready → (a lease) → scheduling
 """
 
 from __future__ import annotations
@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hyperkube_core import NotProvided, SettingsError
 from hyperkube_machinery import kubeconfig
 from hyperkube_machinery.client import Client, LocalServer, connect
+from hyperkube_machinery.client.metrics import ClientMetrics
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.component import Serving, showing
-from hyperkube_machinery.kubeconfig import Access, KubeconfigError
+from hyperkube_machinery.events import EventRecorder
+from hyperkube_machinery.kubeconfig import KubeconfigError
 from hyperkube_machinery.leaderelection import LeaderElector, LeaseTimes, new_identity
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import LAG_BOUNDS, measure_lag, register_process
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 _AGENT = "kube-scheduler"
 _LAG = "How late the event loop woke a sleeper, in seconds: how long others held it."
 
+_Connect: TypeAlias = Callable[[str, bool], AbstractAsyncContextManager[Client]]
+"""A client by its name, limited as the flags say or not at all."""
+
 
 async def serve(context: Context[Options]) -> None:
     """Schedule pods until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
@@ -48,10 +53,11 @@ async def serve(context: Context[Options]) -> None:
     registry, synced = Registry(), asyncio.Event()
     register_process(registry)
     lag = registry.histogram("hk_event_loop_lag_seconds", _LAG, bounds=LAG_BOUNDS).labels()
+    own = _connections(context, configuration, ClientMetrics(registry))
     wait = options.pod_max_in_unschedulable_pods_duration
     try:
         async with (
-            _connected(context, configuration) as client,
+            own("scheduler", True) as client,
             assembled(client, clock, configuration, registry, longest_wait_seconds=wait) as assembly,
             _asking(context, client) as asking,
             _shown(context, asking, registry, synced),
@@ -62,13 +68,18 @@ async def serve(context: Context[Options]) -> None:
             synced.set()
             context.ready.set()
             log.info("scheduling for %s", ", ".join(one.scheduler_name for one in configuration.profiles))
-            elector = _elector(options, configuration, client, context)
-            if elector is None:
+            if not _elects(options, configuration):
                 await assembly.scheduler.run()
-            async with elector.leading():
+            async with (
+                own("leader-election", False) as voter,
+                EventRecorder(voter, clock, component=_AGENT).running() as recorder,
+                _elector(context, configuration, voter, recorder).leading(),
+            ):
                 await assembly.scheduler.run()
     except ConfigurationError as exc:
         raise SettingsError("config", "flag --config", str(exc)) from exc
+    except (KubeconfigError, CertificateError) as exc:
+        raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
 
 
 def _configuration(options: Options) -> Configuration:
@@ -80,37 +91,32 @@ def _configuration(options: Options) -> Configuration:
         raise SettingsError("config", "flag --config", str(exc)) from exc
 
 
-@asynccontextmanager
-async def _connected(context: Context[Options], configuration: Configuration) -> AsyncIterator[Client]:
+def _connections(context: Context[Options], configuration: Configuration, metrics: ClientMetrics) -> _Connect:
     options = context.options
     try:
         local = context.require(LocalServer)
     except NotProvided:
         local = None
-    qps = options.kube_api_qps or configuration.qps or 0.0
+    told = Path(configuration.kubeconfig) if configuration.kubeconfig else None
     try:
-        async with connect(
-            _access(options, configuration),
-            clock=context.clock,
-            user_agent=_AGENT,
-            local=local,
-            qps=max(qps, 0.0),
-            burst=configuration.burst or options.kube_api_burst,
-        ) as client:
-            yield client
-    except (KubeconfigError, CertificateError) as exc:
+        access = kubeconfig.load(options.kubeconfig or told, master=options.master)
+    except KubeconfigError as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
+    qps = max(options.kube_api_qps or configuration.qps or 0.0, 0.0)
+    burst = configuration.burst or options.kube_api_burst
 
+    def own(name: str, limited: bool) -> AbstractAsyncContextManager[Client]:
+        return connect(
+            access,
+            clock=context.clock,
+            user_agent=f"{_AGENT}/{name}",
+            local=local,
+            metrics=metrics,
+            qps=qps if limited else 0.0,
+            burst=burst,
+        )
 
-def _access(options: Options, configuration: Configuration) -> Access:
-    file: Path | str | None = options.kubeconfig or configuration.kubeconfig or None
-    if file is None:
-        if not options.master:
-            why = "must be given, or --master: where is the API server, and who is this?"
-            raise SettingsError("kubeconfig", "flag --kubeconfig", why)
-        return Access(server=options.master)
-    access = kubeconfig.read(Path(file))
-    return dataclasses.replace(access, server=options.master) if options.master else access
+    return own
 
 
 @asynccontextmanager
@@ -127,14 +133,16 @@ async def _asking(context: Context[Options], client: Client) -> AsyncIterator[Cl
         raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
 
 
+def _elects(options: Options, configuration: Configuration) -> bool:
+    told = configuration.leader_election.elects if options.leader_elect is None else options.leader_elect
+    return told is not False
+
+
 def _elector(
-    options: Options, configuration: Configuration, client: Client, context: Context[Options]
-) -> LeaderElector | None:
-    """The candidate for the lease, if there is to be one. A flag goes before the file."""
-    told, usual = configuration.leader_election, LeaseTimes()
-    elects = options.leader_elect if options.leader_elect is not None else told.elects
-    if elects is False:
-        return None
+    context: Context[Options], configuration: Configuration, client: Client, recorder: EventRecorder
+) -> LeaderElector:
+    """The candidate for the lease. A flag goes before the file."""
+    options, told, usual = context.options, configuration.leader_election, LeaseTimes()
     try:
         times = LeaseTimes(
             lease=options.leader_elect_lease_duration or told.lease or usual.lease,
@@ -142,7 +150,8 @@ def _elector(
             retry=options.leader_elect_retry_period or told.retry or usual.retry,
         )
     except ValueError as exc:
-        raise SettingsError("leader-elect-lease-duration", "leader election", str(exc)) from exc
+        name = "leader-elect-renew-deadline"
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
     return LeaderElector(
         client,
         context.clock,
@@ -150,6 +159,7 @@ def _elector(
         name=options.leader_elect_resource_name or told.name or _AGENT,
         namespace=options.leader_elect_resource_namespace or told.namespace or "kube-system",
         times=times,
+        recorder=recorder,
     )
 
 
@@ -194,9 +204,7 @@ def _checks(synced: asyncio.Event) -> Mapping[str, Mapping[str, Check]]:
 
 
 def _told(options: Options) -> Mapping[str, dict[str, Any]]:
+    """What /configz shows."""
     values = dataclasses.asdict(options)
-    shown = {
-        name.replace("_", "-"): value if isinstance(value, str | int | float | bool | tuple) else str(value or "")
-        for name, value in values.items()
-    }
-    return {"componentconfig": shown}
+    shown = {name.replace("_", "-"): str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    return {"kubescheduler.config.k8s.io": shown}
