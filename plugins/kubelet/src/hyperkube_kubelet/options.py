@@ -274,7 +274,8 @@ class Options:
         return read_configuration(document)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "root_dir", self.root_dir.expanduser())
+        # Absolute, for the reaper has a working directory of its own.
+        object.__setattr__(self, "root_dir", self.root_dir.expanduser().absolute())
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             given, missing = "--tls-cert-file", "--tls-private-key-file"
             if self.tls_cert_file is None:
