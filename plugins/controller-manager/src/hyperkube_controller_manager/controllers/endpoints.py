@@ -93,13 +93,12 @@ class _Endpoints:
             return None
         if not takes_pods(service):
             return None
-        pods = [pod for pod in self._pods.list(namespace(service)) if is_selected(service, labels_of(pod))]
-        since = self._triggers.observe(service, pods)
         current = self._endpoints.get(key)
         if current is not None and self._outdated.get(key) == resource_version(current):
             return _SETTLE_SECONDS  # the cache does not show what was written
         with self._pacing.look(key):
-            wanted, is_same = await aside(len(pods), _compared, service, pods, current, since)
+            pods = self._pods.list(namespace(service))
+            wanted, is_same = await aside(len(pods), self._compared, service, pods, current)
         if is_same:
             return None
         try:
@@ -112,6 +111,12 @@ class _Endpoints:
             self._recorder.event(current if current is not None else wanted, "Warning", reason, text)
             raise
         return None
+
+    def _compared(self, service: Tree, pods: Sequence[Tree], current: Tree | None) -> tuple[dict[str, Any], bool]:
+        """The Endpoints to write, and whether the `current` ones say the same."""
+        selected = [pod for pod in pods if is_selected(service, labels_of(pod))]
+        wanted = _wanted(service, selected, current, self._triggers.observe(service, selected))
+        return wanted, current is not None and _says_the_same(current, wanted)
 
     async def _write(self, key: str, current: Tree | None, wanted: dict[str, Any]) -> None:
         if current is None:
@@ -133,12 +138,6 @@ class _Endpoints:
         except APIError as exc:
             if exc.code != 404:
                 raise
-
-
-def _compared(service: Tree, pods: Sequence[Tree], current: Tree | None, since: str) -> tuple[dict[str, Any], bool]:
-    """The Endpoints to write, and whether the `current` ones say the same."""
-    wanted = _wanted(service, pods, current, since)
-    return wanted, current is not None and _says_the_same(current, wanted)
 
 
 def _wanted(service: Tree, pods: Iterable[Tree], current: Tree | None, since: str) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.endpointslices import CONTROLLER_NAME, MANAGED_BY, SERVICE_NAME, Plan, plan_slices
 from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import FAILURES, is_ending_namespace
-from hyperkube_controller_manager.podstates import node_of
 from hyperkube_controller_manager.servicepods import (
     TRIGGER_TIME,
     Triggers,
@@ -141,15 +140,12 @@ class _EndpointSlices:
             return None
         if not takes_pods(service):
             return None
-        selected = [pod for pod in self._pods.list(namespace(service)) if is_selected(service, labels_of(pod))]
         slices = [one for one in self._slices.by(_BY_SERVICE, key) if _is_ours(one) and deletion_timestamp(one) is None]
         if self._written.is_ahead_of(key, slices):
             return _SETTLE_SECONDS
-        since = self._triggers.observe(service, selected)
         with self._pacing.look(key):
-            pods = sorted(selected, key=name)
-            nodes = {node: found for pod in pods if (found := self._nodes.get(node := node_of(pod))) is not None}
-            plan = await aside(len(pods), plan_slices, service, pods, slices, nodes.get, most=self._most)
+            pods = self._pods.list(namespace(service))
+            plan, since = await aside(len(pods), self._planned, service, pods, slices)
         try:
             await self._carry_out(plan, service, key, since)
         except FAILURES as exc:
@@ -160,6 +156,12 @@ class _EndpointSlices:
             raise
         # A pod that is bound to a node which is not known yet is looked at again.
         return _SETTLE_SECONDS if plan.homeless else None
+
+    def _planned(self, service: Tree, pods: Sequence[Tree], slices: Sequence[Tree]) -> tuple[Plan, str]:
+        """What to write, and since when what there is has been out of date."""
+        selected = sorted((pod for pod in pods if is_selected(service, labels_of(pod))), key=name)
+        since = self._triggers.observe(service, selected)
+        return plan_slices(service, selected, slices, self._nodes.get, most=self._most), since
 
     async def _carry_out(self, plan: Plan, service: Tree, key: str, since: str) -> None:
         for one in plan.create:
