@@ -118,8 +118,8 @@ class _Collector:
         self._to_examine, self._to_orphan = self._examining.queue, self._orphaning.queue
 
     async def run(self) -> NoReturn:
+        await self._context.synced()  # the others first: their caches are fewer, and pods wait for them
         await self._begin()
-        self._context.begun()
         async with companions(self._examining.run(), self._orphaning.run()):
             await self._follow_discovery()
 
