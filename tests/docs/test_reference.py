@@ -12,6 +12,7 @@ from _wheels import ROOT
 import hyperkube_controller_manager.flags
 import hyperkube_core
 import hyperkube_core.testing
+import hyperkube_kubelet.flags
 from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER
 from hyperkube_apiserver.flags import treatments
 from hyperkube_apiserver.kinds import load_kinds
@@ -78,6 +79,12 @@ def test_the_api_server_page_counts_its_flags() -> None:
 def test_the_controller_manager_page_counts_its_flags() -> None:
     rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("controller-manager"), re.MULTILINE)
     counted = Counter(hyperkube_controller_manager.flags.treatments().values())
+    assert {treatment: int(count) for treatment, count in rows} == counted
+
+
+def test_the_kubelet_page_counts_its_flags() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("kubelet"), re.MULTILINE)
+    counted = Counter(hyperkube_kubelet.flags.treatments().values())
     assert {treatment: int(count) for treatment, count in rows} == counted
 
 
