@@ -156,7 +156,7 @@ def test_counts_stay_what_counting_anew_would_give(seed: int) -> None:
         for name, zone in nodes.items():
             if zone:
                 expected[zone] = expected.get(zone, 0) + tally.by_node.get(name, 0)
-        assert tally.places((ZONE, (ZONE, HOSTNAME)), cache.nodes) == expected
+        assert finish(tally.places((ZONE, (ZONE, HOSTNAME)), cache.nodes)) == expected
         lonely = [one for one in known.values() if one.template.anti_affinity]
         told = {
             place: number

@@ -10,7 +10,7 @@ each time, so what was counted once is kept and changed with every pod that come
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from hyperkube_scheduler.nodeinfo import NodeInfo
@@ -22,7 +22,7 @@ __all__ = ["Tallies", "Tally", "TermBook", "Topology"]
 
 _MOST = 1000
 """How many tallies are kept; the one that wasn't asked for longest goes first."""
-_A_SLICE = 500  # pods
+_A_SLICE = 500  # pods, or nodes
 
 Topology: TypeAlias = tuple[str, tuple[str, ...]]
 """A node's label whose values count as places, and labels that a node must have to count at all."""
@@ -54,18 +54,22 @@ class Tally:
                     value = labels.get(label, "")
                     places[value] = places.get(value, 0) + by
 
-    def places(self, topology: Topology, nodes: Iterable[NodeInfo]) -> dict[str, int]:
+    def places(self, topology: Topology, nodes: Sequence[NodeInfo]) -> Slices[dict[str, int]]:
         """Counts by the values of a label over all nodes of the cluster, also those of 0. Not to be changed."""
         found = self._places.get(topology)
-        if found is None:
-            found = self._places[topology] = {}
-            label, required = topology
-            by_node = self.by_node
-            for node in nodes:
-                labels = node.facts.labels
-                if all(one in labels for one in required):
-                    value = labels.get(label, "")
-                    found[value] = found.get(value, 0) + by_node.get(node.facts.name, 0)
+        if found is not None:
+            return found
+        found = {}
+        label, required = topology[0], frozenset(topology[1])
+        by_node = self.by_node
+        for number, node in enumerate(nodes, 1):
+            labels = node.facts.labels
+            if required <= labels.keys():
+                value = labels.get(label, "")
+                found[value] = found.get(value, 0) + by_node.get(node.facts.name, 0)
+            if number % _A_SLICE == 0:
+                yield
+        self._places[topology] = found
         return found
 
     def forget_places(self) -> None:

@@ -88,17 +88,21 @@ class InterPodAffinity:
             state.unwanted.setdefault(term.topology_key, []).append(places)
         if template.affinity:
             tally = yield from _tally(cluster, template.affinity)  # of pods that all terms mean at once
-            state.affinity = [(term, _places(tally, term, cluster)) for term in template.affinity]
+            for term in template.affinity:
+                places = yield from _places(tally, term, cluster)
+                state.affinity.append((term, places))
         for term in template.anti_affinity:
             tally = yield from _tally(cluster, (term,))
-            state.far.setdefault(term.topology_key, []).append(_places(tally, term, cluster))
+            places = yield from _places(tally, term, cluster)
+            state.far.setdefault(term.topology_key, []).append(places)
         if state.unwanted or state.affinity or state.far:
             cycle.states[self.name] = state
-        parts = []
+        parts: list[tuple[str, Mapping[str, int], int]] = []
         for terms, sign in ((template.preferred_affinity, 1), (template.preferred_anti_affinity, -1)):
             for term in terms:
                 tally = yield from _tally(cluster, (term,))
-                parts.append((term.topology_key, _places(tally, term, cluster), sign * term.weight))
+                places = yield from _places(tally, term, cluster)
+                parts.append((term.topology_key, places, sign * term.weight))
         if parts or not self._ignores:
             parts += self._preferences_of_others(pod, cluster, labels)
         if parts:
@@ -253,7 +257,7 @@ def _about(term: AffinityTerm) -> tuple[frozenset[str], LabelSelector, LabelSele
     return term.namespaces, term.namespace_selector, term.selector
 
 
-def _places(tally: Tally, term: AffinityTerm, cluster: Cache) -> Mapping[str, int]:
+def _places(tally: Tally, term: AffinityTerm, cluster: Cache) -> Slices[dict[str, int]]:
     return tally.places((term.topology_key, (term.topology_key,)), cluster.nodes)
 
 

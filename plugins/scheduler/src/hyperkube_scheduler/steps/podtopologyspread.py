@@ -157,7 +157,9 @@ class PodTopologySpread:
             tally = yield from _tally(cycle.cluster, cycle.pod.namespace, constraint.selector)
             everywhere = cycle.pod.template.nodes.anywhere or not constraint.honors_affinity
             if everywhere and not constraint.honors_taints:
-                places: Mapping[str, int] = tally.places((constraint.topology_key, keys), cycle.cluster.nodes)
+                places: Mapping[str, int] = yield from tally.places(
+                    (constraint.topology_key, keys), cycle.cluster.nodes
+                )
             else:
                 places = yield from _places_for(cycle, constraint, keys, tally)
             itself = constraint.selector.matches(cycle.pod.labels)
