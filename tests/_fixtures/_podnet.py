@@ -29,6 +29,7 @@ _SECONDS = 20.0
 GATEWAY = "10.244.0.1"
 POD_CIDR = "10.244.0.0/24"
 BRIDGE = "hk0"
+_A_POD = json.dumps({"mode": "host", "gateway": "", "pod_cidr": "", "bridge": ""})
 
 
 @cache
@@ -76,9 +77,9 @@ class PodNet:
         """A pod at 10.244.0.`number`."""
         address, path, python = f"10.244.0.{number}", self.folder / f"{number}.sock", sys.executable
         path.unlink(missing_ok=True)
-        started = f"unshare -n {python} {_AGENT} {path} '{{}}' </dev/null >/dev/null 2>&1 & echo $!"
+        started = f"unshare -n {python} {_AGENT} {path} '{_A_POD}' </dev/null >/dev/null 2>&1 & echo $!"
         pid = (await self.run("sh", "-c", started)).strip()
-        await _exists(path)
+        await _answers(path)
         await self.run(
             "ip",
             "-batch",
@@ -138,7 +139,7 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
     )
     net = PodNet(folder, process)
     try:
-        await _exists(path)
+        await _answers(path)
         setup = f"link set lo up\nlink add {BRIDGE} type bridge\naddr add {GATEWAY}/24 dev {BRIDGE}\n"
         await net.run("ip", "-batch", "-", stdin=f"{setup}link set {BRIDGE} up\n")
         await net.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
@@ -150,7 +151,12 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
         await net.close()
 
 
-async def _exists(path: Path) -> None:
+async def _answers(path: Path) -> None:
+    """Return once the agent at `path` is there."""
     async with asyncio.timeout(_SECONDS):
-        while not path.exists():  # noqa: ASYNC110, ASYNC240 - nothing tells of it
-            await asyncio.sleep(0.005)
+        while True:
+            try:
+                await AgentNetwork(path).describe()
+                return
+            except OSError:
+                await asyncio.sleep(0.005)

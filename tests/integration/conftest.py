@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPResponse, HTTPSConnection
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import _tools
 import pytest
+from _users import User, ordinary_user
 
 from hyperkube_machinery import kubeconfig
 
@@ -199,6 +200,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def kubectl_home(kubectl_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for each kubectl, where it keeps what it read of discovery and OpenAPI."""
     return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def user(wheels: Mapping[str, Path]) -> Iterator[User]:
+    """An ordinary user who has all of hk installed, and of whom nothing runs in the end."""
+    with ordinary_user(wheels) as user:
+        yield user
+        assert user.processes() == []
 
 
 @pytest.fixture
