@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("launch", "schema", "access", "operations", "steps", "serving", "storage", "apiserver", "curves")
+NAMES = ("launch", "schema", "access", "operations", "steps", "serving", "storage", "apiserver", "curves", "scheduler")
 ASKING = ("apiserver", "curves")
 """Those that can ask a server that runs already."""
 
