@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,3 +106,55 @@ async def test_a_killed_kubelet_loses_and_doubles_nothing(processes: Any, tmp_pa
         return not await asyncio.to_thread(left)
 
     await eventually(nothing_left)
+
+
+async def test_pods_come_back_when_all_that_ran_was_killed(processes: Any, tmp_path: Path) -> None:
+    account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
+    await processes.client.create(SERVICE_ACCOUNTS, account, "default")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    root = tmp_path / "kubelet"
+    flags = (f"--hostname-override={NODE}", f"--root-dir={root}", "--port=0", "--healthz-port=0")
+    kubelet = await processes.start_process("kubelet", *flags, "--orphan-grace-period=5s")
+    once = pod("once", shared)
+    once["spec"]["restartPolicy"] = "Never"
+    for made in (pod("web", shared), once):
+        await processes.client.create(PODS, made, "default")
+
+    async def found(name: str) -> dict[str, Any]:
+        return dict(await processes.client.get(PODS, name, "default"))
+
+    async def both_ready() -> bool:
+        return is_ready(await found("web")) and is_ready(await found("once"))
+
+    await eventually(both_ready)
+    for pid in reapers(root):
+        os.kill(pid, signal.SIGKILL)
+
+    async def came_back() -> bool:
+        web = await found("web")
+        return is_ready(web) and web["status"]["containerStatuses"][0]["restartCount"] == 1
+
+    async def failed() -> bool:
+        return (await found("once"))["status"]["phase"] == "Failed"
+
+    await eventually(came_back)
+    await eventually(failed)
+    ended = (await found("once"))["status"]["containerStatuses"][0]
+    told = ended["state"].get("terminated") or ended["lastState"]["terminated"]
+    assert told["exitCode"] == 137
+    await kubelet.stop()
+
+
+def reapers(root: Path) -> list[int]:
+    """The processes that have the pods of a kubelet."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:  # it has ended meanwhile
+                continue
+            if b"process.reaper" in command and str(root).encode() in command:
+                found.append(int(entry.name))
+    return found

@@ -220,3 +220,11 @@ def test_in_the_last_status_nothing_goes_on() -> None:
     assert only(last)["state"]["terminated"]["exitCode"] == 137
     ended = status_of(pod(**NEVER), observed(DONE))
     assert without_survivors(pod(**NEVER), ended) == ended
+
+
+def test_a_debugging_container_is_neither_started_nor_ready() -> None:
+    made = pod(ephemeralContainers=[container("look")])
+    found = only(status_of(made, observed(run("look"), run())), "ephemeralContainerStatuses")
+    assert found["state"].keys() == {"running"}
+    assert found["ready"] is False
+    assert "started" not in found

@@ -12,7 +12,7 @@ from typing import Any
 from hyperkube_kubelet.containers.observed import Observed, restart_count
 from hyperkube_kubelet.containers.restarts import restarts_latest
 from hyperkube_kubelet.containers.verdicts import Verdicts
-from hyperkube_kubelet.podspec import Tree, init_containers, is_sidecar
+from hyperkube_kubelet.podspec import Tree, init_containers, is_sidecar, kind_of
 from hyperkube_kubelet.runtime.values import Container, ContainerState
 from hyperkube_machinery import meta
 from hyperkube_machinery.timestamps import format_seconds
@@ -70,9 +70,12 @@ def _status(pod: Tree, spec: Tree, old: Tree | None, seen: Seen, default: str, *
         status["lastState"] = _state(runs[1], seen.scheme)
     status.setdefault("lastState", {})
     _explain(status, pod, spec, seen, of_init=of_init)
-    latest = runs[0] if runs else None
-    status["started"] = latest is not None and seen.verdicts.has_started(spec, latest)
-    status["ready"] = latest is not None and seen.verdicts.is_ready(spec, latest)
+    if kind_of(pod, spec["name"]) == "ephemeral":
+        status["ready"] = False  # nobody waits for it
+    else:
+        latest = runs[0] if runs else None
+        status["started"] = latest is not None and seen.verdicts.has_started(spec, latest)
+        status["ready"] = latest is not None and seen.verdicts.is_ready(spec, latest)
     if of_init and not is_sidecar(spec):
         terminated = status["state"].get("terminated")
         status["ready"] = terminated is not None and terminated["exitCode"] == 0
