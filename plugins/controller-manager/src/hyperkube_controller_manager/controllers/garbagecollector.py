@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
 from hyperkube_controller_manager.context import ControllerContext
-from hyperkube_controller_manager.disposal import Delete, Detach, Keep, Standing, verdict, without_owners
+from hyperkube_controller_manager.disposal import Delete, Detach, Standing, verdict
+from hyperkube_controller_manager.ownedobjects import ClusterScopedDependent, Kinds, ObjectGone, Objects, UnknownKind
 from hyperkube_controller_manager.ownergraph import FOREGROUND, ORPHAN, Findings, Identity, Node, OwnerGraph, Reference
 from hyperkube_controller_manager.podcontrol import FAILURES, together
 from hyperkube_machinery import meta
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.companions import Companions, companions
 from hyperkube_machinery.controller import Controller
-from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.informers import Informer
 from hyperkube_machinery.resources import Resource
 
@@ -32,7 +32,7 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 Tree = Mapping[str, Any]
-Place = tuple[str, str]  # group and kind, or group and resource
+Place = tuple[str, str]  # group and resource
 
 _DISCOVERY_SECONDS = 30.0
 _SYNC_SECONDS = 30.0
@@ -40,7 +40,6 @@ _SYNC_SECONDS = 30.0
 _UNSEEN_SECONDS = 5.0
 """When to look again for an owner that is there, although no informer has told of it."""
 _UNSYNCED_SECONDS = 1.0
-_CONFLICTS = 5
 _ORPHANED_AT_ONCE = 20
 
 _IGNORED = {("", "events"), ("events.k8s.io", "events")}
@@ -57,45 +56,10 @@ async def run(context: ControllerContext) -> None:
         await _Collector(context, beside).run()
 
 
-class UnknownKind(Exception):
-    """Owner references name a kind that the API server does not serve, or not yet."""
-
-
-class _ClusterScopedDependent(Exception):
-    """An object of the cluster names an owner in a namespace, and there is no telling in which."""
-
-
-class _Gone(Exception):
-    """The object that was to be changed is gone, or another has its name."""
-
-
 def slim(obj: dict[str, Any]) -> dict[str, Any]:
     """What the graph is made of, and no more: there is one for every object."""
     about = obj["metadata"]
     return {"metadata": {key: about[key] for key in _KEPT if key in about}}
-
-
-class _Kinds:
-    """What the API server serves, by kind; of several versions the preferred one."""
-
-    def __init__(self) -> None:
-        self._by_kind: dict[Place, Resource] = {}
-        self.collected: dict[Place, Resource] = {}  # by resource
-
-    def refresh(self, resources: Sequence[Resource]) -> None:
-        self._by_kind = {(one.group, one.kind): one for one in reversed(resources)}
-        self.collected = {
-            place: one
-            for one in resources
-            if {"delete", "list", "watch"} <= {*one.verbs} and (place := (one.group, one.resource)) not in _IGNORED
-        }
-
-    def of(self, api_version: str, kind: str) -> Resource:
-        group = api_version.rpartition("/")[0]
-        try:
-            return self._by_kind[group, kind]
-        except KeyError:
-            raise UnknownKind(f"the API server serves no {kind} of {api_version}") from None
 
 
 class _Collector:
@@ -106,7 +70,8 @@ class _Collector:
         self._clock = context.clock
         self._beside = beside
         self._graph = OwnerGraph()
-        self._kinds = _Kinds()
+        self._kinds = Kinds()
+        self._objects = Objects(context.client, self._kinds)
         self._monitors: dict[Place, tuple[Informer, asyncio.Task[Any]]] = {}
         workers, metrics = context.options.concurrent_gc_syncs, context.metrics
         self._examining = Controller(
@@ -156,7 +121,11 @@ class _Collector:
             log.warning("cannot tell which resources there are: %s", exc)
             return False
         self._kinds.refresh(resources)
-        wanted = self._kinds.collected
+        wanted = {
+            place: one
+            for one in resources
+            if {"delete", "list", "watch"} <= {*one.verbs} and (place := (one.group, one.resource)) not in _IGNORED
+        }
         for place, (informer, task) in [*self._monitors.items()]:
             if wanted.get(place) != informer.resource:
                 task.cancel()
@@ -200,16 +169,17 @@ class _Collector:
             return None  # its end is on its way, and its dependents are looked at when it has come
         identity = node.identity
         try:
-            latest = await self._get(identity)
+            latest = await self._objects.get(identity)
             if latest is None or meta.uid(latest) != uid:
-                self._act(self._graph.absent(identity))
-                return None
+                raise ObjectGone
             if node.deleting_dependents:
                 await self._delete_dependents(node)
-            elif not await self._dispose(node, latest):
-                self._act(self._graph.absent(identity))
-                return None
-        except _ClusterScopedDependent as exc:
+            else:
+                await self._dispose(node, latest)
+        except ObjectGone:
+            self._act(self._graph.absent(identity))
+            return None
+        except ClusterScopedDependent as exc:
             log.info("%s", exc)
             return None
         except UnknownKind as exc:
@@ -220,25 +190,23 @@ class _Collector:
     async def _delete_dependents(self, node: Node) -> None:
         blocking = node.blocking_dependents()
         if not blocking:
-            await self._remove_finalizer(node.identity, FOREGROUND)
+            await self._objects.remove_finalizer(node.identity, FOREGROUND)
         for dependent in blocking:
             if not dependent.deleting_dependents:
                 self._to_examine.add(dependent.identity.uid)
 
-    async def _dispose(self, node: Node, latest: Tree) -> bool:
-        """Do with the object what its owners call for; False if it is gone."""
+    async def _dispose(self, node: Node, latest: Tree) -> None:
+        """Do with the object what its owners call for. Raises ObjectGone."""
         owners = [(ref["uid"], await self._standing(node.identity, ref)) for ref in meta.owner_references(latest)]
         cycle = any(dependent.deleting_dependents for dependent in node.dependents)
         match verdict(owners, meta.finalizers(latest), dependents=len(node.dependents), cycle=cycle):
-            case Keep():
-                return True
             case Detach(lost):
-                await self._detach(node.identity, lost)
-                return True
+                await self._objects.detach(node.identity, lost)
             case Delete(propagation, unblocks):
                 if unblocks:
-                    await self._unblock(node)
-                return await self._delete(node.identity, latest, propagation)
+                    await self._objects.unblock(node.identity)
+                    latest = await self._objects.get(node.identity) or latest
+                await self._objects.delete(node.identity, latest, propagation)
 
     async def _standing(self, dependent: Identity, ref: Tree) -> Standing:
         api_version, kind = ref.get("apiVersion") or "", ref.get("kind") or ""
@@ -247,9 +215,9 @@ class _Collector:
             return Standing.DANGLING
         resource = self._kinds.of(api_version, kind)
         if resource.namespaced and not dependent.namespace:
-            raise _ClusterScopedDependent(f"{dependent} is in no namespace, but its owner {named.name} of {kind} is")
+            raise ClusterScopedDependent(f"{dependent} is in no namespace, but its owner {named.name} of {kind} is")
         place = named.at(dependent.namespace if resource.namespaced else "")
-        owner = await self._get(place)
+        owner = await self._objects.get(place)
         if owner is None or meta.uid(owner) != named.uid:
             self._graph.mark_absent(place)
             return Standing.DANGLING
@@ -266,99 +234,9 @@ class _Collector:
 
         async def let_go(dependent: Identity) -> None:
             async with at_once:
-                with suppress(_Gone):
-                    await self._detach(dependent, (uid,))
+                with suppress(ObjectGone):
+                    await self._objects.detach(dependent, (uid,))
 
         (await together(let_go, [one.identity for one in node.dependents])).check()
-        await self._remove_finalizer(node.identity, ORPHAN)
+        await self._objects.remove_finalizer(node.identity, ORPHAN)
         return None
-
-    # Requests.
-
-    def _place(self, identity: Identity) -> tuple[Resource, str]:
-        resource = self._kinds.of(identity.api_version, identity.kind)
-        if resource.namespaced and not identity.namespace:
-            raise _ClusterScopedDependent(f"an object of the cluster has an owner in a namespace: {identity}")
-        return resource, identity.namespace if resource.namespaced else ""
-
-    async def _get(self, identity: Identity) -> Tree | None:
-        resource, namespace = self._place(identity)
-        try:
-            return await self._client.get(resource, identity.name, namespace)
-        except APIError as exc:
-            if exc.code == 404:
-                return None
-            raise
-
-    async def _patch(self, identity: Identity, patch: Mapping[str, Any], kind: Any) -> None:
-        resource, namespace = self._place(identity)
-        await self._client.patch(resource, identity.name, dict(patch), namespace, kind=kind)
-
-    async def _detach(self, identity: Identity, owners: Sequence[str]) -> None:
-        """Take owners off an object. Raises _Gone where it is none such."""
-        refs = [{"$patch": "delete", "uid": uid} for uid in owners]
-        try:
-            await self._patch(identity, {"metadata": {"uid": identity.uid, "ownerReferences": refs}}, "strategic")
-        except APIError as exc:
-            if exc.code == 404:
-                raise _Gone from exc
-            if exc.code != 415:  # custom resources have no strategic merge patch
-                raise
-            latest = await self._get(identity)
-            if latest is None or meta.uid(latest) != identity.uid:
-                raise _Gone from exc
-            await self._patch(identity, without_owners(latest, owners), "merge")
-
-    async def _unblock(self, node: Node) -> None:
-        latest = await self._get(node.identity)
-        if latest is None or meta.uid(latest) != node.identity.uid:
-            return
-        refs = [{**ref, "blockOwnerDeletion": False} for ref in meta.owner_references(latest)]
-        patch = {"metadata": {"resourceVersion": meta.resource_version(latest), "ownerReferences": refs}}
-        await self._patch(node.identity, patch, "merge")
-
-    async def _delete(self, identity: Identity, latest: Tree, propagation: str) -> bool:
-        """Delete an object unless its owners are others than those in `latest`; False if it is gone."""
-        resource, namespace = self._place(identity)
-        version = meta.resource_version(latest)
-        while True:
-            try:
-                await self._client.delete(
-                    resource,
-                    identity.name,
-                    namespace,
-                    uid=identity.uid,
-                    resource_version=version,
-                    propagation=propagation,
-                )
-            except APIError as exc:
-                if exc.code == 404:
-                    return False
-                if exc.code != 409 or not version:
-                    raise
-                live = await self._get(identity)
-                if live is None:
-                    return False
-                if meta.uid(live) != identity.uid or meta.owner_references(live) != meta.owner_references(latest):
-                    raise
-                version = ""  # it changed in another way, and may do so faster than it can be deleted
-            else:
-                log.info("deleted %s (%s)", identity, propagation)
-                return True
-
-    async def _remove_finalizer(self, identity: Identity, finalizer: str) -> None:
-        for attempt in range(_CONFLICTS):
-            latest = await self._get(identity)
-            if latest is None or meta.uid(latest) != identity.uid or finalizer not in meta.finalizers(latest):
-                return
-            left = [one for one in meta.finalizers(latest) if one != finalizer]
-            about = {"resourceVersion": meta.resource_version(latest), "finalizers": left}
-            try:
-                await self._patch(identity, {"metadata": about}, "merge")
-            except APIError as exc:
-                if exc.code == 404:
-                    return
-                if exc.code != 409 or attempt == _CONFLICTS - 1:
-                    raise
-            else:
-                return
