@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
 from hyperkube_kubelet.pods.directory import PodDirectory
@@ -36,6 +37,7 @@ from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.informers import Handler, Informers
+from hyperkube_machinery.serving.metrics import Registry
 
 __all__ = ["Cluster", "Node", "PodSource", "Upkeep", "node_running"]
 
@@ -61,6 +63,7 @@ class Node:
     loop: SyncLoop  # has its pods
     runtime: Runtime
     state: RuntimeState
+    registry: Registry  # what is counted of it
 
 
 class PodSource(Protocol):
@@ -111,6 +114,7 @@ async def node_running(
     Without a cluster there are but the static pods.
     """
     client = cluster.client if cluster is not None else None
+    counts = Counts()
     loop: SyncLoop  # has to be told by what it is made of
     directory = PodDirectory()
     registered = cluster.node(facts.name) if cluster is not None else lambda: None
@@ -135,6 +139,7 @@ async def node_running(
         clock=clock,
         facts=facts,
         state=state,
+        counts=counts,
         show=mirrors.show,
         sync_seconds=upkeep.sync_seconds,
         kept_dead=upkeep.kept_dead,
@@ -160,7 +165,8 @@ async def node_running(
         if pods is not None:
             pods.on_change(loop.changed)
         async with companions(*([files.follow()] if files is not None else [])):
-            yield Node(loop, runtime, state)
+            loop.count(counts.registry)
+            yield Node(loop, runtime, state, counts.registry)
 
 
 def _unregistered(facts: NodeFacts) -> Tree:

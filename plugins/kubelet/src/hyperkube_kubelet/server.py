@@ -70,6 +70,7 @@ async def serve(context: Context[Options]) -> None:
                     client=cluster.client if cluster is not None else None,
                     clock=clock,
                     checks={},
+                    registry=node.registry,
                 ) as port,
             ):
                 if cluster is not None:

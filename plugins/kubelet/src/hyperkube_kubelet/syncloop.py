@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from hyperkube_kubelet.sources.mirrors import Mirrors
 from hyperkube_kubelet.status.generate import rejected_status
 from hyperkube_machinery import meta
 from hyperkube_machinery.companions import Companions, companions
+from hyperkube_machinery.serving.metrics import Registry, Sample
 
 __all__ = ["SyncLoop"]
 
@@ -221,6 +223,38 @@ class SyncLoop:
 
     # What others ask.
 
+    def count(self, registry: Registry) -> None:
+        """Have the pods and containers of this node counted."""
+        registry.collect("kubelet_desired_pods", "Pods that sources tell of.", self._desired, ["static"])
+        registry.collect(
+            "kubelet_mirror_pods", "Mirrors of static pods.", lambda: [((), len(self._directory.mirrors()))]
+        )
+        registry.collect("kubelet_active_pods", "Pods that have not ended.", self._active, ["static"])
+        registry.collect("kubelet_running_pods", "Pods whose sandbox is ready.", self._running_pods)
+        registry.collect(
+            "kubelet_running_containers", "Containers by their state.", self._containers, ["container_state"]
+        )
+        registry.collect(
+            "prober_probe_total",
+            "Tries of probes.",
+            self._tools.prober.results,
+            ["probe_type", "result", "container", "pod", "namespace", "pod_uid"],
+            kind="counter",
+        )
+
+    def _desired(self) -> list[Sample]:
+        return _by_source(self._directory.pods())
+
+    def _active(self) -> list[Sample]:
+        return _by_source(self._roster.active())
+
+    def _running_pods(self) -> list[Sample]:
+        return [((), sum(worker.observed.ready_sandbox is not None for worker in self._roster.workers()))]
+
+    def _containers(self) -> list[Sample]:
+        states = Counter(one.state.value for worker in self._roster.workers() for one in worker.observed.containers)
+        return [((state,), count) for state, count in sorted(states.items())]
+
     def pods(self) -> Sequence[Tree]:
         """The pods of this node, each with its status as it is known here."""
         return [self._shown(pod) for pod in self._directory.pods()]
@@ -232,3 +266,8 @@ class SyncLoop:
     def _shown(self, pod: Tree) -> Tree:
         status = self._tools.writer.status(meta.uid(pod))
         return {**pod, "status": status} if status is not None else pod
+
+
+def _by_source(pods: Sequence[Tree]) -> list[Sample]:
+    static = sum(is_static(pod) for pod in pods)
+    return [(("false",), len(pods) - static), (("true",), static)]

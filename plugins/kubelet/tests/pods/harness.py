@@ -16,6 +16,7 @@ from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
 from hyperkube_kubelet.runtime.values import ContainerState, ExecResult, RuntimeStatus, SandboxConfig
 from hyperkube_kubelet.runtimestate import RuntimeState
+from hyperkube_machinery.serving.exposition import exposition
 from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.waiting import until
 
@@ -109,6 +110,7 @@ class Bench:
 
     def __init__(self, node: Node, runtime: ScriptedRuntime, clock: VirtualClock, heard: Heard, root: Path) -> None:
         self.loop = node.loop
+        self._registry = node.registry
         self.runtime = runtime
         self.clock = clock
         self.heard = heard
@@ -145,6 +147,13 @@ class Bench:
     def ready(self) -> bool:
         conditions = self.status().get("conditions") or ()
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    async def counted(self, name: str) -> dict[str, float]:
+        """The samples of a metric, by what stands between their braces."""
+        text = b"".join([piece async for piece in exposition(self._registry)]).decode()
+        lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        found = (line.removeprefix(name).rpartition(" ") for line in lines)
+        return {labels.strip("{}"): float(value) for labels, _, value in found}
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Without time going on: what is awaited is done by the loop and by threads."""

@@ -294,3 +294,26 @@ async def test_pods_that_nobody_knows_are_cleared_away(tmp_path: Path, runtime: 
     async with bench(tmp_path, runtime.clock, runtime) as node:
         await until(lambda: not runtime._sandboxes)
         await until(lambda: not list((tmp_path / "pods").iterdir()))
+
+
+async def test_what_happens_is_counted(node: Bench, runtime: ScriptedRuntime) -> None:
+    probed = container("probed", readinessProbe={"exec": {"command": ["x"]}})
+    node.put(pod(container(), probed, initContainers=[container("init")]))
+    await node.until(lambda: node.ready)
+    assert await node.counted("kubelet_started_pods_total") == {"": 1}
+    started = await node.counted("kubelet_started_containers_total")
+    assert started == {'container_type="init_container"': 1, 'container_type="container"': 2}
+    assert await node.counted("kubelet_running_pods") == {"": 1}
+    assert await node.counted("kubelet_running_containers") == {
+        'container_state="exited"': 1,
+        'container_state="running"': 2,
+    }
+    assert await node.counted("kubelet_desired_pods") == {'static="false"': 1, 'static="true"': 0}
+    probes = await node.counted("prober_probe_total")
+    whose = 'container="probed",pod="web",namespace="default",pod_uid="uid-1"'
+    assert probes[f'probe_type="Readiness",result="successful",{whose}'] == 1
+    runtime.failures["start_container"] = StartFailed("no")
+    runtime.end("main", code=1)
+    await node.until(lambda: waits(node) == "RunContainerError")
+    errors = await node.counted("kubelet_started_containers_errors_total")
+    assert errors == {'container_type="container",code="RunContainerError"': 1}

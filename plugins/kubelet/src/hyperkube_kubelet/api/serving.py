@@ -46,6 +46,7 @@ async def api_served(
     client: Client | None,
     clock: Clock,
     checks: Mapping[str, Check],
+    registry: Registry,
 ) -> AsyncIterator[int]:
     """Serve for the length of the block, entered with the port that was got; 0 where none is served.
 
@@ -62,7 +63,6 @@ async def api_served(
             return
         with _blamed("tls-cert-file"):
             context = _context(options, facts, now=clock.now())
-        registry = Registry()
         register_process(registry)
 
         async def other(request: Request) -> Answer | None:

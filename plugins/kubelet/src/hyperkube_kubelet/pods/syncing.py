@@ -10,7 +10,7 @@ from hyperkube_kubelet.containers.plan import Plan, plan_for
 from hyperkube_kubelet.pauses import unbroken
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.pods.tools import Tools
-from hyperkube_kubelet.podspec import Tree, init_containers, is_sidecar, is_static, uses_host_network
+from hyperkube_kubelet.podspec import Tree, init_containers, is_sidecar, is_static, kind_of, uses_host_network
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.values import ContainerState, SandboxState
 from hyperkube_kubelet.status.statuses import Waiting
@@ -98,9 +98,11 @@ class Syncer:
         try:
             sandbox_id = await unbroken(tools.runtime.run_sandbox(tools.maker.sandbox(pod, attempt)))
         except RuntimeFailure as exc:
+            tools.counts.pod_errors.inc()
             message = f"Failed to create pod sandbox: {exc}"
             tools.recorder.event(pod, "Warning", "FailedCreatePodSandBox", message)
             raise
+        tools.counts.started_pods.inc()
         tools.sightings.add(meta.uid(pod), sandbox_id, attempt)
         return sandbox_id
 
@@ -115,11 +117,14 @@ class Syncer:
             try:
                 await self._tools.starter.start(pod, container, sandbox_id, observed, volumes, ips)
             except NotStarted as exc:
+                if exc.reason != "CrashLoopBackOff":
+                    self._tools.counts.errors.labels(_kind(pod, name), exc.reason).inc()
                 self.waiting[name] = Waiting(exc.reason, exc.message)
                 waits.append(exc.seconds)
                 if container in plan.start_init and not is_sidecar(container):
                     break  # those behind it wait for it
             else:
+                self._tools.counts.started.labels(_kind(pod, name)).inc()
                 self.waiting.pop(name, None)
         if waits:
             publish_again = min((seconds for seconds in waits if seconds), default=0.0)
@@ -144,3 +149,8 @@ class Syncer:
             if sandbox.id not in kept and sandbox.state is not SandboxState.READY:
                 await unbroken(tools.runtime.remove_sandbox(sandbox.id))
                 tools.sightings.remove(sandbox.id)
+
+
+def _kind(pod: Tree, name: str) -> str:
+    """As counters name it."""
+    return {"init": "init_container", "regular": "container", "ephemeral": "ephemeral_container"}[kind_of(pod, name)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hyperkube_kubelet.containers.fieldpaths import Addresses
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.killing import Killer
 from hyperkube_kubelet.pods.making import Maker
@@ -50,6 +51,7 @@ class Tools:
     clock: Clock
     facts: NodeFacts
     state: RuntimeState
+    counts: Counts
     show: Callable[[Tree], Awaitable[None]]  # lets the API server show a static pod; it has been seen to
     sync_seconds: float = 60.0
     kept_dead: int = 1  # how many runs of each container are kept that have ended, beside the latest; -1: all

@@ -63,6 +63,8 @@ class PodWorker:
         self._grace: int | None = None
         self._told_of_kill = False
         self._evicted: tuple[str, str] | None = None
+        self.observed = Observed()  # what was last seen of it
+        self._operation = "create"
         self.update(pod)
 
     @property
@@ -122,6 +124,7 @@ class PodWorker:
 
     async def _next_step(self) -> float:
         steps = {Stage.SYNCING: self._sync, Stage.TERMINATING: self._stop, Stage.TERMINATED: self._finish}
+        began = self._tools.clock.monotonic()
         try:
             return await steps[self.stage]()
         except RuntimeUnavailable as exc:
@@ -133,6 +136,10 @@ class PodWorker:
             log.warning("pod %s is not synced: %s", described(self.pod), exc)
         except Exception:  # one pod's trouble is not the others'
             log.exception("pod %s is not synced", described(self.pod))
+        finally:
+            seconds = self._tools.clock.monotonic() - began
+            self._tools.counts.worker_seconds.labels(self._operation).observe(seconds)
+            self._operation = "sync" if self.stage is Stage.SYNCING else "kill"
         return self._at_deadline(RETRY_SECONDS * (1 + random.random() / 2))
 
     async def _sync(self) -> float:
@@ -222,6 +229,7 @@ class PodWorker:
     def publish(self, observed: Observed, *, terminal: bool = False) -> Tree:
         """Make the pod's status of what was seen, have it written, and let probes follow."""
         tools = self._tools
+        self.observed = observed
         previous = tools.writer.status(self._uid) or status_of(self.pod)
         if self.stage <= Stage.TERMINATING:
             ips = tuple(tools.host_ips) if self.pod["spec"].get("hostNetwork") else observed.ips

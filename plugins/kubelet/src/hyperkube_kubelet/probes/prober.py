@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 from hyperkube_kubelet.containers.observed import Observed
@@ -61,6 +61,14 @@ class Prober:
                 if container.get(f"{kind}Probe"):
                     target = self._target(pod, container, kind, observed, statuses, pod_ips)
                     self._worker(uid, pod, container, kind).aim(target)
+
+    def results(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """How many tries of each probe came to what."""
+        for of_pod in self._workers.values():
+            for worker, _ in of_pod.values():
+                kind, *whose = worker.about
+                for result, count in worker.results.items():
+                    yield (kind, result, *whose), count
 
     def spare(self, uid: str) -> None:
         """Let nothing of the pod be killed for its probes any more, for it is being stopped."""

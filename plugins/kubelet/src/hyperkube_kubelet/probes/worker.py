@@ -13,6 +13,7 @@ from hyperkube_kubelet.pauses import rest
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.probes.trying import Errored, Trier
 from hyperkube_kubelet.telling import Recorder, container_reference
+from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["ProbeKind", "ProbeWorker", "Target"]
@@ -65,7 +66,14 @@ class ProbeWorker:
         self._news = asyncio.Event()
         self._following = ""  # the id of the run whose verdict is kept
         self._on_hold = False
+        self.results = {"successful": 0, "failed": 0, "unknown": 0}  # how many tries came to what
         self._row: tuple[bool | None, int] = (None, 0)  # the latest result, and how often it came in a row
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What counters of it are labelled with: the probe, the container, its pod, namespace and uid."""
+        pod = self._pod
+        return _SHOWN[self.kind], self._container["name"], meta.name(pod), meta.namespace(pod), meta.uid(pod)
 
     def aim(self, target: Target | None) -> None:
         """Say what there is to probe; None while there is no such container."""
@@ -115,6 +123,7 @@ class ProbeWorker:
 
     async def _try(self, target: Target) -> None:
         passed = await self._judge(target)
+        self.results["unknown" if passed is None else "successful" if passed else "failed"] += 1
         now = self._target
         if passed is None or now is None or now.container_id != target.container_id:
             return
