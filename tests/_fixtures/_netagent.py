@@ -52,7 +52,7 @@ def serve(client: socket.socket, description: dict[str, Any]) -> None:
             else:
                 answer = {"ok": description}
         except OSError as exc:
-            answer = {"error": str(exc)}
+            answer = {"error": {"kind": "OSError", "message": str(exc)}}
         body = json.dumps(answer).encode()
         data = struct.pack("!I", len(body)) + body
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [made.fileno()]))] if made else []

@@ -1,0 +1,113 @@
+"""What follows from the options, the pods' network and the Node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hyperkube_machinery.podnetwork import Description
+from hyperkube_proxy.facts import NodeFacts, local_sources, node_facts, node_port_addresses
+from hyperkube_proxy.hostaddresses import read_fib_trie
+from hyperkube_proxy.options import Options
+from hyperkube_proxy.rules import Place
+
+HOST = Description("host")
+APART = Description("namespace", "10.244.0.1", "10.244.0.0/24", "hk0")
+MACHINE = ["127.0.0.1", "192.0.2.7", "198.51.100.7", "2001:db8::7", "::1"]
+NODE = NodeFacts(Place("n"), ("192.0.2.7",), ("10.1.0.0/24",))
+
+
+def options(**fields: Any) -> Options:
+    return Options(kubeconfig=Path("/k"), **fields)
+
+
+def test_a_node_tells_its_zone_and_addresses() -> None:
+    node = {
+        "metadata": {"labels": {"topology.kubernetes.io/zone": "a"}},
+        "spec": {"podCIDR": "10.1.0.0/24"},
+        "status": {
+            "addresses": [
+                {"type": "Hostname", "address": "n"},
+                {"type": "ExternalIP", "address": "198.51.100.7"},
+                {"type": "InternalIP", "address": "192.0.2.7"},
+            ]
+        },
+    }
+    assert node_facts("n", node) == NodeFacts(Place("n", "a"), ("192.0.2.7", "198.51.100.7"), ("10.1.0.0/24",))
+    assert node_facts("n", None) == NodeFacts(Place("n"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "description", "nftables", "expected"),
+    [
+        ((), HOST, True, ("192.0.2.7",)),
+        (("primary",), HOST, True, ("192.0.2.7",)),
+        (("0.0.0.0/0",), HOST, True, None),
+        (("198.51.100.0/24",), HOST, True, ("198.51.100.7",)),
+        (("203.0.113.0/24",), HOST, True, ()),
+        ((), HOST, False, ()),
+        (("primary",), HOST, False, ("192.0.2.7",)),
+        (("0.0.0.0/0",), HOST, False, ("192.0.2.7", "198.51.100.7")),
+        (("127.0.0.0/8",), HOST, False, ()),
+        ((), APART, True, None),
+        (("primary",), APART, False, ("10.244.0.1",)),
+    ],
+)
+def test_node_ports_are_open_where_it_was_asked_for(
+    wanted: tuple[str, ...],
+    description: Description,
+    nftables: bool,
+    expected: tuple[str, ...] | None,
+) -> None:
+    given = options(nodeport_addresses=wanted)
+    assert node_port_addresses(given, description, NODE, MACHINE, nftables=nftables) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "description", "expected"),
+    [
+        ({}, HOST, ""),
+        ({"cluster_cidr": "10.2.0.0/16"}, HOST, "ip saddr 10.2.0.0/16"),
+        ({"cluster_cidr": "fd00::/48,10.2.0.0/16"}, HOST, "ip saddr 10.2.0.0/16"),
+        ({"cluster_cidr": "fd00::/48"}, HOST, ""),
+        ({"detect_local_mode": "NodeCIDR", "cluster_cidr": "10.2.0.0/16"}, HOST, "ip saddr 10.1.0.0/24"),
+        ({"detect_local_mode": "BridgeInterface", "pod_bridge_interface": "br0"}, HOST, 'iifname "br0"'),
+        ({"detect_local_mode": "InterfaceNamePrefix", "pod_interface_name_prefix": "v"}, HOST, 'iifname "v*"'),
+        ({}, APART, "ip saddr 10.244.0.0/24"),
+    ],
+)
+def test_pods_of_this_node_are_told_from_others(
+    fields: dict[str, Any], description: Description, expected: str
+) -> None:
+    local, other = local_sources(options(**fields), description, NODE, "IPv4")
+    assert local == expected
+    assert other == expected.replace(" saddr ", " saddr != ").replace("iifname ", "iifname != ")
+
+
+def test_ip6_has_its_own_range() -> None:
+    given = options(cluster_cidr="fd00::/48,10.2.0.0/16")
+    assert local_sources(given, HOST, NODE, "IPv6")[0] == "ip6 saddr fd00::/48"
+
+
+FIB_TRIE = """\
+Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 127.0.0.0/8 2 0 2
+        |-- 127.0.0.1
+           /32 host LOCAL
+     +-- 192.0.2.0/24 2 0 2
+        |-- 192.0.2.0
+           /24 link UNICAST
+        |-- 192.0.2.7
+           /32 host LOCAL
+        |-- 192.0.2.255
+           /32 link BROADCAST
+"""
+
+
+def test_the_machines_addresses_are_read_from_its_routes() -> None:
+    assert list(read_fib_trie(FIB_TRIE)) == ["127.0.0.1", "192.0.2.7"]
