@@ -35,7 +35,11 @@ IN_CHECKOUT = {"CONTRIBUTING.md"}
 INSTALLED = ("hyperkube-core", "hyperkube-machinery", "hyperkube-apiserver")
 """What the pages' reader has, whatever other servers are in the checkout."""
 
-IN_CLUSTERS = {"docs/tutorial/first-cluster.md", "docs/how-to/start-every-server-by-hand.md"}
+IN_CLUSTERS = {
+    "docs/tutorial/first-cluster.md",
+    "docs/how-to/start-every-server-by-hand.md",
+    "docs/reference/scheduler.md",
+}
 """Pages whose reader has every server."""
 
 TOOLS = ("anyio", "editables", "hatchling", "pytest")

@@ -13,11 +13,14 @@ import hyperkube_controller_manager.flags
 import hyperkube_core
 import hyperkube_core.testing
 import hyperkube_kubelet.flags
+import hyperkube_scheduler.flags
 from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER
 from hyperkube_apiserver.flags import treatments
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_controller_manager.catalog import ABSENT, CONTROLLERS
 from hyperkube_core import HyperKube, HyperkubeError
+from hyperkube_scheduler.profiles import ABSENT as MISSING_STEPS
+from hyperkube_scheduler.profiles import DEFAULTS
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -86,6 +89,20 @@ def test_the_kubelet_page_counts_its_flags() -> None:
     rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("kubelet"), re.MULTILINE)
     counted = Counter(hyperkube_kubelet.flags.treatments().values())
     assert {treatment: int(count) for treatment, count in rows} == counted
+
+
+def test_the_scheduler_page_counts_its_flags() -> None:
+    rows = re.findall(r"^\| (\w+) \| (\d+) \|", page("scheduler"), re.MULTILINE)
+    counted = Counter(hyperkube_scheduler.flags.treatments().values())
+    assert {treatment: int(count) for treatment, count in rows} == counted
+
+
+def test_the_scheduler_page_lists_its_steps_with_their_weights_and_those_that_are_missing() -> None:
+    here = re.findall(r"^\| `(\w+)` \| .+ \| (\d*) ?\|$", page("scheduler"), re.MULTILINE)
+    assert {name: int(weight or 0) for name, weight in here} == DEFAULTS
+    assert [name for name, _ in here] == list(DEFAULTS)
+    missing = page("scheduler").partition("These are not here")[2].partition("Extenders")[0]
+    assert re.findall(r"^\| `(\w+)` \|", missing, re.MULTILINE) == list(MISSING_STEPS)
 
 
 def test_the_controller_manager_page_lists_what_there_is_and_what_is_not() -> None:

@@ -32,7 +32,7 @@ from hyperkube_scheduler.steps.prioritysort import PrioritySort
 from hyperkube_scheduler.steps.schedulinggates import SchedulingGates
 from hyperkube_scheduler.steps.tainttoleration import TaintToleration
 
-__all__ = ["DEFAULTS", "Surroundings", "build_pipelines"]
+__all__ = ["ABSENT", "DEFAULTS", "Surroundings", "build_pipelines"]
 
 DEFAULTS: Mapping[str, int] = {
     "SchedulingGates": 0,
@@ -52,7 +52,7 @@ DEFAULTS: Mapping[str, int] = {
 }
 """The steps of a profile that says nothing, in their order, with their weights."""
 
-_ABSENT = {
+ABSENT = {
     **dict.fromkeys(
         ("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone"), "volumes aren't looked at here"
     ),
@@ -110,7 +110,7 @@ def _steps(
         return Arguments(settings.arguments.get(name, {}), f"{settings.path}.pluginConfig[{name}].args", errors)
 
     for name in settings.arguments:
-        if name not in DEFAULTS and name not in _ABSENT:
+        if name not in DEFAULTS and name not in ABSENT:
             errors.append(FieldError.not_found(f"{settings.path}.pluginConfig", name))
     hard_weight, ignores = arguments("InterPodAffinity").pod_affinity()
     constraints, are_system = arguments("PodTopologySpread").spreading()
@@ -189,7 +189,7 @@ def _check_names(settings: ProfileSettings, steps: Mapping[str, Step], errors: l
     for point, given in settings.plugins.items():
         for index, (name, _) in enumerate(given.enabled):
             path = f"{settings.path}.plugins.{point}.enabled[{index}]"
-            if name in _ABSENT:
-                errors.append(FieldError.invalid(path, name, f"{_ABSENT[name]}: remove it"))
+            if name in ABSENT:
+                errors.append(FieldError.invalid(path, name, f"{ABSENT[name]}: remove it"))
             elif name not in steps:
                 errors.append(FieldError.not_found(path, name))
