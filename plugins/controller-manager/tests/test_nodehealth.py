@@ -18,6 +18,9 @@ from hyperkube_controller_manager.nodehealth import (
     zone_of,
     zone_state,
 )
+from hyperkube_machinery.timestamps import parse
+
+WALL = parse("2026-01-01T00:00:30Z")
 
 
 def node(*conditions: dict[str, Any], **labels: str) -> dict[str, Any]:
@@ -36,28 +39,37 @@ def lease(renewed: str) -> dict[str, Any]:
 
 
 def test_a_node_is_heard_by_its_status_and_by_its_lease() -> None:
-    health = seen(None, node(ready()), None, now=100.0, age=5000.0)
+    health = seen(None, node(ready()), None, now=100.0, wall=WALL)
     assert health.heard == 100.0
-    health = seen(health, node(ready()), None, now=105.0, age=5005.0)
+    health = seen(health, node(ready()), None, now=105.0, wall=WALL)
     assert health.heard == 100.0  # nothing new
-    health = seen(health, node(ready("2026-01-01T00:01:00Z")), None, now=110.0, age=5010.0)
+    health = seen(health, node(ready("2026-01-01T00:01:00Z")), None, now=110.0, wall=WALL)
     assert health.heard == 110.0
-    health = seen(health, node(ready("2026-01-01T00:01:00Z")), lease("2026-01-01T00:01:10.000000Z"), now=115.0, age=1)
+    health = seen(
+        health, node(ready("2026-01-01T00:01:00Z")), lease("2026-01-01T00:01:10.000000Z"), now=115.0, wall=WALL
+    )
     assert health.heard == 115.0
-    health = seen(health, node(ready("2026-01-01T00:01:00Z")), lease("2026-01-01T00:01:10.000000Z"), now=120.0, age=1)
+    health = seen(
+        health, node(ready("2026-01-01T00:01:00Z")), lease("2026-01-01T00:01:10.000000Z"), now=120.0, wall=WALL
+    )
     assert health.heard == 115.0
+
+
+def test_a_lease_that_goes_back_says_nothing() -> None:
+    health = seen(None, node(ready()), lease("2026-01-01T00:01:10.000000Z"), now=100.0, wall=WALL)
+    assert seen(health, node(ready()), lease("2026-01-01T00:01:09.000000Z"), now=110.0, wall=WALL).heard == 100.0
 
 
 def test_a_clock_that_runs_behind_does_not_make_a_node_dead() -> None:
     old = "2020-01-01T00:00:00Z"
-    assert seen(None, node(ready(old)), lease(old), now=100.0, age=5000.0).heard == 100.0
+    assert seen(None, node(ready(old)), lease(old), now=100.0, wall=WALL).heard == 100.0
 
 
 def test_a_node_that_never_told_of_itself_is_as_old_as_it_is() -> None:
-    health = seen(None, node(), None, now=100.0, age=30.0)
+    health = seen(None, node(), None, now=100.0, wall=WALL)
     assert health.heard == 70.0
-    assert seen(health, node(), None, now=130.0, age=60.0).heard == 70.0
-    assert seen(health, node(ready()), None, now=130.0, age=60.0).heard == 130.0
+    assert seen(health, node(), None, now=130.0, wall=WALL + 30).heard == 70.0
+    assert seen(health, node(ready()), None, now=130.0, wall=WALL).heard == 130.0
 
 
 def test_what_a_silent_node_reported_becomes_unknown() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperkube_controller_manager.spentpods import in_excess, orphans, out_of_service, unscheduled
+from hyperkube_controller_manager.spentpods import has_ended, in_excess, orphans, out_of_service, unscheduled
 from hyperkube_machinery import meta
 
 
@@ -35,9 +35,11 @@ def test_the_oldest_of_too_many_ended_pods_go_after_those_that_were_evicted() ->
         pod("pending", phase="Pending"),
         evicted,
     ]
-    assert names(in_excess(pods, 2)) == ["evicted", "a"]
-    assert names(in_excess(pods, 4)) == []
-    assert names(in_excess(pods, 0)) == []  # means any number
+    ended = [one for one in pods if has_ended(one)]
+    assert names(ended) == ["young", "b", "a", "evicted"]
+    assert names(in_excess(ended, 2)) == ["evicted", "a"]
+    assert names(in_excess(ended, 4)) == []
+    assert names(in_excess(ended, 0)) == []  # means any number
 
 
 def test_pods_of_nodes_that_are_gone_are_orphans() -> None:

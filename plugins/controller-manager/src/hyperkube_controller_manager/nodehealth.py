@@ -49,15 +49,15 @@ def ready_of(obj: Tree) -> Tree | None:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What was last heard of a node, and when; times are those of this process's monotonic clock."""
+    """What was last heard of a node, and when."""
 
     heartbeat: str | None  # of its Ready condition; None while it has none
-    renewed: float  # when its lease was renewed, by the node's own clock; 0 while there is none
-    heard: float  # when either of them was seen to change
+    renewed: str  # when its lease was renewed, by the node's own clock; "" while there is none
+    heard: float  # when either of them was seen to change, on this process's monotonic clock
 
 
-def seen(saved: Health | None, node: Tree, lease: Tree | None, *, now: float, age: float) -> Health:
-    """`saved` brought up to `node` and its lease. `age` is for how many seconds there has been such a node.
+def seen(saved: Health | None, node: Tree, lease: Tree | None, *, now: float, wall: float) -> Health:
+    """`saved` brought up to `node` and its lease. `now` is on the monotonic clock, `wall` in seconds since the epoch.
 
     When the node says that it was heard of is never compared with this machine's time: their clocks may differ.
     """
@@ -65,18 +65,19 @@ def seen(saved: Health | None, node: Tree, lease: Tree | None, *, now: float, ag
     heartbeat = None if ready is None else ready.get("lastHeartbeatTime") or ""
     if saved is None:
         # A node that never told of itself is as old as it is; of others nothing is known yet.
-        health = Health(heartbeat, 0.0, now - age if heartbeat is None else now)
+        health = Health(heartbeat, "", now - _age(node, wall) if heartbeat is None else now)
     elif heartbeat != saved.heartbeat:
         health = replace(saved, heartbeat=heartbeat, heard=now)
     else:
         health = saved
-    renewed = _renewed(lease)
+    renewed = ((lease or {}).get("spec") or {}).get("renewTime") or ""
+    # The API writes such moments all alike, so that their texts are in the order of time.
     return replace(health, renewed=renewed, heard=now) if renewed > health.renewed else health
 
 
-def _renewed(lease: Tree | None) -> float:
-    text = ((lease or {}).get("spec") or {}).get("renewTime")
-    return timestamps.parse(text) if text else 0.0
+def _age(node: Tree, wall: float) -> float:
+    created = meta.metadata(node).get("creationTimestamp")
+    return wall - timestamps.parse(created) if created else 0.0
 
 
 def silenced(node: Tree, now: str) -> list[Tree] | None:

@@ -5,7 +5,7 @@ Source: k8s.io/kubernetes/pkg/controller/podgc.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_controller_manager.nodehealth import ready_of
@@ -13,18 +13,21 @@ from hyperkube_controller_manager.podstates import node_of
 from hyperkube_controller_manager.taints import OUT_OF_SERVICE, has_taint
 from hyperkube_machinery import meta
 
-__all__ = ["in_excess", "orphans", "out_of_service", "unscheduled"]
+__all__ = ["has_ended", "in_excess", "orphans", "out_of_service", "unscheduled"]
 
 Tree = Mapping[str, Any]
 _RUNNING = ("Pending", "Running", "Unknown")
 
 
-def in_excess(pods: Iterable[Tree], threshold: int) -> list[Tree]:
-    """The pods that have ended beyond `threshold` of them: evicted ones first, then the oldest. 0 for any number."""
-    if threshold <= 0:
-        return []
-    ended = [pod for pod in pods if ((pod.get("status") or {}).get("phase") or "") not in _RUNNING]
-    return sorted(ended, key=_age)[: max(len(ended) - threshold, 0)]
+def has_ended(pod: Tree) -> bool:
+    """Whether it neither runs nor will."""
+    return ((pod.get("status") or {}).get("phase") or "") not in _RUNNING
+
+
+def in_excess(ended: Sequence[Tree], threshold: int) -> list[Tree]:
+    """Those of the ended pods beyond `threshold` of them: evicted ones first, then the oldest. 0 for any number."""
+    excess = len(ended) - threshold
+    return sorted(ended, key=_age)[:excess] if threshold > 0 and excess > 0 else []
 
 
 def _age(pod: Tree) -> tuple[bool, str, str]:

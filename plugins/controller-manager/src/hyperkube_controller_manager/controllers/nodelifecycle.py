@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -44,6 +44,7 @@ from hyperkube_machinery.companions import companions
 from hyperkube_machinery.controller import Controller
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.informers import key_of
+from hyperkube_machinery.serving.turns import slices
 
 __all__ = ["run"]
 
@@ -54,6 +55,8 @@ Tree = Mapping[str, Any]
 _LEASE_NAMESPACE = "kube-node-lease"
 _TAINTING_SECONDS = 0.1
 _NODES_AT_ONCE = 8
+_NODES_A_TURN = 100
+"""Looked at before others have their turn on the loop: a millisecond's work."""
 _POD_WORKERS = 4
 _ATTEMPTS = 5
 _OPPOSITE = {NOT_READY: UNREACHABLE, UNREACHABLE: NOT_READY}
@@ -145,26 +148,36 @@ class _Lifecycle:
     async def _monitor(self) -> None:
         known = {meta.name(node): node for node in self._nodes.list()}
         self._compare(known)
-        nodes = await self._each(known.values(), self._look)
+        nodes = await self._each(list(known.values()), self._is_well, self._look)
         zones: dict[str, list[bool]] = {}
-        for node in nodes:
-            if is_counted(node):
-                zones.setdefault(zone_of(node), []).append(_is_ready(node))
+        async for some in slices(nodes, _NODES_A_TURN):
+            for node in some:
+                if is_counted(node):
+                    zones.setdefault(zone_of(node), []).append(_is_ready(node))
         # Before anybody is tainted: where all are lost at once, nobody must be.
         change = self._zones.update(zones)
         if change.all_lost:
             log.warning("no node is ready: none loses its pods until one is")
-            await self._each(nodes, self._untaint)
+            await self._each(nodes, lambda node: not _may_be_left(node), self._untaint)
         if change.some_found:
             log.info("a node is ready again: silence is counted anew")
             now = self._clock.monotonic()
             self._health = {name: replace(health, heard=now) for name, health in self._health.items()}
-        await self._each(nodes, self._follow)
+        await self._each(nodes, self._is_in_line, self._follow)
 
-    async def _each(self, nodes: Iterable[Tree], work: Callable[[Tree], Awaitable[Tree]]) -> list[Tree]:
-        """Do `work` for each node, some at a time; what it made of those for which it succeeded."""
-        at_once = asyncio.Semaphore(_NODES_AT_ONCE)
+    async def _each(
+        self, nodes: Sequence[Tree], is_fine: Callable[[Tree], bool], work: Callable[[Tree], Awaitable[Tree]]
+    ) -> list[Tree]:
+        """Do `work` for each node that is not fine, some at a time; all that are fine, and those that it went well for.
+
+        Most are fine most of the time, and a cluster may have thousands.
+        """
         done: list[Tree] = []
+        busy: list[Tree] = []
+        async for some in slices(nodes, _NODES_A_TURN):
+            for node in some:
+                (done if is_fine(node) else busy).append(node)
+        at_once = asyncio.Semaphore(_NODES_AT_ONCE)
 
         async def one(node: Tree) -> None:
             async with at_once:
@@ -173,7 +186,7 @@ class _Lifecycle:
                 except FAILURES as exc:
                     log.warning("cannot update what is said of the node %s: %s", meta.name(node), exc)
 
-        (await together(one, nodes)).check()
+        (await together(one, busy)).check()
         return done
 
     def _compare(self, nodes: Mapping[str, Tree]) -> None:
@@ -186,6 +199,10 @@ class _Lifecycle:
                 self._health.pop(name, None)
                 self._to_mark.discard(name)
         self._known = dict(nodes)
+
+    def _is_well(self, node: Tree) -> bool:
+        """Whether nothing needs to be said of the node or its pods, as far as was heard of it."""
+        return self._silent_conditions(node) is None and meta.name(node) not in self._to_mark
 
     async def _look(self, node: Tree) -> Tree:
         """Bring up to date what is said of `node` and its pods; returns it as it is by then."""
@@ -206,6 +223,8 @@ class _Lifecycle:
             silent = self._silent_conditions(node)
             if silent is None:
                 break
+            silence = self._clock.monotonic() - self._health[meta.name(node)].heard
+            log.warning("the node %s has not been heard of for %.0f s", meta.name(node), silence)
             changed = {**node, "status": {**(node.get("status") or {}), "conditions": silent}}
             try:
                 return await self._client.replace(NODES, changed, subresource="status")
@@ -217,37 +236,36 @@ class _Lifecycle:
 
     def _silent_conditions(self, node: Tree) -> list[Tree] | None:
         name, now = meta.name(node), self._clock.monotonic()
-        created = meta.metadata(node).get("creationTimestamp")
-        age = self._clock.now() - timestamps.parse(created) if created else 0.0
         lease = self._leases.get(f"{_LEASE_NAMESPACE}/{name}")
-        health = self._health[name] = seen(self._health.get(name), node, lease, now=now, age=age)
+        health = self._health[name] = seen(self._health.get(name), node, lease, now=now, wall=self._clock.now())
         grace = self._grace if ready_of(node) is not None else self._startup_grace
-        if now <= health.heard + grace:
-            return None
-        conditions = silenced(node, self._timestamp())
-        if conditions is not None:
-            log.warning("the node %s has not been heard of for %.0f s", name, now - health.heard)
-        return conditions
+        return silenced(node, self._timestamp()) if now > health.heard + grace else None
 
-    async def _follow(self, node: Tree) -> Tree:
-        """Have the node's NoExecute taints follow from whether it is ready."""
-        name, ready = meta.name(node), ready_of(node)
-        wanted = _TAINT_OF.get((ready or {}).get("status", ""))
+    def _is_in_line(self, node: Tree) -> bool:
+        """Whether the node's NoExecute taints follow from whether it is ready, or will when its turn comes."""
+        name, wanted = meta.name(node), _wanted_taint(node)
         if _is_ready(node):
             self._zones.forget(name)
-            return await self._untaint(node)
+            return not _may_be_left(node)
         if wanted is None:
-            return node
-        if has_taint(node, _OPPOSITE[wanted], NO_EXECUTE):
-            await self._swap_taints(node, NO_EXECUTE, add=[wanted], remove=[_OPPOSITE[wanted]])
-        elif not has_taint(node, wanted, NO_EXECUTE):
-            self._zones.await_turn(name, zone_of(node))
-            self._tainting.set()
+            return True
+        if not has_taint(node, _OPPOSITE[wanted], NO_EXECUTE):
+            if not has_taint(node, wanted, NO_EXECUTE):
+                self._zones.await_turn(name, zone_of(node))
+                self._tainting.set()
+            return True
+        return False
+
+    async def _follow(self, node: Tree) -> Tree:
+        """Have them follow."""
+        wanted = _wanted_taint(node)
+        if wanted is None:
+            return await self._untaint(node)
+        await self._swap_taints(node, NO_EXECUTE, add=[wanted], remove=[_OPPOSITE[wanted]])
         return node
 
     async def _untaint(self, node: Tree) -> Tree:
-        if any(has_taint(node, key, NO_EXECUTE) for key in _OPPOSITE):
-            await self._swap_taints(node, NO_EXECUTE, add=(), remove=tuple(_OPPOSITE))
+        await self._swap_taints(node, NO_EXECUTE, add=(), remove=tuple(_OPPOSITE))
         return node
 
     # Tainting, as fast as the zones allow.
@@ -266,7 +284,7 @@ class _Lifecycle:
 
     async def _taint(self, name: str) -> None:
         node = await self._client.get(NODES, name)  # the cache may not show yet what was written a moment ago
-        wanted = _TAINT_OF.get((ready_of(node) or {}).get("status", ""))
+        wanted = _wanted_taint(node)
         if wanted is not None:
             await self._swap_taints(node, NO_EXECUTE, add=[wanted], remove=[_OPPOSITE[wanted]])
 
@@ -321,3 +339,13 @@ class _Lifecycle:
 def _is_ready(node: Tree) -> bool:
     ready = ready_of(node)
     return ready is not None and ready.get("status") == "True"
+
+
+def _wanted_taint(node: Tree) -> str | None:
+    """The key of the NoExecute taint that the node's condition calls for."""
+    return _TAINT_OF.get((ready_of(node) or {}).get("status", ""))
+
+
+def _may_be_left(node: Tree) -> bool:
+    """Whether pods have to leave the node because it was not ready."""
+    return any(has_taint(node, key, NO_EXECUTE) for key in _OPPOSITE)

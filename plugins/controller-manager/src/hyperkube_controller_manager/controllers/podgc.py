@@ -13,10 +13,11 @@ from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.disruption import disruption_patch
 from hyperkube_controller_manager.podcontrol import FAILURES
 from hyperkube_controller_manager.podstates import is_terminal, node_of
-from hyperkube_controller_manager.spentpods import in_excess, orphans, out_of_service, unscheduled
+from hyperkube_controller_manager.spentpods import has_ended, in_excess, orphans, out_of_service, unscheduled
 from hyperkube_machinery import meta, timestamps
 from hyperkube_machinery.builtin import NODES, PODS
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.turns import slices
 
 __all__ = ["run"]
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 Tree = Mapping[str, Any]
 
 _PERIOD_SECONDS = 20.0
+_PODS_A_TURN = 250
+"""Looked at before others have their turn on the loop."""
 _QUARANTINE_SECONDS = 40.0
 """How long a node has to be missing before its pods are given up: caches may be behind."""
 
@@ -51,14 +54,21 @@ class _Collector:
 
     async def collect(self) -> None:
         """One look at all pods."""
-        pods = self._pods.list()
         nodes = {meta.name(node): node for node in self._nodes.list()}
-        await self._delete(in_excess(pods, self._threshold), "it ended, and too many have")
-        await self._delete(out_of_service(pods, nodes), "its node is out of service")
-        orphaned = orphans(pods, nodes)
+        ended: list[Tree] = []
+        lost: list[Tree] = []
+        orphaned: list[Tree] = []
+        unplaced: list[Tree] = []
+        async for pods in slices(self._pods.list(), _PODS_A_TURN):
+            ended += [pod for pod in pods if has_ended(pod)]
+            lost += out_of_service(pods, nodes)
+            orphaned += orphans(pods, nodes)
+            unplaced += unscheduled(pods)
+        await self._delete(in_excess(ended, self._threshold), "it ended, and too many have")
+        await self._delete(lost, "its node is out of service")
         gone = await self._gone({node_of(pod) for pod in orphaned})
         await self._delete([pod for pod in orphaned if node_of(pod) in gone], "its node is gone", _NODE_GONE)
-        await self._delete(unscheduled(pods), "it is being deleted, and no node has it")
+        await self._delete(unplaced, "it is being deleted, and no node has it")
 
     async def _gone(self, missing: set[str]) -> set[str]:
         """Those of the nodes that have been missing for long, and are so still."""
