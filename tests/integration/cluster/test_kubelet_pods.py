@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -333,6 +334,19 @@ async def test_probes_decide_on_readiness_and_life(cluster: Any, kubelet: Any, t
     assert told["message"] == "Container main failed liveness probe, will be restarted"
     (tmp_path / "dead").unlink()
     found = await until_pod(cluster, "web", lambda seen: is_ready(seen) and status(seen)["restartCount"] == 1)
+
+
+async def test_probes_reach_pods_where_they_are(cluster: Any, kubelet: Any) -> None:
+    script = f"exec {sys.executable} -m http.server --bind $IP 8080"
+    where = [{"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
+    probe = {"httpGet": {"port": "http"}, "periodSeconds": 1}
+    ports = [{"name": "http", "containerPort": 8080}]
+    made = container(
+        script, env=where, ports=ports, readinessProbe=probe, startupProbe={**probe, "failureThreshold": 30}
+    )
+    await cluster.client.create(PODS, pod("web", made), "default")
+    found = await until_pod(cluster, "web", is_ready)
+    assert status(found)["restartCount"] == 0
 
 
 async def test_hooks_are_run(cluster: Any, kubelet: Any, tmp_path: Path) -> None:

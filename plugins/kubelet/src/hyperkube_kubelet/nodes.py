@@ -140,6 +140,7 @@ async def node_running(
         facts=facts,
         state=state,
         counts=counts,
+        objects=objects,
         show=mirrors.show,
         sync_seconds=upkeep.sync_seconds,
         kept_dead=upkeep.kept_dead,

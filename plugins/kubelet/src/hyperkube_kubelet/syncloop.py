@@ -88,6 +88,8 @@ class SyncLoop:
         if worker is not None:
             worker.update(pod)
         elif self._admitted(pod):
+            if self._tools.objects is not None:
+                self._tools.objects.expire(meta.namespace(pod))
             self._roster.begin(pod)
         self._tools.writer.check(uid)
 

@@ -200,3 +200,15 @@ def health(message: bytes | None) -> Serve:
 async def test_grpc_is_judged_by_what_it_says_of_itself(message: bytes | None, outcome: Outcome) -> None:
     async with serving(health(message)) as port:
         assert await tried({"grpc": {"port": port, "service": "shop"}}) == outcome
+
+
+async def test_pods_in_the_nodes_network_are_asked_from_there() -> None:
+    class Elsewhere(Commands):
+        network = property(lambda _: pytest.fail("the pods' network was used"))  # type: ignore[assignment]
+
+        def __init__(self) -> None: ...
+
+    async with serving(answering()) as port:
+        trier = Trier(Elsewhere(), SystemClock())  # type: ignore[arg-type]
+        outcome = await trier({"tcpSocket": {"port": port}}, container(), "main-0", HERE, host_network=True)
+    assert outcome == Outcome("success")

@@ -45,7 +45,7 @@ class Probed:
             clock=self.clock,
         )
 
-    async def _try(self, *_: object) -> Outcome:
+    async def _try(self, *_: object, host_network: bool) -> Outcome:
         self.tries += 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, Errored):

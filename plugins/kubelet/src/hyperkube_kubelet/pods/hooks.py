@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hyperkube_kubelet.podspec import Tree, described, shown_names
+from hyperkube_kubelet.podspec import Tree, described, shown_names, uses_host_network
 from hyperkube_kubelet.probes.http import HTTPFailure, ask
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.podnetwork import HostNetwork
 from hyperkube_machinery.quoting import quoted
 
 __all__ = ["HookFailed", "Hooks"]
@@ -35,7 +36,8 @@ class Hooks:
             await self._exec(action.get("command") or (), container_id, where)
         elif action := hook.get("httpGet"):
             try:
-                await ask(self._runtime.network, action, container, pod_ips[0] if pod_ips else "", "lifecycle")
+                network = HostNetwork() if uses_host_network(pod) else self._runtime.network
+                await ask(network, action, container, pod_ips[0] if pod_ips else "", "lifecycle")
             except (HTTPFailure, ValueError) as exc:
                 raise HookFailed(f"HTTP lifecycle hook ({action.get('path') or ''}) {where}: {exc}") from exc
         elif (action := hook.get("sleep")) is not None:

@@ -20,6 +20,7 @@ from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.status.writer import StatusWriter
 from hyperkube_kubelet.telling import Recorder
 from hyperkube_kubelet.volumes.manager import Mounted
+from hyperkube_kubelet.volumes.objects import ObjectCache
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["Tools", "Volumes"]
@@ -52,6 +53,7 @@ class Tools:
     facts: NodeFacts
     state: RuntimeState
     counts: Counts
+    objects: ObjectCache | None  # None without an API server
     show: Callable[[Tree], Awaitable[None]]  # lets the API server show a static pod; it has been seen to
     sync_seconds: float = 60.0
     kept_dead: int = 1  # how many runs of each container are kept that have ended, beside the latest; -1: all

@@ -16,6 +16,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.durations import format_duration
 from hyperkube_machinery.exchange import Peer, failure_text
+from hyperkube_machinery.podnetwork import HostNetwork, PodNetwork
 
 __all__ = ["Errored", "Outcome", "Trier"]
 
@@ -41,18 +42,21 @@ class Trier:
         self._runtime = runtime
         self._clock = clock
 
-    async def __call__(self, probe: Tree, container: Tree, container_id: str, pod_ip: str) -> Outcome:
-        """Try once. Raises Errored."""
+    async def __call__(
+        self, probe: Tree, container: Tree, container_id: str, pod_ip: str, *, host_network: bool = False
+    ) -> Outcome:
+        """Try once, from the network that the pod is in. Raises Errored."""
         seconds = float(probe.get("timeoutSeconds") or 1)
+        network = HostNetwork() if host_network else self._runtime.network
         try:
             if action := probe.get("exec"):
                 return await self._exec(action, container, container_id, seconds)
             if action := probe.get("httpGet"):
-                return await self._http(action, container, pod_ip, seconds)
+                return await self._http(network, action, container, pod_ip, seconds)
             if action := probe.get("tcpSocket"):
-                return await self._tcp(action, container, pod_ip, seconds)
+                return await self._tcp(network, action, container, pod_ip, seconds)
             if action := probe.get("grpc"):
-                return await self._grpc(action, pod_ip, seconds)
+                return await self._grpc(network, action, pod_ip, seconds)
         except ValueError as exc:  # of a port that is none
             raise Errored(str(exc)) from exc
         raise Errored(f"missing probe handler for container {container['name']}")
@@ -74,8 +78,8 @@ class Trier:
         output = (done.stdout + done.stderr)[:LONGEST_OUTPUT].decode("utf-8", "replace")
         return Outcome("success" if done.exit_code == 0 else "failure", output)
 
-    async def _http(self, action: Tree, container: Tree, pod_ip: str, seconds: float) -> Outcome:
-        asking = ask(self._runtime.network, action, container, pod_ip, "probe")
+    async def _http(self, network: PodNetwork, action: Tree, container: Tree, pod_ip: str, seconds: float) -> Outcome:
+        asking = ask(network, action, container, pod_ip, "probe")
         try:
             answer = await within(self._clock, seconds, asking)
         except HTTPFailure as exc:
@@ -91,21 +95,19 @@ class Trier:
             return Outcome("warning", f"Probe terminated redirects, Response body: {answer.body}")
         return Outcome("failure", f"HTTP probe failed with statuscode: {answer.status}")
 
-    async def _tcp(self, action: Tree, container: Tree, pod_ip: str, seconds: float) -> Outcome:
+    async def _tcp(self, network: PodNetwork, action: Tree, container: Tree, pod_ip: str, seconds: float) -> Outcome:
         peer = Peer(action.get("host") or pod_ip, port_number(action["port"], container))
         try:
-            connected = await within(self._clock, seconds, self._runtime.network.dial(peer.host, peer.port))
+            connected = await within(self._clock, seconds, network.dial(peer.host, peer.port))
         except OSError as exc:  # a timeout is one
             return Outcome("failure", failure_text(peer, exc))
         connected.close()
         return Outcome("success")
 
-    async def _grpc(self, action: Tree, pod_ip: str, seconds: float) -> Outcome:
+    async def _grpc(self, network: PodNetwork, action: Tree, pod_ip: str, seconds: float) -> Outcome:
         peer = Peer(pod_ip, int(action["port"]))
         try:
-            serving, why = await within(
-                self._clock, seconds, check(self._runtime.network, peer, action.get("service") or "")
-            )
+            serving, why = await within(self._clock, seconds, check(network, peer, action.get("service") or ""))
         except TimeoutError:
             timeout = format_duration(seconds)
             return Outcome("failure", f'timeout: failed to connect service "{peer.authority}" within {timeout}')

@@ -10,7 +10,7 @@ from typing import Literal
 
 from hyperkube_kubelet.containers.verdicts import Verdict
 from hyperkube_kubelet.pauses import rest
-from hyperkube_kubelet.podspec import Tree
+from hyperkube_kubelet.podspec import Tree, uses_host_network
 from hyperkube_kubelet.probes.trying import Errored, Trier
 from hyperkube_kubelet.telling import Recorder, container_reference
 from hyperkube_machinery import meta
@@ -143,7 +143,13 @@ class ProbeWorker:
         shown = _SHOWN[self.kind]
         for tries_left in reversed(range(MOST_TRIES)):
             try:
-                outcome = await self._trier(self._probe, self._container, target.container_id, target.pod_ip)
+                outcome = await self._trier(
+                    self._probe,
+                    self._container,
+                    target.container_id,
+                    target.pod_ip,
+                    host_network=uses_host_network(self._pod),
+                )
             except Errored as exc:
                 if tries_left:
                     continue
