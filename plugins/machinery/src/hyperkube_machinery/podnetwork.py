@@ -12,6 +12,7 @@ import socket
 import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -186,7 +187,10 @@ class AgentNetwork(_Sockets):
 
     async def end(self, grace_seconds: float = 5.0) -> None:
         """End the agent with all pods of its node; each gets `grace_seconds` to end by itself."""
-        await self._ask({"op": "end", "grace_seconds": grace_seconds})
+        async with Call(self.path, {"op": "end", "grace_seconds": grace_seconds}) as call:
+            await _answer(call)
+            with suppress(AgentUnavailable):
+                await call.receive()  # nothing more comes; it hangs up when it is gone
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         async with Call(self.path, request) as call:

@@ -138,7 +138,7 @@ class ProcessRuntime:
 
     async def end(self, grace_seconds: float) -> None:
         """End all pods and the reaper."""
-        await self._ask("end", grace_seconds=grace_seconds)
+        await AgentNetwork(self._settings.network_socket).end(grace_seconds)
 
     @property
     def node(self) -> Node:

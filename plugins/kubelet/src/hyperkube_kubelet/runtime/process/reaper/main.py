@@ -152,8 +152,7 @@ def _serve(settings: dict[str, Any], why: dict[str, str], failed: int, *, isolat
     gc.collect()
     gc.freeze()  # what is there stays; forked children then share it
     loop.run()
-    for path in (os.path.join(settings["folder"], "reaper.sock"), settings["network_socket"]):
-        os.unlink(path)
+    server.close()
     return 0
 
 

@@ -43,6 +43,7 @@ class Server:
 
     def __init__(self, node: Node, loop: Loop, settings: dict[str, Any]) -> None:
         self._node, self._loop, self._settings = node, loop, settings
+        self._listeners: list[tuple[socket.socket, str]] = []
         self._followers: list[Connection] = []
         self._lonely: Timer | None = None
         self._ending = False
@@ -88,8 +89,18 @@ class Server:
             os.close(folder)
         made.listen(128)
         made.setblocking(False)
+        self._listeners.append((made, path))
         operations = self._operations if everything else self._network_operations
         self._loop.when_ready(made.fileno(), lambda _: self._accept(made, operations))
+
+    def close(self) -> None:
+        """Let nobody ask for anything any more."""
+        for listener, path in self._listeners:
+            self._loop.forget(listener.fileno())
+            listener.close()
+            with suppress(OSError):  # the folder may be gone
+                os.unlink(path)
+        self._listeners.clear()
 
     def _accept(self, listener: socket.socket, operations: dict[str, Operation]) -> None:
         try:
@@ -147,8 +158,8 @@ class Server:
     # The end
 
     def _end(self, connection: Connection, request: dict[str, Any]) -> None:
-        """End all pods and the reaper; the answer is the last thing that it does."""
-        self._end_all(float(request.get("grace_seconds", _END_GRACE_SECONDS)), lambda: connection.finish({"ok": {}}))
+        """End all pods and the reaper: it answers then, and hangs up by its own end."""
+        self._end_all(float(request.get("grace_seconds", _END_GRACE_SECONDS)), lambda: connection.send({"ok": {}}))
 
     def _end_all(self, grace_seconds: float, done: Callable[[], None]) -> None:
         self._ending = True
@@ -157,10 +168,13 @@ class Server:
         def ended(identity: str) -> None:
             waiting.discard(identity)
             if not waiting:
-                for sandbox in list(self._sandboxes.all.values()):
-                    self._sandboxes.take_down(sandbox)
-                done()
-                self._loop.stop()
+                try:
+                    for sandbox in list(self._sandboxes.all.values()):
+                        self._sandboxes.take_down(sandbox)
+                    self.close()
+                    done()
+                finally:  # what could not be written down is no reason to stay
+                    self._loop.stop()
 
         for container in list(self._containers.all.values()):
             if container.pid:

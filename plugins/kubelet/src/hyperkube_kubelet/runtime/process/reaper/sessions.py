@@ -61,7 +61,8 @@ class Execution:
         try:
             if self._node.isolated:
                 for name, kind in _ENTERED:
-                    opened.append((_open_namespace(container.pid, name), kind))
+                    if processes.namespace_of(container.pid, name) != os.readlink(f"/proc/thread-self/ns/{name}"):
+                        opened.append((_open_namespace(container.pid, name), kind))
                 pids = _open_namespace(container.pid, "pid")
                 users = _open_namespace(container.pid, "user") if container.own_users else -1
             folder = container.folder

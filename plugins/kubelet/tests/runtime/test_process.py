@@ -1,0 +1,656 @@
+"""The process runtime: containers that really run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyperkube_kubelet.runtime import logformat
+from hyperkube_kubelet.runtime.errors import ExecFailed, ExecTimeout, ImageUnavailable, InvalidConfig, StartFailed
+from hyperkube_kubelet.runtime.interface import Runtime, Session
+from hyperkube_kubelet.runtime.process.runtime import ProcessRuntime
+from hyperkube_kubelet.runtime.values import ContainerState, Event, EventKind, Mount, SandboxState, Security
+from hyperkube_machinery.testing.waiting import until
+
+from .nodes import Node, descendants
+from .runtimecontract import POD, WEB, RuntimeContract, run
+
+pytestmark = pytest.mark.anyio
+
+with_namespaces = pytest.mark.parametrize("mode", ["own", "user"], indirect=True)
+
+
+class TestProcessRuntime(RuntimeContract):
+    @pytest.fixture
+    async def runtime(self, process: ProcessRuntime) -> ProcessRuntime:
+        return process
+
+
+def shell(script: str) -> dict[str, tuple[str, ...]]:
+    return {"command": ("sh", "-c", script)}
+
+
+async def ended(runtime: Runtime, container: str) -> None:
+    """Return once it has exited."""
+    async with asyncio.timeout(10):
+        events = runtime.events()
+        following = asyncio.ensure_future(_stopped(events, container))
+        await asyncio.sleep(0)
+        if (await runtime.container(container)).state is ContainerState.EXITED:
+            following.cancel()
+            return
+        await following
+
+
+async def _stopped(events: object, container: str) -> None:
+    async for event in events:  # type: ignore[attr-defined]
+        assert isinstance(event, Event)
+        if (event.kind, event.container_id) == (EventKind.STOPPED, container):
+            return
+
+
+async def log_of(node: Node, runtime: Runtime, script: str, **changes: object) -> list[tuple[str, bytes]]:
+    """What a container wrote that ran `script` to its end: streams and lines."""
+    pod = replace(POD, log_directory=node.logs())
+    container = await run(runtime, pod, replace(WEB, **shell(script), **changes))  # type: ignore[arg-type]
+    await ended(runtime, container)
+    return read_log(node.logs() / "web" / "0.log")
+
+
+def read_log(path: Path) -> list[tuple[str, bytes]]:
+    parsed = [logformat.parse(line) for line in path.read_bytes().splitlines(keepends=True)]
+    return [(line.stream, line.text) for line in parsed]
+
+
+async def output(runtime: Runtime, container: str, script: str) -> str:
+    done = await runtime.exec_sync(container, ["sh", "-c", script])
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.decode()
+
+
+# Programs and their ends
+
+
+async def test_each_line_of_a_container_is_in_its_log(node: Node, process: ProcessRuntime) -> None:
+    lines = await log_of(node, process, "echo one; echo two >&2; printf three")
+    assert sorted(lines) == [("stderr", b"two\n"), ("stdout", b"one\n"), ("stdout", b"three\n")]
+
+
+async def test_a_long_line_is_cut_into_pieces(node: Node, process: ProcessRuntime) -> None:
+    lines = await log_of(node, process, "head -c 20000 /dev/zero | tr '\\0' a; echo")
+    assert [len(text) for _, text in lines] == [16384, 20000 - 16384 + 1]
+    assert b"".join(text for _, text in lines) == b"a" * 20000 + b"\n"
+
+
+async def test_a_container_gets_the_variables_it_is_given(node: Node, process: ProcessRuntime) -> None:
+    lines = await log_of(node, process, 'echo "$A|$B|$HOSTNAME"', env=(("A", "1 2"), ("B", "x"), ("A", "last")))
+    assert lines == [("stdout", b"last|x|web-0\n")]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [("exit 0", 0, "Completed"), ("exit 7", 7, "Error"), ("kill -9 $$", 137, "Error")],
+)
+async def test_how_a_container_ends_is_told(process: ProcessRuntime, script: str, code: int, reason: str) -> None:
+    if script.startswith("kill") and process.node.isolated:
+        script = "sh -c 'kill -9 $$'; exit $?"  # the first process of a namespace can't kill itself
+    container = await run(process, config=replace(WEB, **shell(script)))  # type: ignore[arg-type]
+    await ended(process, container)
+    found = await process.container(container)
+    assert (found.exit_code, found.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (("no-such-program",), 127, "executable file not found in $PATH"),
+        (("/no/such/program",), 127, "no such file or directory"),
+        (("/etc/passwd",), 126, "permission denied"),
+    ],
+)
+async def test_a_program_that_can_not_be_started_says_why(
+    process: ProcessRuntime, command: tuple[str, ...], code: int, says: str
+) -> None:
+    container = await process.create_container(await process.run_sandbox(POD), replace(WEB, command=command))
+    with pytest.raises(StartFailed, match=says.replace("$", r"\$")):
+        await process.start_container(container)
+    found = await process.container(container)
+    assert (found.state, found.reason, found.exit_code) == (ContainerState.EXITED, "StartError", code)
+    assert says in found.message
+
+
+async def ready(node: Node, runtime: Runtime, script: str, **changes: object) -> str:
+    """A container of `script`, once that has said that it is ready."""
+    pod = replace(POD, log_directory=node.logs())
+    container = await run(runtime, pod, replace(WEB, **shell(script), **changes))  # type: ignore[arg-type]
+    log = node.logs() / "web" / "0.log"
+    await until(lambda: b"ready" in log.read_bytes())
+    return container
+
+
+async def test_the_stop_signal_comes_first(node: Node, process: ProcessRuntime) -> None:
+    script = "trap 'exit 3' USR1; echo ready; sleep 1000 & while :; do wait; done"
+    container = await ready(node, process, script, stop_signal="SIGUSR1")
+    await process.stop_container(container, 30)
+    assert (await process.container(container)).exit_code == 3
+
+
+STUBBORN = "trap '' TERM; echo ready; sleep 1000 & while :; do wait; done"
+
+
+async def test_who_ignores_its_stop_signal_is_killed(node: Node, process: ProcessRuntime) -> None:
+    container = await ready(node, process, STUBBORN)
+    await process.stop_container(container, 0.05)
+    found = await process.container(container)
+    assert (found.exit_code, found.signal) == (137, signal.SIGKILL)
+
+
+async def test_less_grace_later_counts(node: Node, process: ProcessRuntime) -> None:
+    container = await ready(node, process, STUBBORN)
+    slow = asyncio.create_task(process.stop_container(container, 3600))
+    await asyncio.sleep(0)
+    await process.stop_container(container, 0.05)
+    await asyncio.wait_for(slow, 10)
+
+
+async def test_what_a_container_started_ends_with_it(node: Node, process: ProcessRuntime) -> None:
+    before = descendants(node.reaper())
+    script = "for i in 1 2 3; do (setsid sleep 1000 &) ; done; sleep 1000"
+    container = await run(process, config=replace(WEB, **shell(script)))  # type: ignore[arg-type]
+    await until(lambda: len(descendants(node.reaper())) >= len(before) + 4)
+    await process.stop_container(container, 0)
+    assert descendants(node.reaper()) == before
+
+
+async def test_logs_begin_new_files_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    from .nodes import node_of_mode
+
+    with node_of_mode("own", monkeypatch, log_bytes=200_000, log_files=3) as node:
+        async with node.kubelet() as runtime:
+            await log_of(
+                node, runtime, "for i in $(seq 1 100); do echo $i; head -c 15000 /dev/zero | tr '\\0' a; echo; done"
+            )
+            folder = node.logs() / "web"
+            sizes = [path.stat().st_size for path in folder.iterdir()]
+            newest = read_log(folder / "0.log")
+        await node.end()
+    assert len(sizes) == 3
+    assert max(sizes) <= 200_000
+    assert newest[-2] == ("stdout", b"100\n")
+
+
+# Commands and streams
+
+
+async def test_a_command_in_a_container_tells_its_end_and_output(process: ProcessRuntime) -> None:
+    container = await run(process)
+    done = await process.exec_sync(container, ["sh", "-c", "echo out; echo err >&2; exit 5"])
+    assert (done.exit_code, done.stdout, done.stderr) == (5, b"out\n", b"err\n")
+
+
+async def test_a_command_that_takes_too_long_is_killed(node: Node, process: ProcessRuntime) -> None:
+    container = await run(process)
+    before = descendants(node.reaper())
+    with pytest.raises(ExecTimeout):
+        await process.exec_sync(container, ["sleep", "1000"], 0.05)
+    await until(lambda: descendants(node.reaper()) == before)
+
+
+async def test_a_command_that_does_not_exist_fails(process: ProcessRuntime) -> None:
+    container = await run(process)
+    with pytest.raises(ExecFailed) as caught:
+        await process.exec_sync(container, ["no-such-program"])
+    assert caught.value.exit_code == 127
+
+
+async def everything(session: Session) -> bytes:
+    return b"".join([data async for _, data in session.output()])
+
+
+async def test_a_command_reads_its_input(process: ProcessRuntime) -> None:
+    container = await run(process)
+    data = os.urandom(300_000)
+    async with process.exec(container, ["cat"], stdin=True) as session:
+        reading = asyncio.create_task(everything(session))
+        await session.write(data)
+        await session.close_input()
+        assert await reading == data
+        assert await session.wait() == 0
+
+
+async def test_a_terminal_is_one_and_has_a_size(process: ProcessRuntime) -> None:
+    container = await run(process)
+    async with process.exec(container, ["sh"], tty=True, stdin=True) as session:
+        await session.resize(101, 43)
+        await session.write(b"test -t 0 && stty size; exit 4\n")
+        assert b"43 101" in await everything(session)
+        assert await session.wait() == 4
+
+
+async def test_who_is_attached_reads_and_writes(node: Node, process: ProcessRuntime) -> None:
+    pod = replace(POD, log_directory=node.logs())
+    container = await run(process, pod, replace(WEB, command=("cat",), stdin=True, stdin_once=True))
+    async with process.attach(container, stdin=True) as session:
+        await session.write(b"hello\n")
+        async for stream, data in session.output():
+            assert (stream, data) == ("stdout", b"hello\n")
+            break
+        await session.close_input()
+        assert await session.wait() == 0
+    assert read_log(node.logs() / "web" / "0.log") == [("stdout", b"hello\n")]
+
+
+async def test_input_stays_open_for_the_next_unless_it_is_for_one(process: ProcessRuntime) -> None:
+    container = await run(process, config=replace(WEB, command=("cat",), stdin=True))
+    for _ in range(2):
+        async with process.attach(container, stdin=True) as session:
+            await session.write(b"x\n")
+            async for _, data in session.output():
+                assert data == b"x\n"
+                break
+    assert (await process.container(container)).state is ContainerState.RUNNING
+
+
+async def test_a_command_ends_with_whoever_wanted_it(node: Node, process: ProcessRuntime) -> None:
+    container = await run(process)
+    before = descendants(node.reaper())
+    async with process.exec(container, ["sleep", "1000"]):
+        assert descendants(node.reaper()) != before
+    await until(lambda: descendants(node.reaper()) == before)
+
+
+# The network
+
+
+async def serving(runtime: ProcessRuntime, busybox: Path, uid: str) -> tuple[str, str]:
+    """A pod that serves /etc over HTTP on port 7000: its sandbox and its address."""
+    sandbox = await runtime.run_sandbox(replace(POD, uid=uid, name=f"pod-{uid}"))
+    address = (await runtime.sandbox(sandbox)).ips[0]
+    command = (str(busybox), "httpd", "-f", "-p", f"{address}:7000", "-h", "/etc")
+    container = await runtime.create_container(sandbox, replace(WEB, command=command))
+    await runtime.start_container(container)
+    return sandbox, address
+
+
+async def ask(made: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    with made:
+        await loop.sock_sendall(made, b"GET /hostname HTTP/1.0\r\n\r\n")
+        answer = b""
+        while data := await loop.sock_recv(made, 65536):
+            answer += data
+        return answer
+
+
+async def dialled(runtime: ProcessRuntime, address: str, port: int = 7000) -> socket.socket:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await runtime.network.dial(address, port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+
+
+async def test_pods_are_reached_at_their_addresses(process: ProcessRuntime, busybox: Path) -> None:
+    _, first = await serving(process, busybox, "1")
+    _, second = await serving(process, busybox, "2")
+    assert first != second
+    for address in (first, second):
+        answer = await ask(await dialled(process, address))
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+@with_namespaces
+async def test_a_pod_reaches_another(process: ProcessRuntime, busybox: Path) -> None:
+    _, address = await serving(process, busybox, "1")
+    (await dialled(process, address)).close()
+    other = await run(process, replace(POD, uid="2"))
+    got = await output(process, other, f"{busybox} wget -q -O - http://{address}:7000/passwd")
+    assert got == Path("/etc/passwd").read_text()
+
+
+@with_namespaces
+async def test_forwarding_reaches_what_listens_on_localhost_of_the_pod(process: ProcessRuntime, busybox: Path) -> None:
+    sandbox = await process.run_sandbox(POD)
+    command = (str(busybox), "httpd", "-f", "-p", "127.0.0.1:7000", "-h", "/etc")
+    await process.start_container(await process.create_container(sandbox, replace(WEB, command=command)))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                made = await process.dial(sandbox, 7000)
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+    assert (await ask(made)).startswith(b"HTTP/1.1 200 OK")
+
+
+@with_namespaces
+async def test_the_network_has_an_administrator(process: ProcessRuntime) -> None:
+    network = process.network
+    about = await network.describe()
+    assert (about.mode, about.gateway, about.pod_cidr) == ("namespace", "10.244.0.1", "10.244.0.0/24")
+    listener = await network.listen(about.gateway, 80)
+    with listener, await network.dial(about.gateway, 80) as made:
+        assert made.getpeername() == (about.gateway, 80)
+    with pytest.raises(ConnectionRefusedError):
+        await network.dial(about.gateway, 80)
+    done = await network.run(["sh", "-c", "cat; ls /sys/class/net >&2; exit 3"], b"in")
+    assert (done.exit_code, done.stdout) == (3, b"in")
+    done = await network.run(["cat", "/proc/net/dev"])
+    assert about.bridge.encode() in done.stdout
+
+
+@with_namespaces
+async def test_a_pod_sees_its_own_interfaces_and_name_alone(process: ProcessRuntime) -> None:
+    container = await run(process)
+    assert (await output(process, container, "ls /sys/class/net; hostname")).split() == ["eth0", "lo", "web-0"]
+    assert "web-0" in await output(process, container, "cat /etc/hosts /etc/hostname")
+
+
+@with_namespaces
+async def test_a_pod_in_the_nodes_network_sees_the_nodes(process: ProcessRuntime) -> None:
+    container = await run(process, replace(POD, host_network=True))
+    interfaces = sorted(name for _, name in socket.if_nameindex())
+    assert (await output(process, container, "ls /sys/class/net; hostname")).split() == [
+        *interfaces,
+        socket.gethostname(),
+    ]
+
+
+@with_namespaces
+async def test_sysctls_are_the_pods_own(process: ProcessRuntime) -> None:
+    pod = replace(POD, sysctls={"net.ipv4.ip_local_port_range": "2000\t3000", "kernel.msgmax": "4096"})
+    container = await run(process, pod)
+    shown = await output(process, container, "cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/kernel/msgmax")
+    assert shown.split() == ["2000", "3000", "4096"]
+    assert Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split() != ["2000", "3000"]
+
+
+# Isolation
+
+
+@with_namespaces
+async def test_a_container_sees_its_own_processes_alone(process: ProcessRuntime) -> None:
+    pod = await process.run_sandbox(POD)
+    for name in ("a", "b"):
+        container = await process.create_container(pod, replace(WEB, name=name))
+        await process.start_container(container)
+    shown = await output(process, container, "cat /proc/[0-9]*/comm")
+    assert sorted(shown.split()) == ["sh", "sleep"]
+
+
+@with_namespaces
+async def test_containers_of_a_pod_may_share_their_processes(process: ProcessRuntime) -> None:
+    pod = await process.run_sandbox(replace(POD, share_processes=True))
+    made = []
+    for name in ("a", "b"):
+        made.append(await process.create_container(pod, replace(WEB, name=name)))
+        await process.start_container(made[-1])
+    shown = await output(process, made[0], "cat /proc/[0-9]*/comm")
+    assert shown.split().count("sleep") == 2
+    await process.stop_container(made[0], 0)
+    shown = await output(process, made[1], "cat /proc/[0-9]*/comm")
+    assert shown.split().count("sleep") == 1
+
+
+@with_namespaces
+async def test_volumes_are_where_they_are_mounted(node: Node, process: ProcessRuntime) -> None:
+    folder = node.logs("volume")
+    folder.chmod(0o777)
+    (folder / "given").write_text("from outside")
+    mounts = (
+        Mount(container_path="/data", host_path=folder),
+        Mount(container_path="/var/run/secrets/deep", host_path=folder, readonly=True),
+        Mount(container_path="/usr/share/some/where", host_path=folder / "given"),
+    )
+    container = await run(process, config=replace(WEB, mounts=mounts))
+    shown = await output(process, container, "cat /data/given /var/run/secrets/deep/given /usr/share/some/where")
+    assert shown == "from outside" * 3
+    await output(process, container, "echo inside > /data/made")
+    assert (folder / "made").read_text() == "inside\n"
+    refused = await process.exec_sync(container, ["touch", "/var/run/secrets/deep/x"])
+    assert b"Read-only file system" in refused.stderr
+    assert await output(process, container, "ls /usr/share | wc -l") != "1\n"
+
+
+@with_namespaces
+async def test_the_machines_own_root_can_not_be_changed(node: Node, process: ProcessRuntime) -> None:
+    container = await run(process)
+    for path in ("/x", "/etc/x", "/usr/x", "/run/x"):
+        done = await process.exec_sync(container, ["touch", path])
+        assert done.exit_code == (0 if path == "/run/x" else 1), path
+    assert not Path("/run/x").exists()
+    assert await output(process, container, "touch /tmp/y; ls /tmp") == "y\n"
+
+
+@with_namespaces
+async def test_the_nodes_own_files_are_hidden_from_it(process: ProcessRuntime, node: Node) -> None:
+    container = await run(process)
+    assert await output(process, container, f"ls -A {node.root}") == ""
+
+
+@with_namespaces
+async def test_memory_can_be_a_volume(node: Node, process: ProcessRuntime) -> None:
+    folder = node.logs("memory")
+    await process.mount_memory(folder, 1 << 20)
+    await process.mount_memory(folder, 1 << 20)
+    container = await run(process, config=replace(WEB, mounts=(Mount(container_path="/m", host_path=folder),)))
+    assert (await output(process, container, "df -k /m | tail -1")).split()[:2] == ["tmpfs", "1024"]
+    await output(process, container, "echo x > /m/x")
+    assert list(folder.iterdir()) == []
+    await process.remove_sandbox((await process.sandboxes())[0].id)
+    await process.unmount_memory(folder)
+    await process.unmount_memory(folder)
+
+
+async def test_a_user_of_any_number_may_be_had(process: ProcessRuntime) -> None:
+    config = replace(WEB, security=Security(run_as_user=1234, run_as_group=77))
+    if not process.node.isolated and os.geteuid() != 0:
+        with pytest.raises(InvalidConfig, match="user 1234"):
+            await run(process, config=config)
+        return
+    container = await run(process, config=config)
+    assert await output(process, container, "id -u; id -g") == "1234\n77\n"
+    assert "CapEff:\t0000000000000000" in await output(process, container, "cat /proc/self/status")
+    found = await process.container(container)
+    assert found.user is not None
+    assert found.user[:2] == (1234, 77)
+
+
+@with_namespaces
+async def test_root_in_a_container_has_the_usual_capabilities(process: ProcessRuntime) -> None:
+    container = await run(process)
+    assert "CapEff:\t00000000a80425fb" in await output(process, container, "cat /proc/self/status")
+    dropped = replace(WEB, security=Security(drop_capabilities=("ALL",), add_capabilities=("KILL",)))
+    container = await run(process, replace(POD, uid="2"), dropped)
+    assert "CapEff:\t0000000000000020" in await output(process, container, "cat /proc/self/status")
+    plain = replace(WEB, security=Security(no_new_privileges=True))
+    container = await run(process, replace(POD, uid="3"), plain)
+    assert "NoNewPrivs:\t1" in await output(process, container, "cat /proc/self/status")
+
+
+# Images
+
+
+@pytest.fixture
+def archive(busybox: Path, tmp_path: Path) -> Path:
+    import _images  # of the checkout; the archive itself is tested without it
+
+    return _images.write_image(
+        tmp_path / "app.tar",
+        "shop/app:1",
+        busybox=busybox,
+        command=["httpd", "-f", "-p", "8080"],
+        files={"etc/x": b"y\n"},
+    )
+
+
+async def test_a_loaded_image_runs(node: Node, process: ProcessRuntime, archive: Path) -> None:
+    node.load(archive)
+    config = replace(WEB, image="shop/app:1", command=("sh", "-c", "cat ${HK_ROOT}/etc/x; exec sleep 1000"))
+    container = await run(process, replace(POD, log_directory=node.logs()), config)
+    found = await process.container(container)
+    assert found.image_ref.startswith("docker.io/shop/app@sha256:")
+    log = node.logs() / "web" / "0.log"
+    await until(lambda: log.read_bytes())
+    assert read_log(log) == [("stdout", b"y\n")]
+
+
+@with_namespaces
+async def test_each_container_changes_its_own_copy_of_an_image(
+    node: Node, process: ProcessRuntime, archive: Path
+) -> None:
+    node.load(archive)
+    pod = await process.run_sandbox(POD)
+    made = []
+    for name in ("a", "b"):
+        config = replace(WEB, name=name, image="shop/app:1", command=("sleep", "1000"))
+        made.append(await process.create_container(pod, config))
+        await process.start_container(made[-1])
+    await output(process, made[0], "echo changed > /etc/x; rm /etc/group; touch /new")
+    assert await output(process, made[0], "cat /etc/x; ls /new") == "changed\n/new\n"
+    assert await output(process, made[1], "cat /etc/x; ls -d /etc/group /new* || true") == "y\n/etc/group\n"
+
+
+@with_namespaces
+async def test_a_read_only_root_is_read_only(node: Node, process: ProcessRuntime, archive: Path) -> None:
+    node.load(archive)
+    config = replace(WEB, image="shop/app:1", command=("sleep", "1000"), security=Security(readonly_root=True))
+    container = await run(process, config=config)
+    assert b"Read-only" in (await process.exec_sync(container, ["touch", "/x"])).stderr
+
+
+async def test_an_image_that_is_not_here_says_how_to_load_it(process: ProcessRuntime) -> None:
+    with pytest.raises(ImageUnavailable, match="hk image load FILE"):
+        await process.pull_image("shop/nothing:1")
+
+
+# Kubelets and reapers that come and go
+
+
+async def test_the_next_kubelet_finds_what_runs_and_what_ended(node: Node) -> None:
+    async with node.kubelet() as runtime:
+        sandbox = await runtime.run_sandbox(POD)
+        stays = await runtime.create_container(sandbox, WEB)
+        await runtime.start_container(stays)
+        ends = await runtime.create_container(sandbox, replace(WEB, name="b", command=("sh", "-c", "exit 9")))
+        await runtime.start_container(ends)
+        started = (await runtime.container(stays)).started_at
+        reaper = node.reaper()
+    async with node.kubelet() as runtime:
+        await ended(runtime, ends)
+        assert node.reaper() == reaper
+        assert (await runtime.container(ends)).exit_code == 9
+        found = await runtime.container(stays)
+        assert (found.state, found.started_at) == (ContainerState.RUNNING, started)
+        assert found.config == WEB
+        assert await output(runtime, stays, "echo still here") == "still here\n"
+
+
+async def until_gone(begun: dict[int, int]) -> None:
+    """Return once the processes have ended; `begun` says when each began, since numbers are used again."""
+    await until(lambda: not any(begin_of(pid) == begin for pid, begin in begun.items()))
+
+
+def begin_of(pid: int) -> int:
+    """When a living process began, in ticks of the machine; 0 for one that isn't there, or has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] == b"Z" else int(fields[19])
+
+
+def begun(*pids: int) -> dict[int, int]:
+    return {pid: begin_of(pid) for pid in pids}
+
+
+def namespaces(until_tick: int) -> dict[str, int]:
+    """The namespaces of all that runs here since `until_tick` or longer, each with somebody in it."""
+    found = {}
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        for kind in ("net", "mnt", "pid"):
+            with suppress(OSError):
+                if 0 < begin_of(pid) <= until_tick:
+                    found[os.readlink(f"/proc/{pid}/ns/{kind}")] = pid
+    return found
+
+
+async def test_nothing_is_left_of_a_node_whose_reaper_is_killed(node: Node) -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    async with node.kubelet() as runtime:
+        sandbox = await runtime.run_sandbox(POD)
+        container = await runtime.create_container(
+            sandbox,
+            replace(
+                WEB, command=("sh", "-c", "(setsid sleep 1000 &); (setsid sh -c 'sleep 1000 & wait' &); sleep 1000")
+            ),
+        )
+        await runtime.start_container(container)
+        in_hosts = await runtime.run_sandbox(replace(POD, uid="2", host_network=True))
+        await runtime.start_container(await runtime.create_container(in_hosts, WEB))
+        await output(runtime, container, "sleep 0.05")
+        reaper = node.reaper()
+        everything = begun(reaper, *descendants(reaper))
+        own = {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in everything for kind in ("net", "mnt", "pid")}
+        if runtime.node.isolated:
+            own -= {os.readlink(f"/proc/self/ns/{kind}") for kind in ("net", "mnt", "pid")}
+        else:
+            own = set()
+        assert len(everything) >= 5
+        os.kill(reaper, signal.SIGKILL)
+        await until_gone(everything)
+        left = namespaces(max(everything.values()))  # later ones may have got the same numbers
+        assert not [found for found in left.items() if found[0] in own]
+        assert Path("/proc/self/mountinfo").read_text() == mounts
+
+        # The next reaper knows what there was, and that it ended.
+        found = await runtime.container(container)
+        assert node.reaper() != reaper
+        assert (found.state, found.exit_code) == (ContainerState.EXITED, 137)
+        assert (await runtime.sandbox(sandbox)).state is SandboxState.NOT_READY
+        again = await runtime.run_sandbox(replace(POD, attempt=1))
+        assert (await runtime.sandbox(again)).ips != (await runtime.sandbox(sandbox)).ips
+        await runtime.remove_sandbox(sandbox)
+
+
+async def test_pods_end_some_time_after_the_last_kubelet(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from .nodes import node_of_mode
+
+    with node_of_mode(mode, monkeypatch, grace_seconds=0.2) as node:
+        async with node.kubelet() as runtime:
+            await run(runtime, config=replace(WEB, **shell("trap 'exit 0' TERM; sleep 1000 & while :; do wait; done")))  # type: ignore[arg-type]
+            reaper = node.reaper()
+            everything = begun(reaper, *descendants(reaper))
+            await asyncio.sleep(0.3)
+            assert begin_of(reaper), "while there is a kubelet"
+        await until_gone(everything)
+        assert not node.settings.socket.exists()
+
+
+async def test_the_end_is_the_end(node: Node) -> None:
+    async with node.kubelet() as runtime:
+        await run(runtime)
+        reaper = node.reaper()
+        everything = begun(reaper, *descendants(reaper))
+    await node.end()
+    await until_gone(everything)
+    assert not node.settings.network_socket.exists()
+
+
+async def test_a_reaper_that_was_killed_before_anybody_noticed_is_replaced_at_once(
+    node: Node, process: ProcessRuntime
+) -> None:
+    reaper = node.reaper()
+    gone = begun(reaper)
+    os.kill(reaper, signal.SIGKILL)
+    await until_gone(gone)
+    assert (await process.status()).ready
+    await run(process)
