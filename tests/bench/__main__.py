@@ -10,7 +10,20 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("launch", "schema", "access", "operations", "steps", "serving", "storage", "apiserver", "curves", "scheduler")
+NAMES = (
+    "launch",
+    "schema",
+    "access",
+    "operations",
+    "steps",
+    "serving",
+    "storage",
+    "apiserver",
+    "curves",
+    "proxy",
+    "scheduler",
+    "cluster",
+)
 ASKING = ("apiserver", "curves")
 """Those that can ask a server that runs already."""
 

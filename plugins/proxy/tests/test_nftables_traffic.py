@@ -18,6 +18,7 @@ from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.serving.metrics import Counter as Metric
 from hyperkube_proxy import netroutes
 from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms
+from hyperkube_proxy.conntrack import StaleFlows
 from hyperkube_proxy.model import PortName
 from hyperkube_proxy.rules import Route
 
@@ -208,3 +209,46 @@ async def exchange(one: socket.socket, other: socket.socket) -> None:
     for sender, receiver in ((one, other), (other, one)):
         await loop.sock_sendall(sender, b"x")
         assert await asyncio.wait_for(loop.sock_recv(receiver, 10), 5) == b"x"
+
+
+async def test_a_flow_of_datagrams_to_an_endpoint_that_left_gets_another(net: PodNet, proxied: Proxied) -> None:
+    loop = asyncio.get_running_loop()
+    stale = StaleFlows(net.node, lambda endpoint, protocol: endpoint)
+    one, two = await net.pods[B].datagram((B, 5354)), await net.pods[C].datagram((C, 5354))
+    port = service("dns", protocol="UDP", node_port=30053)
+    proxied.backend = proxied.new(node_addresses=None)
+    await proxied.backend.sync({}, None)
+    await proxied.sync(routed(port, endpoint(B, 5354)))
+    for address, number in ((CLUSTER_IP, 80), (GATEWAY, 30053)):
+        client = await net.pods[A].datagram(remote=(address, number))
+        await proxied.sync(routed(port, endpoint(B, 5354)))
+        with client:
+            await loop.sock_sendall(client, b"1")
+            assert await asyncio.wait_for(loop.sock_recv(one, 10), 5) == b"1"
+            await proxied.sync(routed(port, endpoint(C, 5354)))
+            await loop.sock_sendall(client, b"2")
+            assert await asyncio.wait_for(loop.sock_recv(one, 10), 5) == b"2", "the kernel remembers the flow"
+            await stale.sync(proxied.routes, [port.name])
+            await loop.sock_sendall(client, b"3")
+            assert await asyncio.wait_for(loop.sock_recv(two, 10), 5) == b"3"
+    one.close()
+    two.close()
+
+
+async def test_flows_of_endpoints_that_serve_and_of_others_go_on(net: PodNet, proxied: Proxied) -> None:
+    loop = asyncio.get_running_loop()
+    stale = StaleFlows(net.node, lambda endpoint, protocol: endpoint)
+    one, other = await net.pods[B].datagram((B, 5355)), await net.pods[C].datagram((C, 5356))
+    port = service("dns", protocol="UDP")
+    await proxied.sync(routed(port, endpoint(B, 5355)))
+    client, direct = await net.pods[A].datagram(remote=(CLUSTER_IP, 80)), await net.pods[A].datagram(remote=(C, 5356))
+    with client, direct, one, other:
+        await loop.sock_sendall(client, b"1")
+        await loop.sock_sendall(direct, b"1")
+        leaving = endpoint(B, 5355, ready=False, terminating=True)
+        await proxied.sync(routed(port, leaving, endpoint(C, 5355)))
+        await stale.sync(proxied.routes, None)
+        for sock in (client, direct):
+            await loop.sock_sendall(sock, b"2")
+        for server in (one, other):
+            assert [await asyncio.wait_for(loop.sock_recv(server, 10), 5) for _ in "12"] == [b"1", b"2"]

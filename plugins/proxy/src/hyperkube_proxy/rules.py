@@ -35,6 +35,7 @@ class Route:
     cluster: tuple[Endpoint, ...] = ()  # for the policy Cluster
     local: tuple[Endpoint, ...] = ()  # for the policy Local
     anywhere: bool = False  # whether the service has a usable endpoint on any node
+    serving: tuple[Endpoint, ...] = ()  # of UDP alone: those whose flows go on, whether new ones come or not
 
     @property
     def reachable(self) -> tuple[Endpoint, ...]:
@@ -67,7 +68,8 @@ def route(port: ServicePort, endpoints: Sequence[Endpoint], place: Place) -> Rou
         anywhere = anywhere or any(endpoint.ready or _still_serves(endpoint) for endpoint in endpoints)
         here = [endpoint for endpoint in endpoints if endpoint.local]
         local = _usable(here, lambda endpoint: endpoint.ready, _still_serves)
-    return Route(port, cluster, local, anywhere)
+    serving = tuple(endpoint for endpoint in endpoints if endpoint.serving) if port.protocol == "UDP" else ()
+    return Route(port, cluster, local, anywhere, serving)
 
 
 def _still_serves(endpoint: Endpoint) -> bool:

@@ -19,13 +19,14 @@ from hyperkube_machinery.podnetwork import Description, PodNetwork, pod_network
 from hyperkube_proxy import netroutes
 from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms, works
 from hyperkube_proxy.backends.userspace import UserspaceBackend
+from hyperkube_proxy.conntrack import StaleFlows
 from hyperkube_proxy.facts import NodeFacts, local_sources, node_port_addresses
 from hyperkube_proxy.healthcheck import Health, ServiceHealth
 from hyperkube_proxy.hostaddresses import host_addresses
 from hyperkube_proxy.instruments import Instruments
 from hyperkube_proxy.inward import InwardRelays
 from hyperkube_proxy.loopback import HOST, LoopbackRelays, StatusFile
-from hyperkube_proxy.model import Family, PortName, ServiceName
+from hyperkube_proxy.model import Endpoint, Family, PortName, Protocol, ServiceName
 from hyperkube_proxy.options import PRIMARY, Options
 from hyperkube_proxy.parts import Part, Routes, SyncError
 from hyperkube_proxy.reach import Reach
@@ -37,6 +38,13 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
 _FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
+
+Inside = Callable[[Endpoint, Protocol], Endpoint]
+
+
+def _as_it_is(endpoint: Endpoint, protocol: Protocol) -> Endpoint:
+    return endpoint
+
 
 _Identity = tuple[int, int, int] | None
 
@@ -173,7 +181,7 @@ class _Building:
 
     def _nftables_parts(self) -> list[Part]:
         given, parts = self._given, list[Part]()
-        inside = None
+        inside: Inside = _as_it_is
         if self._description.mode == "namespace":
             gateway = self._description.gateway
             inward = InwardRelays(self._network, gateway, self._reach, given.relays, given.clock)
@@ -189,7 +197,7 @@ class _Building:
                 inside=inside,
             )
             parts.append(backend)
-        return parts
+        return [*parts, StaleFlows(self._network, inside)]
 
     def _terms(self, family: Family) -> Terms:
         options, version = self._given.options, 4 if family == "IPv4" else 6
