@@ -51,12 +51,12 @@ def develop(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def serve(session: nox.Session) -> None:
-    """Run the API server of this checkout; what follows `--` is added to its flags."""
+    """Run a cluster of this checkout in .hk; what follows `--` is what `hk` does instead."""
     environment = _make_venv(session)
     hk = str(_scripts(environment) / "hk")
-    command = [hk, "apiserver", *(session.posargs or ["--data-dir", ".hk", "--secure-port", "0"])]
+    command = [hk, *(session.posargs or ["up", "--data-dir", ".hk"])]
     if not session.posargs:
-        session.log("once it is ready: kubectl --kubeconfig .hk/admin.kubeconfig get namespaces")
+        session.log("once it is ready: kubectl --kubeconfig .hk/admin.kubeconfig get nodes")
     if os.name == "nt":
         session.run(*command, external=True)
     else:  # nox would stand between the server and Ctrl-C

@@ -51,11 +51,6 @@ def test_blocks_that_are_not_run_are_counted() -> None:
     assert {page: count for page, count in found.items() if count} == NOT_RUN
 
 
-def test_the_tutorials_file_is_the_one_that_the_readme_creates() -> None:
-    (block,) = [block for block in PAGES["docs/tutorial/kubectl.md"] if block.caption == "web.yaml"]
-    assert block.text == (ROOT / "docs" / "tutorial" / "web.yaml").read_text()
-
-
 def test_shell_and_python_blocks_use_the_languages_that_are_run() -> None:
     others = {block.language for blocks in PAGES.values() for block in blocks} & {
         "sh",
