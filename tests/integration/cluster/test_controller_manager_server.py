@@ -7,13 +7,15 @@ import json
 import random
 import socket
 import ssl
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from _clusters import Cluster, Process
 from _watching import gone, until_object
 
-from hyperkube_machinery import kubeconfig
+from hyperkube_machinery import kubeconfig, tls
 from hyperkube_machinery.builtin import (
     CONFIG_MAPS,
     EVENTS,
@@ -120,6 +122,37 @@ async def test_it_shows_how_it_is_to_whom_it_may(cluster: Cluster) -> None:
         configuration = json.loads((await client.raw("GET", "/configz")).body)
     assert 'workqueue_adds_total{name="namespace"}' in metrics
     assert configuration["kubecontrollermanager.config.k8s.io"]["use-service-account-credentials"] is True
+
+
+async def test_flags_say_where_the_server_is_and_what_it_is_believed_by(cluster: Cluster, tmp_path: Path) -> None:
+    admin = kubeconfig.read(cluster.kubeconfig)
+    authorities = tls.create_ca("another", now=SystemClock().now()).certificate_pem
+    (tmp_path / "other.crt").write_bytes(authorities)
+    mistaken = tmp_path / "mistaken.kubeconfig"
+    kubeconfig.write(mistaken, replace(admin, server="https://127.0.0.1:1"), cluster="test", user="admin")
+    chosen = "--controllers=root-ca-cert-publisher"
+    where = (f"--master={admin.server}", f"--kubeconfig={mistaken}")
+    await cluster.start(
+        "controller-manager", "--secure-port=0", f"--root-ca-file={tmp_path / 'other.crt'}", chosen, *where
+    )
+    found = await until_object(cluster.client, CONFIG_MAPS, "kube-root-ca.crt", lambda _: True, "default")
+    assert found["data"] == {"ca.crt": authorities.decode()}
+    assert (await cluster.client.list(SERVICE_ACCOUNTS, "default")).items == []  # nobody else was asked for
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("--kubeconfig=/nowhere",), "flag --kubeconfig: /nowhere: cannot be read"),
+        (("--root-ca-file=/dev/null",), "flag --root-ca-file: /dev/null: holds no certificate"),
+        (("--allocate-node-cidrs", "--cluster-cidr=10.0.0.0/30"), "flag --cluster-cidr: .* larger than the cluster's"),
+    ],
+)
+async def test_what_keeps_it_from_working_is_told_by_the_flag(
+    processes: Cluster, flags: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(AssertionError, match=why):
+        await processes.start_process("controller-manager", "--secure-port=0", "--leader-elect=false", *flags)
 
 
 async def test_ranges_are_given_to_nodes(cluster: Cluster) -> None:

@@ -14,6 +14,7 @@ from hyperkube_controller_manager.catalog import Entry
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.identities import Connections
 from hyperkube_controller_manager.options import Options
+from hyperkube_core import SettingsError
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
@@ -72,7 +73,7 @@ async def run_controllers(
     root_ca: str,
     progress: Progress,
 ) -> NoReturn:
-    """Run `entries` until cancelled. Raises ControllerEnded."""
+    """Run `entries` until cancelled. Raises ControllerEnded, and SettingsError for flags that are no use."""
     progress.expect_all()
     informers = Informers(reader, clock)
     issuer = reader if options.use_service_account_credentials else None
@@ -105,6 +106,8 @@ async def _run(entry: Entry, context: ControllerContext) -> NoReturn:
     try:
         run: Callable[[ControllerContext], Awaitable[None]] = getattr(import_module(module), name)
         await run(context)
+    except SettingsError:
+        raise  # it names the flag
     except Exception as exc:
         raise ControllerEnded(f"the {entry.name} failed: {exc}") from exc
     raise ControllerEnded(f"the {entry.name} returned, which it must not")
