@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.containers.observed import RESOURCES, Observed
 from hyperkube_kubelet.containers.verdicts import Verdicts
+from hyperkube_kubelet.runtime.values import ContainerState
 from hyperkube_kubelet.status.generate import pod_status, rejected_status, without_survivors
 from hyperkube_kubelet.status.statuses import Seen, Waiting
 
@@ -228,3 +231,18 @@ def test_a_debugging_container_is_neither_started_nor_ready() -> None:
     assert found["state"].keys() == {"running"}
     assert found["ready"] is False
     assert "started" not in found
+
+
+def test_what_runs_shows_the_resources_that_it_was_started_with() -> None:
+    before, after = ({"requests": {"cpu": amount}} for amount in ("100m", "200m"))
+    running = run()
+    annotations = {**running.config.annotations, RESOURCES: json.dumps(before)}
+    running = replace(running, config=replace(running.config, annotations=annotations))
+    status = status_of(pod(container(resources=after)), observed(running))
+    assert (only(status)["resources"], only(status)["allocatedResources"]) == (before, before["requests"])
+    pending = next(one for one in status["conditions"] if one["type"] == "PodResizePending")
+    assert (pending["status"], pending["reason"]) == ("True", "Infeasible")
+    ended = replace(running, state=ContainerState.EXITED)
+    status = status_of(pod(container(resources=after)), observed(ended))
+    assert only(status)["resources"] == after
+    assert "PodResizePending" not in conditions(status)

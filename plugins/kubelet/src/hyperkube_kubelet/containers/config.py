@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from hyperkube_kubelet.containers.observed import (
     POD_NAME,
     POD_NAMESPACE,
     POD_UID,
+    RESOURCES,
     RESTART_COUNT,
     container_hash,
 )
@@ -116,6 +118,7 @@ def container_config(pod: Tree, container: Tree, made: Made) -> ContainerConfig:
         annotations={
             CONTAINER_KIND: _kind(pod, container),
             HASH: container_hash(container),
+            RESOURCES: json.dumps(container.get("resources") or {}),
             RESTART_COUNT: str(made.attempt),
             TERMINATION_MESSAGE_PATH: container.get("terminationMessagePath") or "/dev/termination-log",
             TERMINATION_MESSAGE_POLICY: container.get("terminationMessagePolicy") or "File",

@@ -16,9 +16,11 @@ __all__ = [
     "POD_NAME",
     "POD_NAMESPACE",
     "POD_UID",
+    "RESOURCES",
     "RESTART_COUNT",
     "Observed",
     "container_hash",
+    "resources_of",
     "restart_count",
 ]
 
@@ -29,6 +31,8 @@ POD_UID = "io.kubernetes.pod.uid"
 CONTAINER_NAME = "io.kubernetes.container.name"
 HASH = "io.kubernetes.container.hash"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
+RESOURCES = "hyperkube.io/resources"
+"""What a container was started with, as JSON: its pod may ask for more meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,11 @@ def container_hash(container: Tree) -> str:
 def restart_count(container: Container) -> int:
     """How many runs there were before this one."""
     return int(container.config.annotations.get(RESTART_COUNT, container.config.attempt))
+
+
+def resources_of(spec: Tree, container: Container) -> Tree:
+    """The resources that a run has: those it was started with while it runs, and then those that the spec asks for."""
+    known = container.config.annotations.get(RESOURCES)
+    if known is None or container.state is not ContainerState.RUNNING:
+        return spec.get("resources") or {}
+    return dict(json.loads(known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.containers.observed import Observed, resources_of
 from hyperkube_kubelet.containers.plan import sandbox_changed
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, shown_names
 
@@ -41,6 +41,7 @@ def conditions(
     ready_to_start = "False" if sandbox_changed(pod, observed)[0] else "True"
     containers_ready = _containers_ready(pod, phase, statuses)
     own = [
+        *_resizing(pod, observed),
         {"type": "PodReadyToStartContainers", "status": ready_to_start},
         _initialized(pod, phase, statuses),
         _ready(pod, containers_ready, found),
@@ -51,6 +52,25 @@ def conditions(
         if generation:
             condition["observedGeneration"] = generation
     return found + own
+
+
+def _resizing(pod: Tree, observed: Observed) -> list[Condition]:
+    """That what runs has not the resources that it is asked to have by now. Source: k8s.io/enhancements, KEP 1287."""
+    names = []
+    for spec in (*init_containers(pod), *containers(pod)):
+        latest = observed.latest(spec["name"])
+        if latest is not None and _bare(resources_of(spec, latest)) != _bare(spec.get("resources") or {}):
+            names.append(spec["name"])
+    if not names:
+        return []
+    message = (
+        f"this node resizes nothing in place: {shown_names(names)} will have other resources from the next start on"
+    )
+    return [{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": message}]
+
+
+def _bare(resources: Tree) -> Tree:
+    return {field: amounts for field, amounts in resources.items() if amounts}
 
 
 def _verdict(kind: str, *, reason: str = "", message: str = "", holds: bool = False) -> Condition:

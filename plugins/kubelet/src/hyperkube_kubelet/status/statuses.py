@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperkube_kubelet.containers.observed import Observed, restart_count
+from hyperkube_kubelet.containers.observed import Observed, resources_of, restart_count
 from hyperkube_kubelet.containers.restarts import restarts_latest
 from hyperkube_kubelet.containers.verdicts import Verdicts
 from hyperkube_kubelet.podspec import Tree, init_containers, is_sidecar, kind_of
@@ -115,9 +115,9 @@ def _converted(spec: Tree, container: Container, old: Tree | None, seen: Seen) -
         "containerID": f"{seen.scheme}://{container.id}",
         "restartCount": restart_count(container),
         "state": _state(container, seen.scheme),
-        "resources": dict(spec.get("resources") or {}),
+        "resources": dict(resources_of(spec, container)),
     }
-    if requests := (spec.get("resources") or {}).get("requests"):
+    if requests := status["resources"].get("requests"):
         status["allocatedResources"] = dict(requests)
     if container.state is ContainerState.RUNNING and container.user is not None:
         uid, gid, groups = container.user
