@@ -9,13 +9,15 @@ DIR/…             whatever servers and contributions keep
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
+import random
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ class Home:
         """The descriptor that holds the lock; -1 while it is not held."""
         self._state: dict[str, Any] | None = None
         self._settled: set[str] = set()
+        self._claims: list[socket.socket] = []
 
     @property
     def logs(self) -> Path:
@@ -111,6 +114,8 @@ class Home:
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1
+        while self._claims:
+            self._claims.pop().close()
 
     # What is written down.
 
@@ -154,17 +159,26 @@ class Home:
         """See `ClusterHome.port`. Asked by a command that does not hold the cluster, it changes nothing."""
         ports: dict[str, int] = dict(self.state.get("ports") or {})
         kept = ports.get(use, 0)
-        if kept and (self.lock < 0 or use in self._settled or _is_free(kept)):
-            if self.lock >= 0:
-                self._settled.add(use)  # who listens there from now on is our own server
+        if kept and (self.lock < 0 or use in self._settled):
             return kept
-        chosen = preferred if preferred and preferred not in ports.values() and _is_free(preferred) else _free_port()
-        while chosen in ports.values():
-            chosen = _free_port()
-        if self.lock >= 0:
-            self._settled.add(use)
+        others = {port for name, port in ports.items() if name != use}
+        candidates = (port for port in itertools.chain((kept, preferred), _any_ports()) if port not in {0, *others})
+        if self.lock < 0:
+            return next(port for port in candidates if _is_free(port))
+        chosen = next(port for port in candidates if self._claim(port))
+        self._settled.add(use)  # who listens there from now on is our own server
+        if chosen != kept:
             self.write(ports={**ports, use: chosen})
         return chosen
+
+    def _claim(self, port: int) -> bool:
+        """Have a free port to ourselves among the clusters of this machine, from now until `release`."""
+        if not _is_free(port):
+            return False
+        claim = _claimed(port)
+        if claim is not None:
+            self._claims.append(claim)
+        return claim is not None
 
     def runner(self) -> int | None:
         """The process of the `hk up` that was written down last, if it lives."""
@@ -186,10 +200,25 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def _claimed(port: int) -> socket.socket | None:
+    """A name that only one process of the machine can have, and no longer than it lives; None if another has it.
+
+    Between the choice of a port and the moment when a server listens there, another cluster might choose the same.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":  # elsewhere no socket has a name without a file
+        try:
+            claim.bind(f"\0hyperkube.port.{port}")
+        except OSError:
+            claim.close()
+            return None
+    return claim
+
+
+def _any_ports() -> Iterator[int]:
+    """Ports by chance, of those that the system gives to no connection by itself, nor Kubernetes to a service."""
+    while True:
+        yield random.randrange(20000, 30000)
 
 
 def beginning(pid: int) -> str:

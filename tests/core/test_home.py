@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,23 @@ def test_the_preferred_port_is_taken_where_it_is_free(home: Home) -> None:
         free = probe.getsockname()[1]
     assert home.port("other", free) == free
     home.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names for sockets that end with their process")
+def test_two_clusters_that_start_at_once_choose_different_ports(home: Home, tmp_path: Path) -> None:
+    with listening() as probe:
+        preferred = probe.getsockname()[1]
+    other = open_home(tmp_path / "other")
+    home.try_lock()
+    other.try_lock()
+    assert home.port("web", preferred) == preferred
+    assert other.port("web", preferred) != preferred  # though nobody listens there yet
+    home.release()
+    later = open_home(tmp_path / "later")
+    later.try_lock()
+    assert later.port("web", preferred) == preferred
+    other.release()
+    later.release()
 
 
 def test_a_port_that_the_cluster_listens_on_itself_stays(home: Home) -> None:
