@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 
@@ -56,9 +57,10 @@ def serve(client: socket.socket, description: dict[str, Any]) -> None:
         body = json.dumps(answer).encode()
         data = struct.pack("!I", len(body)) + body
         passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [made.fileno()]))] if made else []
-        sent = client.sendmsg([data], passed)
-        if sent < len(data):
-            client.sendall(data[sent:])
+        with suppress(BrokenPipeError):  # who asked was killed
+            sent = client.sendmsg([data], passed)
+            if sent < len(data):
+                client.sendall(data[sent:])
         if made is not None:
             made.close()
 
