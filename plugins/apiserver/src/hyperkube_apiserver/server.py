@@ -25,7 +25,6 @@ from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holding
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
-from hyperkube_apiserver.garbage import collecting_seldom
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
@@ -49,6 +48,7 @@ from hyperkube_apiserver.storage.schedule import keep_compacted
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Check, Health
 from hyperkube_machinery.serving.http import HTTPServer

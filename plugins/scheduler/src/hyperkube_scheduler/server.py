@@ -20,6 +20,7 @@ from hyperkube_machinery.client.metrics import ClientMetrics
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.component import Serving, showing
 from hyperkube_machinery.events import EventRecorder
+from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.kubeconfig import KubeconfigError
 from hyperkube_machinery.leaderelection import LeaderElector, LeaseTimes, new_identity
 from hyperkube_machinery.serving.metrics import Registry
@@ -48,6 +49,11 @@ _Connect: TypeAlias = Callable[[str, bool], AbstractAsyncContextManager[Client]]
 
 async def serve(context: Context[Options]) -> None:
     """Schedule pods until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    with collecting_seldom() as started:
+        await _serve(context, started)
+
+
+async def _serve(context: Context[Options], started: Callable[[], None]) -> None:
     options, clock = context.options, context.clock
     configuration = _configuration(options)
     registry, synced = Registry(), asyncio.Event()
@@ -66,6 +72,7 @@ async def serve(context: Context[Options]) -> None:
         ):
             await informers.synced()
             synced.set()
+            started()
             context.ready.set()
             log.info("scheduling for %s", ", ".join(one.scheduler_name for one in configuration.profiles))
             if not _elects(options, configuration):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import suppress
 
-from hyperkube_apiserver.garbage import collecting_seldom
+from hyperkube_machinery.garbage import collecting_seldom
 
 
 def test_nothing_is_collected_during_a_start() -> None:
