@@ -6,7 +6,7 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers (patch.go).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
@@ -53,7 +53,7 @@ async def patch(
     media_type = patch_type(call)
     options = write_options(call.query, "PatchOptions", applies=media_type == apply.MEDIA_TYPE)
     kind = served.kind
-    context = replace(write_context(call, now, options), patches=True)
+    context = write_context(call, now, options)
     if media_type == apply.MEDIA_TYPE:
         change = apply.applying(call, served.registry.owners, kind, options, context)
         written = await served.registry.update(

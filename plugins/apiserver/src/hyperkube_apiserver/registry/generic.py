@@ -276,8 +276,6 @@ class Registry:
         try:
             errors = self.rights(tree, old, context) if self.rights is not None else []
             errors += self.strategy.validate_update(tree, old, context.subresource)
-            if context.patches:
-                errors += self.strategy.validate_patch(tree, old)
             self._refuse(tree, errors, name=item.name)
             for text in self.strategy.update_warnings(tree, old, context.subresource):
                 warn(text)

@@ -46,7 +46,6 @@ class WriteContext:
     verb: str = ""  # of the request
     subresource: str = ""
     part: Part | None = None  # of the object, that the subresource is about
-    patches: bool = False  # whether the change came as a patch
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
@@ -198,10 +197,6 @@ class Strategy:
         return self.validate_object(obj)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
-        return []
-
-    def validate_patch(self, obj: Tree, old: Tree) -> list[FieldError]:
-        """What is wrong with a change beside all that, if it came as a patch."""
         return []
 
     def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
