@@ -569,7 +569,8 @@ def begin_of(pid: int) -> int:
 
 
 def begun(*pids: int) -> dict[int, int]:
-    return {pid: begin_of(pid) for pid in pids}
+    """Those of `pids` that live, with when each began."""
+    return {pid: begin for pid in pids if (begin := begin_of(pid))}
 
 
 def namespaces(until_tick: int) -> dict[str, int]:

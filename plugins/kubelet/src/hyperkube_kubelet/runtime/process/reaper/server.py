@@ -36,6 +36,8 @@ VERSION = 1
 """Of the protocol. A kubelet of another version leaves what runs alone and says so."""
 
 _END_GRACE_SECONDS = 5.0
+_FIRST_SECONDS = 30.0
+"""How long the kubelet that started the reaper may take to come back to it."""
 
 
 class Server:
@@ -75,7 +77,7 @@ class Server:
             "stop_sandbox": self._stop_sandbox,
             "unmount_memory": self._unmount_memory,
         }
-        self._await_kubelet()
+        self._await_kubelet(max(_FIRST_SECONDS, settings["grace_seconds"]))
 
     def listen(self, path: str, *, everything: bool) -> None:
         """Answer on a Unix socket from now on: about the network only, or about everything."""
@@ -128,12 +130,12 @@ class Server:
 
     # Whether anybody cares
 
-    def _await_kubelet(self) -> None:
+    def _await_kubelet(self, seconds: float) -> None:
         if not self._followers and self._lonely is None and not self._ending:
-            self._lonely = self._loop.after(self._settings["grace_seconds"], self._abandoned)
+            self._lonely = self._loop.after(seconds, self._abandoned)
 
     def _abandoned(self) -> None:
-        print(f"no kubelet for {self._settings['grace_seconds']} s: ending all pods", flush=True)
+        print("no kubelet is there any more: ending all pods", flush=True)
         self._end_all(_END_GRACE_SECONDS, lambda: None)
 
     def _events(self, connection: Connection, request: dict[str, Any]) -> None:
@@ -141,7 +143,7 @@ class Server:
 
         def lost() -> None:
             self._followers.remove(connection)
-            self._await_kubelet()
+            self._await_kubelet(self._settings["grace_seconds"])
 
         self._followers.append(connection)
         connection.when_closed.append(lost)
