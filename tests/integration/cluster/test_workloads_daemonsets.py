@@ -162,3 +162,21 @@ async def test_a_pod_that_failed_is_replaced_and_told_of(cluster: Cluster, stage
         return text in await cluster.kubectl("describe", "daemonset", "agent")
 
     await eventually(told)
+
+
+async def test_a_daemon_set_adopts_the_pods_and_the_history_of_the_one_before(cluster: Cluster, stage: Stage) -> None:
+    await cluster.client.create(DAEMON_SETS, daemon_set(), "default")
+    await cluster.kubectl("rollout", "status", "daemonset/agent", "--timeout=60s")
+    before = {pod["metadata"]["uid"] for pod in (await cluster.client.list(PODS, "default", labels="app=agent")).items}
+    await cluster.kubectl("delete", "daemonset", "agent", "--cascade=orphan")
+    made = await cluster.client.create(DAEMON_SETS, daemon_set(), "default")
+    await cluster.kubectl("rollout", "status", "daemonset/agent", "--timeout=60s")
+
+    async def adopted() -> bool:
+        pods = (await cluster.client.list(PODS, "default", labels="app=agent")).items
+        revisions = (await cluster.client.list(CONTROLLER_REVISIONS, "default")).items
+        owners = [one["metadata"].get("ownerReferences") or [{}] for one in (*pods, *revisions)]
+        same = {pod["metadata"]["uid"] for pod in pods} == before
+        return same and [owner[0].get("uid") for owner in owners] == [made["metadata"]["uid"]] * 4
+
+    await eventually(adopted)
