@@ -67,7 +67,6 @@ def test_images_are_pulled_as_the_api_server_would_say(image: str, policy: str) 
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        ({"kind": "Service", "apiVersion": "v1"}, "is no Pod of v1"),
         (manifest(containers=[]), "the pod has no containers"),
         (manifest(containers=[{"name": "main"}]), "each container must have a name and an image"),
         (manifest(serviceAccountName="a"), "static pods can't have serviceAccountName"),
@@ -84,9 +83,20 @@ def test_a_folder_has_many_and_bad_ones_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(
         "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {containers: [{name: m, image: i}]}"
     )
-    (tmp_path / "c.yaml").write_text("{{{")
+    for number, text in enumerate(BAD):
+        (tmp_path / f"c{number}.yaml").write_text(text)
     (tmp_path / ".d.yaml").write_text(json.dumps(manifest()))
     assert [pod["metadata"]["name"] for pod in read_manifests(tmp_path, "n", 0.0)] == ["web-n", "b-n"]
+
+
+BAD = (
+    "{{{",
+    "- a list",
+    "kind: Service\napiVersion: v1",
+    "kind: Pod\napiVersion: v1\nmetadata: [a]\nspec: {containers: [{name: m, image: i}]}",
+    "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {containers: {name: m}}",
+    "kind: Pod\napiVersion: v1\nmetadata: {name: b}\nspec: {containers: [{name: m, image: i, env: 5}]}",
+)
 
 
 def test_changed_files_are_other_pods(tmp_path: Path) -> None:

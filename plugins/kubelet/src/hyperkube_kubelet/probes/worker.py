@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["ProbeKind", "ProbeWorker", "Target"]
+
+log = logging.getLogger(__name__)
 
 ProbeKind = Literal["liveness", "readiness", "startup"]
 
@@ -84,8 +87,15 @@ class ProbeWorker:
     async def run(self) -> None:
         """Probe until there is nothing more to probe; the verdict stays until it is forgotten."""
         period = float(self._probe.get("periodSeconds") or 10)
-        while (pause := await self._step(period)) is not None:
-            await rest(self._clock, pause, self._news)
+        pause: float | None = 0.0
+        while pause is not None:
+            try:
+                pause = await self._step(period)
+            except Exception:  # one probe's trouble is not the others'
+                log.exception("a probe of container %s can't be tried", self._container["name"])
+                pause = period
+            if pause is not None:
+                await rest(self._clock, pause, self._news)
 
     def forget(self) -> None:
         """Take the verdict away."""

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from hyperkube_kubelet.podspec import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE, Tree, containers
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain
 from hyperkube_machinery.timestamps import format_micro
 
@@ -20,6 +21,8 @@ __all__ = ["BadManifest", "FileSource", "read_manifests", "static_pod"]
 log = logging.getLogger(__name__)
 
 LARGEST_FILE = 10 << 20
+YAML = "application/yaml"
+POD = "io.k8s.api.core.v1.Pod"
 
 
 class BadManifest(ValueError):
@@ -27,11 +30,9 @@ class BadManifest(ValueError):
 
 
 def static_pod(document: Mapping[str, Any], file: Path, node: str, now: float) -> dict[str, Any]:
-    """The pod that a manifest means on the node `node`. Raises BadManifest."""
-    if document.get("kind") != "Pod" or document.get("apiVersion") != "v1":
-        raise BadManifest(f"{file}: is no Pod of v1")
-    about, spec = dict(document.get("metadata") or {}), document.get("spec")
-    if not isinstance(spec, Mapping) or not containers(document):
+    """The pod that a manifest, a Pod of v1, means on the node `node`. Raises BadManifest."""
+    about, spec = dict(document.get("metadata") or {}), document.get("spec") or {}
+    if not spec.get("containers"):
         raise BadManifest(f"{file}: the pod has no containers")
     name, namespace = str(about.get("name") or ""), str(about.get("namespace") or "default")
     name = f"{name}-{node.lower()}"
@@ -89,16 +90,23 @@ def read_manifests(path: Path, node: str, now: float) -> Iterator[dict[str, Any]
 
 
 def _document(file: Path) -> Mapping[str, Any]:
-    import yaml  # few kubelets have static pods
+    """What a file holds, as the API server would take it. Raises BadManifest."""
+    from hyperkube_machinery.decoding import read_object  # few kubelets have static pods
+    from hyperkube_machinery.schema import Schemas
 
     try:
         if file.stat().st_size > LARGEST_FILE:
             raise BadManifest(f"{file}: is larger than {LARGEST_FILE} bytes")
-        document = yaml.safe_load(file.read_bytes())
-    except (OSError, yaml.YAMLError) as exc:
-        raise BadManifest(f"{file}: cannot be read ({exc})") from exc
-    if not isinstance(document, Mapping):
-        raise BadManifest(f"{file}: is no object")
+        walker = Schemas.load().walker(POD)
+        document, warnings = read_object(
+            file.read_bytes(), YAML, walker, group_version="v1", kind="Pod", field_validation="Warn"
+        )
+    except OSError as exc:
+        raise BadManifest(f"{file}: cannot be read ({exc.strerror})") from exc
+    except APIError as exc:
+        raise BadManifest(f"{file}: {exc}") from exc
+    for warning in warnings:
+        log.warning("%s: %s", file, warning)
     return document
 
 
