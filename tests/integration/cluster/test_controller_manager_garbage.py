@@ -90,6 +90,35 @@ async def test_an_owner_deleted_in_the_foreground_waits_for_those_who_block(coll
     await client.get(CONFIG_MAPS, "other", "default")  # was not waited for
 
 
+async def test_a_circle_of_owners_goes(collected: Cluster) -> None:
+    """Each waits for the next one, deleted in the foreground. As in Kubernetes' conformance tests."""
+    client = collected.client
+    made = [await make(collected, name) for name in ("a", "b", "c")]
+    for at, obj in enumerate(made):
+        owners = [reference(made[at - 1], blocks=True)]
+        await client.patch(CONFIG_MAPS, obj["metadata"]["name"], {"metadata": {"ownerReferences": owners}}, "default")
+    await client.delete(CONFIG_MAPS, "a", "default", propagation="Foreground")
+    for name in ("a", "b", "c"):
+        await gone(client, CONFIG_MAPS, name, "default")
+
+
+async def test_who_has_another_owner_does_not_keep_one_that_waits(collected: Cluster) -> None:
+    """As in Kubernetes' conformance tests."""
+    client = collected.client
+    leaving, staying = await make(collected, "leaving"), await make(collected, "staying")
+    for number in range(4):
+        owners = [reference(leaving, blocks=True), *([reference(staying)] if number % 2 else [])]
+        await make(collected, f"child-{number}", *owners)
+    await client.delete(CONFIG_MAPS, "leaving", "default", propagation="Foreground")
+    await gone(client, CONFIG_MAPS, "leaving", "default")
+    for number in range(4):
+        if number % 2:
+            kept = await client.get(CONFIG_MAPS, f"child-{number}", "default")
+            assert [one["name"] for one in kept["metadata"]["ownerReferences"]] == ["staying"]
+        else:
+            await gone(client, CONFIG_MAPS, f"child-{number}", "default")
+
+
 async def test_orphans_stay_and_lose_their_owner(collected: Cluster) -> None:
     client = collected.client
     owner = await make(collected, "owner")
