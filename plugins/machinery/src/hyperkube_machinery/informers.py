@@ -7,7 +7,8 @@
         await informers.synced()
 
 What a cache shows was true at some moment, and moments never go back; it may be old. Of every object's last change the
-handlers are told, one change after the other, yet not of each change between.
+handlers are told, one change after the other, yet not of each change between. Objects share what they have in common,
+so that who changes one changes others: copy first, and deeply.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import Companions, companions
 from hyperkube_machinery.reflector import Reflector
 from hyperkube_machinery.resources import Resource
+from hyperkube_machinery.sharing import SharedParts
 
 __all__ = ["Handler", "Informer", "Informers", "drop_managed_fields", "key_of", "split_key"]
 
@@ -63,7 +65,8 @@ class Informer(Cache):
         super().__init__(indexes)
         self.resource = resource
         self._clock = clock
-        self._keep = keep
+        self._transform = keep
+        self._parts = SharedParts()
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
         self._reflector = Reflector(
@@ -115,7 +118,9 @@ class Informer(Cache):
         known = self.get(key_of(obj))
         if known is not None and _same(known, obj):
             return known
-        return self._keep(obj)
+        kept = self._transform(obj)
+        self._parts.share(kept)
+        return kept
 
     async def replace(self, objects: Mapping[str, Tree]) -> None:
         slices = _Slices(self._clock)
@@ -135,7 +140,7 @@ class Informer(Cache):
             key = key_of(obj)
             if kind == "DELETED":
                 if self.remove(key) is not None:
-                    self._tell(self._keep(obj), None)
+                    self._tell(self._transform(obj), None)
             else:
                 kept = self.keep(obj)
                 if (old := self.get(key)) is not kept:
