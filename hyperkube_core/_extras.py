@@ -84,18 +84,22 @@ def tools(launcher: HyperKube) -> Iterator[tuple[str, str]]:
 
 
 def findings(launcher: HyperKube) -> Iterator[Finding]:
-    """What the checks of all plugins come to; a check that fails is a finding itself."""
-    for target, record in {record.target: record for record in _records(launcher, "checks")}.items():
+    """What the checks of all plugins come to; one that fails is a finding itself."""
+    for record in {record.target: record for record in _records(launcher, "checks")}.values():
+        advice = f"pip install --upgrade {record.distribution}"
         try:
-            for check in ask(record, "hyperkube_checks"):
+            checks = ask(record, "hyperkube_checks")
+        except PluginError as exc:
+            yield Finding(record.name, "problem", str(exc), advice)
+            continue
+        for check in checks:
+            try:
                 _check(check, Check, record)
                 run = import_to_describe(check.run, check.name) if isinstance(check.run, str) else check.run
                 yield from run()
-        except PluginError as exc:
-            yield Finding(record.name, "problem", str(exc), f"pip install --upgrade {record.distribution}")
-        except Exception as exc:  # a plugin's code, which may raise anything
-            detail = f"the check of {target} failed ({type(exc).__name__}: {exc})"
-            yield Finding(record.name, "problem", detail, f"pip install --upgrade {record.distribution}")
+            except Exception as exc:  # a plugin's code, which may raise anything
+                detail = f"it could not be checked ({type(exc).__name__}: {exc})"
+                yield Finding(getattr(check, "name", record.name), "problem", detail, advice)
 
 
 def _records(launcher: HyperKube, what: str) -> tuple[PluginRecord, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,12 +59,13 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
                 raise UsageError(f"cluster {name!r} has no log of {server!r}: there are {', '.join(there)}{hint}")
         shown = list(servers or there)
         write = _writer(launcher, shown)
-        tails = [Tail(home.logs / f"{label}.log", label, write, tail) for label in shown]
-        if follow:
-            try:
+        with ExitStack() as stack:
+            tails = [Tail(home.logs / f"{label}.log", label, write, tail) for label in shown]
+            for opened in tails:
+                stack.callback(opened.close)
+            if follow:
+                stack.enter_context(suppress(KeyboardInterrupt))
                 asyncio.run(_follow(tails, home.clock))
-            except KeyboardInterrupt:
-                return
 
     return get_command(app)
 
@@ -110,8 +113,6 @@ class Tail:
 
     @staticmethod
     def _inode(file: int | Path) -> int:
-        import os
-
         try:
             return os.stat(file).st_ino
         except OSError:
@@ -131,6 +132,12 @@ class Tail:
             self._open()
             if self._file is not None:
                 self.read()
+
+    def close(self) -> None:
+        """Write what it ended with, were it half a line."""
+        if self._file is not None:
+            self._file.close()
+        self._write(self._label, self._splitter.flush())
 
 
 async def _follow(tails: Sequence[Tail], clock: Clock) -> None:

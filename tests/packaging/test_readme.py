@@ -71,8 +71,8 @@ def test_the_first_command_serves_and_says_what_to_try(clone: Path, kubectl: Pat
         tries = re.search(r"^```bash\n(kubectl .*?)```", README, re.MULTILINE | re.DOTALL)
         assert tries is not None
         ready = (
-            "until kubectl --kubeconfig .hk/admin.kubeconfig wait node/hk-default --for=condition=Ready >/dev/null 2>&1;"
-            " do sleep 0.2; done\n"
+            "until kubectl --kubeconfig .hk/admin.kubeconfig wait node/hk-default --for=condition=Ready;"
+            " do sleep 0.2; done >/dev/null 2>&1\n"
         )
         answer = subprocess.run(
             ["bash", "-e", "-c", ready + tries[1]],
