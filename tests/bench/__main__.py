@@ -18,6 +18,7 @@ NAMES = (
     "steps",
     "serving",
     "storage",
+    "client",
     "apiserver",
     "curves",
     "proxy",
