@@ -40,6 +40,8 @@ _SYNC_SECONDS = 30.0
 _UNSEEN_SECONDS = 5.0
 """When to look again for an owner that is there, although no informer has told of it."""
 _UNSYNCED_SECONDS = 1.0
+_SETTLING_SECONDS = 0.2
+"""Before dependents are orphaned: of one that was made just before, another informer may tell a little later."""
 _ORPHANED_AT_ONCE = 20
 
 _IGNORED = {("", "events"), ("events.k8s.io", "events")}
@@ -153,7 +155,7 @@ class _Collector:
         for uid in found.later:
             self._to_examine.add_rate_limited(uid)
         for uid in found.orphan:
-            self._to_orphan.add(uid)
+            self._to_orphan.add_after(uid, _SETTLING_SECONDS)
         for stranger in found.strangers:
             where = stranger.dependent
             about = {"namespace": where.namespace, "name": where.name, "uid": where.uid}
