@@ -85,8 +85,11 @@ class Home:
         return SettingsError("data-dir", "flag --data-dir", f"{self.folder}: {why}")
 
     def exists(self) -> bool:
-        """Whether there is, or was, a cluster."""
-        return (self.folder / "lock").exists()
+        """Whether there is, or was, a cluster. Raises SettingsError for somebody else's."""
+        try:
+            return (self.folder / "lock").exists()
+        except PermissionError as exc:
+            raise self._refused("it belongs to another user") from exc
 
     def try_lock(self) -> bool:
         """Take the lock, and say whether that succeeded."""

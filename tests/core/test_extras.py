@@ -120,5 +120,5 @@ def test_the_doctor_asks_plugins_and_survives_them(site: Site) -> None:
     }
     assert found["paint"]["state"] == "problem"
     assert "cannot import nowhere_at_all:check" in found["paint"]["detail"]
-    assert "OSError: no paint" in found["p"]["detail"]
+    assert "OSError: no paint" in found["varnish"]["detail"]
     assert done.returncode == 1

@@ -9,6 +9,7 @@ from contextlib import suppress
 from hyperkube_cluster.arguments import arguments
 from hyperkube_cluster.credentials import ensure
 from hyperkube_cluster.layout import LOOPBACK, PORTS, Layout
+from hyperkube_cluster.sockets import listener
 from hyperkube_core import ClusterHome, Groundwork, Report
 
 __all__ = ["Kubernetes"]
@@ -26,7 +27,7 @@ class Kubernetes(Groundwork):
         if self._prepared is None:
             self._prepared = asyncio.ensure_future(self._prepare())
         await asyncio.shield(self._prepared)
-        network = await asyncio.to_thread(self.layout.pod_network_socket.exists)
+        network = listener(self.layout.pod_network_socket) is not None
         return arguments(server, self.layout, self._port, pod_network=network)
 
     async def _prepare(self) -> None:
@@ -60,9 +61,8 @@ class Kubernetes(Groundwork):
         from hyperkube_cluster.leftovers import end_pods
 
         await end_pods(self.layout, self.home.clock)
-        for path in (self.layout.relays,):
-            with suppress(OSError):
-                path.unlink()
+        with suppress(OSError):
+            self.layout.relays.unlink()
 
     @property
     def _server(self) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import struct
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyperkube_cluster.sockets import listener
 from hyperkube_machinery.agents import AgentRefused, AgentUnavailable, ask
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ async def end_pods(layout: Layout, clock: Clock) -> None:
     """Have the kubelet's agent end, with all the pods that it holds, and return once it has."""
     path = layout.pod_network_socket
     deadline = clock.monotonic() + PATIENCE_SECONDS
-    pid = _holder(path)
+    pid = listener(path)
     if pid is None:
         return
     with suppress(AgentRefused, AgentUnavailable):
@@ -44,25 +43,6 @@ async def end_pods(layout: Layout, clock: Clock) -> None:
         await clock.sleep(PAUSE_SECONDS)
     with suppress(OSError):
         path.unlink()
-
-
-def _holder(path: Path) -> int | None:
-    """The process that listens on a Unix socket, or None where nobody does."""
-    try:
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return None
-    try:
-        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-            # By way of its folder: a Unix socket's address has room for 107 bytes.
-            probe.connect(f"/proc/self/fd/{folder}/{path.name}")
-            credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    except OSError:
-        return None
-    finally:
-        os.close(folder)
-    pid: int = struct.unpack("3i", credentials)[0]
-    return pid or None
 
 
 def _lives(pid: int) -> bool:
