@@ -21,6 +21,7 @@ from hyperkube_machinery.companions import companions
 from hyperkube_machinery.events import SeriesRecorder
 from hyperkube_machinery.informers import Informers
 from hyperkube_machinery.kubeconfig import Access, KubeconfigError
+from hyperkube_machinery.podnetwork import NetworkUnavailable
 from hyperkube_machinery.serving.process import measure_lag
 from hyperkube_machinery.tls import CertificateError
 from hyperkube_proxy.changes import Model
@@ -32,7 +33,7 @@ from hyperkube_proxy.leftovers import clean_up
 from hyperkube_proxy.model import ServiceName
 from hyperkube_proxy.objects import PROXIED
 from hyperkube_proxy.relaying.openings import Relays
-from hyperkube_proxy.session import ModeUnavailable, Session, Surroundings, identity, replaced
+from hyperkube_proxy.session import ModeUnavailable, Session, Surroundings
 from hyperkube_proxy.syncer import Syncer
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ __all__ = ["serve"]
 log = logging.getLogger(__name__)
 
 _HEALTHZ_PORT, _METRICS_PORT = 10256, 10249
+_PAUSE_SECONDS = 0.5
+"""After the pods' network went away while it was looked at."""
 
 
 async def serve(context: Context[Options]) -> None:
@@ -51,7 +54,14 @@ async def serve(context: Context[Options]) -> None:
     if context.options.cleanup:
         await clean_up(context.options.pod_network)
         raise CommandEnded(0)
+    _check_folder(context.options)
     await _Proxy(context).run()
+
+
+def _check_folder(options: Options) -> None:
+    file, name = options.relay_status_file, "relay-status-file"
+    if file is not None and not file.parent.is_dir():
+        raise SettingsError(name, f"flag --{name}", f"there is no folder {file.parent}; make it first")
 
 
 class _Proxy:
@@ -161,14 +171,16 @@ class _Proxy:
 
     async def _proxy(self, given: Surroundings) -> None:
         """In the network that is there, until that is another, or the node's addresses are."""
-        before = identity(given.path)
         try:
             async with Session.open(given, self._node) as session:
                 self._mode = session.mode
                 self._node_changed.clear()
                 self._syncer.use(session.parts)
                 async with companions(self._syncer.run(), self._ready()):
-                    await self._until_over(given, session, before)
+                    await self._until_over(session)
+        except NetworkUnavailable as exc:
+            log.warning("the pods' network went away: %s", exc)
+            await self._clock.sleep(_PAUSE_SECONDS)
         except ModeUnavailable as exc:
             raise SettingsError("proxy-mode", "flag --proxy-mode", str(exc)) from exc
 
@@ -176,8 +188,8 @@ class _Proxy:
         await self._syncer.synced.wait()
         self._context.ready.set()
 
-    async def _until_over(self, given: Surroundings, session: Session, before: tuple[int, int, int] | None) -> None:
-        ends = [asyncio.ensure_future(replaced(self._clock, given.path, before))]
+    async def _until_over(self, session: Session) -> None:
+        ends = [asyncio.ensure_future(session.over())]
         if session.depends_on_node:
             ends.append(asyncio.ensure_future(self._changed_node()))
         try:

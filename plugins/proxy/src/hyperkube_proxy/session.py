@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,11 @@ from hyperkube_proxy.parts import Part, Routes, SyncError
 from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.openings import Relays
 
-__all__ = ["ModeUnavailable", "Session", "Surroundings", "identity", "replaced"]
+__all__ = ["ModeUnavailable", "Session", "Surroundings"]
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
-_FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
 
 Inside = Callable[[Endpoint, Protocol], Endpoint]
 
@@ -58,24 +57,18 @@ def identity(path: Path | None) -> _Identity:
     return None if status is None else (status.st_dev, status.st_ino, status.st_ctime_ns)
 
 
-async def described(network: PodNetwork, clock: Clock, path: Path | None) -> Description:
-    """What kind of network it is, once its agent is there."""
+async def described(network: PodNetwork, clock: Clock, path: Path | None) -> tuple[Description, _Identity]:
+    """What kind of network it is, once its agent is there, and which agent that is."""
     told = False
     while True:
+        agent = identity(path)
         try:
-            return await network.describe()
+            return await network.describe(), agent
         except OSError as exc:
             if not told:
                 told = True
                 log.info("waiting for the pods' network at %s: %s", path, exc)
             await clock.sleep(_LOOK_SECONDS)
-
-
-async def replaced(clock: Clock, path: Path | None, before: _Identity) -> None:
-    """Return once the agent at `path` is another one, or gone; never of the host's own network."""
-    while path is None or identity(path) == before:
-        await clock.sleep(_LOOK_SECONDS)
-    log.warning("the pods' network at %s is gone", path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,27 +91,36 @@ class Surroundings:
 class Session:
     """What follows the routes in one network."""
 
-    def __init__(self, parts: list[Part], mode: str, *, depends_on_node: bool) -> None:
-        self.parts = parts
-        self.mode = mode
-        self.depends_on_node = depends_on_node  # whether its parts are others where the node's addresses are
+    def __init__(self, given: Surroundings, agent: _Identity, building: _Building) -> None:
+        self._given = given
+        self._agent = agent
+        self.parts = building.parts()
+        self.mode = "nftables" if building.nftables else "userspace"
+        self.depends_on_node = building.depends_on_node  # whether its parts are others where the node's addresses are
+
+    async def over(self) -> None:
+        """Return once the network is another one, or gone; the host's own never is."""
+        path, clock = self._given.path, self._given.clock
+        while path is None or identity(path) == self._agent:
+            await clock.sleep(_LOOK_SECONDS)
+        log.warning("the pods' network at %s is gone", path)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, given: Surroundings, node: NodeFacts) -> AsyncIterator[Session]:
         """The parts for the network that is there, once it is; relays that they opened are closed with the block.
 
-        Raises ModeUnavailable where the mode that was asked for can't be had.
+        Raises ModeUnavailable where the mode that was asked for can't be had, and NetworkUnavailable where the network
+        goes away meanwhile.
         """
         network = pod_network(given.path)
-        description = await described(network, given.clock, given.path)
+        description, agent = await described(network, given.clock, given.path)
         nftables = await _uses_nftables(given.options.proxy_mode, network, description)
         log.info("proxying by %s in the pods' network (%s)", "nftables" if nftables else "userspace", description.mode)
-        building = _Building(given, node, network, description, nftables=nftables)
+        families = await _families(network) if nftables else ()
+        building = _Building(given, node, network, description, families)
         try:
-            yield cls(
-                building.parts(), "nftables" if nftables else "userspace", depends_on_node=building.depends_on_node
-            )
+            yield cls(given, agent, building)
         finally:
             await building.service_health.close()
             await given.relays.close()
@@ -143,17 +145,33 @@ async def _uses_nftables(mode: str, network: PodNetwork, description: Descriptio
     return False
 
 
+async def _families(network: PodNetwork) -> Sequence[Family]:
+    """Those that the kernel knows; IPv4 is one, for `_uses_nftables` has asked."""
+    reason = await works(network, "IPv6")
+    if reason:
+        log.info("services of IPv6 are left out: %s", reason)
+        return ("IPv4",)
+    return ("IPv4", "IPv6")
+
+
 class _Building:
     """Makes the parts of a session."""
 
     def __init__(
-        self, given: Surroundings, node: NodeFacts, network: PodNetwork, description: Description, *, nftables: bool
+        self,
+        given: Surroundings,
+        node: NodeFacts,
+        network: PodNetwork,
+        description: Description,
+        families: Sequence[Family],
     ) -> None:
+        """`families` have a table each; none where there are relays in their place."""
         self._given = given
         self._node = node
         self._network = network
         self._description = description
-        self._nftables = nftables
+        self._families = families
+        self.nftables = nftables = bool(families)
         self._reach = Reach(network, description)
         self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
         self.service_health = ServiceHealth(
@@ -163,12 +181,12 @@ class _Building:
     @property
     def depends_on_node(self) -> bool:
         apart = self._description.mode == "namespace"  # where the node's address is the agent's
-        return not apart and (self._nftables or PRIMARY in self._given.options.nodeport_addresses)
+        return not apart and (self.nftables or PRIMARY in self._given.options.nodeport_addresses)
 
     def parts(self) -> list[Part]:
         """In the order in which they follow the routes."""
         given, parts = self._given, list[Part]()
-        if self._nftables:
+        if self.nftables:
             parts += self._nftables_parts()
         else:
             hosts = self._node_ports or ()
@@ -187,7 +205,7 @@ class _Building:
             inward = InwardRelays(self._network, gateway, self._reach, given.relays, given.clock)
             parts += [_Prepared(self._network, self._description.bridge), inward]
             inside = inward.inside
-        for family in _FAMILIES:
+        for family in self._families:
             backend = NFTablesBackend(
                 self._network,
                 given.clock,

@@ -21,7 +21,7 @@ from hyperkube_proxy.backends.nftables.naming import is_of_service
 from hyperkube_proxy.backends.nftables.readback import read_back
 from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Ruleset
 from hyperkube_proxy.backends.nftables.services import of_route
-from hyperkube_proxy.model import Endpoint, PortName, Protocol, ServicePort
+from hyperkube_proxy.model import Endpoint, Family, PortName, Protocol, ServicePort
 from hyperkube_proxy.parts import Routes, SyncError
 from hyperkube_proxy.rules import Route
 
@@ -234,12 +234,12 @@ def _put(mapping: dict[_K, _V], key: _K, value: _V | None) -> None:
         mapping[key] = value
 
 
-async def works(network: PodNetwork) -> str:
+async def works(network: PodNetwork, family: Family = "IPv4") -> str:
     """Why nftables can't be used in `network`; "" where it can."""
-    terms = Terms()
-    name = PortName("default", "probe", "", "TCP")
-    port = ServicePort(name=name, cluster_ip="192.0.2.1", port=1, node_port=1, affinity_seconds=10800)
-    endpoints = (Endpoint("192.0.2.2", 1, local=True), Endpoint("192.0.2.3", 1))
+    terms, net = Terms(family=family), "192.0.2." if family == "IPv4" else "2001:db8::"
+    name = PortName("default", "probe", "", "TCP", family)
+    port = ServicePort(name=name, cluster_ip=f"{net}1", port=1, node_port=1, affinity_seconds=10800)
+    endpoints = (Endpoint(f"{net}2", 1, local=True), Endpoint(f"{net}3", 1))
     probe = base(terms).joined([of_route(Route(port, cluster=endpoints, anywhere=True), terms)])
     prefix = f"{terms.ip} hk-probe"
     text = "".join([f"add table {prefix}\n", *changes(prefix, Ruleset(), probe, whole(Ruleset(), probe))])
