@@ -26,7 +26,9 @@ from typing import Any
 from hyperkube_machinery import kubeconfig
 from tests.bench.figures import report
 
-_HK = (sys.executable, "-m", "hyperkube_core")
+__all__ = ["HK", "Figure", "cluster", "memory"]
+
+HK = (sys.executable, "-m", "hyperkube_core")
 _ROOT = Path(__file__).resolve().parents[2]
 _MODES = ("process", "in-process")
 _PODS = "/api/v1/namespaces/default/pods"
@@ -85,7 +87,7 @@ def main() -> int:
 
 
 def _measure(mode: str) -> Up:
-    with tempfile.TemporaryDirectory(prefix="hk-bench-") as folder, _cluster(Path(folder), mode) as events:
+    with tempfile.TemporaryDirectory(prefix="hk-bench-") as folder, cluster(Path(folder), mode) as events:
         ready = {event["name"]: event["seconds"] for event in events if event.get("state") == "ready"}
         whole = next(event["seconds"] for event in events if event["event"] == "ready")
         ask = _client(Path(folder) / "admin.kubeconfig")
@@ -94,21 +96,21 @@ def _measure(mode: str) -> Up:
             ask("POST", _PODS, _pod(f"p-{number}"))
         _until(lambda: sum(map(_is_ready, ask("GET", _PODS)["items"])) == 3)
         pods = time.perf_counter() - began
-        return Up(ready["apiserver"], whole, pods, _memory(Path(folder)))
+        return Up(ready["apiserver"], whole, pods, memory(Path(folder)))
 
 
 @contextmanager
-def _cluster(folder: Path, mode: str) -> Iterator[list[dict[str, Any]]]:
+def cluster(folder: Path, mode: str, *flags: str) -> Iterator[list[dict[str, Any]]]:
     """A cluster that is ready, with the events of its coming up."""
-    flags = (f"--data-dir={folder}",)
-    command = [*_HK, "up", "--detach", "--output=json", f"--mode={mode}", *flags]
+    where = f"--data-dir={folder}"
+    command = [*HK, "up", "--detach", "--output=json", f"--mode={mode}", where, *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     try:
         yield [json.loads(line) for line in done.stdout.splitlines()]
     finally:
-        subprocess.run([*_HK, "down", *flags], capture_output=True, check=True)
+        subprocess.run([*HK, "down", where], capture_output=True, check=True)
 
 
 def _client(config: Path) -> Callable[..., Any]:
@@ -151,7 +153,7 @@ def _until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def _memory(folder: Path) -> float:
+def memory(folder: Path) -> float:
     """Of all processes that have the cluster's folder in their command line, in megabytes."""
     kilobytes = 0
     for entry in Path("/proc").iterdir():

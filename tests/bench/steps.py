@@ -27,7 +27,7 @@ from hyperkube_apiserver.authn import KeySet, StaticTokens
 from hyperkube_apiserver.authn.keys import create_key
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers import write
-from hyperkube_apiserver.handlers.nonresource import VERSION, NonResource
+from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.openapi import OpenAPI
@@ -41,6 +41,7 @@ from hyperkube_apiserver.registry.ownership import FieldOwners
 from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.clock import SystemClock
+from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Health
 from hyperkube_machinery.serving.loop import new_event_loop
 from hyperkube_machinery.serving.messages import Request, Response
@@ -147,7 +148,7 @@ async def _api(tokens: Path) -> AsyncIterator[Callable[[Request], Awaitable[Resp
                 access.authorizer,
                 access.escalation,
                 Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
-                NonResource(Discovery(kinds, "127.0.0.1:6443"), OpenAPI(kinds, VERSION, clock), Health({})),
+                NonResource(Discovery(kinds, "127.0.0.1:6443"), OpenAPI(kinds, KUBERNETES, clock), Health({})),
                 desk=front_desk(api, clock),
                 clock=clock,
                 longest_seconds=60,
