@@ -136,7 +136,7 @@ class Objects:
                     raise
                 version = ""  # it changed in another way, and may do so faster than it can be deleted
             else:
-                log.info("deleted %s (%s)", identity, propagation)
+                log.debug("deleted %s (%s)", identity, propagation)
                 return
 
     async def remove_finalizer(self, identity: Identity, finalizer: str) -> None:
