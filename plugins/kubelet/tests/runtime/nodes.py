@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import shutil
@@ -110,6 +111,7 @@ async def start_as_user(settings: Settings) -> None:
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
+        gc.freeze()  # what is collected later would close descriptors of the same numbers
         with suppress(BaseException):
             os.setgroups([])
             os.setresgid(UID, UID, UID)

@@ -556,7 +556,22 @@ async def test_the_next_kubelet_finds_what_runs_and_what_ended(node: Node) -> No
 
 async def until_gone(begun: dict[int, int]) -> None:
     """Return once the processes have ended; `begun` says when each began, since numbers are used again."""
-    await until(lambda: not any(begin_of(pid) == begin for pid, begin in begun.items()))
+
+    def left() -> list[str]:
+        return [describe(pid) for pid, begin in begun.items() if begin_of(pid) == begin]
+
+    try:
+        await until(lambda: not left())
+    except TimeoutError:
+        pytest.fail(f"still there: {left()}")
+
+
+def describe(pid: int) -> str:
+    parts = []
+    for name in ("stat", "wchan", "cmdline"):
+        with suppress(OSError):
+            parts.append(Path(f"/proc/{pid}/{name}").read_text())
+    return " ".join(parts)
 
 
 def begin_of(pid: int) -> int:
