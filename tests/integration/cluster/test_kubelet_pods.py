@@ -453,3 +453,15 @@ async def test_static_pods_run_and_are_shown(cluster: Any, account: None, tmp_pa
     assert status(again)["containerID"] == first
     file.unlink()
     await until_gone(cluster, f"web-{NODE}")
+
+
+async def test_a_label_that_a_pod_was_bound_for_is_known(cluster: Any, kubelet: Any) -> None:
+    labels = {"metadata": {"labels": {"disk": "ssd"}}}
+    await asyncio.gather(
+        cluster.client.patch(NODES, NODE, labels, kind="strategic"),
+        cluster.client.create(PODS, pod("web", container(), nodeSelector={"disk": "ssd"}), "default"),
+    )
+    await until_pod(cluster, "web", is_ready)
+    await cluster.client.create(PODS, pod("other", container(), nodeSelector={"disk": "hdd"}), "default")
+    found = await until_pod(cluster, "other", phase_is("Failed"))
+    assert found["status"]["reason"] == "NodeAffinity"

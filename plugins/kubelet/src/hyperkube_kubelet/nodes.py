@@ -158,16 +158,25 @@ async def node_running(
         mirrors,
         Housekeeper(runtime, tools.sightings, volumes, maker.logs),
         node=lambda: registered() or _unregistered(facts),
+        fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
     )
     async with tools.prober.running(), companions(tools.writer.run()), loop.running():
         if files is not None:
             files.read()
-        if pods is not None:
-            pods.on_change(loop.changed)
-        async with companions(*([files.follow()] if files is not None else [])):
+        async with companions() as beside:
+            if files is not None:
+                beside.start(files.follow())
+            if cluster is not None and pods is not None:
+                beside.start(_follow(cluster, pods, loop))
             loop.count(counts.registry)
             yield Node(loop, runtime, state, counts.registry)
+
+
+async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:
+    """Let the pods come once it is known what they are judged by and told of: the node's object, and services."""
+    await cluster.informers.synced()
+    pods.on_change(loop.changed)
 
 
 def _unregistered(facts: NodeFacts) -> Tree:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
-from hyperkube_kubelet.admission import admit
+from hyperkube_kubelet.admission import Rejection, admit
 from hyperkube_kubelet.housekeeping import Housekeeper
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
@@ -25,7 +25,9 @@ from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
 from hyperkube_kubelet.sources.mirrors import Mirrors
 from hyperkube_kubelet.status.generate import rejected_status
 from hyperkube_machinery import meta
+from hyperkube_machinery.client import ClientError
 from hyperkube_machinery.companions import Companions, companions
+from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.metrics import Registry, Sample
 
 __all__ = ["SyncLoop"]
@@ -47,14 +49,19 @@ class SyncLoop:
         housekeeper: Housekeeper,
         *,
         node: Callable[[], Tree],
+        fetch_node: Callable[[], Awaitable[Tree]] | None,
         sources_ready: Callable[[], bool],
     ) -> None:
-        """`node`: its object as far as it is known. `sources_ready`: whether every source has told of all its pods."""
+        """`node`: its object as far as it is known; `fetch_node` asks the API server for it.
+
+        `sources_ready`: whether every source has told of all its pods.
+        """
         self._tools = tools
         self._directory = directory
         self._mirrors = mirrors
         self._housekeeper = housekeeper
         self._node = node
+        self._fetch_node = fetch_node
         self._sources_ready = sources_ready
         self._roster = Roster(tools, self._finished)
         self._beside: Companions | None = None
@@ -87,10 +94,8 @@ class SyncLoop:
         worker = self._roster.get(uid)
         if worker is not None:
             worker.update(pod)
-        elif self._admitted(pod):
-            if self._tools.objects is not None:
-                self._tools.objects.expire(meta.namespace(pod))
-            self._roster.begin(pod)
+        else:
+            self._judge(pod, self._node(), again=self._fetch_node is not None)
         self._tools.writer.check(uid)
 
     def _mirror_seen(self, mirror: Tree) -> None:
@@ -121,19 +126,41 @@ class SyncLoop:
         else:
             worker.end()
 
-    def _admitted(self, pod: Tree) -> bool:
-        """Whether the node takes a pod that is new to it; one that it does not take has failed."""
+    def _judge(self, pod: Tree, node: Tree, *, again: bool = False) -> None:
+        """Begin a pod that is new to the node, or let it have failed where the node does not take it.
+
+        `again`: whether to ask for the node first, which may have been given a label that the pod was bound for.
+        """
         status = status_of(pod)
-        if is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running":
-            return True
-        rejection = admit(pod, self._node(), [one for one in self._roster.active() if meta.uid(one) != meta.uid(pod)])
+        known = is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running"
+        others = [one for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
+        rejection = None if known else admit(pod, node, others)
         if rejection is None:
-            return True
+            if self._tools.objects is not None:
+                self._tools.objects.expire(meta.namespace(pod))
+            self._roster.begin(pod)
+        elif again and rejection.reason == "NodeAffinity":
+            self._do(self._judge_again(pod))
+        else:
+            self._reject(pod, rejection)
+
+    async def _judge_again(self, pod: Tree) -> None:
+        """By the node as it is now."""
+        assert self._fetch_node is not None
+        try:
+            node = await self._fetch_node()
+        except (APIError, ClientError) as exc:
+            log.warning("the node can't be read anew: %s", exc)
+            node = self._node()
+        latest = self._directory.get(meta.uid(pod))
+        if latest is not None and self._roster.get(meta.uid(pod)) is None:
+            self._judge(latest, node)
+
+    def _reject(self, pod: Tree, rejection: Rejection) -> None:
         log.info("pod %s is rejected: %s", described(pod), rejection.message)
         self._tools.recorder.event(pod, "Warning", rejection.reason, rejection.message)
         message = f"Pod was rejected: {rejection.message}"
         self._tools.writer.set(pod, rejected_status(pod, rejection.reason, message), alive=False)
-        return False
 
     # What the runtime and probes tell.
 

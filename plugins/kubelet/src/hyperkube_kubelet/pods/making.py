@@ -15,7 +15,7 @@ from hyperkube_kubelet.containers.names import dns_of, hosts_file
 from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.refusals import NotStarted
-from hyperkube_kubelet.podspec import Tree, uses_host_network
+from hyperkube_kubelet.podspec import Tree, is_static, uses_host_network
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
 from hyperkube_kubelet.runtime.values import ContainerConfig, Image, Mount, SandboxConfig
 from hyperkube_kubelet.volumes.errors import VolumeFailure
@@ -96,6 +96,8 @@ class Maker:
 
     async def _environment(self, pod: Tree, container: Tree, addresses: Addresses) -> dict[str, str]:
         services = self._services()
+        if services is None and is_static(pod):  # which waits for no API server
+            services = ()
         if services is None:
             raise UnmetReference("services have not yet been read at least once, cannot construct envvars")
         return environment(pod, container, services, await self._holdings(pod, container), addresses)
