@@ -121,6 +121,7 @@ async def start_as_user(settings: Settings) -> None:
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(writing, 1)
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             os._exit(reaper.main(["reaper", document]))
         os._exit(1)
     os.close(writing)

@@ -135,7 +135,8 @@ class Server:
             self._lonely = self._loop.after(seconds, self._abandoned)
 
     def _abandoned(self) -> None:
-        print("no kubelet is there any more: ending all pods", flush=True)
+        with suppress(OSError):  # such as of a full disk
+            print("no kubelet is there any more: ending all pods", flush=True)
         self._end_all(_END_GRACE_SECONDS, lambda: None)
 
     def _events(self, connection: Connection, request: dict[str, Any]) -> None:
