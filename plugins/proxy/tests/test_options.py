@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -211,3 +213,12 @@ def test_what_a_configuration_file_asks_in_vain_is_an_error(tmp_path: Path, line
 def test_a_configuration_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"is not kubeproxy\.config\.k8s\.io/v1alpha1"):
         from_config(tmp_path, CONFIG.replace("v1alpha1", "v1beta1"))
+
+
+def test_as_many_files_may_be_open_as_this_user_may_have() -> None:
+    script = (
+        "import resource; from hyperkube_proxy.openfiles import allow_open_files;"
+        " resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]));"
+        " allow_open_files(); soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE); assert soft == hard > 64"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

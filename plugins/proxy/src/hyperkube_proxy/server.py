@@ -32,6 +32,7 @@ from hyperkube_proxy.instruments import Instruments
 from hyperkube_proxy.leftovers import clean_up
 from hyperkube_proxy.model import ServiceName
 from hyperkube_proxy.objects import PROXIED
+from hyperkube_proxy.openfiles import allow_open_files
 from hyperkube_proxy.relaying.openings import Relays
 from hyperkube_proxy.session import ModeUnavailable, Session, Surroundings
 from hyperkube_proxy.syncer import Syncer
@@ -55,6 +56,7 @@ async def serve(context: Context[Options]) -> None:
         await clean_up(context.options.pod_network)
         raise CommandEnded(0)
     _check_folder(context.options)
+    allow_open_files()
     await _Proxy(context).run()
 
 

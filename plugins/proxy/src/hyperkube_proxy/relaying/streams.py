@@ -174,7 +174,10 @@ class StreamRelay:
             self._relays.failures += 1
             _reset(client)
             return
-        await _join(self._relays, client, found)
+        try:
+            await _join(self._relays, client, found)
+        except OSError as exc:  # one of the two is gone already
+            log.debug("a connection from %s ended before it began: %s", address, exc)
 
     async def _connect(self, client: str) -> socket.socket | None:
         """A connection to the first target that takes it, None where none does."""
@@ -229,8 +232,9 @@ async def _join(relays: StreamRelays, client: socket.socket, server: socket.sock
         await loop.create_connection(lambda: pair.server, sock=server)
     except BaseException:
         pair.abort()
-        client.close()
-        server.close()
+        for side, sock in ((pair.client, client), (pair.server, server)):
+            if side.transport is None:
+                sock.close()
         raise
     pair.begin()
 
