@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 import stat
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -243,3 +245,23 @@ def test_a_pod_finds_its_api_server_and_its_token(tmp_path: Path) -> None:
     found = in_cluster(environ, tmp_path)
     assert (found.server, found.ca_pem, found.token, found.namespace) == ("https://[fd00::1]:443", b"ca", "t", "n")
     assert found.token_file == tmp_path / "token"
+
+
+def test_one_that_was_written_here_is_read_without_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    write(path, Access(server="https://127.0.0.1:6443", token="t"), cluster="c", user="u")
+    script = f"""
+import sys
+from pathlib import Path
+from hyperkube_machinery import kubeconfig
+assert kubeconfig.read(Path({str(path)!r})).token == "t"
+sys.exit("yaml" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0
+
+
+def test_braces_may_be_yamls(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    clusters = "[{name: c, cluster: {server: 'https://s'}}]"
+    path.write_text(f"{{clusters: {clusters}, contexts: [{{name: x, context: {{cluster: c}}}}]}}")
+    assert read(path, context="x").server == "https://s"

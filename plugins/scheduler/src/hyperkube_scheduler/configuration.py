@@ -12,7 +12,6 @@ from typing import Any
 
 from hyperkube_machinery.durations import parse_duration
 from hyperkube_machinery.errors import FieldError
-from hyperkube_machinery.yamltext import BadYAML, parse_yaml
 
 __all__ = [
     "DEFAULT_SCHEDULER",
@@ -107,6 +106,8 @@ def read_configuration(path: Path) -> Configuration:
         data = path.read_bytes()
     except OSError as exc:
         raise ConfigurationError(f"cannot read {path} ({exc.strerror})") from exc
+    from hyperkube_machinery.yamltext import BadYAML, parse_yaml  # takes a tenth of the server's start
+
     try:
         tree, duplicates = parse_yaml(data)
     except BadYAML as exc:

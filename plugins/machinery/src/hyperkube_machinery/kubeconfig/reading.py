@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,14 +169,11 @@ class Config:
 
 def parse(path: Path) -> Config:
     """The entries of a file. Raises KubeconfigError, caused by the OSError for one that can't be read."""
-    import yaml  # takes a tenth of a server's start, and not every server reads one
-
     try:
-        document = yaml.safe_load(path.read_bytes())
+        data = path.read_bytes()
     except OSError as exc:
         raise KubeconfigError(f"{path}: cannot be read ({exc.strerror})") from exc
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as exc:
-        raise KubeconfigError(f"{path}: is not YAML{_place(exc)}") from exc
+    document = _decoded(path, data)
     if document is None:
         document = {}  # an empty file is a kubeconfig without anything
     if not isinstance(document, dict) or document.get("kind") not in ("Config", None):
@@ -187,6 +186,19 @@ def parse(path: Path) -> Config:
         _by_name(whole.entries("users"), "user"),
         _by_name(whole.entries("contexts"), "context"),
     )
+
+
+def _decoded(path: Path, data: bytes) -> Any:
+    """What is written in YAML, or in JSON as `write` has it."""
+    if data.startswith(b"{"):
+        with suppress(ValueError):  # braces are YAML's as well
+            return json.loads(data)
+    import yaml  # takes a tenth of a server's start
+
+    try:
+        return yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError) as exc:
+        raise KubeconfigError(f"{path}: is not YAML{_place(exc)}") from exc
 
 
 def _place(exc: Exception) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.encoding import encode_indented
 from hyperkube_machinery.files import write_durably
 from hyperkube_machinery.kubeconfig.access import Access
 
@@ -15,7 +14,11 @@ __all__ = ["write"]
 
 
 def write(path: Path, access: Access, *, cluster: str, user: str) -> None:
-    """Write a kubeconfig with one context for its owner alone; what `access` holds is in it, files are named."""
+    """Write a kubeconfig with one context for its owner alone; what `access` holds is in it, files are named.
+
+    It is JSON, which is YAML too: every server reads its own at its start, and importing yaml for that took a tenth of
+    it.
+    """
     name = f"{user}@{cluster}"
     context: dict[str, Any] = {"cluster": cluster, "user": user}
     if access.namespace:
@@ -29,7 +32,7 @@ def write(path: Path, access: Access, *, cluster: str, user: str) -> None:
         "current-context": name,
         "preferences": {},
     }
-    write_durably(path, ("\n".join(_yaml_lines(document)) + "\n").encode())
+    write_durably(path, encode_indented(document) + b"\n")
 
 
 def _cluster(access: Access) -> dict[str, Any]:
@@ -73,31 +76,6 @@ def _user(access: Access) -> dict[str, Any]:
         entry |= {"as": whom.user, "as-uid": whom.uid, "as-groups": list(whom.groups)}
         entry["as-user-extra"] = {name: list(values) for name, values in whom.extra.items()}
     return entry
-
-
-def _yaml_lines(value: Any) -> Iterator[str]:
-    """Mappings and lists in YAML's block style, all else as JSON, which is YAML.
-
-    Every start writes a kubeconfig, and importing yaml for that took a tenth of it.
-    """
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            lines = list(_yaml_lines(inner))
-            if isinstance(inner, dict) and inner:
-                yield f"{key}:"
-                yield from (f"  {line}" for line in lines)
-            elif isinstance(inner, list) and inner:
-                yield f"{key}:"
-                yield from lines
-            else:
-                yield f"{key}: {lines[0]}"
-    elif isinstance(value, list) and value:
-        for item in value:
-            first, *others = _yaml_lines(item)
-            yield f"- {first}"
-            yield from (f"  {line}" for line in others)
-    else:
-        yield encode(value).decode()
 
 
 def _encoded(data: bytes) -> str:
