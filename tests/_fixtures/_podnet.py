@@ -151,6 +151,19 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
         await net.close()
 
 
+@asynccontextmanager
+async def agent(path: Path, description: str) -> AsyncIterator[Path]:
+    """An agent of a network namespace without anything in it, which says of itself what it is told to."""
+    argv = ["unshare", "-Urnpf", "--kill-child", "--mount-proc", sys.executable, str(_AGENT), str(path), description]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)  # noqa: ASYNC220
+    try:
+        await _answers(path)
+        yield path
+    finally:
+        process.kill()
+        process.wait()
+
+
 async def _answers(path: Path) -> None:
     """Return once the agent at `path` is there."""
     async with asyncio.timeout(_SECONDS):
