@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hyperkube_scheduler.configuration import (
     ProfileSettings,
     parse_configuration,
     read_configuration,
+    shown,
 )
 from hyperkube_scheduler.framework.interface import Step
 from hyperkube_scheduler.profiles import DEFAULTS
@@ -60,6 +62,29 @@ def test_all_that_it_may_say_is_read() -> None:
     assert (profile.scheduler_name, profile.percentage) == ("batch", 10)
     assert profile.plugins == {"score": PluginSet((("ImageLocality", 5),), frozenset("*"))}
     assert profile.arguments == {"InterPodAffinity": {"hardPodAffinityWeight": 7}}
+
+
+def test_what_is_shown_of_a_configuration_is_one_itself() -> None:
+    election = LeaderElection(elects=True, lease=15.0, renew=10.0, retry=2.0, name="kube-scheduler", namespace="ns")
+    configuration = replace(
+        parse(
+            percentageOfNodesToScore=30,
+            clientConnection={"kubeconfig": "/etc/k", "qps": 100, "burst": 200},
+            profiles=[
+                {
+                    "schedulerName": "batch",
+                    "percentageOfNodesToScore": 10,
+                    "plugins": {
+                        "score": {"enabled": [{"name": "ImageLocality", "weight": 5}], "disabled": [{"name": "*"}]}
+                    },
+                    "pluginConfig": [{"name": "InterPodAffinity", "args": {"hardPodAffinityWeight": 7}}],
+                }
+            ],
+        ),
+        leader_election=election,
+    )
+    tree = shown(configuration, {"leaseDuration": 15.0, "renewDeadline": 10.0, "retryPeriod": 2.0})
+    assert parse_configuration(tree) == configuration
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,7 @@ async def test_what_fits_nowhere_waits_and_the_status_says_why() -> None:
         assert (name, condition["type"], condition["status"]) == ("p", "PodScheduled", "False")
         assert (condition["reason"], condition["message"]) == ("Unschedulable", said)
         assert world.waiting() == {"unschedulable": 1}
+        assert world.instruments.preemptions.value == 1
 
 
 async def test_a_status_that_cannot_be_written_hinders_nothing() -> None:
@@ -312,8 +313,10 @@ async def test_of_several_statuses_the_last_is_written() -> None:
 @asynccontextmanager
 async def evicting(
     api: API, nominated: dict[str, list[PodInfo]]
-) -> AsyncIterator[tuple[Evictions, Recorded, list[Any]]]:
-    recorded, ended = Recorded(), []
+) -> AsyncIterator[tuple[Evictions, Recorded, list[tuple[str, bool]], list[int]]]:
+    recorded = Recorded()
+    ended: list[tuple[str, bool]] = []
+    counted: list[int] = []
     clock = VirtualClock(NOW)
     async with companions() as tasks:
         statuses = StatusWriter(api, clock, tasks)  # type: ignore[arg-type]
@@ -326,9 +329,11 @@ async def evicting(
                 statuses,
                 lambda: nominated,
                 lambda pod, succeeded: ended.append((pod.name, succeeded)),
+                counted.append,
             ),
             recorded,
             ended,
+            counted,
         )
 
 
@@ -341,8 +346,9 @@ async def test_victims_are_told_why_and_deleted() -> None:
     api, preemptor = API(), pod("new", priority=9)
     leaving = pod("leaving", on="n", metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})
     nominated = {"n": [pod("less", priority=1, status={"nominatedNodeName": "n"}), pod("more", priority=10)]}
-    async with evicting(api, nominated) as (evictions, recorded, ended):
+    async with evicting(api, nominated) as (evictions, recorded, ended, counted):
         evictions.begin(preemptor, Candidate("n", (pod("victim", on="n"), leaving), 0))
+        assert counted == [2]
         assert evictions.is_running(preemptor)
         await turn()
         assert not evictions.is_running(preemptor)
@@ -363,7 +369,7 @@ async def test_victims_are_told_why_and_deleted() -> None:
 async def test_what_becomes_of_a_victim_that_cannot_be_told(failure: Exception, succeeded: bool) -> None:
     api = API()
     api.failure = failure
-    async with evicting(api, {}) as (evictions, recorded, ended):
+    async with evicting(api, {}) as (evictions, recorded, ended, _):
         evictions.begin(pod("new", priority=9), Candidate("n", (pod("victim", on="n"),), 0))
         await turn()
     assert (ended, recorded.events) == ([("new", succeeded)], [])

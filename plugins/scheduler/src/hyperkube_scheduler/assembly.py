@@ -150,7 +150,14 @@ async def assembled(
         tasks = await stack.enter_async_context(companions(queue.keep_flushing()))
         statuses = StatusWriter(client, clock, tasks)
         parts.evictions = Evictions(
-            client, clock, tasks, recorders.__getitem__, statuses, parts.nominated, parts.evicted
+            client,
+            clock,
+            tasks,
+            recorders.__getitem__,
+            statuses,
+            parts.nominated,
+            parts.evicted,
+            instruments.victims.observe,
         )
         scheduler = Scheduler(
             clock=clock,

@@ -20,9 +20,9 @@ __all__ = [
     "LeaderElection",
     "PluginSet",
     "ProfileSettings",
-    "default_configuration",
     "parse_configuration",
     "read_configuration",
+    "shown",
 ]
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -96,8 +96,46 @@ class Configuration:
     burst: int | None = None
 
 
-def default_configuration() -> Configuration:
-    return Configuration()
+def shown(configuration: Configuration, times: Mapping[str, float]) -> dict[str, Any]:
+    """The configuration as an object, for whoever asks a running scheduler; `times` are those of its lease."""
+    election = configuration.leader_election
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": _KIND,
+        "percentageOfNodesToScore": configuration.percentage,
+        "podInitialBackoffSeconds": int(configuration.initial_backoff),
+        "podMaxBackoffSeconds": int(configuration.most_backoff),
+        "clientConnection": {
+            "kubeconfig": configuration.kubeconfig,
+            "qps": configuration.qps or 0,
+            "burst": configuration.burst or 0,
+        },
+        "leaderElection": {
+            "leaderElect": election.elects is not False,
+            **{name: f"{seconds:g}s" for name, seconds in times.items()},
+            "resourceLock": "leases",
+            "resourceName": election.name,
+            "resourceNamespace": election.namespace,
+        },
+        "profiles": [_shown_profile(profile) for profile in configuration.profiles],
+    }
+
+
+def _shown_profile(profile: ProfileSettings) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "schedulerName": profile.scheduler_name,
+        "plugins": {
+            point: {
+                "enabled": [{"name": name, "weight": weight} for name, weight in given.enabled],
+                "disabled": [{"name": name} for name in sorted(given.disabled)],
+            }
+            for point, given in profile.plugins.items()
+        },
+        "pluginConfig": [{"name": name, "args": dict(args)} for name, args in profile.arguments.items()],
+    }
+    if profile.percentage is not None:
+        shown["percentageOfNodesToScore"] = profile.percentage
+    return shown
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -35,8 +35,12 @@ class Evictions:
         statuses: StatusWriter,
         nominated: Callable[[], Mapping[str, Sequence[PodInfo]]],
         ended: Callable[[PodInfo, bool], None],
+        count: Callable[[int], None],
     ) -> None:
-        """`ended` is told of a pod whose victims have all been told to go (True), or could not be (False)."""
+        """`ended` is told of a pod whose victims have all been told to go (True), or could not be (False).
+
+        `count` is told how many victims a pod has.
+        """
         self._client = client
         self._clock = clock
         self._tasks = tasks
@@ -44,6 +48,7 @@ class Evictions:
         self._statuses = statuses
         self._nominated = nominated
         self._ended = ended
+        self._count = count
         self._running: set[str] = set()
 
     def is_running(self, preemptor: PodInfo) -> bool:
@@ -52,6 +57,7 @@ class Evictions:
     def begin(self, preemptor: PodInfo, candidate: Candidate) -> None:
         victims = [victim for victim in candidate.victims if not victim.terminating]
         if victims:
+            self._count(len(candidate.victims))
             self._running.add(preemptor.uid)
             self._tasks.start(self._evict(preemptor, candidate.node, victims), name=f"preemption by {preemptor.key}")
 

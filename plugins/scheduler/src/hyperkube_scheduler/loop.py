@@ -144,6 +144,7 @@ class Scheduler:
         nomination: Nomination | None = None
         messages: list[str] = []
         for step in pipeline.post_filters:
+            self._instruments.preemptions.inc()
             nomination, verdict = await self._pace.run(step.post_filter(cycle, diagnosis))
             if verdict is None:
                 messages = []

@@ -27,7 +27,13 @@ from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import LAG_BOUNDS, measure_lag, register_process
 from hyperkube_machinery.tls import CertificateError
 from hyperkube_scheduler.assembly import assembled
-from hyperkube_scheduler.configuration import Configuration, ConfigurationError, read_configuration
+from hyperkube_scheduler.configuration import (
+    Configuration,
+    ConfigurationError,
+    LeaderElection,
+    read_configuration,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +72,7 @@ async def _serve(context: Context[Options], started: Callable[[], None]) -> None
             own("scheduler", True) as client,
             assembled(client, clock, configuration, registry, longest_wait_seconds=wait) as assembly,
             _asking(context, client) as asking,
-            _shown(context, asking, registry, synced),
+            _shown(context, configuration, asking, registry, synced),
             companions(measure_lag(clock, lag)),
             assembly.informers.running() as informers,
         ):
@@ -75,7 +81,7 @@ async def _serve(context: Context[Options], started: Callable[[], None]) -> None
             started()
             context.ready.set()
             log.info("scheduling for %s", ", ".join(one.scheduler_name for one in configuration.profiles))
-            if not _elects(options, configuration):
+            if configuration.leader_election.elects is False:
                 await assembly.scheduler.run()
             async with (
                 own("leader-election", False) as voter,
@@ -90,6 +96,26 @@ async def _serve(context: Context[Options], started: Callable[[], None]) -> None
 
 
 def _configuration(options: Options) -> Configuration:
+    """What the file says, and flags before it."""
+    told, usual = _read(options), LeaseTimes()
+    election = told.leader_election
+    return dataclasses.replace(
+        told,
+        kubeconfig=str(options.kubeconfig or told.kubeconfig),
+        qps=max(options.kube_api_qps or told.qps or 0.0, 0.0),
+        burst=told.burst or options.kube_api_burst,
+        leader_election=LeaderElection(
+            elects=election.elects if options.leader_elect is None else options.leader_elect,
+            lease=options.leader_elect_lease_duration or election.lease or usual.lease,
+            renew=options.leader_elect_renew_deadline or election.renew or usual.renew,
+            retry=options.leader_elect_retry_period or election.retry or usual.retry,
+            name=options.leader_elect_resource_name or election.name or _AGENT,
+            namespace=options.leader_elect_resource_namespace or election.namespace or "kube-system",
+        ),
+    )
+
+
+def _read(options: Options) -> Configuration:
     if options.config is None:
         return Configuration()
     try:
@@ -104,13 +130,11 @@ def _connections(context: Context[Options], configuration: Configuration, metric
         local = context.require(LocalServer)
     except NotProvided:
         local = None
-    told = Path(configuration.kubeconfig) if configuration.kubeconfig else None
+    file = Path(configuration.kubeconfig) if configuration.kubeconfig else None
     try:
-        access = kubeconfig.load(options.kubeconfig or told, master=options.master)
+        access = kubeconfig.load(file, master=options.master)
     except KubeconfigError as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
-    qps = max(options.kube_api_qps or configuration.qps or 0.0, 0.0)
-    burst = configuration.burst or options.kube_api_burst
 
     def own(name: str, limited: bool) -> AbstractAsyncContextManager[Client]:
         return connect(
@@ -119,8 +143,8 @@ def _connections(context: Context[Options], configuration: Configuration, metric
             user_agent=f"{_AGENT}/{name}",
             local=local,
             metrics=metrics,
-            qps=qps if limited else 0.0,
-            burst=burst,
+            qps=(configuration.qps or 0.0) if limited else 0.0,
+            burst=configuration.burst or 0,
         )
 
     return own
@@ -140,39 +164,40 @@ async def _asking(context: Context[Options], client: Client) -> AsyncIterator[Cl
         raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
 
 
-def _elects(options: Options, configuration: Configuration) -> bool:
-    told = configuration.leader_election.elects if options.leader_elect is None else options.leader_elect
-    return told is not False
+def _times(configuration: Configuration) -> LeaseTimes:
+    told, usual = configuration.leader_election, LeaseTimes()
+    try:
+        return LeaseTimes(
+            lease=told.lease or usual.lease, renew=told.renew or usual.renew, retry=told.retry or usual.retry
+        )
+    except ValueError as exc:
+        name = "leader-elect-renew-deadline"
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
 
 
 def _elector(
     context: Context[Options], configuration: Configuration, client: Client, recorder: EventRecorder
 ) -> LeaderElector:
-    """The candidate for the lease. A flag goes before the file."""
-    options, told, usual = context.options, configuration.leader_election, LeaseTimes()
-    try:
-        times = LeaseTimes(
-            lease=options.leader_elect_lease_duration or told.lease or usual.lease,
-            renew=options.leader_elect_renew_deadline or told.renew or usual.renew,
-            retry=options.leader_elect_retry_period or told.retry or usual.retry,
-        )
-    except ValueError as exc:
-        name = "leader-elect-renew-deadline"
-        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+    """The candidate for the lease."""
+    told = configuration.leader_election
     return LeaderElector(
         client,
         context.clock,
         identity=new_identity(),
-        name=options.leader_elect_resource_name or told.name or _AGENT,
-        namespace=options.leader_elect_resource_namespace or told.namespace or "kube-system",
-        times=times,
+        name=told.name or _AGENT,
+        namespace=told.namespace or "kube-system",
+        times=_times(configuration),
         recorder=recorder,
     )
 
 
 @asynccontextmanager
 async def _shown(
-    context: Context[Options], client: Client, registry: Registry, synced: asyncio.Event
+    context: Context[Options],
+    configuration: Configuration,
+    client: Client,
+    registry: Registry,
+    synced: asyncio.Event,
 ) -> AsyncIterator[None]:
     """Health and metrics, for the length of the block."""
     options, clock = context.options, context.clock
@@ -192,7 +217,7 @@ async def _shown(
     )
     try:
         async with showing(
-            serving, clock=clock, client=client, registry=registry, checks=_checks(synced), config=_told(options)
+            serving, clock=clock, client=client, registry=registry, checks=_checks(synced), config=_told(configuration)
         ):
             yield
     except OSError as exc:
@@ -210,8 +235,12 @@ def _checks(synced: asyncio.Event) -> Mapping[str, Mapping[str, Check]]:
     return {"readyz": {"informer-sync": informers}}
 
 
-def _told(options: Options) -> Mapping[str, dict[str, Any]]:
+def _told(configuration: Configuration) -> Mapping[str, dict[str, Any]]:
     """What /configz shows."""
-    values = dataclasses.asdict(options)
-    shown = {name.replace("_", "-"): str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    return {"kubescheduler.config.k8s.io": shown}
+    times = _times(configuration)
+    return {
+        "componentconfig": shown(
+            configuration,
+            {"leaseDuration": times.lease, "renewDeadline": times.renew, "retryPeriod": times.retry},
+        )
+    }
