@@ -14,7 +14,7 @@ from hyperkube_machinery.builtin import NODES, PODS
 from hyperkube_machinery.cache import Cache
 from hyperkube_machinery.client import Client, Unreachable
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.informers import Informer, Informers, key_of, split_key
+from hyperkube_machinery.informers import CacheChanged, Informer, Informers, key_of, split_key
 from hyperkube_machinery.testing.api import Asked, MemoryAPI
 from hyperkube_machinery.testing.clock import VirtualClock
 
@@ -401,6 +401,27 @@ async def test_others_have_their_turn_while_much_is_told(api: MemoryAPI, client:
             longest = max(longest, present - before)
     assert present == 200
     assert longest == pytest.approx(20, abs=5)
+
+
+async def test_who_changes_what_is_shown_is_found_out(
+    api: MemoryAPI, client: Client, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBE_CACHE_MUTATION_DETECTOR", "true")
+    pods = Informer(client, clock, PODS)
+    for name in ("a", "b"):
+        api.put("/api/v1/pods", pod(name))
+
+    async def follow() -> None:
+        async with pods.running():
+            await pods.wait_synced()
+            api.put("/api/v1/pods", pod("b"))
+            await clock.advance(0)
+            (pods.get("n/a") or {})["spec"]["nodeName"] = "mine"
+            api.remove("/api/v1/namespaces/n/pods/a")
+            await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(CacheChanged, match="pods n/a was changed in the cache"):
+        await follow()
 
 
 def test_keys_come_apart_as_they_were_made() -> None:

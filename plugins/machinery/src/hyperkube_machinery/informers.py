@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import NoReturn, TypeAlias
@@ -24,6 +25,7 @@ from hyperkube_machinery.cache import Cache, Indexer, Tree, key_of, split_key
 from hyperkube_machinery.client import Client, WatchEvent
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import Companions, companions
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.reflector import Reflector
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.sharing import SharedParts
@@ -35,6 +37,12 @@ log = logging.getLogger(__name__)
 Handler: TypeAlias = Callable[[Tree | None, Tree | None], None]
 """(None, new): added; (old, new): changed; (old, None): gone, `old` being its last state as far as it is known."""
 
+_GUARDED = "KUBE_CACHE_MUTATION_DETECTOR"
+"""The variable by which caches find out who changes what they show: for tests, for it costs much.
+
+Source: k8s.io/client-go/tools/cache/mutation_detector.go
+"""
+
 _SLICE_SECONDS = 0.002
 """How long changes are passed on before others have their turn."""
 
@@ -43,6 +51,10 @@ def drop_managed_fields(obj: Tree) -> Tree:
     """`obj` without what only who applies reads, often half of it."""
     obj["metadata"].pop("managedFields", None)
     return obj
+
+
+class CacheChanged(Exception):
+    """Somebody changed what belongs to all."""
 
 
 class Informer(Cache):
@@ -68,6 +80,7 @@ class Informer(Cache):
         self._transform = keep
         self._parts = SharedParts()
         self._handlers: list[Handler] = []
+        self._texts: dict[str, bytes] | None = {} if os.environ.get(_GUARDED) == "true" else None
         self._synced = asyncio.Event()
         self._reflector = Reflector(
             client,
@@ -111,6 +124,27 @@ class Informer(Cache):
     async def follow(self) -> NoReturn:
         """Until cancelled; nothing but that ends it."""
         await self._reflector.follow()
+
+    def put(self, key: str, obj: Tree) -> Tree | None:
+        if self._texts is not None:
+            self._check(key)
+            self._texts[key] = encode(obj)
+        return super().put(key, obj)
+
+    def remove(self, key: str) -> Tree | None:
+        if self._texts is not None:
+            self._check(key)
+            self._texts.pop(key, None)
+        return super().remove(key)
+
+    def _check(self, key: str) -> None:
+        """Raise CacheChanged if somebody has changed an object while it was here."""
+        known, text = self.get(key), (self._texts or {}).get(key)
+        if known is not None and text is not None and text != encode(known):
+            raise CacheChanged(
+                f"{self.resource.qualified} {key} was changed in the cache: whoever did that must copy it first\n"
+                f"it was {text.decode()}\nit is  {encode(known).decode()}"
+            )
 
     # The Sink of its reflector.
 
