@@ -92,6 +92,11 @@ class Cluster:
         informer = self.informers.of(NODES, fields=f"metadata.name={name}")
         return lambda: informer.get(name)
 
+    def on_registered(self, name: str, handler: Callable[[], None]) -> None:
+        """Have `handler` called when the node's object comes to be."""
+        informer = self.informers.of(NODES, fields=f"metadata.name={name}")
+        informer.on_change(lambda old, new: handler() if old is None else None)
+
     def services(self) -> Callable[[], Iterable[Tree] | None]:
         """Tells all services; None before they are known."""
         informer = self.informers.of(SERVICES)
@@ -167,6 +172,8 @@ async def node_running(
         async with companions() as beside:
             if files is not None:
                 beside.start(files.follow())
+                if cluster is not None:
+                    cluster.on_registered(facts.name, loop.show_static)
             if cluster is not None and pods is not None:
                 beside.start(_follow(cluster, pods, loop))
             loop.count(counts.registry)

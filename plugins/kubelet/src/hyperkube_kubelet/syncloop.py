@@ -168,6 +168,12 @@ class SyncLoop:
         """A probe of the pod has come to another verdict."""
         self._wake(uid)
 
+    def show_static(self) -> None:
+        """The node's object is there, which mirrors of static pods belong to."""
+        for worker in self._roster.workers():
+            if is_static(worker.pod):
+                worker.wake()
+
     def _wake(self, uid: str) -> None:
         worker = self._roster.get(uid)
         if worker is not None:
