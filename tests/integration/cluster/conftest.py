@@ -11,6 +11,12 @@ import pytest
 from _clusters import Cluster, Mode, open_cluster
 
 
+@pytest.fixture(autouse=True)
+def guarded_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that changes what its caches show, which others share, ends with an error that says where."""
+    monkeypatch.setenv("KUBE_CACHE_MUTATION_DETECTOR", "true")
+
+
 @pytest.fixture(params=["process", "in-process"])
 async def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Cluster]:
     """An API server; the test starts what it wants beside it. Each test runs in both modes."""
