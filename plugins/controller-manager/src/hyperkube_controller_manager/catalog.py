@@ -116,6 +116,13 @@ CONTROLLERS: tuple[Entry, ...] = (
         account="daemon-set-controller",
     ),
     Entry(
+        name="statefulset-controller",
+        aliases=("statefulset",),
+        target=f"{_HOME}.statefulset:run",
+        summary="Keeps the numbered pods of stateful sets, and what they have stored.",
+        account="statefulset-controller",
+    ),
+    Entry(
         name="job-controller",
         aliases=("job",),
         target=f"{_HOME}.job:run",
@@ -163,6 +170,13 @@ CONTROLLERS: tuple[Entry, ...] = (
         summary="Keeps VolumeAttributesClasses that are in use from going.",
         account="volumeattributesclass-protection-controller",
     ),
+    Entry(
+        name="disruption-controller",
+        aliases=("disruption",),
+        target=f"{_HOME}.disruption:run",
+        summary="Counts disruption budgets, so that evictions are granted or refused.",
+        account="disruption-controller",
+    ),
 )
 """Every controller that there is, in the order in which they are begun."""
 
@@ -175,7 +189,6 @@ ABSENT: Mapping[str, str] = {
     "clusterrole-aggregation-controller": "clusterrole-aggregation",
     "cronjob-controller": "cronjob",
     "device-taint-eviction-controller": "",
-    "disruption-controller": "disruption",
     "endpointslice-mirroring-controller": "endpointslicemirroring",
     "ephemeral-volume-controller": "ephemeral-volume",
     "horizontal-pod-autoscaler-controller": "horizontalpodautoscaling",
@@ -195,7 +208,6 @@ ABSENT: Mapping[str, str] = {
     "service-cidr-controller": "",
     "service-lb-controller": "service",
     "serviceaccount-token-controller": "serviceaccount-token",
-    "statefulset-controller": "statefulset",
     "storage-version-migrator-controller": "svm",
     "storageversion-garbage-collector-controller": "storage-version-gc",
     "token-cleaner-controller": "tokencleaner",

@@ -8,23 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hyperkube_controller_manager.daemonnodes import REVISION_HASH
-from hyperkube_controller_manager.templates import alike, controller_reference, template_hash
+from hyperkube_controller_manager.controllerrevisions import REVISION_HASH, holds, new_revision
+from hyperkube_controller_manager.templates import template_hash
 from hyperkube_machinery.builtin import CONTROLLER_REVISIONS, DAEMON_SETS, PODS
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.meta import annotations_of, labels_of, name, namespace
+from hyperkube_machinery.meta import labels_of, name, namespace
 
 __all__ = ["clean_up_history", "current_and_old", "outdated_revisions"]
 
 Tree = Mapping[str, Any]
-
-
-def _is_of(revision: Tree, daemon_set: Tree) -> bool:
-    """Whether the revision holds the daemon set's present template."""
-    held = ((revision.get("data") or {}).get("spec") or {}).get("template") or {}
-    kept = {key: value for key, value in held.items() if key != "$patch"}
-    return alike(kept, daemon_set["spec"]["template"])
 
 
 async def current_and_old(
@@ -35,8 +28,8 @@ async def current_and_old(
     Raises APIError and ClientError.
     """
     labelled = [await _labelled(client, revision) for revision in revisions]
-    current = [revision for revision in labelled if _is_of(revision, daemon_set)]
-    old = [revision for revision in labelled if not _is_of(revision, daemon_set)]
+    current = [revision for revision in labelled if holds(revision, daemon_set)]
+    old = [revision for revision in labelled if not holds(revision, daemon_set)]
     number = max((revision.get("revision") or 0 for revision in old), default=0) + 1
     if not current:
         return await _snapshot(client, daemon_set, number), old
@@ -72,29 +65,15 @@ async def _only_one(client: Client, current: Sequence[Tree], pods: Sequence[Tree
 
 
 async def _snapshot(client: Client, daemon_set: Tree, number: int) -> Tree:
-    template = daemon_set["spec"]["template"]
-    code = template_hash(template, (daemon_set.get("status") or {}).get("collisionCount"))
-    meta = {
-        "name": f"{name(daemon_set)}-{code}",
-        "namespace": namespace(daemon_set),
-        "labels": {**labels_of(template), REVISION_HASH: code},
-        "annotations": dict(annotations_of(daemon_set)),
-        "ownerReferences": [controller_reference(daemon_set, DAEMON_SETS.api_version, DAEMON_SETS.kind)],
-    }
-    revision = {
-        "apiVersion": CONTROLLER_REVISIONS.api_version,
-        "kind": CONTROLLER_REVISIONS.kind,
-        "metadata": meta,
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},  # what `kubectl rollout undo` applies
-        "revision": number,
-    }
+    code = template_hash(daemon_set["spec"]["template"], (daemon_set.get("status") or {}).get("collisionCount"))
+    revision = new_revision(daemon_set, DAEMON_SETS, code, number)
     try:
         return await client.create(CONTROLLER_REVISIONS, revision, namespace(daemon_set))
     except APIError as exc:
         if exc.reason != "AlreadyExists":
             raise
         found = await client.get(CONTROLLER_REVISIONS, name(revision), namespace(daemon_set))
-        if _is_of(found, daemon_set):
+        if holds(found, daemon_set):
             return found
         await _count_collision(client, daemon_set)
         raise

@@ -9,14 +9,14 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from hyperkube_controller_manager.controllerrevisions import REVISION_HASH
 from hyperkube_controller_manager.podstates import node_of
 from hyperkube_controller_manager.taints import NO_EXECUTE, NO_SCHEDULE, taints_of, tolerates
 from hyperkube_machinery.meta import annotations_of, labels_of, name
 from hyperkube_machinery.selectors import LabelRequirement
 
-__all__ = ["REVISION_HASH", "Eligibility", "daemon_template", "is_current", "on_node", "target_node"]
+__all__ = ["Eligibility", "daemon_template", "is_current", "on_node", "target_node"]
 
-REVISION_HASH = "controller-revision-hash"
 _TEMPLATE_GENERATION = "pod-template-generation"
 _GENERATION_ANNOTATION = "deprecated.daemonset.template.generation"
 _NODE_NAME = "metadata.name"  # the one field of a node that affinity may name

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hyperkube_controller_manager.daemonnodes import REVISION_HASH, is_current
+from hyperkube_controller_manager.controllerrevisions import REVISION_HASH
+from hyperkube_controller_manager.daemonnodes import is_current
 from hyperkube_controller_manager.podstates import creation_time, is_available, is_ready, node_of, phase
 from hyperkube_controller_manager.rollout import resolved
 from hyperkube_machinery.meta import deletion_timestamp, generation, labels_of, name

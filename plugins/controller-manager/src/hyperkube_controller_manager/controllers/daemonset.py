@@ -10,14 +10,9 @@ from typing import Any
 
 from hyperkube_controller_manager.claims import claim, claims_of, is_controlled_by
 from hyperkube_controller_manager.context import ControllerContext
+from hyperkube_controller_manager.controllerrevisions import REVISION_HASH
 from hyperkube_controller_manager.daemonhistory import clean_up_history, current_and_old
-from hyperkube_controller_manager.daemonnodes import (
-    REVISION_HASH,
-    Eligibility,
-    daemon_template,
-    on_node,
-    target_node,
-)
+from hyperkube_controller_manager.daemonnodes import Eligibility, daemon_template, on_node, target_node
 from hyperkube_controller_manager.daemonrollout import Daemons, Step, daemon_status, next_placement, next_update
 from hyperkube_controller_manager.dependents import BY_CONTROLLER, Owners, by_controller, follow
 from hyperkube_controller_manager.expectations import Expectations
