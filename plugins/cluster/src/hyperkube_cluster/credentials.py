@@ -39,9 +39,11 @@ def ensure(layout: Layout, server: str, *, now: float) -> None:
     purpose = {"server": server, "node": layout.node}
     if _in_order(layout, purpose, now):
         return
+    from hyperkube_machinery.encoding import encode_indented
+
     files, renewed_at = _issue(layout, server, now)
     index = {"for": purpose, "renewed_at": renewed_at, "files": files}
-    write_durably(layout.pki / _INDEX, json.dumps(index, indent=2).encode() + b"\n")
+    write_durably(layout.pki / _INDEX, encode_indented(index) + b"\n")
 
 
 def _in_order(layout: Layout, purpose: Mapping[str, str], now: float) -> bool:
