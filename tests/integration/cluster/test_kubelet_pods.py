@@ -465,3 +465,27 @@ async def test_a_label_that_a_pod_was_bound_for_is_known(cluster: Any, kubelet: 
     await cluster.client.create(PODS, pod("other", container(), nodeSelector={"disk": "hdd"}), "default")
     found = await until_pod(cluster, "other", phase_is("Failed"))
     assert found["status"]["reason"] == "NodeAffinity"
+
+
+async def test_a_pod_stays_ready_when_the_kubelet_is_started_again(cluster: Any, account: None, tmp_path: Path) -> None:
+    kubelet = await started(cluster, tmp_path / "kubelet")
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+    made = container(readinessProbe=probe, startupProbe=probe)
+    await cluster.client.create(PODS, pod("web", made), "default")
+    before = await until_pod(cluster, "web", is_ready)
+    seen: list[Tree] = []
+
+    async def watch() -> None:
+        version = before["metadata"]["resourceVersion"]
+        async for event in cluster.client.watch(PODS, "default", fields="metadata.name=web", resource_version=version):
+            if event.type == "MODIFIED":
+                seen.append(event.object)
+
+    watching = asyncio.create_task(watch())
+    await kubelet.stop()
+    await started(cluster, tmp_path / "kubelet")
+    await cluster.client.create(PODS, pod("later", container()), "default")
+    await until_pod(cluster, "later", is_ready)
+    watching.cancel()
+    assert all(is_ready(one) for one in seen), seen
+    await emptied(cluster)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hyperkube_kubelet.containers.verdicts import Verdict
@@ -38,7 +38,7 @@ class Target:
     started_at: float
     pod_ip: str
     deleting: bool  # its pod is
-    kept: Verdict = None  # what the verdict was before this kubelet was started
+    kept: Verdict = field(default=None, compare=False)  # what the verdict was before this kubelet was started
 
 
 class ProbeWorker:
@@ -69,6 +69,7 @@ class ProbeWorker:
         self._news = asyncio.Event()
         self._following = ""  # the id of the run whose verdict is kept
         self._on_hold = False
+        self._settles = False  # whether to wait first, so that a kubelet that has started doesn't probe all at once
         self.results = {"successful": 0, "failed": 0, "unknown": 0}  # how many tries came to what
         self._row: tuple[bool | None, int] = (None, 0)  # the latest result, and how often it came in a row
 
@@ -79,10 +80,12 @@ class ProbeWorker:
         return _SHOWN[self.kind], self._container["name"], meta.name(pod), meta.namespace(pod), meta.uid(pod)
 
     def aim(self, target: Target | None) -> None:
-        """Say what there is to probe; None while there is no such container."""
+        """Say what there is to probe, None while there is no such container; of a new run there is a verdict at once."""
         if target != self._target:
             self._target = target
             self._news.set()
+            if target is not None and target.container_id != self._following:
+                self._begin(target)
 
     async def run(self) -> None:
         """Probe until there is nothing more to probe; the verdict stays until it is forgotten."""
@@ -107,10 +110,9 @@ class ProbeWorker:
         target = self._target
         if target is None:
             return period
-        if target.container_id != self._following:
-            self._begin(target)
-            if target.kept is not None:
-                return random.random() * period  # so that a started kubelet does not probe everything at once
+        if self._settles:
+            self._settles = False
+            return random.random() * period
         if self._on_hold:
             return period
         if not target.running:
@@ -129,6 +131,7 @@ class ProbeWorker:
     def _begin(self, target: Target) -> None:
         self._verdicts.pop(self._following, None)
         self._following, self._on_hold, self._row = target.container_id, False, (None, 0)
+        self._settles = target.kept is not None
         self._set(target.kept if target.kept is not None else _INITIAL[self.kind])
 
     async def _try(self, target: Target) -> None:
