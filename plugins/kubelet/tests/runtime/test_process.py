@@ -465,6 +465,13 @@ async def test_a_user_of_any_number_may_be_had(process: ProcessRuntime) -> None:
 
 
 @with_namespaces
+async def test_a_user_without_capabilities_has_none(process: ProcessRuntime) -> None:
+    security = Security(run_as_user=1234, drop_capabilities=("ALL",), no_new_privileges=True)
+    container = await run(process, config=replace(WEB, security=security))
+    assert await output(process, container, "grep -c 'Cap.*0000000000000000' /proc/self/status; id -u") == "5\n1234\n"
+
+
+@with_namespaces
 async def test_root_in_a_container_has_the_usual_capabilities(process: ProcessRuntime) -> None:
     container = await run(process)
     assert "CapEff:\t00000000a80425fb" in await output(process, container, "cat /proc/self/status")

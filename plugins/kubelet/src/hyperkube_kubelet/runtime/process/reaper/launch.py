@@ -222,13 +222,8 @@ def _become_user(run: dict[str, Any], users: int) -> None:
     Where the node's user namespace knows its user only as root, the container gets a user namespace in which that one
     user has the number that was asked for.
     """
-    uid, gid = run["uid"], run["gid"]
-    if run["privileges"] == "all-users":
-        syscalls.drop_capabilities(run["capabilities"])
-        if uid or gid or run["groups"]:
-            _change_user(run)
-        return
-    if uid or gid:
+    uid, gid, kept = run["uid"], run["gid"], run["capabilities"]
+    if run["privileges"] == "one-user" and (uid or gid):
         if users >= 0:
             syscalls.setns(users, syscalls.CLONE_NEWUSER)
         else:
@@ -236,17 +231,22 @@ def _become_user(run: dict[str, Any], users: int) -> None:
             for name, text in (("setgroups", "deny"), ("gid_map", f"{gid} 0 1"), ("uid_map", f"{uid} 0 1")):
                 with open(f"/proc/self/{name}", "w") as file:
                     file.write(text)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        if uid:
-            return  # executing a program takes away what is left
-    syscalls.drop_capabilities(run["capabilities"])
+    syscalls.bound_capabilities(kept)  # before others are given up that this takes
+    if uid or gid or run["groups"]:
+        _change_user(run)
+    if not uid:  # anybody else has none already
+        syscalls.drop_capabilities(kept)
 
 
 def _change_user(run: dict[str, Any]) -> None:
-    os.setgroups(run["groups"])
-    os.setresgid(run["gid"], run["gid"], run["gid"])
-    os.setresuid(run["uid"], run["uid"], run["uid"])
+    uid, gid = run["uid"], run["gid"]
+    try:
+        if run["privileges"] == "all-users":
+            os.setgroups(run["groups"])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as exc:
+        raise _Failed(f"cannot become user {uid} of group {gid}: {exc.strerror}", _OTHER) from exc
 
 
 def _exec(argv: list[str], env: dict[str, str], executable: str) -> NoReturn:

@@ -23,6 +23,7 @@ __all__ = [
     "MS_REMOUNT",
     "MS_SHARED",
     "MS_SLAVE",
+    "bound_capabilities",
     "drop_capabilities",
     "make_subreaper",
     "mount",
@@ -151,8 +152,8 @@ def no_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "give up new privileges")
 
 
-def drop_capabilities(kept: int) -> None:
-    """Leave this process, and whatever it executes, no capabilities but those in the mask `kept`."""
+def bound_capabilities(kept: int) -> None:
+    """Let nothing that this process executes have capabilities but those in the mask `kept`."""
     for capability in range(64):
         try:
             known = _prctl(_PR_CAPBSET_READ, capability, "read capabilities")
@@ -160,6 +161,10 @@ def drop_capabilities(kept: int) -> None:
             break  # one more than the kernel knows
         if known and not kept >> capability & 1:
             _prctl(_PR_CAPBSET_DROP, capability, "drop capabilities")
+
+
+def drop_capabilities(kept: int) -> None:
+    """Leave this process no capabilities but those in the mask `kept`."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
     low, high = kept & 0xFFFFFFFF, kept >> 32
     permitted_low, permitted_high = _permitted()
