@@ -238,19 +238,24 @@ class SyncLoop:
 
     async def _keep_house(self) -> NoReturn:
         """Clear away what belongs to no pod that any source knows, once they have all told of theirs."""
+        clock = self._tools.clock
         while True:
-            if self._sources_ready():
-                known = {meta.uid(pod) for pod in self._directory.pods()}
-                for uid in await asyncio.to_thread(self._housekeeper.leftovers):
-                    if uid not in known and self._roster.get(uid) is None:
-                        log.info("clearing away what is left of the pod with uid %s", uid)
-                        self._clear(uid)
-                for mirror in self._directory.mirrors():
-                    if self._directory.static_of(mirror) is None:
-                        self._do(self._mirrors.remove(mirror))
-                await self._tools.clock.sleep(HOUSEKEEPING_SECONDS)
-            else:
-                await self._tools.clock.sleep(RUNTIME_SECONDS)
+            if not self._sources_ready():
+                await clock.sleep(RUNTIME_SECONDS)
+                continue
+            try:
+                left = await asyncio.to_thread(self._housekeeper.leftovers)
+            except OSError as exc:
+                log.warning("it can't be seen what is left of pods: %s", exc)
+                left = set()
+            for uid in left:
+                if self._directory.get(uid) is None and self._roster.get(uid) is None:
+                    log.info("clearing away what is left of the pod with uid %s", uid)
+                    self._clear(uid)
+            for mirror in self._directory.mirrors():
+                if self._directory.static_of(mirror) is None:
+                    self._do(self._mirrors.remove(mirror))
+            await clock.sleep(HOUSEKEEPING_SECONDS)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._beside is not None, "the loop does not run"

@@ -80,7 +80,7 @@ class ProbeWorker:
         return _SHOWN[self.kind], self._container["name"], meta.name(pod), meta.namespace(pod), meta.uid(pod)
 
     def aim(self, target: Target | None) -> None:
-        """Say what there is to probe, None while there is no such container; of a new run there is a verdict at once."""
+        """Say what there is to probe, None while there is nothing; of a new run there is a verdict at once."""
         if target != self._target:
             self._target = target
             self._news.set()
