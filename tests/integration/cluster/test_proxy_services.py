@@ -265,3 +265,15 @@ async def test_cleanup_leaves_nothing_in_the_kernel(processes: Cluster, net: Pod
     assert await cleaning.wait() == 0
     assert await net.run("nft", "list", "ruleset") == ""
     assert "proto 104" not in await net.run("ip", "route", "show", "table", "local")
+
+
+async def test_relays_that_are_stopped_leave_nothing_and_rules_stay(proxied: Proxied) -> None:
+    address = await proxied.service("web", B)
+
+    async def is_open() -> bool:
+        return await proxied.ask(A, address) == B
+
+    await eventually(is_open)
+    await proxied.proxy.stop()
+    assert "proto 104" not in await proxied.net.run("ip", "route", "show", "table", "local")
+    assert await is_open() is (proxied.mode == "nftables")

@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,13 @@ class Session:
         self.mode = "nftables" if building.nftables else "userspace"
         self.depends_on_node = building.depends_on_node  # whether its parts are others where the node's addresses are
 
+    async def _close(self) -> None:
+        await self._given.relays.close()
+        for part in self.parts:
+            if isinstance(part, ServiceHealth | UserspaceBackend):
+                with suppress(OSError):  # a network that is gone has taken all with it
+                    await part.close()
+
     async def over(self) -> None:
         """Return once the network is another one, or gone; the host's own never is."""
         path, clock = self._given.path, self._given.clock
@@ -118,12 +125,11 @@ class Session:
         nftables = await _uses_nftables(given.options.proxy_mode, network, description)
         log.info("proxying by %s in the pods' network (%s)", "nftables" if nftables else "userspace", description.mode)
         families = await _families(network) if nftables else ()
-        building = _Building(given, node, network, description, families)
+        session = cls(given, agent, _Building(given, node, network, description, families))
         try:
-            yield cls(given, agent, building)
+            yield session
         finally:
-            await building.service_health.close()
-            await given.relays.close()
+            await session._close()
 
 
 class ModeUnavailable(Exception):
@@ -174,9 +180,6 @@ class _Building:
         self.nftables = nftables = bool(families)
         self._reach = Reach(network, description)
         self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
-        self.service_health = ServiceHealth(
-            given.clock, given.health, self._health_hosts(), on_failure=given.on_health_port_failure
-        )
 
     @property
     def depends_on_node(self) -> bool:
@@ -189,12 +192,13 @@ class _Building:
         if self.nftables:
             parts += self._nftables_parts()
         else:
-            hosts = self._node_ports or ()
-            parts.append(UserspaceBackend(self._network, self._reach, given.relays, given.clock, node_addresses=hosts))
+            at = self._node_ports or ()
+            parts.append(UserspaceBackend(self._network, self._reach, given.relays, given.clock, node_addresses=at))
         if given.options.relay_status_file is not None:
             file = StatusFile(given.options.relay_status_file)
             parts.append(LoopbackRelays(self._reach, given.relays, given.clock, file))
-        parts.append(self.service_health)
+        hosts = self._health_hosts()
+        parts.append(ServiceHealth(given.clock, given.health, hosts, on_failure=given.on_health_port_failure))
         return parts
 
     def _nftables_parts(self) -> list[Part]:

@@ -69,6 +69,10 @@ class UserspaceBackend:
         await self._addresses.keep_only({address for route in routes.values() for address in _addresses(route)})
         return _RETRY_SECONDS if self._missing else None
 
+    async def close(self) -> None:
+        """Let go of addresses that lead nowhere without this process."""
+        await self._addresses.keep_only(())
+
     def _frontends(self, route: Route | None) -> tuple[Frontend, ...]:
         return () if route is None else tuple(frontends(route, self._node_addresses))
 
