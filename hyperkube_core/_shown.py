@@ -57,6 +57,7 @@ class LiveTable:
         self._console = Console(file=stream, highlight=False)
         self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
+        self._console.show_cursor()  # which a second Ctrl-C would leave hidden
 
     def take(self, event: Mapping[str, Any]) -> None:
         kind = event.get("event")
