@@ -38,8 +38,9 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, which asks at most `qps` times a second (0: no limit), `burst` at once.
 
-    `local` is used where it is the server that `access` names; `credentials` go before those of `access`. Nothing is sent before the first request. Raises
-    KubeconfigError for an address that is none, and CertificateError for certificates that can't be used.
+    `local` is used where it is the server that `access` names; `credentials` go before those of `access`. Nothing is
+    sent before the first request. Raises KubeconfigError for an address that is none, and CertificateError for
+    certificates that can't be used.
     """
     address = _parsed(access.server)
     credentials = credentials or Credentials(access, clock)
