@@ -204,7 +204,7 @@ async def test_grpc_is_judged_by_what_it_says_of_itself(message: bytes | None, o
 
 async def test_pods_in_the_nodes_network_are_asked_from_there() -> None:
     class Elsewhere(Commands):
-        network = property(lambda _: pytest.fail("the pods' network was used"))  # type: ignore[assignment]
+        network = property(lambda _: pytest.fail("the pods' network was used"))
 
         def __init__(self) -> None: ...
 
