@@ -54,7 +54,9 @@ def test_servers_agree_on_what_they_share() -> None:
 
 def test_the_proxy_is_led_into_the_pods_network_where_there_is_one() -> None:
     assert flags("proxy", pod_network=True)["pod-network"] == "/c/kubelet/network.sock"
+    assert "proxy-mode" not in flags("proxy", pod_network=True)
     assert "pod-network" not in flags("proxy")
+    assert flags("proxy")["proxy-mode"] == "relays", "the machine's own network is left as it is"
     assert flags("kubelet")["root-dir"] == "/c/kubelet"
 
 

@@ -78,7 +78,8 @@ def test_flags_take_a_value_where_upstreams_do() -> None:
     [
         (["--proxy-mode=iptables"], "the mode iptables is refused"),
         (["--proxy-mode=ipvs"], "the mode ipvs is refused: use nftables"),
-        (["--proxy-mode=fast"], '"fast" is not a mode; there are auto, nftables, userspace'),
+        (["--proxy-mode=fast"], '"fast" is not a mode; there are auto, nftables, userspace, relays'),
+        (["--proxy-mode=relays"], "--relay-status-file: must be given with --proxy-mode=relays"),
         (["--feature-gates=Foo=true"], "there are no feature gates"),
         (["--init-only"], "refused"),
         (["--write-config-to=/x"], "refused"),

@@ -82,7 +82,7 @@ class Proxied:
 
     async def ask_relay(self, key: str) -> str:
         """What the service says on this machine's loopback."""
-        host, _, port = json.loads(self.relays.read_bytes())[key].partition(":")
+        host, _, port = json.loads(self.relays.read_bytes()).get(key, "127.0.0.1:1").partition(":")
         return await ask(partial(HostNetwork().dial, host, int(port)))
 
 
@@ -277,3 +277,16 @@ async def test_relays_that_are_stopped_leave_nothing_and_rules_stay(proxied: Pro
     await proxied.proxy.stop()
     assert "proto 104" not in await proxied.net.run("ip", "route", "show", "table", "local")
     assert await is_open() is (proxied.mode == "nftables")
+
+
+async def test_relays_alone_leave_the_network_as_it_is(cluster: Cluster, net: PodNet, tmp_path: Path) -> None:
+    proxied = Proxied(cluster, net, "relays", tmp_path)
+    await proxied.start()
+    await proxied.service("web", B)
+
+    async def answers() -> bool:
+        return await proxied.ask_relay("default/web/80") == B
+
+    await eventually(answers)
+    assert await net.run("nft", "list", "ruleset") == ""
+    assert "proto 104" not in await net.run("ip", "route", "show", "table", "all")

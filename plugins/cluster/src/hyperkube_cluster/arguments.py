@@ -107,4 +107,6 @@ def _proxy(layout: Layout, port: Port, *, pod_network: bool) -> dict[str, object
     }
     if pod_network:
         flags["pod-network"] = layout.pod_network_socket
+    else:  # pods are in the machine's own network, which is not the cluster's to change
+        flags["proxy-mode"] = "relays"
     return flags

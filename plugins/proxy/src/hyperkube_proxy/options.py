@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCAL_MODES", "MODES", "PRIMARY", "Options", "split_address"]
 
-MODES = ("auto", "nftables", "userspace")
+MODES = ("auto", "nftables", "userspace", "relays")
 LOCAL_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 PRIMARY = "primary"
 """Of --nodeport-addresses: the node's own addresses, as its Node tells them."""
@@ -101,8 +101,8 @@ class Options:
         check=_check_mode,
         metavar="mode",
         help="How services are made to work: nftables, by rules in the kernel; userspace, by relays in this process;"
-        " auto, nftables where nft is installed and works, else userspace. kube-proxy has iptables and ipvs beside"
-        " nftables.",
+        " auto, nftables where nft is installed and works, else userspace; relays, on loopback alone, as"
+        " --relay-status-file has it. kube-proxy has iptables and ipvs beside nftables.",
     )
     pod_network: Path | None = flag(
         None,
@@ -226,6 +226,9 @@ class Options:
             raise SettingsError(name, f"flag --{name}", why)
         if self.min_sync_period > self.sync_period:
             raise SettingsError("sync-period", "flag --sync-period", "must not be less than --min-sync-period")
+        if self.proxy_mode == "relays" and self.relay_status_file is None:
+            name = "relay-status-file"
+            raise SettingsError(name, f"flag --{name}", "must be given with --proxy-mode=relays")
         if self.kubeconfig is None and not self.master and not self.cleanup:
             name = "kubeconfig"
             raise SettingsError(name, f"flag --{name}", "must be given, or --master for an API server that asks nobody")

@@ -95,7 +95,7 @@ class Session:
         self._given = given
         self._agent = agent
         self.parts = building.parts()
-        self.mode = "nftables" if building.nftables else "userspace"
+        self.mode = building.mode
         self.depends_on_node = building.depends_on_node  # whether its parts are others where the node's addresses are
 
     async def _close(self) -> None:
@@ -122,10 +122,10 @@ class Session:
         """
         network = pod_network(given.path)
         description, agent = await described(network, given.clock, given.path)
-        nftables = await _uses_nftables(given.options.proxy_mode, network, description)
-        log.info("proxying by %s in the pods' network (%s)", "nftables" if nftables else "userspace", description.mode)
-        families = await _families(network) if nftables else ()
-        session = cls(given, agent, _Building(given, node, network, description, families))
+        mode = await _chosen(given.options.proxy_mode, network, description)
+        log.info("proxying by %s in the pods' network (%s)", mode, description.mode)
+        families = await _families(network) if mode == "nftables" else ()
+        session = cls(given, agent, _Building(given, node, network, description, mode, families))
         try:
             yield session
         finally:
@@ -136,23 +136,24 @@ class ModeUnavailable(Exception):
     """The mode that was asked for can't be had here."""
 
 
-async def _uses_nftables(mode: str, network: PodNetwork, description: Description) -> bool:
-    if mode == "userspace":
-        return False
+async def _chosen(mode: str, network: PodNetwork, description: Description) -> str:
+    """The mode that is meant, or that `auto` comes to."""
+    if mode not in ("auto", "nftables"):
+        return mode
     if description.mode == "loopback":
         reason = "pods have addresses of loopback, to which the kernel redirects nothing"
     else:
         reason = await works(network)
     if not reason:
-        return True
+        return "nftables"
     if mode == "nftables":
         raise ModeUnavailable(f"nftables cannot be used: {reason}")
     log.info("nftables cannot be used: %s", reason)
-    return False
+    return "userspace"
 
 
 async def _families(network: PodNetwork) -> Sequence[Family]:
-    """Those that the kernel knows; IPv4 is one, for `_uses_nftables` has asked."""
+    """Those that the kernel knows; IPv4 is one, for `_chosen` has asked."""
     reason = await works(network, "IPv6")
     if reason:
         log.info("services of IPv6 are left out: %s", reason)
@@ -169,29 +170,31 @@ class _Building:
         node: NodeFacts,
         network: PodNetwork,
         description: Description,
+        mode: str,
         families: Sequence[Family],
     ) -> None:
-        """`families` have a table each; none where there are relays in their place."""
+        """`families` have a table each."""
         self._given = given
         self._node = node
         self._network = network
         self._description = description
+        self.mode = mode
         self._families = families
-        self.nftables = nftables = bool(families)
+        nftables = mode == "nftables"
         self._reach = Reach(network, description)
         self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
 
     @property
     def depends_on_node(self) -> bool:
         apart = self._description.mode == "namespace"  # where the node's address is the agent's
-        return not apart and (self.nftables or PRIMARY in self._given.options.nodeport_addresses)
+        return not apart and (self.mode == "nftables" or PRIMARY in self._given.options.nodeport_addresses)
 
     def parts(self) -> list[Part]:
         """In the order in which they follow the routes."""
         given, parts = self._given, list[Part]()
-        if self.nftables:
+        if self.mode == "nftables":
             parts += self._nftables_parts()
-        else:
+        elif self.mode == "userspace":
             at = self._node_ports or ()
             parts.append(UserspaceBackend(self._network, self._reach, given.relays, given.clock, node_addresses=at))
         if given.options.relay_status_file is not None:
