@@ -107,7 +107,10 @@ async def start_as_user(settings: Settings) -> None:
     """Start a reaper as `UID`, who may not be able to execute this Python: by a fork alone."""
     settings.folder.mkdir(exist_ok=True)
     os.chown(settings.folder, UID, UID)
-    document = json.dumps(starting._document(settings))
+    _fork_reaper(json.dumps(starting._document(settings)), settings.folder)
+
+
+def _fork_reaper(document: str, folder: Path) -> None:
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -117,7 +120,7 @@ async def start_as_user(settings: Settings) -> None:
             os.setresgid(UID, UID, UID)
             os.setresuid(UID, UID, UID)
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as executing a program would
-            os.dup2(os.open(settings.folder / "reaper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+            os.dup2(os.open(folder / "reaper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             os.dup2(writing, 1)
             os.closerange(3, os.sysconf("SC_OPEN_MAX"))

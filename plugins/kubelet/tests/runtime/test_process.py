@@ -33,6 +33,10 @@ class TestProcessRuntime(RuntimeContract):
         return process
 
 
+def text_of(path: str) -> str:
+    return Path(path).read_text()
+
+
 def shell(script: str) -> dict[str, tuple[str, ...]]:
     return {"command": ("sh", "-c", script)}
 
@@ -266,6 +270,23 @@ async def test_a_command_ends_with_whoever_wanted_it(node: Node, process: Proces
     await until(lambda: descendants(node.reaper()) == before)
 
 
+async def test_what_containers_use_is_told(process: ProcessRuntime) -> None:
+    assert await process.stats() == []
+    busy = await run(process, config=replace(WEB, command=("sh", "-c", "while :; do :; done")))
+    idle = await process.create_container((await process.sandboxes())[0].id, replace(WEB, name="idle"))
+    await process.start_container(idle)
+    async with asyncio.timeout(10):
+        while True:
+            stats = {found.container_id: found for found in await process.stats()}
+            if stats[busy].cpu_nanoseconds:
+                break
+            await asyncio.sleep(0.01)
+    assert set(stats) == {busy, idle}
+    assert stats[idle].cpu_nanoseconds < stats[busy].cpu_nanoseconds
+    assert stats[idle].processes == 1
+    assert 100_000 < stats[idle].memory_bytes < 100_000_000
+
+
 # The network
 
 
@@ -313,7 +334,7 @@ async def test_a_pod_reaches_another(process: ProcessRuntime, busybox: Path) -> 
     (await dialled(process, address)).close()
     other = await run(process, replace(POD, uid="2"))
     got = await output(process, other, f"{busybox} wget -q -O - http://{address}:7000/passwd")
-    assert got == Path("/etc/passwd").read_text()
+    assert got == text_of("/etc/passwd")
 
 
 @with_namespaces
@@ -352,6 +373,8 @@ async def test_a_pod_sees_its_own_interfaces_and_name_alone(process: ProcessRunt
     container = await run(process)
     assert (await output(process, container, "ls /sys/class/net; hostname")).split() == ["eth0", "lo", "web-0"]
     assert "web-0" in await output(process, container, "cat /etc/hosts /etc/hostname")
+    stranger = await run(process, replace(POD, uid="2"), replace(WEB, security=Security(run_as_user=1234)))
+    assert "localhost" in await output(process, stranger, "cat /etc/hosts /etc/hostname /etc/resolv.conf")
 
 
 @with_namespaces
@@ -370,7 +393,7 @@ async def test_sysctls_are_the_pods_own(process: ProcessRuntime) -> None:
     container = await run(process, pod)
     shown = await output(process, container, "cat /proc/sys/net/ipv4/ip_local_port_range /proc/sys/kernel/msgmax")
     assert shown.split() == ["2000", "3000", "4096"]
-    assert Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split() != ["2000", "3000"]
+    assert text_of("/proc/sys/net/ipv4/ip_local_port_range").split() != ["2000", "3000"]
 
 
 # Isolation
@@ -426,7 +449,7 @@ async def test_the_machines_own_root_can_not_be_changed(node: Node, process: Pro
     for path in ("/x", "/etc/x", "/usr/x", "/run/x"):
         done = await process.exec_sync(container, ["touch", path])
         assert done.exit_code == (0 if path == "/run/x" else 1), path
-    assert not Path("/run/x").exists()
+    assert not os.path.exists("/run/x")
     assert await output(process, container, "touch /tmp/y; ls /tmp") == "y\n"
 
 
@@ -607,7 +630,7 @@ def namespaces(until_tick: int) -> dict[str, int]:
 
 
 async def test_nothing_is_left_of_a_node_whose_reaper_is_killed(node: Node) -> None:
-    mounts = Path("/proc/self/mountinfo").read_text()
+    mounts = text_of("/proc/self/mountinfo")
     async with node.kubelet() as runtime:
         sandbox = await runtime.run_sandbox(POD)
         container = await runtime.create_container(
@@ -632,7 +655,7 @@ async def test_nothing_is_left_of_a_node_whose_reaper_is_killed(node: Node) -> N
         await until_gone(everything)
         left = namespaces(max(everything.values()))  # later ones may have got the same numbers
         assert not [found for found in left.items() if found[0] in own]
-        assert Path("/proc/self/mountinfo").read_text() == mounts
+        assert text_of("/proc/self/mountinfo") == mounts
 
         # The next reaper knows what there was, and that it ended.
         found = await runtime.container(container)

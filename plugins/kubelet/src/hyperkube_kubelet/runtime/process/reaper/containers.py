@@ -215,6 +215,20 @@ class Containers:
             _call_all(container.started)
         return False
 
+    def stats(self) -> list[dict[str, Any]]:
+        """What those that run have used."""
+        running = [container for container in self.all.values() if container.pid]
+        if self._node.isolated:
+            found = processes.by_namespace("mnt")
+            groups = [found.get(container.mounts, []) for container in running]
+        else:
+            groups = [processes.marked(container.id) for container in running]
+        told = []
+        for container, pids in zip(running, groups, strict=True):
+            used = processes.usage(pids)
+            told.append({"container_id": container.id, **used, "memory_bytes": used["rss_bytes"]})
+        return told
+
     # Stop and remove
 
     def stop(self, container: Container, grace_seconds: float, done: Callable[[], None]) -> None:

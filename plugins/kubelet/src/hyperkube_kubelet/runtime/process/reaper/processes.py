@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["MARK", "all_below", "children_of", "kill_all", "marked", "namespace_of", "sharing"]
+__all__ = ["MARK", "all_below", "by_namespace", "children_of", "kill_all", "marked", "namespace_of", "sharing", "usage"]
 
 MARK = "HK_CONTAINER_ID"
 _ROUNDS = 100
@@ -68,6 +68,33 @@ def all_below(ancestor: int) -> list[int]:
     while frontier:
         frontier = [child for parent in frontier for child in children_of(parent)]
         found += frontier
+    return found
+
+
+def usage(pids: list[int]) -> dict[str, int]:
+    """What processes use together: processor time, with that of children they waited for, and memory in RAM."""
+    ticks = pages = alive = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
+        pages += int(fields[21])
+        alive += 1
+    return {
+        "cpu_nanoseconds": ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK")),
+        "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "processes": alive,
+    }
+
+
+def by_namespace(kind: str) -> dict[str, list[int]]:
+    """All processes by their namespace of a kind."""
+    found: dict[str, list[int]] = {}
+    for pid in _pids():
+        found.setdefault(namespace_of(pid, kind), []).append(pid)
     return found
 
 

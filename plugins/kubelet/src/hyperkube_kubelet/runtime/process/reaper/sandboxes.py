@@ -103,6 +103,7 @@ class Sandboxes:
         os.makedirs(os.path.join(folder, "shm"), 0o711, exist_ok=True)
         for name in _FILES:
             with open(os.path.join(folder, name), "w") as file:
+                os.fchmod(file.fileno(), 0o644)  # whoever containers run as reads them
                 file.write(request["files"][name].replace("$IP", sandbox.record["ip"]))
         if not node.isolated:
             return

@@ -73,6 +73,7 @@ class Server:
             "remove_tree": self._remove_tree,
             "run_sandbox": self._run_sandbox,
             "start_container": self._start_container,
+            "stats": self._stats,
             "stop_container": self._stop_container,
             "stop_sandbox": self._stop_sandbox,
             "unmount_memory": self._unmount_memory,
@@ -282,6 +283,9 @@ class Server:
 
     def _attach(self, connection: Connection, request: dict[str, Any]) -> None:
         attach(self._containers.running(request["container_id"]), request, connection)
+
+    def _stats(self, connection: Connection, request: dict[str, Any]) -> None:
+        connection.finish({"ok": {"containers": self._containers.stats()}})
 
     # Files
 
