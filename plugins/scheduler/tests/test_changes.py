@@ -16,9 +16,10 @@ from hyperkube_scheduler.framework.interface import Nomination
 from hyperkube_scheduler.keeping import keep_node, keep_pod
 from hyperkube_scheduler.nodeinfo import NodeFacts
 from hyperkube_scheduler.podinfo import read_pod
-from hyperkube_scheduler.queue import Interests, QueuedPod, SchedulingQueue
+from hyperkube_scheduler.queue import Interests, SchedulingQueue
 from hyperkube_scheduler.slices import finish
 from hyperkube_scheduler.steps.prioritysort import PrioritySort
+from hyperkube_scheduler.waiting import QueuedPod
 
 pytestmark = pytest.mark.anyio
 

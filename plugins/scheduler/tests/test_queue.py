@@ -15,9 +15,11 @@ from hyperkube_scheduler.framework.interface import Nomination
 from hyperkube_scheduler.framework.verdicts import Code, Verdict
 from hyperkube_scheduler.nodeinfo import NodeFacts
 from hyperkube_scheduler.podinfo import PodInfo
-from hyperkube_scheduler.queue import Interests, QueuedPod, SchedulingQueue
+from hyperkube_scheduler.queue import Interests, SchedulingQueue
+from hyperkube_scheduler.slices import finish
 from hyperkube_scheduler.steps.prioritysort import PrioritySort
 from hyperkube_scheduler.steps.schedulinggates import SchedulingGates
+from hyperkube_scheduler.waiting import QueuedPod
 
 pytestmark = pytest.mark.anyio
 
@@ -86,11 +88,30 @@ async def test_the_more_important_goes_first_then_who_waits_longer(clock: Virtua
 
 async def test_who_wants_a_pod_waits_for_one(clock: VirtualClock) -> None:
     queue = Queue(clock)
-    waiting = asyncio.create_task(queue.pop())
+    waiting = asyncio.create_task(queue.arrival())
     await asyncio.sleep(0)
     assert not waiting.done()
     queue.add(pod("p"))
-    assert (await waiting).pod.name == "p"
+    await waiting
+    assert queue.expect().pod.name == "p"
+
+
+async def test_where_an_event_may_help_thousands_they_are_asked_in_slices(clock: VirtualClock) -> None:
+    queue = Queue(clock)
+    for index in range(1000):
+        queue.refuse(pod(f"p{index}"), "Room" if index % 2 else "Never")
+    waiting = asyncio.create_task(queue.arrival())
+    await asyncio.sleep(0)
+    queue.move(NODE_CAME)
+    await waiting
+    assert queue.waiting() == {"unschedulable": 1000}
+    work = queue.settle()
+    while "backoff" not in queue.waiting():
+        next(work)
+    queue.delete("uid-p999")
+    assert queue.waiting()["backoff"] < 499
+    finish(work)
+    assert queue.waiting() == {"backoff": 499, "unschedulable": 500}
 
 
 async def test_a_refused_pod_waits_for_what_may_help_who_refused_it(clock: VirtualClock) -> None:

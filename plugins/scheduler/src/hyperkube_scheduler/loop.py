@@ -28,14 +28,15 @@ from hyperkube_scheduler.framework.verdicts import SKIP, Code, Verdict
 from hyperkube_scheduler.instruments import Instruments
 from hyperkube_scheduler.pace import Pace
 from hyperkube_scheduler.podinfo import PodInfo
-from hyperkube_scheduler.queue import QueuedPod, SchedulingQueue
+from hyperkube_scheduler.queue import SchedulingQueue
 from hyperkube_scheduler.reporting import Recorder, StatusWriter
+from hyperkube_scheduler.waiting import QueuedPod
 
 __all__ = ["Scheduler"]
 
 log = logging.getLogger(__name__)
 
-_MOST_BINDINGS = 20
+_MOST_BINDINGS = 10
 """At a time: more would not be bound sooner, and each wants a connection of its own."""
 
 
@@ -86,10 +87,12 @@ class Scheduler:
     async def run(self) -> NoReturn:
         """Schedule until cancelled."""
         while True:
+            await self._pace.run(self._queue.settle())
             entry = self._queue.take()
             if entry is None:
-                entry = await self._queue.pop()
+                await self._queue.arrival()
                 self._pace.start()
+                continue
             await self.attempt(entry)
             await self._pace.breathe()
 

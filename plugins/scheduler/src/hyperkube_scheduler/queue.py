@@ -12,50 +12,30 @@ Source: k8s.io/kubernetes/pkg/scheduler/backend/queue.
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import NoReturn
 
 from hyperkube_machinery.clock import Clock
 from hyperkube_scheduler.backoff import WINDOW_SECONDS, Backoff
-from hyperkube_scheduler.framework.events import Action, Concern, Event, Kind, pod_events
+from hyperkube_scheduler.framework.events import Concern, Event, Hint, pod_events
 from hyperkube_scheduler.framework.interface import PreEnqueue, Rank
 from hyperkube_scheduler.framework.verdicts import Verdict
 from hyperkube_scheduler.nominations import Nominations
 from hyperkube_scheduler.podinfo import PodInfo
+from hyperkube_scheduler.slices import Slices, finish
+from hyperkube_scheduler.waiting import Heap, QueuedPod, Unschedulable
 
-__all__ = ["FORCE_ACTIVATE", "Interests", "QueuedPod", "SchedulingQueue"]
+__all__ = ["FORCE_ACTIVATE", "Interests", "SchedulingQueue"]
 
 _FLUSH_SECONDS = 30.0
-_TIMEOUT = Event(Kind.ANYTHING, Action.UPDATE, "UnschedulableTimeout")
+_FEW = 100
+"""Pods that are asked about in one go."""
+_TIMEOUT_NAME = "UnschedulableTimeout"
 FORCE_ACTIVATE = "ForceActivate"
 _ADDED, _UPDATED = "UnschedulablePodAdd", "UnschedulablePodUpdate"
 _FAILED, _BACKOFF_COMPLETE, _POPPED = "ScheduleAttemptFailure", "BackoffComplete", "PopFromBackoffQ"
-
-
-@dataclass(slots=True, eq=False)
-class QueuedPod:
-    """A pod with what the queue must know of it."""
-
-    pod: PodInfo
-    since: float
-    """When it was put where it is, in the clock's monotonic seconds."""
-    first_attempt: float | None = None
-    attempts: int = 0
-    refusals: int = 0
-    errors: int = 0
-    """In a row."""
-    steps: set[str] = field(default_factory=set)
-    """Who refused it last."""
-    gate: str = ""
-    """Who keeps it out of the queue."""
-    flushed: bool = False
-    ready_at: float | None = None
-    ticket: int = -1
-    """Of its place in a heap; what else is found there of it is out of date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,47 +45,6 @@ class Interests:
     gates: Sequence[PreEnqueue] = ()
     concerns: Sequence[tuple[str, Concern]] = ()
     """With the names of the steps whose they are."""
-
-
-class _Heap:
-    """Pods by rank. Taking one out of the middle leaves its entry behind, to be passed over later."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[Rank, int, QueuedPod]] = []
-        self._members: dict[str, QueuedPod] = {}
-        self._tickets = count()
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def get(self, uid: str) -> QueuedPod | None:
-        return self._members.get(uid)
-
-    def add(self, entry: QueuedPod, rank: Rank) -> None:
-        entry.ticket = next(self._tickets)
-        self._members[entry.pod.uid] = entry
-        heapq.heappush(self._heap, (rank, entry.ticket, entry))
-
-    def remove(self, uid: str) -> QueuedPod | None:
-        entry = self._members.pop(uid, None)
-        if entry is not None:
-            entry.ticket = -1
-        return entry
-
-    def first(self) -> QueuedPod | None:
-        while self._heap:
-            _, ticket, entry = self._heap[0]
-            if entry.ticket == ticket and self._members.get(entry.pod.uid) is entry:
-                return entry
-            heapq.heappop(self._heap)
-        return None
-
-    def pop(self) -> QueuedPod | None:
-        entry = self.first()
-        if entry is not None:
-            heapq.heappop(self._heap)
-            self.remove(entry.pod.uid)
-        return entry
 
 
 class SchedulingQueue:
@@ -128,10 +67,11 @@ class SchedulingQueue:
         self._backoff = backoff or Backoff()
         self._longest_wait = longest_wait_seconds
         self._incoming = incoming
-        self._active = _Heap()
-        self._waiting = _Heap()  # after a refusal; they may go as soon as nobody else wants to
-        self._failing = _Heap()  # after an error, which is to pass first
-        self._unschedulable: dict[str, QueuedPod] = {}
+        self._active = Heap()
+        self._waiting = Heap()  # after a refusal; they may go as soon as nobody else wants to
+        self._failing = Heap()  # after an error, which is to pass first
+        self._unschedulable = Unschedulable()
+        self._moves: deque[Slices[None]] = deque()
         self._arrived = asyncio.Event()
         self.nominations = Nominations()
 
@@ -157,14 +97,10 @@ class SchedulingQueue:
         """A new pod."""
         self._activate(QueuedPod(pod, self._clock.monotonic()), _ADDED)
 
-    async def pop(self) -> QueuedPod:
-        """The next pod to try; waits for one."""
-        while True:
-            entry = self.take()
-            if entry is not None:
-                return entry
-            self._arrived.clear()
-            await self._arrived.wait()
+    async def arrival(self) -> None:
+        """Wait until there may be something to `settle` or to `take`, after there was nothing."""
+        self._arrived.clear()
+        await self._arrived.wait()
 
     def take(self) -> QueuedPod | None:
         """The next pod to try, if there is one."""
@@ -191,7 +127,7 @@ class SchedulingQueue:
         entry.ready_at = None
         entry.flushed = False
         if entry.steps:
-            self._unschedulable[entry.pod.uid] = entry
+            self._unschedulable.add(entry)
             self._incoming("unschedulable", _FAILED)
         else:
             self._requeue(entry, _FAILED)
@@ -212,8 +148,8 @@ class SchedulingQueue:
         entry.pod = new
         self.nominations.update(old, new)
         for event in pod_events(old, new):
-            if self._is_worth_trying(entry, event):
-                self._unschedulable.pop(uid, None)
+            if self._is_worth_trying(entry, event, self._concerned(event)[new.template.scheduler_name]):
+                self._unschedulable.pop(uid)
                 self._requeue(entry, event.name)
                 if uid not in self._unschedulable:
                     return
@@ -222,12 +158,12 @@ class SchedulingQueue:
         self.nominations.forget(uid)
         for heap in (self._active, self._waiting, self._failing):
             heap.remove(uid)
-        self._unschedulable.pop(uid, None)
+        self._unschedulable.pop(uid)
 
     def activate(self, uids: Iterable[str]) -> None:
         """Try these at once, if they wait at all."""
         for uid in uids:
-            entry = self._unschedulable.pop(uid, None) or self._waiting.remove(uid) or self._failing.remove(uid)
+            entry = self._unschedulable.pop(uid) or self._waiting.remove(uid) or self._failing.remove(uid)
             if entry is not None:
                 self._activate(entry, FORCE_ACTIVATE)
 
@@ -244,17 +180,54 @@ class SchedulingQueue:
     # From one queue to another
 
     def move(self, event: Event, chosen: Callable[[PodInfo], bool] | None = None) -> None:
-        """Something happened: try those again that it may help, of the `chosen` ones."""
-        if not self._unschedulable or not self._is_of_interest(event):
+        """Something happened: try those again that it may help, of the `chosen` ones.
+
+        Where many have to be asked, that is left to `settle`.
+        """
+        if not len(self._unschedulable):
             return
-        for uid, entry in list(self._unschedulable.items()):
-            if chosen is not None and not chosen(entry.pod):
-                continue
-            if entry.gate and not self._opens(entry, event):
-                continue
-            if self._is_worth_trying(entry, event):
-                del self._unschedulable[uid]
-                self._requeue(entry, event.name)
+        concerned = self._concerned(event)
+        entries = self._unschedulable.refused_by({step for steps in concerned.values() for step in steps})
+        if not entries:
+            return
+        work = self._move(event, chosen, concerned, entries)
+        if len(entries) <= _FEW:
+            finish(work)
+        else:
+            self._moves.append(work)
+            self._arrived.set()
+
+    def settle(self) -> Slices[None]:
+        """Do what was left."""
+        while self._moves:
+            yield from self._moves.popleft()
+
+    def _concerned(self, event: Event) -> dict[str, dict[str, list[Hint]]]:
+        """By profile: the steps that an event concerns, with whom to ask."""
+        found: dict[str, dict[str, list[Hint]]] = {}
+        for profile, interests in self._interests.items():
+            steps = found[profile] = {}
+            for step, concern in interests.concerns:
+                if concern.covers(event):
+                    steps.setdefault(step, []).append(concern.hint)
+        return found
+
+    def _move(
+        self,
+        event: Event,
+        chosen: Callable[[PodInfo], bool] | None,
+        concerned: Mapping[str, Mapping[str, list[Hint]]],
+        entries: Sequence[QueuedPod],
+    ) -> Slices[None]:
+        for number, entry in enumerate(entries, 1):
+            uid = entry.pod.uid
+            if self._unschedulable.get(uid) is entry and (chosen is None or chosen(entry.pod)):
+                hints = concerned[entry.pod.template.scheduler_name]
+                if (not entry.gate or entry.gate in hints) and self._is_worth_trying(entry, event, hints):
+                    self._unschedulable.pop(uid)
+                    self._requeue(entry, event.name)
+            if number % _FEW == 0:
+                yield
 
     def flush_backoff(self) -> None:
         """Try those whose back-off is over."""
@@ -267,11 +240,11 @@ class SchedulingQueue:
     def flush_leftovers(self) -> None:
         """Try those that nothing helped for long."""
         now = self._clock.monotonic()
-        for uid, entry in list(self._unschedulable.items()):
+        for entry in self._unschedulable.values():
             if now - entry.since > self._longest_wait and not entry.gate:
                 entry.flushed = True
-                del self._unschedulable[uid]
-                self._requeue(entry, _TIMEOUT.name)
+                self._unschedulable.pop(entry.pod.uid)
+                self._requeue(entry, _TIMEOUT_NAME)
 
     async def keep_flushing(self) -> NoReturn:
         """Do both in time, until cancelled."""
@@ -328,27 +301,12 @@ class SchedulingQueue:
             if verdict is not None:
                 entry.gate = step.name
                 entry.steps.add(step.name)
-                self._unschedulable[entry.pod.uid] = entry
+                self._unschedulable.add(entry)
                 self._incoming("gated", event)
                 return True
         entry.gate = ""
         return False
 
-    def _is_of_interest(self, event: Event) -> bool:
-        return event.kind is Kind.ANYTHING or any(
-            concern.covers(event) for interests in self._interests.values() for _, concern in interests.concerns
-        )
-
-    def _opens(self, entry: QueuedPod, event: Event) -> bool:
-        """Whether who keeps it out is interested."""
-        interests = self._interests[entry.pod.template.scheduler_name]
-        return any(step == entry.gate and concern.covers(event) for step, concern in interests.concerns)
-
-    def _is_worth_trying(self, entry: QueuedPod, event: Event) -> bool:
-        if not entry.steps or event.kind is Kind.ANYTHING:
-            return True
-        interests = self._interests[entry.pod.template.scheduler_name]
-        return any(
-            step in entry.steps and concern.covers(event) and concern.hint(entry.pod, event)
-            for step, concern in interests.concerns
-        )
+    @staticmethod
+    def _is_worth_trying(entry: QueuedPod, event: Event, hints: Mapping[str, list[Hint]]) -> bool:
+        return any(hint(entry.pod, event) for step in entry.steps for hint in hints.get(step, ()))

@@ -24,7 +24,6 @@ class Kind(Enum):
     POD = "AssignedPod"
     PENDING_POD = "UnschedulablePod"
     NODE = "Node"
-    ANYTHING = "*"
 
 
 class Action(Flag):
