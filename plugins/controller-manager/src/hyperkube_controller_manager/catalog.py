@@ -130,6 +130,13 @@ CONTROLLERS: tuple[Entry, ...] = (
         account="job-controller",
     ),
     Entry(
+        name="cronjob-controller",
+        aliases=("cronjob",),
+        target=f"{_HOME}.cronjob:run",
+        summary="Makes the jobs of cron jobs when their schedules are due.",
+        account="cronjob-controller",
+    ),
+    Entry(
         name="deployment-controller",
         aliases=("deployment",),
         target=f"{_HOME}.deployment:run",
@@ -187,7 +194,6 @@ ABSENT: Mapping[str, str] = {
     "certificatesigningrequest-signing-controller": "csrsigning",
     "cloud-node-lifecycle-controller": "cloud-node-lifecycle",
     "clusterrole-aggregation-controller": "clusterrole-aggregation",
-    "cronjob-controller": "cronjob",
     "device-taint-eviction-controller": "",
     "endpointslice-mirroring-controller": "endpointslicemirroring",
     "ephemeral-volume-controller": "ephemeral-volume",

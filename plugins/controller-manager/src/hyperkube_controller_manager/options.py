@@ -249,6 +249,7 @@ class Options:
     concurrent_replicaset_syncs: int = _workers(5, "Workloads", "replica sets")
     concurrent_daemonset_syncs: int = _workers(2, "Workloads", "daemon sets")
     concurrent_job_syncs: int = _workers(5, "Workloads", "jobs")
+    concurrent_cron_job_syncs: int = _workers(5, "Workloads", "cron jobs")
     concurrent_statefulset_syncs: int = _workers(5, "Workloads", "stateful sets")
 
     concurrent_endpoint_syncs: int = _workers(5, "Endpoints", "services whose Endpoints change")
