@@ -6,7 +6,7 @@ Source: k8s.io/kubernetes/pkg/scheduler/framework (NodeInfo, HostPortInfo), k8s.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hyperkube_scheduler.nodematching import EFFECTS_THAT_REFUSE, parse_taints
 from hyperkube_scheduler.podinfo import HostPort, PodInfo, image_name
@@ -15,6 +15,7 @@ from hyperkube_scheduler.requests import amounts, is_scalar
 __all__ = ["ANY_ADDRESS", "HOSTNAME", "NodeFacts", "NodeInfo", "conflicts"]
 
 Tree = Mapping[str, Any]
+T = TypeVar("T")
 
 HOSTNAME = "kubernetes.io/hostname"
 ANY_ADDRESS = "0.0.0.0"
@@ -98,6 +99,7 @@ class NodeInfo:
         "memory",
         "pods",
         "ports",
+        "priorities",
         "scalars",
         "storage",
     )
@@ -111,6 +113,8 @@ class NodeInfo:
         self.counted_cpu = self.counted_memory = 0
         self.scalars: dict[str, int] = {}
         self.ports: dict[HostPort, int] = {}
+        self.priorities: dict[int, int] = {}
+        """How many of the pods have which."""
 
     @property
     def name(self) -> str:
@@ -138,12 +142,9 @@ class NodeInfo:
         self.counted_memory += sign * requests.counted_memory
         for name, value in requests.scalars:
             self.scalars[name] = self.scalars.get(name, 0) + sign * value
+        _tally(self.priorities, pod.template.priority, sign)
         for port in pod.template.ports:
-            left = self.ports.get(port, 0) + sign
-            if left:
-                self.ports[port] = left
-            else:
-                self.ports.pop(port, None)
+            _tally(self.ports, port, sign)
 
     def requested(self, name: str) -> int:
         """What is taken of a resource, by its name in the API."""
@@ -162,10 +163,19 @@ class NodeInfo:
         for name in ("index", "cpu", "memory", "storage", "counted_cpu", "counted_memory"):
             setattr(copied, name, getattr(self, name))
         copied.pods, copied.scalars, copied.ports = dict(self.pods), dict(self.scalars), dict(self.ports)
+        copied.priorities = dict(self.priorities)
         return copied
 
     def __repr__(self) -> str:
         return f"NodeInfo({self.name}, {len(self.pods)} pods)"
+
+
+def _tally(counts: dict[T, int], key: T, by: int) -> None:
+    left = counts.get(key, 0) + by
+    if left:
+        counts[key] = left
+    else:
+        counts.pop(key, None)
 
 
 def conflicts(wanted: Sequence[HostPort], taken: Mapping[HostPort, int]) -> bool:

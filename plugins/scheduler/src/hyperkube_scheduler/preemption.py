@@ -33,7 +33,8 @@ __all__ = [
 
 NO_VICTIMS = Verdict(Code.UNRESOLVABLE, ("No preemption victims found for incoming pod",))
 _TO_NON_NEGATIVE = 1 << 31  # added to priorities, so that one victim of a negative one isn't worse than many
-_A_SLICE = 4  # nodes
+_A_SLICE = 4  # nodes that are tried
+_A_LOOK = 500  # nodes that are out of the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +126,22 @@ def find_candidates(
     harmless: list[Candidate] = []
     harmful: list[Candidate] = []
     verdicts: dict[str, Verdict] = {}
+    tried = 0
     for number, node in enumerate(nodes, 1):
+        if number % _A_LOOK == 0:
+            yield
+        if min(node.priorities, default=cycle.pod.priority) >= cycle.pod.priority:
+            verdicts[node.name] = NO_VICTIMS
+            continue
         found = select_victims(pipeline, cycle.clone(), node.copy(), nominated, budgets, now=now)
+        tried += 1
         if isinstance(found, Verdict):
             verdicts[node.name] = found
         else:
             (harmful if found.violations else harmless).append(found)
             if harmless and len(harmless) + len(harmful) >= wanted:
                 break
-        if number % _A_SLICE == 0:
+        if tried % _A_SLICE == 0:
             yield
     return [*harmless, *harmful], verdicts
 
