@@ -211,7 +211,7 @@ async def test_init_containers_come_one_after_the_other_and_sidecars_stay(
     )
     await cluster.client.create(PODS, made, "default")
     found = await until_pod(cluster, "web", is_ready)
-    written = await eventually_here(lambda: shared(tmp_path, "order"))
+    written = await eventually_here(lambda: len(words := shared(tmp_path, "order")) > 3 and words)
     assert written == ["one", "beside", "two", "main"]
     assert status(found, "one", "initContainerStatuses")["state"]["terminated"]["exitCode"] == 0
     beside = status(found, "beside", "initContainerStatuses")
