@@ -11,7 +11,14 @@ import pytest
 from _clusters import Cluster, eventually
 from _stage import Stage, workloads
 
-from hyperkube_machinery.builtin import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS, SERVICE_ACCOUNTS
+from hyperkube_machinery.builtin import (
+    DEPLOYMENTS,
+    EVENTS,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    SERVICE_ACCOUNTS,
+)
 from hyperkube_machinery.client import Client
 
 pytestmark = pytest.mark.anyio
@@ -314,3 +321,18 @@ async def test_a_pod_counts_as_available_only_after_a_while(cluster: Cluster, st
     await eventually(ready)
     assert not await available()
     await eventually(available)  # nothing but time has passed
+
+
+async def test_a_replication_controller_keeps_its_number_of_pods(cluster: Cluster, stage: Stage) -> None:
+    template = deployment()["spec"]["template"]
+    spec = {"replicas": 2, "selector": {"app": "web"}, "template": template}
+    await cluster.client.create(REPLICATION_CONTROLLERS, {"metadata": {"name": "web"}, "spec": spec}, "default")
+    await eventually(lambda: _all_are(cluster.client, "web:1", 2))
+    await cluster.kubectl("scale", "replicationcontroller/web", "--replicas=3")
+    await eventually(lambda: _all_are(cluster.client, "web:1", 3))
+
+    async def told() -> bool:
+        status = (await cluster.client.get(REPLICATION_CONTROLLERS, "web", "default"))["status"]
+        return (status["replicas"], status.get("availableReplicas")) == (3, 3)
+
+    await eventually(told)

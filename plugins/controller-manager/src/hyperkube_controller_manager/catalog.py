@@ -144,6 +144,14 @@ CONTROLLERS: tuple[Entry, ...] = (
         account="deployment-controller",
     ),
     Entry(
+        name="replicationcontroller-controller",
+        aliases=("replicationcontroller",),
+        target=f"{_HOME}.replicationcontroller:run",
+        summary="Keeps as many pods of each replication controller as are asked for.",
+        account="replication-controller",
+        component="replication-controller",
+    ),
+    Entry(
         name="replicaset-controller",
         aliases=("replicaset",),
         target=f"{_HOME}.replicaset:run",
@@ -206,7 +214,6 @@ ABSENT: Mapping[str, str] = {
     "persistentvolume-expander-controller": "persistentvolume-expander",
     "podcertificaterequest-cleaner-controller": "",
     "podgroup-protection-controller": "",
-    "replicationcontroller-controller": "replicationcontroller",
     "resourceclaim-controller": "resource-claim-controller",
     "resourcepoolstatusrequest-controller": "",
     "resourcequota-controller": "resourcequota",

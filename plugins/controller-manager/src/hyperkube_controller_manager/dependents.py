@@ -11,9 +11,9 @@ from typing import Any
 from hyperkube_controller_manager.expectations import Expectations
 from hyperkube_machinery.informers import Informer, key_of
 from hyperkube_machinery.meta import controller_of, deletion_timestamp, labels_of, namespace, uid
-from hyperkube_machinery.selectors import label_selector
+from hyperkube_machinery.selectors import LabelSelector, label_selector
 
-__all__ = ["BY_CONTROLLER", "Owners", "by_controller", "controller_key", "follow"]
+__all__ = ["BY_CONTROLLER", "Owners", "by_controller", "controller_key", "follow", "own_selector"]
 
 Tree = Mapping[str, Any]
 
@@ -36,9 +36,11 @@ def controller_key(in_namespace: str, kind: str, owner_uid: str) -> str:
 class Owners:
     """The owners of one kind, and what is theirs."""
 
-    def __init__(self, owners: Informer, kind: str) -> None:
+    def __init__(self, owners: Informer, kind: str, selector_of: Callable[[Tree], LabelSelector] | None = None) -> None:
+        """`selector_of` is for kinds whose selector is not in their spec as others have it; it may raise ValueError."""
         self._owners = owners
         self._kind = kind
+        self._selector_of = selector_of or own_selector
 
     def owner_of(self, obj: Tree) -> Tree | None:
         """The owner that manages the object, if it is of this kind and still the same."""
@@ -53,7 +55,14 @@ class Owners:
         labels = labels_of(orphan)
         if not labels:
             return []
-        return [*filter(lambda owner: _selects(owner, labels), self._owners.list(namespace(orphan)))]
+        return [*filter(lambda owner: self._selects(owner, labels), self._owners.list(namespace(orphan)))]
+
+    def _selects(self, owner: Tree, labels: Mapping[str, str]) -> bool:
+        try:
+            selector = self._selector_of(owner)
+        except ValueError:
+            return False
+        return not selector.empty and selector.matches(labels)
 
     def dependents_of(self, owner: Tree, dependents: Informer, *, orphans: bool = False) -> list[Tree]:
         """What the owner manages, and the orphans of its namespace; `dependents` is indexed BY_CONTROLLER."""
@@ -61,12 +70,9 @@ class Owners:
         return [*owned, *dependents.by(BY_CONTROLLER, namespace(owner))] if orphans else [*owned]
 
 
-def _selects(owner: Tree, labels: Mapping[str, str]) -> bool:
-    try:
-        selector = label_selector(owner["spec"].get("selector"))
-    except ValueError:
-        return False
-    return not selector.empty and selector.matches(labels)
+def own_selector(owner: Tree) -> LabelSelector:
+    """The selector in the owner's spec. Raises ValueError for what no validation should have let through."""
+    return label_selector(owner["spec"].get("selector"))
 
 
 def follow(

@@ -247,6 +247,7 @@ class Options:
 
     concurrent_deployment_syncs: int = _workers(5, "Workloads", "deployments")
     concurrent_replicaset_syncs: int = _workers(5, "Workloads", "replica sets")
+    concurrent_rc_syncs: int = _workers(5, "Workloads", "replication controllers")
     concurrent_daemonset_syncs: int = _workers(2, "Workloads", "daemon sets")
     concurrent_job_syncs: int = _workers(5, "Workloads", "jobs")
     concurrent_cron_job_syncs: int = _workers(5, "Workloads", "cron jobs")

@@ -1,17 +1,24 @@
-"""Replica sets: as many pods as are asked for, made from one template.
+"""Replica sets, and replication controllers: as many pods as are asked for, made from one template.
 
 Source: k8s.io/kubernetes/pkg/controller/replicaset/replica_set.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_controller_manager.claims import Claims, claim, claims_of, is_controlled_by
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.deletionorder import first_to_delete
-from hyperkube_controller_manager.dependents import BY_CONTROLLER, Owners, by_controller, controller_key, follow
+from hyperkube_controller_manager.dependents import (
+    BY_CONTROLLER,
+    Owners,
+    by_controller,
+    controller_key,
+    follow,
+    own_selector,
+)
 from hyperkube_controller_manager.expectations import Expectations
 from hyperkube_controller_manager.pacing import Pacing, aside
 from hyperkube_controller_manager.podcontrol import (
@@ -30,10 +37,11 @@ from hyperkube_machinery.controller import Controller
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.informers import key_of
 from hyperkube_machinery.meta import controller_of, deletion_timestamp, labels_of, namespace
-from hyperkube_machinery.selectors import LabelSelector, label_selector
+from hyperkube_machinery.resources import Resource
+from hyperkube_machinery.selectors import LabelSelector
 from hyperkube_machinery.serving.turns import slices
 
-__all__ = ["run"]
+__all__ = ["Replicas", "run"]
 
 Tree = Mapping[str, Any]
 
@@ -43,25 +51,38 @@ _PODS_AT_ONCE = 100  # looked at before others have their turn
 
 async def run(context: ControllerContext) -> None:
     """Serve until cancelled."""
-    controller = _ReplicaSets(context)
+    controller = Replicas(context, REPLICA_SETS, context.options.concurrent_replicaset_syncs)
     await context.synced()
     await controller.run()
 
 
-class _ReplicaSets:
-    def __init__(self, context: ControllerContext) -> None:
+class Replicas:
+    """Of one kind of owner, whose selector `selector_of` finds; not all kinds tell of pods on their way out."""
+
+    def __init__(
+        self,
+        context: ControllerContext,
+        kind: Resource,
+        workers: int,
+        *,
+        selector_of: Callable[[Tree], LabelSelector] = own_selector,
+        tells_terminating: bool = True,
+    ) -> None:
+        self._kind = kind
+        self._selector_of = selector_of
+        self._tells_terminating = tells_terminating
         self._client = context.client
         self._clock = context.clock
         self._pod_control = PodControl(context.client, context.recorder)
         self._expectations = Expectations(context.clock)
         self._pacing = Pacing(context.clock)
-        self._sets = context.informers.of(REPLICA_SETS, indexes={BY_CONTROLLER: by_controller})
+        self._sets = context.informers.of(kind, indexes={BY_CONTROLLER: by_controller})
         self._pods = context.informers.of(PODS, indexes={BY_CONTROLLER: by_controller})
-        self._owners = Owners(self._sets, REPLICA_SETS.kind)
+        self._owners = Owners(self._sets, kind.kind, selector_of)
         self._controller = Controller(
             context.name,
             self._reconcile,
-            workers=context.options.concurrent_replicaset_syncs,
+            workers=workers,
             clock=context.clock,
             metrics=context.metrics,
         )
@@ -102,15 +123,17 @@ class _ReplicaSets:
             except FAILURES as exc:
                 failure = exc
         status = replica_set_status(replica_set, counts, failure, now)
+        if not self._tells_terminating:
+            del status["terminatingReplicas"]
         if status != (replica_set.get("status") or {}):
-            await write_status(self._client, REPLICA_SETS, replica_set, status)
+            await write_status(self._client, self._kind, replica_set, status)
         if failure is not None:
             raise failure
         return self._next_look(replica_set, status, active, now)
 
     async def _look(self, replica_set: Tree, now: float) -> tuple[list[Tree], PodCounts]:
         """The active pods that the replica set has, after adoption and release, and what is counted of all its pods."""
-        selector = label_selector(replica_set["spec"].get("selector"))
+        selector = self._selector_of(replica_set)
         counts, claims = PodCounts(replica_set, now), Claims()
         pods = self._owners.dependents_of(replica_set, self._pods, orphans=True)
         async for some in slices(pods, _PODS_AT_ONCE):
@@ -118,7 +141,7 @@ class _ReplicaSets:
             claims.add(found)
             going = sum(is_terminating(pod) and _is_claimed(pod, replica_set, selector) for pod in some)
             counts.add(found.owned, going)
-        active = await claim(self._client, REPLICA_SETS, replica_set, claims, PODS)
+        active = await claim(self._client, self._kind, replica_set, claims, PODS)
         counts.add(active[len(claims.owned) :], 0)
         return active, counts
 
@@ -134,7 +157,7 @@ class _ReplicaSets:
             await self._delete(replica_set, key, pods)
 
     async def _create(self, replica_set: Tree, key: str, count: int) -> None:
-        reference = controller_reference(replica_set, REPLICA_SETS.api_version, REPLICA_SETS.kind)
+        reference = controller_reference(replica_set, self._kind.api_version, self._kind.kind)
 
         async def create(_: int) -> None:
             try:
