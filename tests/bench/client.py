@@ -39,7 +39,7 @@ CHANGES = 10_000
 REQUESTS = 3_000
 MEMORY = 90.0
 """Megabytes that the cached pods may take."""
-SHARE = 5.0
+SHARE = 8.0
 """What an event may take of its reader, and in-process of its writer: so many times `orjson.loads` of it."""
 
 Tree = dict[str, Any]

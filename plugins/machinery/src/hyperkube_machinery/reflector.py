@@ -10,7 +10,7 @@ Source: k8s.io/client-go/tools/cache/reflector.go
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from random import random
 from typing import NoReturn, Protocol
 
@@ -126,16 +126,16 @@ class Reflector:
         stream = await self._open(initial_events=True)
         try:
             found: dict[str, Tree] = {}
-            while events := await stream.batch():
-                for at, event in enumerate(events):
-                    obj = event.object
-                    if event.type == "BOOKMARK":
+            while batch := await stream.batch():
+                events = iter(batch)
+                for kind, obj in events:
+                    if kind == "BOOKMARK":
                         if _INITIAL_EVENTS_END in meta.annotations_of(obj):
                             await self._sink.replace(found)
                             self.resource_version = meta.resource_version(obj)
-                            await self._take(events[at + 1 :])
+                            await self._sink.apply(self._noted(events))
                             return stream
-                    elif event.type == "DELETED":
+                    elif kind == "DELETED":
                         found.pop(key_of(obj), None)
                     else:
                         found[key_of(obj)] = self._sink.keep(obj)
@@ -163,9 +163,9 @@ class Reflector:
     async def _pump(self, stream: WatchStream) -> None:
         """Pass on what a watch tells, until it ends."""
         try:
-            while events := await stream.batch():
+            while batch := await stream.batch():
                 self._told = True
-                await self._take(events)
+                await self._sink.apply(self._noted(batch))
         except APIError as exc:
             self._judge(exc)
         except ClientError as exc:
@@ -173,10 +173,12 @@ class Reflector:
         finally:
             stream.close()
 
-    async def _take(self, events: list[WatchEvent]) -> None:
-        if events:
-            await self._sink.apply([event for event in events if event.type != "BOOKMARK"])
-            self.resource_version = meta.resource_version(events[-1].object) or self.resource_version
+    def _noted(self, events: Iterable[WatchEvent]) -> Iterator[WatchEvent]:
+        """The changes among `events`; how far they lead is noted when the next is asked for."""
+        for event in events:
+            if event.type != "BOOKMARK":
+                yield event
+            self.resource_version = meta.resource_version(event.object) or self.resource_version
 
     async def _continue(self) -> WatchStream:
         """Watch on from what was seen last."""

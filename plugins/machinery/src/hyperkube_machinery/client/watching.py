@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,7 +10,7 @@ import orjson
 from hyperkube_machinery.client.transport import Incoming, Unreachable
 from hyperkube_machinery.errors import APIError
 
-__all__ = ["WatchEvent", "WatchStream"]
+__all__ = ["Batch", "WatchEvent", "WatchStream"]
 
 
 class WatchEvent(NamedTuple):
@@ -19,6 +20,25 @@ class WatchEvent(NamedTuple):
     object: dict[str, Any]
 
 
+class Batch:
+    """Events that have come together; each is read when it is its turn.
+
+    What the one before left behind is then still at hand to be used again: read all at once, they took twice as long.
+    """
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[WatchEvent]:
+        """Raises APIError at an event that tells of an error, and Unreachable at what is no event."""
+        return map(_event, self._lines)
+
+
 class WatchStream:
     """A watch that is open. Whoever has it closes it."""
 
@@ -26,11 +46,10 @@ class WatchStream:
         self._incoming = incoming
         self._begun: list[bytes] = []  # of a line whose end hasn't come
 
-    async def batch(self) -> list[WatchEvent]:
+    async def batch(self) -> Batch:
         """The events that have come since, at least one; none once the server ended the watch.
 
-        Raises Unreachable if it broke off, APIError for an event that tells of an error; events before that one in the
-        same batch are lost, which is no harm: who goes on begins behind the last event that it has seen.
+        Raises Unreachable if it broke off.
         """
         while data := await self._incoming.read():
             at = data.rfind(b"\n")
@@ -43,10 +62,10 @@ class WatchStream:
                 self._begun.clear()
             if at + 1 < len(data):
                 self._begun.append(data[at + 1 :])
-            events = [_event(line) for line in whole.split(b"\n") if line]
-            if events:
-                return events
-        return []
+            lines = [line for line in whole.split(b"\n") if line]
+            if lines:
+                return Batch(lines)
+        return Batch([])
 
     def close(self) -> None:
         self._incoming.close()
