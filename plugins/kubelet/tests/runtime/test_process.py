@@ -280,13 +280,13 @@ async def test_what_containers_use_is_told(process: ProcessRuntime) -> None:
     async with asyncio.timeout(10):
         while True:
             stats = {found.container_id: found for found in await process.stats()}
-            if stats[busy].cpu_nanoseconds:
+            if stats[busy].cpu_nanoseconds and stats[idle].memory_bytes > 100_000:
                 break
             await asyncio.sleep(0.01)
     assert set(stats) == {busy, idle}
     assert stats[idle].cpu_nanoseconds < stats[busy].cpu_nanoseconds
     assert stats[idle].processes == 1
-    assert 100_000 < stats[idle].memory_bytes < 100_000_000
+    assert stats[idle].memory_bytes < 100_000_000
 
 
 # The network

@@ -6,7 +6,7 @@ import asyncio
 import platform
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ _DRAIN_SECONDS = 1.0
 """How long what a command left behind may keep its output open."""
 _RETRY_SECONDS = 1.0
 _UNREAD_EVENTS = 10_000
+_ATTEMPTS = 6
+_ATTEMPT_SECONDS = 0.05
+_HARMLESS = frozenset({"describe", "events", "list", "stats"})
+"""What may be asked for again though it may have been answered already."""
 
 
 @asynccontextmanager
@@ -87,11 +91,7 @@ class ProcessRuntime:
     async def connect(self) -> None:
         """Find the reaper or start one."""
         async with self._starting:
-            try:
-                answer = await self._describe()
-            except AgentUnavailable:
-                await start_reaper(self._settings)
-                answer = await self._describe()
+            answer = await self._find_or_start()
         if answer["version"] != VERSION:
             raise RuntimeUnavailable(
                 f"the pods of this node belong to a process of another version of hk ({answer['version']}, not"
@@ -104,33 +104,48 @@ class ProcessRuntime:
             await AgentNetwork(self._settings.network_socket).end()
             raise RuntimeUnavailable(f"--network=namespace can't be had here: {cause}")
 
+    async def _find_or_start(self) -> dict[str, Any]:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await self._describe()
+            except AgentUnavailable as exc:
+                if attempt == _ATTEMPTS - 1:
+                    raise RuntimeUnavailable(f"the pods' reaper doesn't answer: {exc}") from exc
+                await start_reaper(self._settings)  # does nothing while one that was killed is not quite gone
+                await self._clock.sleep(attempt * _ATTEMPT_SECONDS)
+        raise AssertionError
+
     async def _describe(self) -> dict[str, Any]:
         async with Call(self._settings.socket, {"op": "describe"}) as call:
             return await call.answer()
 
     @asynccontextmanager
     async def _call(self, request: dict[str, Any]) -> AsyncIterator[tuple[Call, dict[str, Any]]]:
-        """A request with its answer; a reaper that is gone is started again first."""
-        call = Call(self._settings.socket, request)
+        """A request with its answer. A reaper that is gone is started again, for what it can't have done already."""
         try:
-            await call.__aenter__()
-        except AgentUnavailable:  # the request was not sent
-            await self.connect()
-            call = Call(self._settings.socket, request)
-            try:
-                await call.__aenter__()
-            except AgentUnavailable as exc:
-                raise RuntimeUnavailable(str(exc)) from exc
+            async with AsyncExitStack() as stack:
+                try:
+                    call, answer = await self._answered(stack, request)
+                except _NotSent:
+                    await self.connect()
+                    call, answer = await self._answered(stack, request)
+                yield call, answer
+        except AgentRefused as exc:
+            raise _failure(exc) from exc
+        except AgentUnavailable as exc:
+            raise RuntimeUnavailable(str(exc)) from exc
+
+    async def _answered(self, stack: AsyncExitStack, request: dict[str, Any]) -> tuple[Call, dict[str, Any]]:
         try:
-            try:
-                answer = await call.answer()
-            except AgentUnavailable as exc:
-                raise RuntimeUnavailable(str(exc)) from exc
-            except AgentRefused as exc:
-                raise _failure(exc) from exc
-            yield call, answer
-        finally:
-            await call.__aexit__()
+            call = await stack.enter_async_context(Call(self._settings.socket, request))
+        except AgentUnavailable as exc:
+            raise _NotSent(*exc.args) from exc
+        try:
+            return call, await call.answer()
+        except AgentUnavailable as exc:
+            if request["op"] in _HARMLESS:
+                raise _NotSent(*exc.args) from exc
+            raise
 
     async def _ask(self, op: str, **details: object) -> dict[str, Any]:
         async with self._call({"op": op, **details}) as (_, answer):
@@ -362,6 +377,10 @@ class ProcessRuntime:
                         reader.put_nowait(None)
                     else:
                         reader.put_nowait(event)
+
+
+class _NotSent(AgentUnavailable):
+    """The request had no effect."""
 
 
 def _failure(refused: AgentRefused) -> RuntimeFailure:

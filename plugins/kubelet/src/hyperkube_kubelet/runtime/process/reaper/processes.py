@@ -73,19 +73,20 @@ def all_below(ancestor: int) -> list[int]:
 
 def usage(pids: list[int]) -> dict[str, int]:
     """What processes use together: processor time, with that of children they waited for, and memory in RAM."""
-    ticks = pages = alive = 0
+    ticks = kilobytes = alive = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/status", "rb") as file:  # exact, which stat is not
+                kilobytes += sum(int(line.split()[1]) for line in file if line.startswith(b"VmRSS:"))
         except OSError:
             continue
         ticks += sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime
-        pages += int(fields[21])
         alive += 1
     return {
         "cpu_nanoseconds": ticks * (1_000_000_000 // os.sysconf("SC_CLK_TCK")),
-        "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
+        "rss_bytes": kilobytes << 10,
         "processes": alive,
     }
 
