@@ -68,7 +68,11 @@ async def _end(launcher: HyperKube, home: Home, patience: float) -> list[str]:
         if not await home.lock_within(LEFTOVER_SECONDS):
             await _kill_servers(home)
     home.forget()
-    return await clean_up(groundworks_of(launcher, home), home.clock)
+    problems = await clean_up(groundworks_of(launcher, home), home.clock)
+    run = home.state.get("run")
+    if run and not problems and run.get("phase") not in ("stopped", "failed"):  # its `hk up` had no time to say so
+        home.write(run={**run, "phase": "stopped"})
+    return problems
 
 
 async def _until_gone(home: Home, pid: int, patience: float) -> None:

@@ -126,6 +126,7 @@ def test_servers_end_when_hk_up_is_killed_and_the_next_command_tidies_up(toys: T
     assert "cleaned up a,b,c" not in toys.notes()
     assert toys.hk("down").returncode == 0
     assert toys.notes()[-1] == "cleaned up a,b,c"
+    assert toys.status()["state"] == "stopped"
 
 
 def test_a_new_one_waits_for_the_servers_of_one_that_was_killed(toys: Toys) -> None:
