@@ -19,6 +19,7 @@ from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.balancer import Balancer, Target
 from hyperkube_proxy.relaying.openings import Relay, Relays
 from hyperkube_proxy.rules import Route
+from hyperkube_proxy.slices import sliced
 
 __all__ = ["InwardRelays", "preferred_ports"]
 
@@ -48,11 +49,20 @@ class InwardRelays:
         self._reach = reach
         self._relays = relays
         self._clock = clock
+        self._wanted: dict[PortName, frozenset[_Way]] = {}  # of ports that have an endpoint outside
         self._open: dict[_Way, Relay] = {}
 
     async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> None:
         """Follow `routes`. Raises SyncError where no port could be had."""
-        wanted = {way for route in routes.values() for way in self._ways(route)}
+        if changed is None:
+            changed = {*routes, *self._wanted}
+        async for name in sliced(changed):
+            ways = frozenset(self._ways(routes[name])) if name in routes else None
+            if ways:
+                self._wanted[name] = ways
+            else:
+                self._wanted.pop(name, None)
+        wanted: set[_Way] = set().union(*self._wanted.values())
         for way in self._open.keys() - wanted:
             self._open.pop(way).close()
         for way in wanted - self._open.keys():

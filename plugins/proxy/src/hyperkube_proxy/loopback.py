@@ -6,6 +6,7 @@ when the proxy starts again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Collection, Mapping
@@ -23,6 +24,7 @@ from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.balancer import Balancer
 from hyperkube_proxy.relaying.openings import Relay, Relays, targets
 from hyperkube_proxy.rules import Route
+from hyperkube_proxy.slices import sliced
 
 __all__ = ["LoopbackRelays", "StatusFile", "status_key"]
 
@@ -86,7 +88,7 @@ class LoopbackRelays:
     async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> float | None:
         """Follow `routes`. Raises OSError where the file can't be written."""
         names = {*routes, *self._open} if changed is None else {*changed, *self._missing}
-        for name in names:
+        async for name in sliced(names):
             self._adjust(name, routes.get(name))
         self._missing.clear()
         for name in sorted(names):
@@ -97,7 +99,8 @@ class LoopbackRelays:
                 except OSError as exc:
                     log.warning("cannot listen on loopback for %s: %s", name, exc.strerror or exc)
                     self._missing.add(name)
-        self._file.write({opened.key: f"{HOST}:{opened.relay.address[1]}" for opened in self._open.values()})
+        status = {opened.key: f"{HOST}:{opened.relay.address[1]}" for opened in self._open.values()}
+        await asyncio.to_thread(self._file.write, status)
         return _RETRY_SECONDS if self._missing else None
 
     def _adjust(self, name: PortName, route: Route | None) -> None:

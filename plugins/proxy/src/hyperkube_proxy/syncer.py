@@ -19,6 +19,7 @@ from hyperkube_proxy.instruments import Instruments
 from hyperkube_proxy.model import PortName, ServiceName
 from hyperkube_proxy.parts import Part, SyncError
 from hyperkube_proxy.rules import Place, Route, route
+from hyperkube_proxy.slices import sliced
 
 __all__ = ["FULL_SYNC_SECONDS", "Syncer"]
 
@@ -111,7 +112,7 @@ class Syncer:
         self._wanted.clear()
         began, full = self._clock.monotonic(), bool(self._failed)
         taken = self._model.take()
-        changed = self._follow(taken)
+        changed = await self._follow(taken)
         good, again = True, inf
         for part in self._parts:
             try:
@@ -128,14 +129,14 @@ class Syncer:
             self._note_success(taken)
         return good
 
-    def _follow(self, taken: Changed) -> Collection[PortName]:
+    async def _follow(self, taken: Changed) -> Collection[PortName]:
         """Bring the routes up to date; the names of those that are new, different or gone."""
         services = taken.services
         if self._moved:
             self._moved = False
             services = services | self._model.services()
         changed = set()
-        for service in services:
+        async for service in sliced(services):
             ports = self._model.ports(service)
             for name in self._names.pop(service, frozenset()).difference(ports):
                 del self.routes[name]

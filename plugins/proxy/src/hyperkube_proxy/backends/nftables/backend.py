@@ -7,9 +7,10 @@ unknown ──read back──▶ known ──routes changed──▶ one transac
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hyperkube_machinery.clock import Clock
@@ -24,6 +25,7 @@ from hyperkube_proxy.backends.nftables.services import of_route
 from hyperkube_proxy.model import Endpoint, Family, PortName, Protocol, ServicePort
 from hyperkube_proxy.parts import Routes, SyncError
 from hyperkube_proxy.rules import Route
+from hyperkube_proxy.slices import aside
 
 __all__ = ["NFTablesBackend", "cleanup", "works"]
 
@@ -75,7 +77,7 @@ class NFTablesBackend:
         try:
             await self._delete_stale()
             if changed is None or self._there is None:
-                await self._sync_all({name: route for name, route in routes.items() if name.family == family})
+                await self._sync_all([route for name, route in routes.items() if name.family == family])
             else:
                 some = {name: routes.get(name) for name in changed if name.family == family}
                 await self._sync_some(self._there, some)
@@ -85,27 +87,33 @@ class NFTablesBackend:
             raise
         return _STALE_SECONDS if self._stale else None
 
-    async def _sync_all(self, routes: Routes) -> None:
-        there = await self._read()
+    async def _sync_all(self, routes: Sequence[Route]) -> None:
+        found = await self._read()
+        there = Ruleset() if found is None else found
+        plan = await asyncio.to_thread(self._plan_all, there, routes)
+        # Whatever may be there under this name is not what it should be.
+        anew = f"add table {self._prefix}\ndelete table {self._prefix}\nadd table {self._prefix}\n"
+        await self._apply([*([anew] if found is None else []), *plan.steps])
+        self._there, self._wanted = there, plan.wanted
+        await asyncio.to_thread(self._note, there, plan.scope)
+
+    def _plan_all(self, there: Ruleset, routes: Iterable[Route]) -> _Plan:
         wanted = _Wanted(self._base)
-        for name, route in routes.items():
-            wanted.put(name, self._of(route))
-        steps = []
-        if there is None:
-            there = Ruleset()
-            # Whatever may be there under this name is not what it should be.
-            steps = [f"add table {self._prefix}\ndelete table {self._prefix}\n", f"add table {self._prefix}\n"]
-        steps += changes(self._prefix, there, wanted.table, whole(there, wanted.table))
-        await self._apply(steps)
-        self._wanted = wanted
-        self._there = there
-        self._note(there, whole(there, wanted.table))
+        for route in routes:
+            wanted.put(route.port.name, self._of(route))
+        return self._plan(there, wanted, whole(there, wanted.table))
 
     async def _sync_some(self, there: Ruleset, routes: dict[PortName, Route | None]) -> None:
+        plan = await aside(len(routes), self._plan_some, there, routes)
+        await self._apply(plan.steps)
+        await aside(len(routes), self._note, there, plan.scope)
+
+    def _plan_some(self, there: Ruleset, routes: dict[PortName, Route | None]) -> _Plan:
         scopes = [self._wanted.put(name, self._of(route)) for name, route in routes.items()]
-        scope = _joined(scopes)
-        await self._apply(changes(self._prefix, there, self._wanted.table, scope))
-        self._note(there, scope)
+        return self._plan(there, self._wanted, _joined(scopes))
+
+    def _plan(self, there: Ruleset, wanted: _Wanted, scope: Scope) -> _Plan:
+        return _Plan(wanted, scope, changes(self._prefix, there, wanted.table, scope))
 
     def _of(self, route: Route | None) -> Ruleset:
         if route is None:
@@ -164,7 +172,7 @@ class NFTablesBackend:
         listed = await self._network.run(["nft", "-j", "list", "table", *self._prefix.split()])
         if listed.exit_code != 0:
             return None
-        found = read_back(listed.stdout)
+        found = await asyncio.to_thread(read_back, listed.stdout)
         for name, chain in found.chains.items():
             wanted = self._base.chains.get(name)
             if chain.hook != (wanted.hook if wanted is not None else ""):
@@ -181,6 +189,15 @@ class NFTablesBackend:
                 self._failures.inc()
                 log.debug("refused: %s", text)
                 raise SyncError(f"nft refuses a change of the table {self._prefix}: {_reason(done)}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is wanted, and how to get there."""
+
+    wanted: _Wanted
+    scope: Scope
+    steps: list[str]
 
 
 def _joined(scopes: list[Scope]) -> Scope:

@@ -7,7 +7,7 @@ from base64 import b32encode
 
 from hyperkube_proxy.model import Endpoint, PortName
 
-__all__ = ["AFFINITY_PREFIX", "affinity_set", "endpoint_chain", "is_of_service", "service_chain"]
+__all__ = ["AFFINITY_PREFIX", "affinity_set", "endpoint_chain", "is_of_service", "of_service"]
 
 AFFINITY_PREFIX = "affinity-"
 _LONGEST = 256 - 16
@@ -16,9 +16,9 @@ _LONGEST = 256 - 16
 _USUAL_AFFINITY_SECONDS = 10800
 
 
-def service_chain(prefix: str, name: PortName) -> str:
-    """`service-ULMVA6XW-ns1/svc1/tcp/p80` for the prefix `service`."""
-    return f"{prefix}-{_hashed(_base(name))}"
+def of_service(name: PortName) -> str:
+    """`ULMVA6XW-ns1/svc1/tcp/p80`: what the names of a service's chains end with."""
+    return _hashed(_base(name))
 
 
 def endpoint_chain(name: PortName, endpoint: Endpoint) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_proxy.backends.nftables import layout
 from hyperkube_proxy.backends.nftables.layout import Terms
-from hyperkube_proxy.backends.nftables.naming import affinity_set, endpoint_chain, service_chain
+from hyperkube_proxy.backends.nftables.naming import affinity_set, endpoint_chain, of_service
 from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Rule, Ruleset, Set, commented, rules
 from hyperkube_proxy.model import Endpoint
 from hyperkube_proxy.rules import Route
@@ -31,11 +31,11 @@ class _Builder:
         self.terms = terms
         self.protocol = route.port.protocol.lower()
         self.found = Ruleset()
-        name = route.port.name
-        self.cluster_chain = service_chain("service", name)
-        self.local_chain = service_chain("local", name)
-        self.external_chain = service_chain("external", name)
-        self.firewall_chain = service_chain("firewall", name)
+        name = of_service(route.port.name)
+        self.cluster_chain = f"service-{name}"
+        self.local_chain = f"local-{name}"
+        self.external_chain = f"external-{name}"
+        self.firewall_chain = f"firewall-{name}"
 
     def build(self) -> Ruleset:
         self._endpoints()

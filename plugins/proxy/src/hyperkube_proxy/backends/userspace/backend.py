@@ -17,6 +17,7 @@ from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.balancer import Balancer
 from hyperkube_proxy.relaying.openings import Relay, Relays, targets
 from hyperkube_proxy.rules import Route
+from hyperkube_proxy.slices import sliced
 
 __all__ = ["UserspaceBackend"]
 
@@ -59,11 +60,11 @@ class UserspaceBackend:
             changed = {*routes, *self._served}
         else:
             changed = {*changed, *self._missing}
-        for name in changed:  # first, and without a pause: what connections depend on
+        wanted: dict[PortName, tuple[Frontend, ...]] = {}
+        async for name in sliced(changed):  # first of all what connections depend on
             self._balance(name, routes.get(name))
-        wanted = {name: self._frontends(routes.get(name)) for name in changed}
-        for name, places in wanted.items():
-            self._close_others(name, places)
+            wanted[name] = self._frontends(routes.get(name))
+            self._close_others(name, wanted[name])
         await self._addresses.add({place.host for places in wanted.values() for place in places if not place.of_node})
         self._missing = {name for name, places in wanted.items() if not await self._open(name, places)}
         await self._addresses.keep_only({address for route in routes.values() for address in _addresses(route)})
