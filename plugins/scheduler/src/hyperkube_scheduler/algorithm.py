@@ -5,14 +5,13 @@ Source of the order and the numbers: k8s.io/kubernetes/pkg/scheduler/schedule_on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 
 from hyperkube_scheduler.framework.diagnosis import Diagnosis
-from hyperkube_scheduler.framework.interface import Compiled, Cycle, Filter, Normalize, Score
-from hyperkube_scheduler.framework.pipeline import Pipeline
+from hyperkube_scheduler.framework.interface import Cycle
+from hyperkube_scheduler.framework.pipeline import Pipeline, Weighed
 from hyperkube_scheduler.framework.verdicts import SKIP, Code, Verdict
 from hyperkube_scheduler.nodeinfo import NodeInfo
 from hyperkube_scheduler.podinfo import PodInfo
@@ -122,9 +121,9 @@ class Algorithm:
         """Of the nodes with the highest score, any."""
         indexes = [node.index for node in nodes]
         totals = list(map(equal.points.__getitem__, indexes))
-        for values, liked, (step, weight) in zip(equal.raw, equal.liked, equal.normalized, strict=True):
+        for values, liked, weighed in zip(equal.raw, equal.liked, equal.normalized, strict=True):
             if liked:
-                totals = _added(totals, cycle, nodes, step, weight, list(map(values.__getitem__, indexes)))
+                totals = _added(totals, cycle, nodes, weighed, list(map(values.__getitem__, indexes)))
         before = {step.name: step for step in pipeline.pre_scores}
         for weighed in pipeline.scores:
             step = weighed.step
@@ -133,7 +132,7 @@ class Algorithm:
             pre_score = before.get(step.name)
             if pre_score is not None and pre_score.pre_score(cycle, nodes) is not None:
                 continue
-            totals = _added(totals, cycle, nodes, step, weighed.weight, step.score(cycle, nodes))
+            totals = _added(totals, cycle, nodes, weighed, step.score(cycle, nodes))
         most = max(totals)
         best = [node for node, total in zip(nodes, totals, strict=True) if total == most]
         return self._random.choice(best)
@@ -155,7 +154,8 @@ class _Search:
         self._equal = equal
         self._nominated = nominated
         self._wanted = wanted
-        self._checks = [_check(step, cycle) for step in equal.others if step.name not in cycle.skipped]
+        checks = pipeline.checks
+        self._checks = [checks[step.name](cycle) for step in equal.others if step.name not in cycle.skipped]
         self.feasible: list[NodeInfo] = []
         self.refused: list[tuple[NodeInfo, Verdict]] = []
 
@@ -196,18 +196,15 @@ class _Search:
         yield
 
 
-def _check(step: Filter, cycle: Cycle) -> Callable[[NodeInfo], Verdict | None]:
-    return step.checker(cycle) if isinstance(step, Compiled) else partial(step.filter, cycle)
-
-
 def _added(
-    totals: list[int], cycle: Cycle, nodes: Sequence[NodeInfo], step: Score, weight: int, scores: list[int]
+    totals: list[int], cycle: Cycle, nodes: Sequence[NodeInfo], weighed: Weighed, scores: list[int]
 ) -> list[int]:
     """The sums, with one more score in them. Where it is the same for all nodes it makes no difference."""
     if scores.count(scores[0]) == len(scores):
         return totals
-    if isinstance(step, Normalize):
-        scores = step.normalize(cycle, nodes, scores)
+    if weighed.normalizing is not None:
+        scores = weighed.normalizing.normalize(cycle, nodes, scores)
+    weight = weighed.weight
     return [total + weight * score for total, score in zip(totals, scores, strict=True)]
 
 

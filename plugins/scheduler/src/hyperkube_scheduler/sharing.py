@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from hyperkube_scheduler.framework.interface import Cycle, Filter, Normalize, PreScore, Score
-from hyperkube_scheduler.framework.pipeline import Pipeline
+from hyperkube_scheduler.framework.interface import Cycle, Filter, PreScore, Score
+from hyperkube_scheduler.framework.pipeline import Pipeline, Weighed
 from hyperkube_scheduler.framework.verdicts import Code, Verdict
 from hyperkube_scheduler.nodeinfo import NodeInfo
 from hyperkube_scheduler.podinfo import PodTemplate
@@ -35,7 +35,8 @@ class EqualPods:
         self._filters, self.others = _split(pipeline.filters)
         """Filters that must be asked each time: from the first on that isn't local, for the first refusal counts."""
         self._scores: list[tuple[Score, int]] = []
-        self._normalized: list[tuple[Score, int]] = []
+        self.normalized: list[Weighed] = []
+        """Local scores that are only comparable once all nodes have theirs."""
         self._pre_scores = {step.name: step for step in pipeline.pre_scores}
         self._pipeline = pipeline
         self._is_asked = False
@@ -48,11 +49,6 @@ class EqualPods:
         self.liked: list[int] = []
         """Of each of these, how many nodes have another one than 0."""
 
-    @property
-    def normalized(self) -> list[tuple[Score, int]]:
-        """Local scores that are only comparable once all nodes have theirs, with their weights."""
-        return self._normalized
-
     def catch_up(self, cycle: Cycle) -> None:
         """Forget what was found of nodes that have changed since. `cycle`: of any such pod, after PreFilter."""
         if not self._is_asked:
@@ -63,8 +59,8 @@ class EqualPods:
             self._epoch = cluster.epoch
             self.verdicts = [UNKNOWN] * count
             self.points = [0] * count
-            self.raw = [[0] * count for _ in self._normalized]
-            self.liked = [0] * len(self._normalized)
+            self.raw = [[0] * count for _ in self.normalized]
+            self.liked = [0] * len(self.normalized)
         else:
             changed = set(cluster.changed[self._seen :])
             for index in changed:
@@ -85,8 +81,10 @@ class EqualPods:
             before = self._pre_scores.get(step.name)
             if isinstance(before, PreScore) and before.pre_score(cycle, ()) is not None:
                 continue
-            found = self._normalized if isinstance(step, Normalize) else self._scores
-            found.append((step, weighed.weight))
+            if weighed.normalizing is not None:
+                self.normalized.append(weighed)
+            else:
+                self._scores.append((step, weighed.weight))
 
     def judge(self, cycle: Cycle, node: NodeInfo) -> Verdict | None:
         """Ask the local steps about a node, and remember."""
@@ -100,8 +98,8 @@ class EqualPods:
         if verdict is None:
             one = (node,)
             self.points[index] = sum(weight * score.score(cycle, one)[0] for score, weight in self._scores)
-            for number, (score, _) in enumerate(self._normalized):
-                values, found = self.raw[number], score.score(cycle, one)[0]
+            for number, weighed in enumerate(self.normalized):
+                values, found = self.raw[number], weighed.step.score(cycle, one)[0]
                 self.liked[number] += bool(found) - bool(values[index])
                 values[index] = found
         return verdict

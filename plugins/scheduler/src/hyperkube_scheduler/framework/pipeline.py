@@ -5,16 +5,19 @@ Source: k8s.io/kubernetes/pkg/scheduler/framework/runtime.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from hyperkube_scheduler.framework.interface import (
     Bind,
+    Compiled,
     Concerned,
     Cycle,
     Filter,
     Following,
+    Normalize,
     Permit,
     PostBind,
     PostFilter,
@@ -34,7 +37,11 @@ if TYPE_CHECKING:
     from hyperkube_scheduler.nodeinfo import NodeInfo
     from hyperkube_scheduler.podinfo import PodInfo
 
-__all__ = ["Pipeline", "Weighed"]
+__all__ = ["Check", "Pipeline", "Weighed"]
+
+
+Check: TypeAlias = "Callable[[NodeInfo], Verdict | None]"
+"""What one filter says of a node, in one attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,14 @@ class Weighed:
 
     step: Score
     weight: int
+    normalizing: Normalize | None
+    """The same step, if its scores are only comparable once all nodes have theirs."""
+
+
+def _check_of(step: Filter) -> Callable[[Cycle], Check]:
+    if isinstance(step, Compiled):
+        return step.checker
+    return lambda cycle: partial(step.filter, cycle)
 
 
 class Pipeline:
@@ -68,7 +83,13 @@ class Pipeline:
         self.filters = [step for step in at("filter") if isinstance(step, Filter)]
         self.post_filters = [step for step in at("postFilter") if isinstance(step, PostFilter)]
         self.pre_scores = [step for step in at("preScore") if isinstance(step, PreScore)]
-        self.scores = [Weighed(step, weights.get(step.name, 1)) for step in at("score") if isinstance(step, Score)]
+        self.scores = [
+            Weighed(step, weights.get(step.name, 1), step if isinstance(step, Normalize) else None)
+            for step in at("score")
+            if isinstance(step, Score)
+        ]
+        self.checks = {step.name: _check_of(step) for step in self.filters}
+        """By filter: what makes its check for an attempt."""
         self.reserves = [step for step in at("reserve") if isinstance(step, Reserve)]
         self.permits = [step for step in at("permit") if isinstance(step, Permit)]
         self.pre_binds = [step for step in at("preBind") if isinstance(step, PreBind)]
