@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 from hyperkube_machinery.podnetwork import HostNetwork
 from hyperkube_machinery.serving.loop import new_event_loop
 

@@ -3,8 +3,8 @@
     ROOT/pods/UID/volumes/kubernetes.io~configmap/NAME/    filled by the kubelet
     ROOT/pods/UID/volumes/kubernetes.io~empty-dir/NAME/    the pod's own
 
-Mounting is done at every sync of a pod, and so brings new contents as well. Folders are the truth: what a kubelet that was
-killed left is found by its next run.
+Mounting is done at every sync of a pod, and so brings new contents as well. Folders are the truth: what a kubelet that
+was killed left is found by its next run.
 Source: the layout of k8s.io/kubernetes/pkg/kubelet/kubelet_getters.go and pkg/volume.
 """
 

@@ -1,7 +1,8 @@
 """The config maps and secrets that a node's pods use, read when they are needed and kept for a while.
 
-This is upstream's strategy `Cache` (configMapAndSecretChangeDetectionStrategy): a new pod's objects are read anew, those
-of pods that run at most once in `KEPT_SECONDS`. Source: k8s.io/kubernetes/pkg/kubelet/util/manager/cache_based_manager.go.
+This is upstream's strategy `Cache` (configMapAndSecretChangeDetectionStrategy): a new pod's objects are read anew,
+those of pods that run at most once in `KEPT_SECONDS`.
+Source: k8s.io/kubernetes/pkg/kubelet/util/manager/cache_based_manager.go.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What is in the files of a volume that shows objects: config maps, secrets, the pod itself, tokens. Pure.
 
-Source: MakePayload in k8s.io/kubernetes/pkg/volume/{configmap,secret}, CollectData in pkg/volume/{downwardapi,projected}.
+Source: MakePayload in k8s.io/kubernetes/pkg/volume/{configmap,secret}, CollectData in pkg/volume/downwardapi and
+pkg/volume/projected.
 """
 
 from __future__ import annotations
