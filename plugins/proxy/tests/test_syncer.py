@@ -192,3 +192,22 @@ async def test_a_service_that_is_gone_is_named_once_more(bench: Bench) -> None:
     await bench.syncer.sync()
     assert bench.part.asked == [None, {"a"}]
     assert not bench.part.routes
+
+
+async def test_others_have_their_turn_while_many_services_are_looked_at(bench: Bench) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    for number in range(1000):
+        bench.change(f"service-{number}")
+    bench.syncer.use([bench.part])
+    counting = asyncio.create_task(count())
+    await bench.syncer.sync()
+    counting.cancel()
+    assert len(bench.part.routes) == 1000
+    assert turns >= 10

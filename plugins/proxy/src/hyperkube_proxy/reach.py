@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterable
 
 from hyperkube_machinery.podnetwork import Description, HostNetwork, PodNetwork
 
@@ -13,15 +14,17 @@ __all__ = ["Reach"]
 class Reach:
     """Connects to endpoints, wherever they are."""
 
-    def __init__(self, network: PodNetwork, description: Description) -> None:
+    def __init__(self, network: PodNetwork, description: Description, cluster_cidrs: Iterable[str] = ()) -> None:
+        """`cluster_cidrs` are the addresses of all nodes' pods: those of others are not on this machine either."""
         self._network = network
         self._host = HostNetwork()
         self._apart = description.mode == "namespace"
-        self._pods = ipaddress.ip_network(description.pod_cidr) if description.pod_cidr else None
+        self._pods = [ipaddress.ip_network(cidr) for cidr in (description.pod_cidr, *cluster_cidrs) if cidr]
 
     def is_outside(self, ip: str) -> bool:
-        """Whether the pods' network is one of its own and `ip` is not in it."""
-        return self._apart and (self._pods is None or ipaddress.ip_address(ip) not in self._pods)
+        """Whether the pods' network is one of its own and `ip` is no pod's."""
+        address = ipaddress.ip_address(ip)
+        return self._apart and not any(address in pods for pods in self._pods)
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A TCP connection. Raises OSError."""

@@ -181,7 +181,7 @@ class _Building:
         self.mode = mode
         self._families = families
         nftables = mode == "nftables"
-        self._reach = Reach(network, description)
+        self._reach = Reach(network, description, given.options.cluster_cidr.split(","))
         self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
 
     @property
