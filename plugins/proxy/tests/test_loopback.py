@@ -172,7 +172,7 @@ async def test_the_way_is_the_same_every_time_unless_it_is_taken(relays: Relays,
 
 async def test_pods_of_other_nodes_are_not_looked_for_on_this_machine() -> None:
     apart = Description("namespace", "10.244.0.1", "10.244.0.0/24", "hk0")
-    reach = Reach(HOST, apart, ["10.244.0.0/16", "fd00::/48", ""])
+    reach = Reach(HOST, apart, ["10.244.0.1/16", "fd00::/48", ""])
     outside = ["127.0.0.1", "192.0.2.1", "2001:db8::1"]
     assert [ip for ip in ("10.244.0.7", "10.244.9.7", "fd00::7", *outside) if reach.is_outside(ip)] == outside
     assert not Reach(HOST, Description("host")).is_outside("127.0.0.1")
