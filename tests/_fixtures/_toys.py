@@ -77,7 +77,7 @@ class Toys:
         self.site = site
         self.folder = folder
 
-    def variables(self, script: Mapping[str, Any] | None = None) -> dict[str, str]:
+    def variables(self, script: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return {"TOYS": json.dumps(dict(script or {})), "HYPERKUBE_LOAD_PLUGINS": "hk-actors,hk-toys"}
 
     def hk(

@@ -30,7 +30,10 @@ async def until_object(
     seen: list[Tree | None] = []
     try:
         async with asyncio.timeout(seconds):
-            return await _until(client, resource, name, namespace, lambda obj: obj is not None and holds(obj), seen)
+            found: Tree = await _until(
+                client, resource, name, namespace, lambda obj: obj is not None and holds(obj), seen
+            )
+            return found
     except TimeoutError:
         last = seen[-1] if seen else None
         raise AssertionError(f"{resource.resource} {name} did not come to that; it is {last}") from None

@@ -25,8 +25,8 @@ async def test_a_budget_lets_go_what_it_may(cluster: Cluster, flag: str) -> None
     await client.create(NODES, {"metadata": {"name": "n"}})
     await cluster.kubectl("create", "deployment", "web", "--image=x", "--replicas=2")
     if "max" in flag:
-        budget = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"maxUnavailable": 1}}
-        budget["spec"]["selector"] = {"matchLabels": {"app": "web"}}
+        spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+        budget = {"metadata": {"name": "web", "namespace": "default"}, "spec": spec}
         await client.create(POD_DISRUPTION_BUDGETS, budget)
     else:
         await cluster.kubectl("create", "pdb", "web", "--selector=app=web", flag)

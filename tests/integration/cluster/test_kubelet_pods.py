@@ -198,7 +198,7 @@ async def test_a_pod_that_runs_once_ends_as_it_says(cluster: Any, kubelet: Any) 
 async def test_init_containers_come_one_after_the_other_and_sidecars_stay(
     cluster: Any, kubelet: Any, tmp_path: Path
 ) -> None:
-    where = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    where: Tree = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
     made = pod(
         "web",
         container(f"echo main >> /shared/order; {STAYS}", **where),
@@ -219,7 +219,7 @@ async def test_init_containers_come_one_after_the_other_and_sidecars_stay(
 
 
 async def test_a_sidecar_ends_after_the_others(cluster: Any, kubelet: Any, tmp_path: Path) -> None:
-    where = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    where: Tree = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
 
     def leaves(word: str) -> str:
         trap = f"trap 'sleep 0.2; echo {word} >> /shared/order; exit 0' TERM"
@@ -310,7 +310,7 @@ async def test_an_image_that_is_not_there_is_told_and_tried_again(cluster: Any, 
 
 
 async def test_probes_decide_on_readiness_and_life(cluster: Any, kubelet: Any, tmp_path: Path) -> None:
-    shared = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    shared: Tree = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
     probe = {"periodSeconds": 1, "failureThreshold": 1}
     made = pod(
         "web",

@@ -133,7 +133,7 @@ async def test_pods_come_back_when_all_that_ran_was_killed(processes: Any, tmp_p
 
     async def came_back() -> bool:
         web = await found("web")
-        return is_ready(web) and web["status"]["containerStatuses"][0]["restartCount"] == 1
+        return is_ready(web) and bool(web["status"]["containerStatuses"][0]["restartCount"] == 1)
 
     async def failed() -> bool:
         return (await found("once"))["status"]["phase"] == "Failed"

@@ -177,7 +177,6 @@ TOKEN = {"projected": {"sources": [{"serviceAccountToken": {"path": "t", "expira
 
 
 class TestTokens:
-
     async def test_a_token_is_renewed_when_most_of_its_life_is_over(
         self, volumes: PodVolumes, clock: VirtualClock
     ) -> None:

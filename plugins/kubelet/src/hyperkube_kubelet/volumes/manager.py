@@ -94,8 +94,9 @@ class PodVolumes:
             return set()
 
     async def mount(self, pod: Tree, addresses: Addresses) -> dict[str, Mounted]:
-        """The pod's volumes by name, with their contents as they are now. Raises VolumeFailure for the first that
-        can't be had.
+        """The pod's volumes by name, with their contents as they are now.
+
+        Raises VolumeFailure for the first that can't be had.
         """
         mounted: dict[str, Mounted] = {}
         for volume in pod["spec"].get("volumes") or ():
