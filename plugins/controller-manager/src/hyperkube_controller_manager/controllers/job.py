@@ -34,7 +34,15 @@ from hyperkube_machinery.companions import companions
 from hyperkube_machinery.controller import Controller
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.informers import key_of
-from hyperkube_machinery.meta import controller_of, deletion_timestamp, generation, name, namespace, uid
+from hyperkube_machinery.meta import (
+    controller_of,
+    deletion_timestamp,
+    generation,
+    name,
+    namespace,
+    resource_version,
+    uid,
+)
 from hyperkube_machinery.selectors import label_selector
 from hyperkube_machinery.workqueue import WorkQueue
 
@@ -80,6 +88,7 @@ class _Jobs:
         self._pacing = Pacing(context.clock)
         self._records = Records()
         self._released: dict[str, set[str]] = {}  # by job, pods whose finalizer was taken, though the cache shows it
+        self._written: dict[str, int] = {}  # by job, the version that was written last
         self._finished: dict[str, str] = {}  # by job, the UID of that whose end was written, though not seen
         self._jobs = context.informers.of(JOBS, indexes={BY_CONTROLLER: by_controller})
         self._pods = context.informers.of(PODS, indexes={BY_CONTROLLER: by_controller})
@@ -121,6 +130,7 @@ class _Jobs:
         self._pacing.forget(key)
         self._records.forget(key)
         self._released.pop(key, None)
+        self._written.pop(key, None)
         self._finished.pop(key, None)
 
     def _look_at_pods_of(self, job: Tree) -> None:
@@ -170,8 +180,11 @@ class _Jobs:
             return None
         if _is_managed_elsewhere(job) or self._finished.get(key) == uid(job):
             return None
-        satisfied = self._expectations.satisfied(key)
-        view = JobView(job, await self._claimed(job), frozenset(self._released.get(key, ())))
+        if int(resource_version(job)) < self._written.get(key, 0):
+            return _BATCH_SECONDS  # pods that the written status counts would be made up for
+        # Known before the pods are looked at: one that the cache shows released later may be shown kept by now.
+        satisfied, released = self._expectations.satisfied(key), frozenset(self._released.get(key, ()))
+        view = JobView(job, await self._claimed(job), released)
         with self._pacing.look(key):
             await aside(len(view.pods), view.count)
         return await self._bring_on(view, key, satisfied=satisfied)
@@ -298,7 +311,7 @@ class _Jobs:
         tally = tallied(view, status, ending, now)
         job = view.job
         if tally.status != view.status:
-            job = await self._client.replace(JOBS, {**job, "status": tally.status}, subresource="status")
+            job = await self._write(key, job, tally.status)
             self._records.keep(key, record)
         gone, failure = await self._release_counted(key, tally)
         kept = {uid(pod) for pod in view.pods if view.is_pending(pod)} - gone
@@ -307,12 +320,17 @@ class _Jobs:
         if ending is not None and not tally.is_full and failure is None:
             finished = finished_status(after, ending, now)
         if (finished or after) != (job.get("status") or {}):
-            await self._client.replace(JOBS, {**job, "status": finished or after}, subresource="status")
+            await self._write(key, job, finished or after)
         if failure is not None:
             raise failure
         if finished is not None and ending is not None:
             self._finished[key] = uid(job)
             self._tell_end(job, finished, ending.final)
+
+    async def _write(self, key: str, job: Tree, status: Tree) -> Tree:
+        written = await self._client.replace(JOBS, {**job, "status": status}, subresource="status")
+        self._written[key] = int(resource_version(written))
+        return written
 
     async def _release_counted(self, key: str, tally: Tally) -> tuple[set[str], Exception | None]:
         """Take the finalizers of the pods that the stored status tells of; those that went, by UID, and a failure."""
