@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hyperkube_core._clock import Clock
+from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._errors import HyperkubeError, SettingsError, UsageError
 
 FORMAT = 1
@@ -32,16 +32,23 @@ _LOOPBACK = "127.0.0.1"
 _OWN = frozenset({"lock", "logs", "state.json"})
 
 
-def cluster_folder(name: str, data_dir: Path | None, environment: Mapping[str, str]) -> Path:
-    """The data directory of the cluster `name`. Raises UsageError for what can be no name."""
+def cluster_folder(name: str, data_dir: Path | None, environment: Mapping[str, str], *, make: bool = False) -> Path:
+    """The data directory of the cluster `name`, and with `make` one that is there and can be a cluster's.
+
+    Raises UsageError for what can be no name, and SettingsError for a directory that can't be used.
+    """
     if not _NAME.match(name):
         raise UsageError(f"--name {name}: letters a to z, digits and '-' between them make a name, 40 at most")
     if data_dir is not None:
-        return data_dir.expanduser().absolute()
-    home = environment.get("HOME") or str(Path.home())
-    # Only an absolute path counts. Source: the XDG Base Directory Specification.
-    state = environment.get("XDG_STATE_HOME", "")
-    return Path(state if state.startswith("/") else f"{home}/.local/state") / "hk" / name
+        folder = data_dir.expanduser().absolute()
+    else:
+        home = environment.get("HOME") or str(Path.home())
+        # Only an absolute path counts. Source: the XDG Base Directory Specification.
+        state = environment.get("XDG_STATE_HOME", "")
+        folder = Path(state if state.startswith("/") else f"{home}/.local/state") / "hk" / name
+    if make:
+        Home(folder, name, clock=SystemClock()).make()
+    return folder
 
 
 class Home:

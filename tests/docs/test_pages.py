@@ -37,6 +37,7 @@ INSTALLED = ("hyperkube-core", "hyperkube-machinery", "hyperkube-apiserver")
 
 IN_CLUSTERS = {
     "docs/tutorial/first-cluster.md",
+    "docs/how-to/load-images.md",
     "docs/how-to/start-every-server-by-hand.md",
     "docs/reference/scheduler.md",
 }

@@ -62,7 +62,7 @@ def load(
     output: Written = Output.TABLE,
 ) -> None:
     """Load images from OCI archives or from what 'docker save' wrote, compressed by gzip or not."""
-    store = ImageStore(image_folder(folder_of_kubelet(name, data_dir, root_dir)))
+    store = ImageStore(image_folder(folder_of_kubelet(name, data_dir, root_dir, make=True)))
     loaded: list[Entry] = []
     for path in archives:
         source = Path("/dev/stdin") if str(path) == "-" else path
@@ -141,13 +141,13 @@ def rm(
             sys.stdout.write(f"removed {image}\n")
 
 
-def folder_of_kubelet(name: str, data_dir: Path | None, root_dir: Path | None) -> Path:
-    """The root directory of the kubelet that is meant."""
+def folder_of_kubelet(name: str, data_dir: Path | None, root_dir: Path | None, *, make: bool = False) -> Path:
+    """The root directory of the kubelet that is meant; with `make`, that of a cluster which may still be to come."""
     if root_dir is not None:
         return root_dir.expanduser().absolute()
     from hyperkube_core import cluster_folder
 
-    return cluster_folder(name, data_dir, os.environ) / "kubelet"
+    return cluster_folder(name, data_dir, os.environ, make=make) / "kubelet"
 
 
 def _rows(entry: Entry) -> list[tuple[str, str]]:
