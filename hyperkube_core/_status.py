@@ -67,7 +67,6 @@ def server_document(status: Status) -> dict[str, Any]:
         "name": status.name,
         "state": status.state,
         "restarts": status.restarts,
-        "pid": status.pid,
         "error": None if status.error is None else str(status.error),
         "reason": None if status.error is None else type(status.error).__name__,
     }

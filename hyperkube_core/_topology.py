@@ -208,7 +208,7 @@ class Topology:
     def _changed(self, status: Status) -> None:
         self._write()
         seconds = round(self._run.clock.monotonic() - self._began, 3)
-        self._tell({"event": "server", **server_document(status), "seconds": seconds})
+        self._tell({"event": "server", **server_document(status), "pid": status.pid, "seconds": seconds})
 
     def _say_failed(self, error: HyperkubeError) -> None:
         from hyperkube_core._logfiles import last_lines
@@ -230,7 +230,11 @@ class Topology:
             "since": self._since,
             "mode": self._mode,
             "servers": [
-                {**server_document(status), "began": beginning(status.pid) if status.pid else None}
+                {
+                    **server_document(status),
+                    "pid": status.pid,
+                    "began": beginning(status.pid) if status.pid else None,
+                }
                 for status in self._run.statuses
             ],
             "missing": [{"server": item.server, "advice": item.advice} for item in self.plan.missing],
