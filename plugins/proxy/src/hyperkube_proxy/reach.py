@@ -19,7 +19,9 @@ class Reach:
         self._network = network
         self._host = HostNetwork()
         self._apart = description.mode == "namespace"
-        self._pods = [ipaddress.ip_network(cidr, strict=False) for cidr in (description.pod_cidr, *cluster_cidrs) if cidr]
+        self._pods = [
+            ipaddress.ip_network(cidr, strict=False) for cidr in (description.pod_cidr, *cluster_cidrs) if cidr
+        ]
 
     def is_outside(self, ip: str) -> bool:
         """Whether the pods' network is one of its own and `ip` is no pod's."""
