@@ -9,7 +9,16 @@ import pytest
 
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.authz import RBAC, ResourceAttributes, aggregate
-from hyperkube_apiserver.bootstrap import SERVICE_RANGE, Action, Key, Write, objects, ready, reconcile
+from hyperkube_apiserver.bootstrap import (
+    SERVICE_RANGE,
+    Action,
+    Key,
+    Write,
+    objects,
+    ready,
+    reconcile,
+    with_authorities,
+)
 
 GROUP = "rbac.authorization.k8s.io"
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
@@ -218,3 +227,17 @@ def test_a_range_is_ready_unless_somebody_says_no() -> None:
     said["status"]["conditions"][0]["status"] = "False"
     assert ready(said, "10.0.0.0/24", now="2027-01-01T00:00:00Z") is None
     assert ready(made, "10.0.0.0/16", now="2027-01-01T00:00:00Z") is None
+
+
+FIRST, SECOND = (f"-----BEGIN CERTIFICATE-----\n{name}\n-----END CERTIFICATE-----" for name in ("first", "second"))
+
+
+def test_authorities_are_published_once_and_those_of_others_stay() -> None:
+    made = with_authorities(None, f"{FIRST}\n")
+    assert made is not None
+    assert made["data"] == {"client-ca-file": f"{FIRST}\n"}
+    assert with_authorities(made, f"{FIRST}\n") is None
+    made["data"]["requestheader-allowed-names"] = "[]"
+    both = with_authorities(made, f"{SECOND}\n{FIRST}\n")
+    assert both is not None
+    assert both["data"] == {"client-ca-file": f"{FIRST}\n{SECOND}\n", "requestheader-allowed-names": "[]"}

@@ -8,6 +8,7 @@ k8s.io/kubernetes/pkg/controlplane; the objects are those of kube-apiserver 1.36
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
@@ -23,7 +24,19 @@ from hyperkube_machinery.packaged import read_packaged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["NAMESPACES", "SERVICE_RANGE", "Action", "Key", "Write", "node_rules", "objects", "ready", "reconcile"]
+__all__ = [
+    "AUTHENTICATION",
+    "NAMESPACES",
+    "SERVICE_RANGE",
+    "Action",
+    "Key",
+    "Write",
+    "node_rules",
+    "objects",
+    "ready",
+    "reconcile",
+    "with_authorities",
+]
 
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
@@ -49,6 +62,8 @@ class Key(NamedTuple):
     name: str
 
 
+AUTHENTICATION = Key("", "configmaps", "kube-system", "extension-apiserver-authentication")
+"""What servers beside this one read to know the cluster's users."""
 SERVICE_RANGE = Key("networking.k8s.io", "servicecidrs", "", "kubernetes")
 
 
@@ -89,6 +104,23 @@ def objects(
         ports = [{"name": "https", "port": secure_port, "protocol": "TCP"}]
         yield Key("", "endpoints", "default", "kubernetes"), _endpoints(address, ports)
         yield Key("discovery.k8s.io", "endpointslices", "default", "kubernetes"), _slice(address, ports)
+
+
+def with_authorities(existing: Tree | None, pem: str) -> Tree | None:
+    """The config map that has the certificates in `pem` as well; None if it has them already."""
+    known = ((existing or {}).get("data") or {}).get(_CLIENT_CA) or ""
+    missing = [certificate for certificate in _CERTIFICATE.findall(pem) if certificate not in known]
+    if not missing:
+        return None
+    text = known + "".join(f"{certificate}\n" for certificate in missing)
+    if existing is None:
+        metadata = {"name": AUTHENTICATION.name, "namespace": AUTHENTICATION.namespace}
+        return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {_CLIENT_CA: text}}
+    return {**existing, "data": {**(existing.get("data") or {}), _CLIENT_CA: text}}
+
+
+_CLIENT_CA = "client-ca-file"
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def _table() -> Mapping[str, list[Tree]]:

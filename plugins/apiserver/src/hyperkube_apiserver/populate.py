@@ -8,7 +8,17 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from hyperkube_apiserver.assembly import API, Settings
-from hyperkube_apiserver.bootstrap import SERVICE_RANGE, Action, Key, Write, objects, ready, reconcile
+from hyperkube_apiserver.bootstrap import (
+    AUTHENTICATION,
+    SERVICE_RANGE,
+    Action,
+    Key,
+    Write,
+    objects,
+    ready,
+    reconcile,
+    with_authorities,
+)
 from hyperkube_apiserver.clusterdefaults import cluster_objects, flow_control_objects, revisions
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry.ownership import copied
@@ -19,7 +29,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.timestamps import format_seconds
 
-__all__ = ["keep_flow_control", "populate"]
+__all__ = ["keep_flow_control", "populate", "publish_authorities"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +58,19 @@ async def populate(api: API, clock: Clock, settings: Settings, *, secure_port: i
         await api.hub.fresh()
     await _declare_ready(api, service_range, now)
     log.debug("wrote %d bootstrap objects", len(writes))
+
+
+async def publish_authorities(api: API, clock: Clock, pem: str) -> None:
+    """Tell servers beside this one whose certificates name users, where upstream tells it.
+
+    `pem` are the authorities of this server's clients; those that another server has published stay.
+    Source: k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust.
+    """
+    existing = _existing(api, (AUTHENTICATION,)).get(AUTHENTICATION)
+    obj = with_authorities(existing, pem)
+    if obj is not None:
+        action = Action.CREATE if existing is None else Action.UPDATE
+        await _carry_out(api, Write(action, AUTHENTICATION, obj), format_seconds(clock.now()))
 
 
 def _existing(api: API, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:

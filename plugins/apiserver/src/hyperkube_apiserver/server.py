@@ -37,7 +37,7 @@ from hyperkube_apiserver.operations.lifecycle import WATCHES_A_SECOND, Lifecycle
 from hyperkube_apiserver.ownconditions import keep_conditions
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
-from hyperkube_apiserver.populate import keep_flow_control, populate
+from hyperkube_apiserver.populate import keep_flow_control, populate, publish_authorities
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.storage import Backend, open_store
@@ -122,6 +122,7 @@ async def _serve_on(
         await populate(api, clock, settings, secure_port=port, address=told)
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
+        await publish_authorities(api, clock, pki.client_ca.read_text("ascii"))
         tls = server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca)
         pipeline = _pipeline(api, options, clock, address, desk)
         server = HTTPServer(pipeline, clock=clock, ssl_context=tls)
