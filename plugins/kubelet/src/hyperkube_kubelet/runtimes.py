@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Literal, cast
 
 from hyperkube_kubelet.options import Options
@@ -38,6 +39,7 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
     network = cast(Literal["auto", "namespace", "loopback", "host"], options.network)  # as the flag has checked
     settings = Settings(
         root_dir=options.root_dir,
+        hidden=secrets_of(options),
         network=network,
         pod_cidr=options.pod_cidr or POD_CIDR,
         grace_seconds=options.orphan_grace_period,
@@ -46,3 +48,17 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
     )
     async with process_runtime(settings, NodeImages(options.root_dir), clock) as runtime:
         yield runtime
+
+
+def secrets_of(options: Options) -> tuple[Path, ...]:
+    """What lets the kubelet in, so that containers that see this machine's files don't see it.
+
+    A folder that is closed to others is taken as a whole: with a cluster's keys, other keys are kept.
+    """
+    files = [path for path in (options.kubeconfig, options.tls_private_key_file) if path is not None]
+    found = {path.absolute().parent if _is_private(path.absolute().parent) else path.absolute() for path in files}
+    return tuple(sorted(found))
+
+
+def _is_private(folder: Path) -> bool:
+    return folder.is_dir() and not folder.stat().st_mode & 0o077

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,18 @@ from hyperkube_kubelet.runtime import logformat
 from hyperkube_kubelet.runtime.errors import ExecFailed, ExecTimeout, ImageUnavailable, InvalidConfig, StartFailed
 from hyperkube_kubelet.runtime.interface import Runtime, Session
 from hyperkube_kubelet.runtime.process.runtime import ProcessRuntime
-from hyperkube_kubelet.runtime.values import ContainerState, Event, EventKind, Mount, SandboxState, Security
+from hyperkube_kubelet.runtime.values import (
+    ContainerState,
+    Event,
+    EventKind,
+    Mount,
+    PortMapping,
+    SandboxState,
+    Security,
+)
 from hyperkube_machinery.testing.waiting import until
 
-from .nodes import Node, descendants
+from .nodes import Node, descendants, node_of_mode
 from .runtimecontract import POD, WEB, RuntimeContract, run
 
 pytestmark = pytest.mark.anyio
@@ -174,8 +183,6 @@ async def test_what_a_container_started_ends_with_it(node: Node, process: Proces
 
 
 async def test_logs_begin_new_files_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    from .nodes import node_of_mode
-
     with node_of_mode("own", monkeypatch, log_bytes=200_000, log_files=3) as node:
         async with node.kubelet() as runtime:
             await log_of(
@@ -354,6 +361,62 @@ async def test_forwarding_reaches_what_listens_on_localhost_of_the_pod(process: 
     assert (await ask(made)).startswith(b"HTTP/1.1 200 OK")
 
 
+async def test_a_port_of_a_pod_is_reached_on_the_node(node: Node, busybox: Path) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def asked() -> bytes:
+        made = socket.socket()
+        made.setblocking(False)
+        try:
+            await loop.sock_connect(made, ("127.0.0.1", port))
+        except OSError:
+            made.close()
+            raise
+        return await ask(made)
+
+    async with node.kubelet() as runtime:
+        pod = replace(POD, uid="1", name="pod-1", ports=(PortMapping(7000, port),))
+        await runtime.run_sandbox(pod)
+        sandbox, address = await serving(runtime, busybox, "1")
+        (await dialled(runtime, address)).close()
+        assert (await asked()).startswith(b"HTTP/1.1 200 OK")
+    with pytest.raises(ConnectionRefusedError):
+        await asked()
+    async with node.kubelet() as runtime:  # the next one opens it again
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    assert (await asked()).startswith(b"HTTP/1.1 200 OK")
+                    break
+                except ConnectionRefusedError:
+                    await asyncio.sleep(0.01)
+        await runtime.stop_sandbox(sandbox)
+        with pytest.raises(ConnectionRefusedError):
+            await asked()
+
+
+@pytest.mark.parametrize("network", ["loopback", "host"])
+async def test_the_network_may_be_the_machines_own(
+    network: str, monkeypatch: pytest.MonkeyPatch, busybox: Path
+) -> None:
+    with node_of_mode("own", monkeypatch, network=network) as node:
+        async with node.kubelet() as runtime:
+            assert (await runtime.network.describe()).mode == "host"
+            sandbox = await runtime.sandbox(await runtime.run_sandbox(POD))
+            assert len(sandbox.ips) == (network == "loopback")
+            assert all(ip.startswith("127.") for ip in sandbox.ips)
+            container = await run(runtime)
+            interfaces = sorted(name for _, name in socket.if_nameindex())
+            assert (await output(runtime, container, "ls /sys/class/net")).split() == interfaces
+            told = await output(runtime, container, "echo $POD_IP $HK_POD_IP")
+            assert told.split() == [*sandbox.ips, *sandbox.ips]
+            reasons = [limitation.reason for limitation in (await runtime.status()).limitations]
+            assert {"loopback": "PodsOnLoopback", "host": "PodsInHostNetwork"}[network] in reasons
+        await node.end()
+
+
 @with_namespaces
 async def test_the_network_has_an_administrator(process: ProcessRuntime) -> None:
     network = process.network
@@ -459,6 +522,24 @@ async def test_the_machines_own_root_can_not_be_changed(node: Node, process: Pro
 async def test_the_nodes_own_files_are_hidden_from_it(process: ProcessRuntime, node: Node) -> None:
     container = await run(process)
     assert await output(process, container, f"ls -A {node.root}") == ""
+
+
+async def test_what_lets_the_kubelet_in_is_hidden_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        folder = Path(name)
+        (folder / "ca.key").write_text("a secret")
+        (folder.with_name(f"{folder.name}.kubeconfig")).write_text("another")
+        try:
+            hidden = (folder, folder.with_name(f"{folder.name}.kubeconfig"))
+            with node_of_mode("own", monkeypatch, hidden=hidden) as node:
+                async with node.kubelet() as runtime:
+                    if not runtime.node.isolated:
+                        pytest.skip("nothing can be hidden without namespaces")
+                    container = await run(runtime)
+                    assert await output(runtime, container, f"ls -A {folder}; cat {folder}.kubeconfig") == ""
+                await node.end()
+        finally:
+            folder.with_name(f"{folder.name}.kubeconfig").unlink()
 
 
 @with_namespaces
@@ -670,8 +751,6 @@ async def test_nothing_is_left_of_a_node_whose_reaper_is_killed(node: Node) -> N
 
 
 async def test_pods_end_some_time_after_the_last_kubelet(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from .nodes import node_of_mode
-
     with node_of_mode(mode, monkeypatch, grace_seconds=0.2) as node:
         async with node.kubelet() as runtime:
             await run(runtime, config=replace(WEB, **shell("trap 'exit 0' TERM; sleep 1000 & while :; do wait; done")))  # type: ignore[arg-type]

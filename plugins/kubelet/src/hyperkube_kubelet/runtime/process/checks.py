@@ -43,7 +43,7 @@ async def _try(folder: Path) -> tuple[Node, str]:
     network = AgentNetwork(settings.network_socket)
     try:
         async with Call(settings.socket, {"op": "describe"}) as call:
-            node = node_of(await call.answer(), folder)
+            node = node_of(await call.answer(), ())
         return node, await _rules(network) if node.network == "namespace" else ""
     finally:
         await network.end(0)

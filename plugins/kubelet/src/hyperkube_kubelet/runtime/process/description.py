@@ -25,10 +25,10 @@ class Node:
     gateway: str = ""
     why: dict[str, str] = field(default_factory=dict)  # the system's words for what can't be had
     owner: tuple[int, int] = (0, 0)  # user and group of the kubelet
-    hidden: Path | None = None  # a folder that containers of the machine's own root don't see
+    hidden: tuple[Path, ...] = ()  # what containers of the machine's own root don't see
 
 
-def node_of(answer: dict[str, Any], hidden: Path) -> Node:
+def node_of(answer: dict[str, Any], hidden: tuple[Path, ...]) -> Node:
     """Read what the reaper says of itself."""
     return Node(
         version=answer["version"],

@@ -75,7 +75,7 @@ def container_request(
         "capabilities": capabilities,
         "no_new_privileges": security.no_new_privileges,
         "readonly_root": security.readonly_root or host,
-        "masked": [*security.masked_paths, *((str(node.hidden),) if host and node.hidden else ())],
+        "masked": [*security.masked_paths, *(map(str, node.hidden) if host else ())],
         "readonly_paths": list(security.readonly_paths),
         "rlimits": {name: list(limits) for name, limits in config.limits.rlimits.items()},
         "tty": config.tty,

@@ -20,6 +20,7 @@ from hyperkube_kubelet.runtime.errors import (
 )
 from hyperkube_kubelet.runtime.interface import Session
 from hyperkube_kubelet.runtime.process.description import Node, limitations, node_of
+from hyperkube_kubelet.runtime.process.hostports import HostPorts, wanted_ports
 from hyperkube_kubelet.runtime.process.images import ImageSource
 from hyperkube_kubelet.runtime.process.listing import Listing
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
@@ -74,6 +75,7 @@ async def process_runtime(settings: Settings, images: ImageSource, clock: Clock)
         follower.cancel()
         with suppress(asyncio.CancelledError):
             await follower
+        await runtime.close()
 
 
 class ProcessRuntime:
@@ -85,6 +87,7 @@ class ProcessRuntime:
         self._node: Node | None = None
         self._listing = Listing()
         self._readers: set[asyncio.Queue[Event | None]] = set()
+        self._host_ports: HostPorts | None = None
 
     # The reaper
 
@@ -97,7 +100,8 @@ class ProcessRuntime:
                 f"the pods of this node belong to a process of another version of hk ({answer['version']}, not"
                 f" {VERSION}): drain the node, then end it and start the kubelet again"
             )
-        self._node = node_of(answer, self._settings.root_dir.absolute())
+        hidden = (self._settings.root_dir, *self._settings.hidden)
+        self._node = node_of(answer, tuple(path.absolute() for path in hidden))
         wanted = self._settings.network
         if wanted == "namespace" and self._node.network != wanted:
             cause = self._node.why.get("network") or self._node.why.get("isolation", "a reaper without it runs")
@@ -188,13 +192,33 @@ class ProcessRuntime:
         if config.log_directory is not None:
             config.log_directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         answer = await self._ask(**sandbox_request(config, node_dns(), socket.gethostname()))
+        if any(port.host_port for port in config.ports):
+            await self._open_host_ports()
         return str(answer["id"])
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         await self._ask("stop_sandbox", sandbox_id=sandbox_id)
+        if self._host_ports is not None:
+            await self._open_host_ports()
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         await self._ask("remove_sandbox", sandbox_id=sandbox_id)
+        if self._host_ports is not None:
+            await self._open_host_ports()
+
+    async def _open_host_ports(self) -> None:
+        """Listen for the pods that are there now."""
+        wanted = wanted_ports(await self.sandboxes())
+        if self._host_ports is None:
+            if not wanted:
+                return
+            self._host_ports = HostPorts(self.network)
+        await self._host_ports.hold(wanted)
+
+    async def close(self) -> None:
+        """Let go of what is this kubelet's; pods go on."""
+        if self._host_ports is not None:
+            await self._host_ports.close()
 
     async def sandbox(self, sandbox_id: str) -> Sandbox:
         return next(iter(self._listing.sandboxes(await self._ask("list", sandbox_id=sandbox_id))))
@@ -355,6 +379,7 @@ class ProcessRuntime:
         while True:
             with suppress(RuntimeUnavailable):
                 async with self._call({"op": "events"}) as (call, _):
+                    await self._open_host_ports()
                     await self._pass_on(call)
             for reader in self._readers:
                 reader.put_nowait(None)

@@ -30,6 +30,7 @@ class Settings:
     """How a node's pods are run. They count for a reaper when it starts; one that runs keeps what it has."""
 
     root_dir: Path  # of the kubelet
+    hidden: tuple[Path, ...] = ()  # what else containers of the machine's own root don't see
     isolation: Literal["auto", "none"] = "auto"
     network: Literal["auto", "namespace", "loopback", "host"] = "auto"
     pod_cidr: str = "10.244.0.0/24"
@@ -107,6 +108,6 @@ def _document(settings: Settings) -> dict[str, object]:
 
 def loopback_cidr(root_dir: Path) -> str:
     """Addresses 127.x.y.z for the pods of one node, likely none that another node of this machine has."""
-    number = int.from_bytes(hashlib.sha256(os.fsencode(root_dir.absolute())).digest()[:2], "big")
+    number = int.from_bytes(hashlib.sha256(os.fsencode(root_dir.resolve())).digest()[:2], "big")
     second, third = divmod(number, 256)
     return f"127.{max(1, second)}.{third}.0/24"
