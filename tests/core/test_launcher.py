@@ -291,7 +291,7 @@ BRAND = """
 import sys
 from hyperkube_core import HyperKube
 HyperKube("km", long="This is an all-in-one binary that can run any of the various Kubernetes-Mesos servers.",
-          group="km.servers", version="0.9").run_to_exit()
+          group="own.servers", version="0.9").run_to_exit()
 """
 
 
@@ -313,7 +313,7 @@ class TestBrand:
             "apiserver",
             source,
             distribution="km-servers",
-            group="km.servers",
+            group="own.servers",
             entry_points={"apiserver": "km_servers_plugin"},
             files={"thing_server.py": SERVER},
         )
