@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,14 +46,21 @@ class ImageSource(Protocol):
 
 
 def host_image() -> StoredImage:
-    """The machine itself, as an image."""
+    """The machine itself, as an image.
+
+    A container of an ordinary user's has that user alone. tar would fail there to give files to others, as it does
+    for root, and `kubectl cp` with it.
+    """
     tag = f"{HOST_IMAGE}:latest"
+    env = [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")]
+    if os.geteuid() != 0:
+        env.append(("TAR_OPTIONS", "--no-same-owner"))
     image = Image(
         id=_HOST_ID,
         tags=(tag,),
         digests=(),
         size=0,
-        env=(("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),),
+        env=tuple(env),
         pinned=True,
     )
     return StoredImage(image, None, tag)

@@ -377,14 +377,16 @@ class ProcessRuntime:
     async def follow(self) -> None:
         """Pass events on, and keep a reaper running, until cancelled. This is what shows it that a kubelet is there."""
         while True:
+            pause = _RETRY_SECONDS
             with suppress(RuntimeUnavailable):
                 async with self._call({"op": "events"}) as (call, _):
+                    pause = _ATTEMPT_SECONDS  # one that answered and is gone is started again at once
                     await self._open_host_ports()
                     await self._pass_on(call)
             for reader in self._readers:
                 reader.put_nowait(None)
             self._readers.clear()
-            await self._clock.sleep(_RETRY_SECONDS)
+            await self._clock.sleep(pause)
 
     async def _pass_on(self, call: Call) -> None:
         with suppress(AgentUnavailable):
