@@ -33,6 +33,10 @@ __all__ = ["KubeletAPI", "Pods"]
 Tree = Mapping[str, Any]
 Query = Mapping[str, Sequence[str]]
 _TEXT = "text/plain; charset=utf-8"
+_NO_FORWARDING = (
+    "this kubelet does not forward ports; expose the pod as a service, which its proxy opens on the node's loopback"
+    " ('hk status' tells where)"
+)
 
 
 class Pods(Protocol):
@@ -72,7 +76,9 @@ class KubeletAPI:
         try:
             await self._check(request, asked(request.method, request.path))
             return await self._answer(request)
-        except APIError as exc:  # kubelets answer in plain text
+        except APIError as exc:
+            # In plain text, as all kubelets. Where streams are asked for, there must be no ": " in it: kubectl would
+            # take it for YAML, and the YAML for a Status without a message.
             return Response(exc.code, str(exc).encode(), _TEXT, exc.headers)
 
     async def _answer(self, request: Request) -> Answer:
@@ -102,6 +108,8 @@ class KubeletAPI:
                 container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
                 streams = _streams(query)
                 return self._stream(request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams)
+            case ["portForward", *_]:
+                raise APIError.of(501, "NotImplemented", _NO_FORWARDING)
         raise APIError.of(404, "NotFound", "404 page not found")
 
     def _container(self, namespace: str, name: str, container: str) -> Tree:
@@ -162,7 +170,7 @@ class KubeletAPI:
     def _stream(self, request: Request, session: Callable[[], Any], streams: Streams) -> Answer:
         if not asks_for_websocket(request):
             raise APIError.bad_request(
-                "this kubelet speaks WebSockets alone, not SPDY: use a client that does, such as kubectl 1.31 or later"
+                "this kubelet speaks WebSockets alone, not SPDY; kubectl 1.30 and later speak them"
             )
 
         async def pass_on(socket: WebSocket) -> None:
