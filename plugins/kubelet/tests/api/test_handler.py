@@ -176,6 +176,7 @@ async def test_pods_are_told(kubelet: Running) -> None:
         ("/containerLogs/ns/p/no", 404, 'container "no" not found in pod "p"'),
         ("/containerLogs/ns/p/c?previous=true", 400, 'previous terminated container "c" in pod "p" not found'),
         ("/exec/ns/p/c?command=0&output=1", 400, "this kubelet speaks WebSockets alone"),
+        ("/portForward/ns/p", 501, "this kubelet does not forward ports"),
         ("/exec/ns/p/c?output=1", 400, "you must specify a command"),
         ("/exec/ns/p/c?command=0", 400, "you must specify at least 1 of stdin, stdout, stderr"),
         ("/nothing", 404, "404 page not found"),
@@ -187,6 +188,15 @@ async def test_answers(kubelet: Running, path: str, status: int, text: str) -> N
         answer = await wire.ask("GET", path)
     assert answer.status == status
     assert answer.body.decode().startswith(text)
+
+
+@pytest.mark.parametrize("path", ["/exec/ns/p/c?command=0&output=1", "/attach/ns/p/c?output=1", "/portForward/ns/p"])
+async def test_what_streams_are_refused_with_is_shown_by_kubectl(kubelet: Running, path: str) -> None:
+    """It reads what answers an upgrade as a Status in YAML, if it can, and shows its message: none."""
+    async with kubelet.wire() as wire:
+        answer = await wire.ask("POST", path, headers="Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n")
+    assert answer.status >= 400
+    assert b": " not in answer.body
 
 
 async def test_a_log_is_answered(kubelet: Running) -> None:
@@ -234,11 +244,18 @@ async def test_a_terminal_is_resized(kubelet: Running) -> None:
 
 
 async def test_a_command_that_cant_be_started_is_told(kubelet: Running) -> None:
-    async with kubelet.exec("command=nothing&output=1") as socket:
+    async with kubelet.exec("command=nothing&output=1&error=1") as socket:
         messages = [message async for message in socket]
+    assert messages[:2] == [b"\x01", b"\x02no such program: nothing\n"]
     status = json.loads(messages[-1][1:])
     assert "no such program: nothing" in status["message"]
     assert status["details"]["causes"][0]["message"] == "127"
+
+
+async def test_where_there_is_a_terminal_it_is_told_there(kubelet: Running) -> None:
+    async with kubelet.exec("command=nothing&output=1&input=1&tty=1") as socket:
+        messages = [message async for message in socket]
+    assert messages[:2] == [b"\x01", b"\x01no such program: nothing\r\n"]
 
 
 async def test_a_client_that_goes_ends_its_command(kubelet: Running) -> None:

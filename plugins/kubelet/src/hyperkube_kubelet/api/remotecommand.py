@@ -62,6 +62,9 @@ async def talk(
             status = await _pass_on(socket, process, streams)
     except RuntimeFailure as exc:
         status = _refused(exc)
+        if isinstance(exc, ExecFailed) and (streams.stdout or streams.stderr):  # of an exit code kubectl tells no more
+            errors = _STDERR if streams.stderr else _STDOUT
+            await socket.send(bytes((errors,)) + str(exc).encode() + (b"\r\n" if streams.tty else b"\n"))
     if socket.protocol != "channel.k8s.io":
         await socket.send(bytes((_ERROR,)) + encode(status))
     elif status["status"] != "Success":  # the first version had texts alone
