@@ -68,6 +68,15 @@ def test_a_container_needs_a_program() -> None:
         command_line(WEB, host_image().image)
 
 
+@pytest.mark.parametrize(("euid", "options"), [(0, None), (1000, "--no-same-owner")])
+def test_tar_gives_files_to_others_where_there_are_others(
+    monkeypatch: pytest.MonkeyPatch, euid: int, options: str | None
+) -> None:
+    """`kubectl cp` has it unpack files that belong to whoever packed them."""
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    assert environment(WEB, host_image().image, ROOT, "web", {}).get("TAR_OPTIONS") == options
+
+
 def test_the_pods_variables_go_over_the_images() -> None:
     config = replace(WEB, env=(("A", "pod"), ("B", "1"), ("B", "2")), tty=True)
     assert environment(config, IMAGE, ROOT, "web", {"POD_IP": "127.0.0.9"}) == {
