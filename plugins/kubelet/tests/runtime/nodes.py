@@ -22,8 +22,6 @@ from hyperkube_kubelet.images.source import NodeImages
 from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
 from hyperkube_kubelet.runtime.process import runtime as runtime_module
 from hyperkube_kubelet.runtime.process import starting
-from hyperkube_kubelet.runtime.process.reaper import main as reaper
-from hyperkube_kubelet.runtime.process.reaper import processes
 from hyperkube_kubelet.runtime.process.runtime import ProcessRuntime, process_runtime
 from hyperkube_kubelet.runtime.process.starting import Settings
 from hyperkube_machinery.agents import AgentUnavailable
@@ -111,6 +109,8 @@ async def start_as_user(settings: Settings) -> None:
 
 
 def _fork_reaper(document: str, folder: Path) -> None:
+    from hyperkube_kubelet.runtime.process.reaper import main as reaper  # which is for Linux alone
+
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -136,4 +136,6 @@ def _fork_reaper(document: str, folder: Path) -> None:
 
 def descendants(pid: int) -> set[int]:
     """The living processes below `pid`."""
+    from hyperkube_kubelet.runtime.process.reaper import processes
+
     return set(processes.all_below(pid))

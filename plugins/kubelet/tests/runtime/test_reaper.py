@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 import hyperkube_kubelet
+
+if sys.platform != "linux":
+    pytest.skip("the reaper is for Linux alone", allow_module_level=True)
+
 from hyperkube_kubelet.runtime import logformat
 from hyperkube_kubelet.runtime.process.reaper.logs import LONGEST_PIECE, Log
 from hyperkube_kubelet.runtime.process.reaper.network import Addresses, NoAddressLeft

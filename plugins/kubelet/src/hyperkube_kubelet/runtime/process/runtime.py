@@ -24,7 +24,7 @@ from hyperkube_kubelet.runtime.process.hostports import HostPorts, wanted_ports
 from hyperkube_kubelet.runtime.process.images import ImageSource
 from hyperkube_kubelet.runtime.process.listing import Listing
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
-from hyperkube_kubelet.runtime.process.reaper.server import VERSION
+from hyperkube_kubelet.runtime.process.reaper.wire import VERSION
 from hyperkube_kubelet.runtime.process.requests import container_request, sandbox_request
 from hyperkube_kubelet.runtime.process.sessions import PipeSession
 from hyperkube_kubelet.runtime.process.starting import Settings, start_reaper
@@ -98,7 +98,7 @@ class ProcessRuntime:
         if answer["version"] != VERSION:
             raise RuntimeUnavailable(
                 f"the pods of this node belong to a process of another version of hk ({answer['version']}, not"
-                f" {VERSION}): drain the node, then end it and start the kubelet again"
+                f" {VERSION}), which ends them once no kubelet has come for --orphan-grace-period: start it again then"
             )
         hidden = (self._settings.root_dir, *self._settings.hidden)
         self._node = node_of(answer, tuple(path.absolute() for path in hidden))

@@ -59,6 +59,8 @@ async def start_reaper(settings: Settings) -> None:
 
     Raises RuntimeUnavailable with its words.
     """
+    if sys.platform != "linux":
+        raise RuntimeUnavailable("the process runtime runs on Linux alone: use --container-runtime=hollow")
     make_private_directory(settings.root_dir)
     make_private_directory(settings.folder)
     if not sys.executable:

@@ -18,7 +18,7 @@ from hyperkube_kubelet.runtime.process.reaper.records import Records
 from hyperkube_kubelet.runtime.process.reaper.sandboxes import Sandbox, Sandboxes
 from hyperkube_kubelet.runtime.process.reaper.sessions import Execution, attach
 from hyperkube_kubelet.runtime.process.reaper.trees import remove_tree
-from hyperkube_kubelet.runtime.process.reaper.wire import Connection, address_of
+from hyperkube_kubelet.runtime.process.reaper.wire import VERSION, Connection, address_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
     Operation = Callable[[Connection, dict[str, Any]], None]
 
-__all__ = ["VERSION", "Server"]
-
-VERSION = 1
-"""Of the protocol. A kubelet of another version leaves what runs alone and says so."""
+__all__ = ["Server"]
 
 _END_GRACE_SECONDS = 5.0
 _FIRST_SECONDS = 30.0

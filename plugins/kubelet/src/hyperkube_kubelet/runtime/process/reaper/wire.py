@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from hyperkube_kubelet.runtime.process.reaper.loop import Loop
 
-__all__ = ["Connection", "address_of", "decoded", "encoded"]
+__all__ = ["VERSION", "Connection", "address_of", "decoded", "encoded"]
+
+VERSION = 1
+"""Of the protocol. A kubelet of another version leaves what runs alone and says so."""
 
 _LENGTH = struct.Struct("!I")
 _LONGEST_REQUEST = 16 << 20
