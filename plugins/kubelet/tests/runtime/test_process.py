@@ -434,6 +434,22 @@ async def test_the_network_has_an_administrator(process: ProcessRuntime) -> None
 
 
 @with_namespaces
+async def test_a_pods_cable_goes_with_it(process: ProcessRuntime) -> None:
+    async def cables() -> int:
+        return (await process.network.run(["cat", "/proc/net/dev"])).stdout.count(b"veth")
+
+    made = [await run(process, replace(POD, uid=str(number))) for number in range(3)]
+    assert await cables() == len(made)
+    await process.stop_sandbox((await process.sandboxes())[0].id)
+    await process.remove_sandbox((await process.sandboxes())[1].id)
+    async with asyncio.timeout(10):
+        while True:
+            if await cables() == 1:
+                break
+            await asyncio.sleep(0.02)
+
+
+@with_namespaces
 async def test_a_pod_sees_its_own_interfaces_and_name_alone(process: ProcessRuntime) -> None:
     container = await run(process)
     assert (await output(process, container, "ls /sys/class/net; hostname")).split() == ["eth0", "lo", "web-0"]

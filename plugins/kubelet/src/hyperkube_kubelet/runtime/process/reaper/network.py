@@ -125,11 +125,6 @@ class Bridge:
         finally:
             syscalls.setns(self._home, syscalls.CLONE_NEWNET)
 
-    def remove_pod(self, name: str) -> None:
-        """Cut a pod's cable now; the namespace itself goes with the last process and descriptor."""
-        with suppress(OSError):  # gone with its other end
-            self._netlink.remove_link(name)
-
 
 def _let_everybody_bind() -> None:
     """Let ports below 1024 be bound without a capability, as containerd does."""

@@ -189,10 +189,6 @@ class Node:
         made: int = self._thread.call(lambda: bridge.add_pod(name, address, sysctls))
         return made
 
-    def remove_pod(self, name: str) -> None:
-        if self._bridge is not None:
-            self._bridge.remove_pod(name)
-
     def add_names(self, hostname: str, sysctls: dict[str, str], *, memory: bool) -> list[tuple[int, int]]:
         """Namespaces for a pod's host name and, with `memory`, its shared memory and semaphores."""
         kinds = [(syscalls.CLONE_NEWUTS, "uts", self._hostname)] if hostname else []
