@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from _checkout import anyio_backend, kubectl, kubectls, strace, wheels
+from _checkout import anyio_backend, busybox, kubectl, kubectls, nft, strace, wheels
 
-__all__ = ["anyio_backend", "kubectl", "kubectls", "strace", "wheels"]
+__all__ = ["anyio_backend", "busybox", "kubectl", "kubectls", "nft", "strace", "wheels"]

@@ -136,7 +136,7 @@ async def test_pods_come_back_when_all_that_ran_was_killed(processes: Any, tmp_p
         return is_ready(web) and bool(web["status"]["containerStatuses"][0]["restartCount"] == 1)
 
     async def failed() -> bool:
-        return (await found("once"))["status"]["phase"] == "Failed"
+        return bool((await found("once"))["status"]["phase"] == "Failed")
 
     await eventually(came_back)
     await eventually(failed)
