@@ -65,6 +65,15 @@ def test_an_event_says_which_object_it_is_about() -> None:
     }
 
 
+async def test_what_cannot_be_written_ends_neither_the_recorder_nor_the_events_after_it(
+    api: MemoryAPI, recorder: EventRecorder, clock: VirtualClock
+) -> None:
+    recorder.event(POD, "Warning", "FailedMount", "no file \udcff")  # as a name on disk that is no UTF-8 is read
+    recorder.event(POD, "Normal", "Started", "Started container")
+    await clock.advance(0)
+    assert told(api) == [("Started container", 1)]
+
+
 async def test_an_event_is_written_as_the_api_has_them(
     api: MemoryAPI, recorder: EventRecorder, clock: VirtualClock
 ) -> None:

@@ -84,7 +84,10 @@ class _Outbox:
         while True:
             await self._filled.wait()
             while self._waiting:
-                await self._waiting.popleft()()
+                try:
+                    await self._waiting.popleft()()
+                except Exception:  # a message that can't be encoded, perhaps: no reason to end who recorded it
+                    log.exception("unable to write an event")
             self._filled.clear()
 
     async def write(self, event: Tree, patch: Tree | None) -> Tree | None:
