@@ -93,6 +93,21 @@ def streamed(api: MemoryAPI) -> int:
     return sum(asked.query.get("sendInitialEvents") == "true" for asked in api.asked)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"metadata": {}}, {"metadata": {"name": "odd"}, "spec": None}, {"metadata": None}, None]
+)
+async def test_what_is_no_object_keeps_it_from_nothing_but_itself(
+    odd: Any, api: MemoryAPI, pods: Informer, clock: VirtualClock
+) -> None:
+    api.put("/api/v1/pods", pod("a"))
+    async with following(pods, clock):
+        tell = api.put("/api/v1/pods", pod("b"))
+        api._history[-1] = (api.revision, "MODIFIED", ("/api/v1/pods", "n", "b"), odd)
+        await clock.advance(60)
+        assert names(pods.list()) == ["a", "b"]
+        assert pods.get("n/b") == tell
+
+
 async def test_it_shows_what_is_there_and_every_change(
     api: MemoryAPI, pods: Informer, told: Told, clock: VirtualClock
 ) -> None:

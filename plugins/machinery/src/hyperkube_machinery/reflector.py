@@ -97,6 +97,8 @@ class Reflector:
                 log.warning("failed to list %s: %s", self._resource.qualified, exc)
                 if isinstance(exc, APIError) and _is_unknown_version(exc):
                     self.resource_version = ""
+            except (AttributeError, LookupError, TypeError, ValueError):  # nobody has promised us good objects
+                log.exception("cannot make sense of %s", self._resource.qualified)
             await self._clock.sleep(self._backoff.next())
 
     async def _begin(self) -> WatchStream:
