@@ -54,6 +54,24 @@ def test_what_is_written_is_read_again_and_is_its_owners_alone(access: Access, t
     assert (document["kind"], document["current-context"]) == ("Config", "admin@hk")
 
 
+def test_inline_data_may_be_broken_into_lines(access: Access, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    write(path, access, cluster="hk", user="admin")
+    document = yaml.safe_load(path.read_text())
+    cluster = document["clusters"][0]["cluster"]
+    text = cluster["certificate-authority-data"]
+    cluster["certificate-authority-data"] = f"{text[:64]}\r\n{text[64:]}\n"
+    path.write_text(yaml.safe_dump(document))
+    assert read(path) == access
+
+
+def test_another_server_is_expected_to_have_its_own_name(access: Access, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    write(path, access, cluster="hk", user="admin")
+    found = read(path, master="https://other:6443")
+    assert (found.server, found.server_name) == ("https://other:6443", "")
+
+
 def test_whatever_its_texts_hold_they_are_read_as_they_were_given(tmp_path: Path) -> None:
     odd = Access(server="https://[::1]:6443", token='- a: "b" # \\ é 😀\n\t', namespace="true")
     write(tmp_path / "config", odd, cluster="null", user="'1'")

@@ -6,7 +6,6 @@ Source: k8s.io/client-go/tools/clientcmd/{loader,client_config,validation}.go
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +19,7 @@ __all__ = ["Config", "parse", "read"]
 
 _EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+_LINE_BREAKS = dict.fromkeys(map(ord, "\r\n"))
 _INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
 
 
@@ -84,8 +84,9 @@ class _Entry:
         """Inline data, which goes before a file's."""
         if inline := self.text(f"{key}-data"):
             try:
-                return base64.b64decode(inline, validate=True)
-            except binascii.Error as exc:
+                # Line breaks don't count. Source: encoding/base64
+                return base64.b64decode(inline.translate(_LINE_BREAKS), validate=True)
+            except ValueError as exc:
                 raise self.error(f"{key}-data", f"is not base64 ({exc})") from exc
         file = self.file(key)
         return None if file is None else self.read(key, file)
@@ -142,7 +143,7 @@ class Config:
             server=server,
             ca_pem=ca_pem,
             insecure=insecure,
-            server_name=cluster.text("tls-server-name"),
+            server_name="" if master else cluster.text("tls-server-name"),  # it is the other server's
             certificate_pem=user.content("client-certificate") or b"",
             key_pem=user.content("client-key") or b"",
             certificate_file=None if user.text("client-certificate-data") else user.file("client-certificate"),
