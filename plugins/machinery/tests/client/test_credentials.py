@@ -189,6 +189,12 @@ async def test_a_command_that_is_not_there_is_told_with_the_hint(clock: VirtualC
         await Credentials(Access(server="x", command=missing), clock).find()
 
 
+async def test_a_command_that_cannot_be_run_is_told(clock: VirtualClock) -> None:
+    command = ExecCommand(api_version=V1, command="/bin/true", args=("a\0b",))
+    with pytest.raises(CommandFailed, match="embedded null byte"):
+        await Credentials(Access(server="x", command=command), clock).find()
+
+
 async def test_a_command_that_does_not_end_is_ended(tmp_path: Path, clock: VirtualClock) -> None:
     source = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\nimport time; time.sleep(1000)"
     credentials = Credentials(Access(server="x", command=command(tmp_path, source)), clock)

@@ -61,8 +61,9 @@ async def _output(command: ExecCommand, environment: dict[str, str]) -> bytes:
     except FileNotFoundError as exc:
         hint = f"\n\n{command.install_hint}" if command.install_hint else ""
         raise CommandFailed(f"getting credentials: exec: executable {command.command} not found{hint}") from exc
-    except OSError as exc:
-        raise CommandFailed(f"getting credentials: exec: {command.command}: {exc.strerror}") from exc
+    except (OSError, ValueError) as exc:  # ValueError: a NUL among its arguments
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise CommandFailed(f"getting credentials: exec: {command.command}: {why}") from exc
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
