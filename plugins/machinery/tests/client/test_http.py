@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from hyperkube_machinery.client.connection import HTTPConnection
 from hyperkube_machinery.client.http import HTTPTransport
 from hyperkube_machinery.client.transport import Outgoing, Unreachable
 from hyperkube_machinery.clock import Clock, SystemClock
+from hyperkube_machinery.exchange import Peer
 from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.waiting import until
 
@@ -65,6 +67,11 @@ async def talking(scripted: Scripted, clock: Clock | None = None) -> AsyncIterat
         await server.wait_closed()
 
 
+def test_what_a_request_is_shown_as_holds_no_secrets() -> None:
+    request = Outgoing("POST", "/x", (("authorization", "Bearer s3cret"),), b'{"token": "s3cret"}')
+    assert "s3cret" not in repr(request)
+
+
 async def test_a_connection_is_used_again() -> None:
     scripted = Scripted(OK, OK, OK)
     async with talking(scripted) as transport:
@@ -84,6 +91,28 @@ async def test_a_connection_that_the_server_closed_is_left_alone() -> None:
         await until(lambda: transport._idle[0].lost)
         await transport.ask(POST)
     assert len(scripted.connections) == 2
+
+
+async def test_who_is_somebody_else_by_now_uses_no_connection_of_before() -> None:
+    scripted = Scripted(OK[:-1], OK)
+    async with talking(scripted) as transport:
+        incoming = await transport.open(GET)
+        transport.show(b"", b"")  # a certificate was renewed while an answer was on its way
+        scripted.connections[0].write(b"k")
+        body = b""
+        while piece := await incoming.read():
+            body += piece
+        assert body == b"ok"
+        assert (await transport.ask(GET)).body == b"ok"
+    assert len(scripted.connections) == 2
+
+
+async def test_threads_with_loops_of_their_own_do_not_read_into_one_buffer() -> None:
+    def buffer() -> memoryview:
+        return HTTPConnection(Peer("127.0.0.1", 1)).get_buffer(0)
+
+    assert buffer() is buffer()
+    assert await asyncio.to_thread(buffer) is not buffer()
 
 
 async def test_what_only_reads_is_sent_again_where_a_kept_connection_turns_out_closed() -> None:

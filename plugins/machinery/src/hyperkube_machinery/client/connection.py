@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import cast
 
 import httptools
 
 from hyperkube_machinery.client.transport import Outgoing, Unreachable
+from hyperkube_machinery.exchange import Peer
 
 __all__ = ["Exchange", "HTTPConnection"]
 
 _HIGH_WATER = 256 * 1024
 """Bytes of a body that wait for their reader before the connection isn't read any more."""
 
-_read_buffer = memoryview(bytearray(64 * 1024))
-"""For all connections, for it is read into and out of within one call of the loop.
+_READ_BYTES = 64 * 1024
 
-Without it uvloop would read TLS into 256 KiB of its own, which glibc maps and unmaps each time.
-"""
+
+class _ReadBuffers(threading.local):
+    """One for all connections of a thread, for it is read into and out of within one call of its loop.
+
+    Without it uvloop would read TLS into 256 KiB of its own, which glibc maps and unmaps each time. While the system
+    reads into it other threads run, and may have a loop and connections of their own.
+    """
+
+    def __init__(self) -> None:
+        self.own = memoryview(bytearray(_READ_BYTES))
+
+
+_read_buffers = _ReadBuffers()
 
 
 class HTTPConnection(asyncio.BufferedProtocol):
@@ -27,8 +39,10 @@ class HTTPConnection(asyncio.BufferedProtocol):
 
     _transport: asyncio.Transport
 
-    def __init__(self) -> None:
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer  # whom it was made to, and as whom
         self._parser = httptools.HttpResponseParser(self)
+        self._buffer = _read_buffers.own
         self.exchange: Exchange | None = None
         self.used = False  # it has answered a request before
         self.idle_since = 0.0
@@ -76,14 +90,14 @@ class HTTPConnection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _read_buffer
+        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.exchange is None:  # nobody asked
             self.abort()
             return
         try:
-            self._parser.feed_data(bytes(_read_buffer[:nbytes]))
+            self._parser.feed_data(bytes(self._buffer[:nbytes]))
         except httptools.HttpParserUpgrade:
             self._upgraded = True
         except httptools.HttpParserError as exc:

@@ -74,7 +74,7 @@ class HTTPTransport:
 
     def show(self, certificate_pem: bytes, key_pem: bytes) -> None:
         self._peer = replace(self._peer, tls=self._context(certificate_pem, key_pem))
-        self._hang_up()  # what is under way goes on as who it was
+        self._hang_up()  # what is under way goes on as who it was, and what comes after it does not
 
     async def ask(self, request: Outgoing) -> RawResponse:
         async with self._turns:
@@ -168,7 +168,7 @@ class HTTPTransport:
         peer = self._peer
         try:
             transport, connection = await asyncio.get_running_loop().create_connection(
-                HTTPConnection,
+                lambda: HTTPConnection(peer),
                 peer.host,
                 peer.port,
                 ssl=peer.tls,
@@ -189,7 +189,7 @@ class HTTPTransport:
             exchange.connection.close()
 
     def _keep(self, connection: HTTPConnection) -> None:
-        if self._closed or len(self._idle) >= _MOST_IDLE:
+        if self._closed or connection.peer is not self._peer or len(self._idle) >= _MOST_IDLE:
             connection.close()
             return
         connection.idle_since = self._clock.monotonic()

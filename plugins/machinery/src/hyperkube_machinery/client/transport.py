@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 __all__ = ["ClientError", "Incoming", "Outgoing", "RawResponse", "Transport", "Unreachable"]
@@ -27,8 +27,8 @@ class Outgoing:
 
     method: str
     target: str  # path and query, percent-encoded
-    headers: Sequence[tuple[str, str]] = ()  # names in lower case
-    body: bytes = b""
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)  # names in lower case; there may be tokens
+    body: bytes = field(default=b"", repr=False)
     seconds: float = 0.0  # how long it may take, its answer's body included; 0 for no limit
 
     @property
