@@ -248,6 +248,17 @@ async def test_a_pod_that_does_not_fit_fails(node: Bench, runtime: ScriptedRunti
     assert not runtime._sandboxes
 
 
+async def test_what_was_deleted_by_force_takes_no_room_while_it_stops(node: Bench, runtime: ScriptedRuntime) -> None:
+    greedy = container(resources={"requests": {"cpu": "3"}})
+    runtime.stubborn["main"] = 1000
+    node.put(pod(greedy))
+    await node.until(runtime.running)
+    node.drop()
+    node.put(pod(greedy, name="next", uid="next"))
+    await node.until(lambda: node.status("next").get("phase") == "Running")
+    assert len(await runtime.sandboxes()) == 2
+
+
 async def test_pods_of_one_name_come_one_after_the_other(node: Bench, runtime: ScriptedRuntime) -> None:
     static = {"kubernetes.io/config.source": "file", "kubernetes.io/config.hash": "1"}
     runtime.stubborn["main"] = 1000

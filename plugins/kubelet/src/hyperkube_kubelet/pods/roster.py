@@ -39,8 +39,13 @@ class Roster:
         return iter(list(self._workers.values()))
 
     def active(self) -> list[Tree]:
-        """The pods that take, or may still take, something of the node."""
-        return [worker.pod for worker in self._workers.values() if worker.stage < Stage.TERMINATED]
+        """The pods that take, or may still take, something of the node by what is declared.
+
+        Not what still stops though its object is gone, by force: the scheduler counts it no more either. Were others
+        refused for its sake, their replica set would make pods as fast as they fail. Source: GetActivePods.
+        """
+        workers = self._workers.values()
+        return [worker.pod for worker in workers if worker.stage < Stage.TERMINATED and not worker.ended]
 
     def begin(self, pod: Tree) -> None:
         """Start the pod's worker, once a static pod of that name is out of the way."""
