@@ -42,7 +42,7 @@ def test_a_plain_file_has_flags() -> None:
 @pytest.mark.parametrize(
     ("setting", "refusal"),
     [
-        ({"podPidsLimit": 100}, "podPidsLimit is refused: no cgroups are made here"),
+        ({"podPidsLimit": 100}, "podPidsLimit is refused: processes of a pod are not counted here"),
         ({"seccompDefault": True}, "seccompDefault is refused: no seccomp profile is applied here"),
         ({"featureGates": {"A": True}}, "featureGates is refused"),
         ({"rotateCertificates": True}, "rotateCertificates is refused"),

@@ -95,6 +95,7 @@ class RuntimeContract:
         other = await runtime.run_sandbox(replace(POD, uid="other"))
         assert [found.id for found in await runtime.sandboxes()] == [other, sandbox]
         assert await runtime.containers(sandbox_id=other) == []
+        assert [container.id for container in await runtime.containers(sandbox_id=sandbox)] == made[::-1]
 
     async def test_stopping_a_sandbox_ends_its_containers(self, runtime: Runtime) -> None:
         container = await run(runtime)

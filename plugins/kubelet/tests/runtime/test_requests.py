@@ -45,7 +45,7 @@ WEB = ContainerConfig(name="web", image="app:1", log_path="web/0.log")
 IMAGE = Image(id="sha256:1", tags=(), digests=(), size=1, entrypoint=("/app",), command=("-v",), env=(("A", "image"),))
 STORED = StoredImage(IMAGE, Path("/images/x"), "app@sha256:2")
 ROOT = User(0, 0, (), "/root")
-NODE = Node(version=1, isolated=True, network="namespace", all_users=True, overlay=True)
+NODE = Node(version=1, isolated=True, network="namespace", all_users=True, overlay=True, limits=("cpu", "memory"))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,14 @@ def test_what_a_container_is_made_of() -> None:
     assert (request["image_id"], request["image_ref"]) == ("sha256:1", "app@sha256:2")
     assert run["root"] == {"kind": "image", "lower": "/images/x"}
     assert run["mounts"] == [
-        {"source": "/v", "target": "/data", "readonly": True, "recursive_readonly": False, "propagation": "None"}
+        {
+            "source": "/v",
+            "resolved": False,
+            "target": "/data",
+            "readonly": True,
+            "recursive_readonly": False,
+            "propagation": "None",
+        }
     ]
     assert (run["oom_score_adj"], run["rlimits"], run["masked"]) == (7, {"nofile": [1, 2]}, ["/proc/kcore"])
     assert ["POD_IP", "10.0.0.2"] not in run["env"], "it has an address of its own"
@@ -263,7 +270,11 @@ def reasons(node: Node) -> list[str]:
 
 
 def test_what_a_machine_can_not_do_is_said() -> None:
-    always = ["LimitsNotEnforced", "NoSecurityProfiles"]
+    always = ["NoSecurityProfiles"]
+    found = limitations(replace(NODE, limits=("cpu",), why={"limits": "Permission denied"}))
+    assert ("LimitsNotEnforced", True) in [
+        (item.reason, "memory are not enforced (Permission" in item.message) for item in found
+    ]
     assert reasons(NODE) == ["NoWayOut", *always]
     assert reasons(replace(NODE, all_users=False, overlay=False)) == ["NoWayOut", "NoOverlay", "OneUserEach", *always]
     plain = replace(NODE, isolated=False, network="loopback", why={"isolation": "Operation not permitted"})
@@ -273,14 +284,17 @@ def test_what_a_machine_can_not_do_is_said() -> None:
 
 def test_doctor_says_what_to_do() -> None:
     found = {finding.check: finding.state for finding in node_findings(NODE, "")}
-    assert found == dict.fromkeys(["pods: isolation", "pods: images", "pods: network", "pods: services"], "ok")
+    assert found == dict.fromkeys(
+        ["pods: isolation", "pods: images", "pods: limits", "pods: network", "pods: services"], "ok"
+    )
     plain = replace(NODE, isolated=False, network="loopback", why={"isolation": "Operation not permitted"})
+    plain = replace(plain, limits=(), why={**plain.why, "limits": "Operation not permitted"})
     for finding in node_findings(plain, ""):
         assert finding.state == "warning"
         assert "Operation not permitted" in finding.detail
         assert finding.advice
     states = [finding.state for finding in node_findings(NODE, "No such file or directory")]
-    assert states == ["ok", "ok", "ok", "warning"]
+    assert states == ["ok", "ok", "ok", "ok", "warning"]
 
 
 # Values that are kept

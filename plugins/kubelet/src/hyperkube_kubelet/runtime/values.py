@@ -103,7 +103,8 @@ class Mount:
     """A file or folder of the node that a container sees at `container_path`."""
 
     container_path: str
-    host_path: Path  # with the subPath in it already, resolved
+    host_path: Path  # with the subPath in it already
+    resolved: bool = False  # no link is in it, and none that was put there meanwhile is to be followed
     readonly: bool = False
     recursive_readonly: bool = False
     propagation: Literal["None", "HostToContainer", "Bidirectional"] = "None"
@@ -177,7 +178,7 @@ class Container:
 
     id: str
     sandbox_id: str
-    config: ContainerConfig
+    config: ContainerConfig  # it may lack `env`, which can be long and secret
     image_id: str  # sha256:… of the image's configuration
     image_ref: str  # with the digest of the manifest, as `imageID` of a container's status shows it
     state: ContainerState

@@ -70,6 +70,11 @@ def node_findings(node: Node, rules: str) -> Iterator[Finding]:
     elif node.isolated:
         detail = f"a copy of the image for each container: {node.why.get('overlay', '')}"
         yield Finding("pods: images", "warning", detail, "use Linux 5.11 or newer")
+    if len(node.limits) == 2:
+        yield Finding("pods: limits", "ok", "control groups hold containers to cpu and memory limits")
+    else:
+        detail = f"not all are enforced: {node.why.get('limits', 'a controller is missing')}"
+        yield Finding("pods: limits", "warning", detail, "run it as root, or in a service with Delegate=yes")
     if node.network != "namespace":
         why = node.why.get("network") or node.why.get("isolation", "")
         yield Finding("pods: network", "warning", f"addresses 127.x.y.z of this machine: {why}", _NAMESPACES)

@@ -21,6 +21,7 @@ class Node:
     network: str  # namespace, loopback or host
     all_users: bool
     overlay: bool
+    limits: tuple[str, ...] = ()  # what control groups hold containers to: cpu, memory
     pod_cidr: str = ""
     gateway: str = ""
     why: dict[str, str] = field(default_factory=dict)  # the system's words for what can't be had
@@ -36,6 +37,7 @@ def node_of(answer: dict[str, Any], hidden: tuple[Path, ...]) -> Node:
         network=answer["mode"],
         all_users=answer["users"] == "all-users",
         overlay=answer["overlay"],
+        limits=tuple(answer["limits"]),
         pod_cidr=answer["pod_cidr"],
         gateway=answer["gateway"],
         why=answer["why"],
@@ -85,9 +87,12 @@ def limitations(node: Node) -> tuple[Limitation, ...]:
             "All processes of a container are one user: it may have any number, but programs that change their user,"
             " supplementalGroups and fsGroup have no effect or fail. A kubelet of root has all users.",
         )
-    tell(
-        "LimitsNotEnforced",
-        "CPU and memory limits are not enforced: containers share what the machine has.",
-    )
+    free = [name for name in ("cpu", "memory") if name not in node.limits]
+    if free:
+        cause = f" ({node.why['limits']})" if "limits" in node.why else ""
+        tell(
+            "LimitsNotEnforced",
+            f"Limits of {' and '.join(free)} are not enforced{cause}: containers share what the machine has.",
+        )
     tell("NoSecurityProfiles", "seccomp and AppArmor profiles are not applied.")
     return tuple(found)

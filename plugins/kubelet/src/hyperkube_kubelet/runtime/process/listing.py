@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hyperkube_kubelet.runtime.process.codec import decode
 from hyperkube_kubelet.runtime.values import (
@@ -17,6 +17,11 @@ from hyperkube_kubelet.runtime.values import (
 
 __all__ = ["Listing"]
 
+T = TypeVar("T")
+
+_MOST = 2000
+"""How many are remembered, far more than a node has; then all are forgotten, those with them that are gone."""
+
 
 class Listing:
     """Remembers configurations between lists."""
@@ -27,33 +32,25 @@ class Listing:
 
     def sandboxes(self, answer: dict[str, Any]) -> list[Sandbox]:
         """The sandboxes of an answer, the newest first."""
-        documents = answer["sandboxes"]
-        for document in documents:
-            if document["id"] not in self._sandboxes:
-                self._sandboxes[document["id"]] = decode(SandboxConfig, document["config"])
-        if answer["complete"]:
-            self._sandboxes = {document["id"]: self._sandboxes[document["id"]] for document in documents}
-        found = [self._sandbox(document) for document in documents]
+        found = [self._sandbox(document) for document in answer["items"]]
         return sorted(found, key=lambda sandbox: sandbox.created_at, reverse=True)
 
     def _sandbox(self, document: dict[str, Any]) -> Sandbox:
         return Sandbox(
             id=document["id"],
-            config=self._sandboxes[document["id"]],
+            config=_remembered(self._sandboxes, SandboxConfig, document),
             state=SandboxState(document["state"]),
             created_at=document["created_at"],
             ips=(document["ip"],) if document["ip"] else (),
         )
 
+    def forget(self, container_id: str) -> None:
+        """Read a container's configuration anew: it was changed."""
+        self._containers.pop(container_id, None)
+
     def containers(self, answer: dict[str, Any]) -> list[Container]:
         """The containers of an answer, the newest first."""
-        documents = answer["containers"]
-        for document in documents:
-            if document["id"] not in self._containers:
-                self._containers[document["id"]] = decode(ContainerConfig, document["config"])
-        if answer["complete"]:
-            self._containers = {document["id"]: self._containers[document["id"]] for document in documents}
-        found = [self._container(document) for document in documents]
+        found = [self._container(document) for document in answer["items"]]
         return sorted(found, key=lambda container: container.created_at, reverse=True)
 
     def _container(self, document: dict[str, Any]) -> Container:
@@ -61,7 +58,7 @@ class Listing:
         return Container(
             id=document["id"],
             sandbox_id=document["sandbox_id"],
-            config=self._containers[document["id"]],
+            config=_remembered(self._containers, ContainerConfig, document),
             image_id=document["image_id"],
             image_ref=document["image_ref"],
             state=ContainerState(document["state"]),
@@ -75,3 +72,12 @@ class Listing:
             user=(document["uid"], document["gid"], tuple(document["groups"])) if started else None,
             log_path=Path(document["log_path"]) if document["log_path"] else None,
         )
+
+
+def _remembered(known: dict[str, T], kind: type[T], document: dict[str, Any]) -> T:
+    """The configuration in `document`, which takes long to read and is always the same."""
+    if (config := known.get(document["id"])) is None:
+        if len(known) >= _MOST:
+            known.clear()
+        config = known[document["id"]] = decode(kind, document["config"])
+    return config

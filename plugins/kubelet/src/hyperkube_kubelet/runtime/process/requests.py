@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hyperkube_kubelet.runtime.errors import InvalidConfig
@@ -14,7 +15,15 @@ from hyperkube_kubelet.runtime.process.images import HOST_IMAGE, StoredImage
 from hyperkube_kubelet.runtime.process.users import User
 from hyperkube_kubelet.runtime.values import DNS, ContainerConfig, Image, SandboxConfig
 
-__all__ = ["DEFAULT_PATH", "command_line", "container_request", "environment", "sandbox_request", "stop_signal"]
+__all__ = [
+    "DEFAULT_PATH",
+    "command_line",
+    "container_request",
+    "environment",
+    "limits_request",
+    "sandbox_request",
+    "stop_signal",
+]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -62,6 +71,7 @@ def container_request(
         "mounts": [
             {
                 "source": str(mount.host_path),
+                "resolved": mount.resolved,
                 "target": mount.container_path,
                 "readonly": mount.readonly,
                 "recursive_readonly": mount.recursive_readonly,
@@ -83,15 +93,27 @@ def container_request(
         "stdin_once": config.stdin_once,
         "stop_signal": stop_signal(config.stop_signal or stored.image.stop_signal),
         "oom_score_adj": config.limits.oom_score_adj,
+        "limits": limits_request(config),
     }
     log = sandbox.log_directory / config.log_path if sandbox.log_directory and config.log_path else ""
     return {
         "op": "create_container",
-        "config": encode(config),
+        "config": encode(replace(config, env=())),
         "run": run,
         "image_id": stored.image.id,
         "image_ref": stored.reference,
         "log_path": str(log),
+    }
+
+
+def limits_request(config: ContainerConfig) -> dict[str, int | None]:
+    """What control groups are to hold a container to."""
+    limits = config.limits
+    return {
+        "cpu_shares": limits.cpu_shares,
+        "cpu_quota": limits.cpu_quota,
+        "cpu_period": limits.cpu_period,
+        "memory_bytes": limits.memory_bytes,
     }
 
 

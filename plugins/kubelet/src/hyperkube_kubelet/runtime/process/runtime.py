@@ -16,16 +16,16 @@ from hyperkube_kubelet.runtime.errors import (
     ExecTimeout,
     RuntimeFailure,
     RuntimeUnavailable,
-    Unsupported,
 )
 from hyperkube_kubelet.runtime.interface import Session
+from hyperkube_kubelet.runtime.process.codec import encode
 from hyperkube_kubelet.runtime.process.description import Node, limitations, node_of
 from hyperkube_kubelet.runtime.process.hostports import HostPorts, wanted_ports
 from hyperkube_kubelet.runtime.process.images import ImageSource
 from hyperkube_kubelet.runtime.process.listing import Listing
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
 from hyperkube_kubelet.runtime.process.reaper.wire import VERSION
-from hyperkube_kubelet.runtime.process.requests import container_request, sandbox_request
+from hyperkube_kubelet.runtime.process.requests import container_request, limits_request, sandbox_request
 from hyperkube_kubelet.runtime.process.sessions import PipeSession
 from hyperkube_kubelet.runtime.process.starting import Settings, start_reaper
 from hyperkube_kubelet.runtime.process.users import read_users, resolve_user
@@ -221,10 +221,10 @@ class ProcessRuntime:
             await self._host_ports.close()
 
     async def sandbox(self, sandbox_id: str) -> Sandbox:
-        return next(iter(self._listing.sandboxes(await self._ask("list", sandbox_id=sandbox_id))))
+        return self._listing.sandboxes(await self._ask("list", of="sandboxes", sandbox_id=sandbox_id))[0]
 
     async def sandboxes(self) -> list[Sandbox]:
-        return self._listing.sandboxes(await self._ask("list"))
+        return self._listing.sandboxes(await self._ask("list", of="sandboxes"))
 
     # Containers
 
@@ -248,11 +248,11 @@ class ProcessRuntime:
         await self._ask("remove_container", container_id=container_id)
 
     async def container(self, container_id: str) -> Container:
-        return next(iter(self._listing.containers(await self._ask("list", container_id=container_id))))
+        return self._listing.containers(await self._ask("list", of="containers", container_id=container_id))[0]
 
     async def containers(self, *, sandbox_id: str = "") -> list[Container]:
-        found = self._listing.containers(await self._ask("list"))
-        return [container for container in found if sandbox_id in ("", container.sandbox_id)]
+        whose = {"sandbox_id": sandbox_id} if sandbox_id else {}
+        return self._listing.containers(await self._ask("list", of="containers", **whose))
 
     async def stats(self) -> list[ContainerStats]:
         answer = await self._ask("stats")
@@ -260,7 +260,9 @@ class ProcessRuntime:
         return [ContainerStats(at=now, **item) for item in answer["containers"]]
 
     async def update_limits(self, container_id: str, config: ContainerConfig) -> None:
-        raise Unsupported("the process runtime enforces no limits that could be changed")
+        details = {"config": encode(config), "limits": limits_request(config)}
+        await self._ask("update_limits", container_id=container_id, **details)
+        self._listing.forget(container_id)
 
     # Processes and streams
 

@@ -9,6 +9,7 @@ import signal
 import time
 
 from hyperkube_kubelet.runtime.process.reaper import launch, processes
+from hyperkube_kubelet.runtime.process.reaper.endings import ending, lost, never_started
 from hyperkube_kubelet.runtime.process.reaper.failures import Failure
 from hyperkube_kubelet.runtime.process.reaper.logs import Log
 from hyperkube_kubelet.runtime.process.reaper.output import Output
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Container", "Containers"]
 
+_GROUP_ATTEMPTS, _GROUP_SECONDS = 100, 0.05
+
 
 class Container:
     """A container as the reaper knows it; `record` is what is remembered of it and told."""
@@ -37,6 +40,7 @@ class Container:
         self.folder = folder  # its own, on disk
         self.pid = 0
         self.mounts = ""  # its mount namespace, once it runs
+        self.groups: list[str] = []  # files by which processes join its control groups
         self.channel: socket.socket | None = None  # on which its process tells how it starts
         self.output: Output | None = None
         self.input = -1  # where its standard input is written
@@ -80,8 +84,8 @@ class Containers:
         found, broken = records.read()
         for identity, record in found.items():
             if record["state"] == "running":
-                record.update(_lost())
-                records.write(identity, record)
+                record.update(lost())
+                records.amend(identity, record)
             self.all[identity] = Container(identity, record, records.folder(identity))
         for folder in broken:
             remove_tree(folder)
@@ -124,15 +128,19 @@ class Containers:
         }
         identity = secrets.token_hex(32)
         container = Container(identity, record, self._records.folder(identity))
-        self._records.write(container.id, record)
+        try:
+            self._records.write(container.id, record)
+        except OSError as exc:
+            remove_tree(container.folder)
+            raise Failure("CreateFailed", f"the container can't be written down: {exc}") from exc
         self.all[container.id] = container
         self._tell("created", sandbox.id, container.id)
         return container
 
     def start(self, container: Container, done: Callable[[Failure | None], None]) -> None:
         """Start it; `done` is called once its program runs or could not be started."""
-        if container.pid:  # somebody asked before
-            container.started.append(lambda: done(None))
+        if container.channel is not None:  # somebody asked before, and it is on its way
+            container.started.append(lambda: done(_start_failure(container)))
             return
         if container.state != "created":
             raise Failure("StartFailed", f"container {container.id} was started before: it is {container.state}")
@@ -144,6 +152,11 @@ class Containers:
 
     def _fork(self, container: Container, sandbox: Sandbox) -> None:
         record, run = container.record, container.record["run"]
+        if self._node.cgroups is not None:
+            try:
+                container.groups = self._node.cgroups.make(container.id, run["limits"])
+            except OSError as exc:
+                raise Failure("CreateFailed", f"cannot hold the container to its limits: {exc}") from exc
         if record["log_path"]:
             log = Log(record["log_path"], self._settings["log_bytes"], self._settings["log_files"])
         else:
@@ -154,6 +167,7 @@ class Containers:
             {**run, "env": [*run["env"], *self._mark(container.id)]},
             container.folder,
             self._sandboxes.files(sandbox),
+            container.groups,
             tuple(sandbox.namespaces),
             theirs,
         )
@@ -210,7 +224,7 @@ class Containers:
         container.channel = None
         if container.failure is None:
             container.mounts = processes.namespace_of(container.pid, "mnt") if self._node.isolated else ""
-            self._records.write(container.id, container.record)
+            self._records.amend(container.id, container.record)
             self._tell("started", container.record["sandbox_id"], container.id)
             _call_all(container.started)
         return False
@@ -235,8 +249,8 @@ class Containers:
         """Have it end within its grace; `done` is called once it has."""
         if not container.pid:
             if container.state == "created":
-                container.record.update(state="exited", finished_at=time.time(), exit_code=137, reason="Error")
-                self._records.write(container.id, container.record)
+                container.record.update(never_started())
+                self._records.amend(container.id, container.record)
             done()
             return
         container.ended.append(done)
@@ -272,22 +286,32 @@ class Containers:
         if container.input >= 0:
             os.close(container.input)
             container.input = -1
-        record = container.record
-        record.update(state="exited", finished_at=time.time())
-        if os.WIFSIGNALED(status):
-            record.update(signal=os.WTERMSIG(status), exit_code=128 + os.WTERMSIG(status), reason="Error")
-        else:
-            code = os.WEXITSTATUS(status)
-            record.update(exit_code=code, reason="Error" if code else "Completed")
-        if container.failure is not None:
-            record.update(
-                reason="StartError", message=container.failure["message"], exit_code=container.failure["code"]
-            )
-            record["started_at"] = 0.0
-        self._records.write(container.id, record)
-        self._tell("stopped", record["sandbox_id"], container.id)
+        out_of_memory = False
+        if self._node.cgroups is not None:
+            out_of_memory = self._node.cgroups.ran_out_of_memory(container.id)
+            self._leave_group(container.id, _GROUP_ATTEMPTS)
+        container.record.update(ending(status, container.failure, out_of_memory=out_of_memory))
+        self._records.write(container.id, container.record)
+        self._tell("stopped", container.record["sandbox_id"], container.id)
         _call_all(container.started)
         _call_all(container.ended)
+
+    def _leave_group(self, identity: str, attempts: int) -> None:
+        """Remove a container's control groups, in which its last processes may be a moment longer."""
+        assert self._node.cgroups is not None
+        if not self._node.cgroups.remove(identity) and attempts:
+            self._loop.after(_GROUP_SECONDS, lambda: self._leave_group(identity, attempts - 1))
+
+    def hold(self, container: Container, limits: dict[str, Any]) -> None:
+        """Hold one that runs to other limits."""
+        if self._node.cgroups is None:
+            raise Failure("Unsupported", f"limits are not enforced here: {self._node.why.get('limits', '')}")
+        container.record["run"]["limits"] = limits
+        try:
+            self._node.cgroups.hold(container.id, limits)
+        except OSError as exc:
+            raise Failure("Unsupported", f"cannot hold the container to its limits: {exc}") from exc
+        self._records.write(container.id, container.record)
 
     def _kill_rest(self, container: Container) -> None:
         """Kill what a container leaves behind where its first process was not the first of a namespace of its own."""
@@ -320,15 +344,3 @@ def _start_failure(container: Container) -> Failure | None:
     if container.failure is None:
         return None
     return Failure("StartFailed", container.failure["message"], exit_code=container.failure["code"])
-
-
-def _lost() -> dict[str, Any]:
-    """How a container ended that ran when the reaper was killed: with it."""
-    return {
-        "state": "exited",
-        "finished_at": time.time(),
-        "exit_code": 128 + signal.SIGKILL,
-        "signal": int(signal.SIGKILL),
-        "reason": "Error",
-        "message": "The process that pods of this node belong to was killed, and this container with it.",
-    }

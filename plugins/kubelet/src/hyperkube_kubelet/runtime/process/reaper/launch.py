@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-__all__ = ["fork", "in_container", "pause", "program", "read_channel", "start_container"]
+__all__ = ["allow_descriptors", "fork", "in_container", "pause", "program", "read_channel", "start_container"]
 
 _NOT_FOUND, _NOT_EXECUTABLE, _OTHER = 127, 126, 128
+_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""What the kubelet was given, and containers are."""
+
+_MOST_FILES = 1 << 16
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -36,6 +40,14 @@ class _Failed(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+def allow_descriptors() -> None:
+    """Let this process, not its children, have as many files open as it may: pods take up to a dozen each."""
+    soft, hard = _FILES
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def fork(child: Callable[[socket.socket], None], home: int = -1, pid_namespace: int = -1) -> tuple[int, socket.socket]:
@@ -105,12 +117,21 @@ def read_channel(channel: socket.socket) -> tuple[bytes, list[int]] | None:
 
 
 def start_container(
-    run: dict[str, Any], folder: str, files: dict[str, str], namespaces: tuple[tuple[int, int], ...], streams: list[int]
+    run: dict[str, Any],
+    folder: str,
+    files: dict[str, str],
+    groups: list[str],
+    namespaces: tuple[tuple[int, int], ...],
+    streams: list[int],
 ) -> Callable[[socket.socket], None]:
-    """A child that becomes the container; `namespaces` are descriptors and kinds of what it enters."""
+    """A child that becomes the container.
+
+    `groups` are files by which it joins its control groups, `namespaces` descriptors and kinds of what it enters.
+    """
 
     def child(channel: socket.socket) -> None:
         _fresh()
+        _join(groups)
         for descriptor, kind in namespaces:
             syscalls.setns(descriptor, kind)
         if run["isolated"]:
@@ -123,12 +144,18 @@ def start_container(
 
 
 def in_container(
-    run: dict[str, Any], namespaces: tuple[tuple[int, int], ...], users: int, streams: list[int], folder: str
+    run: dict[str, Any],
+    folder: str,
+    groups: list[str],
+    namespaces: tuple[tuple[int, int], ...],
+    users: int,
+    streams: list[int],
 ) -> Callable[[socket.socket], None]:
     """A child that executes one more program in a container; `users` is its own user namespace, or -1."""
 
     def child(channel: socket.socket) -> None:
         _fresh()
+        _join(groups)
         for descriptor, kind in namespaces:
             syscalls.setns(descriptor, kind)
         _streams(run, streams, channel)
@@ -173,9 +200,16 @@ def pause() -> Callable[[socket.socket], None]:
     return child
 
 
+def _join(groups: list[str]) -> None:
+    for path in groups:
+        with open(path, "w") as file:
+            file.write("0")
+
+
 def _fresh() -> None:
     os.setsid()
     os.umask(0o022)
+    resource.setrlimit(resource.RLIMIT_NOFILE, _FILES)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)

@@ -25,7 +25,7 @@ import os
 import signal
 import sys
 
-from hyperkube_kubelet.runtime.process.reaper import processes, syscalls
+from hyperkube_kubelet.runtime.process.reaper import launch, processes, syscalls
 from hyperkube_kubelet.runtime.process.reaper.loop import Loop
 from hyperkube_kubelet.runtime.process.reaper.node import Node, enter_namespaces
 from hyperkube_kubelet.runtime.process.reaper.server import Server
@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
     """Start the reaper that `argv` describes; returns when it is on its way."""
     settings: dict[str, Any] = json.loads(argv[1])
     os.umask(0o077)
+    launch.allow_descriptors()
     if os.getsid(0) != os.getpid():
         os.setsid()
     lock = os.open(os.path.join(settings["folder"], "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import _thread
 import os
 import socket
+import zlib
 
 from hyperkube_kubelet.runtime.process.reaper import syscalls
+from hyperkube_kubelet.runtime.process.reaper.cgroups import Cgroups, find_cgroups
 from hyperkube_kubelet.runtime.process.reaper.network import Addresses, Bridge, set_sysctls
 
 TYPE_CHECKING = False
@@ -115,6 +117,7 @@ class Node:
     network:     "namespace", "loopback" or "host"
     users:       "all-users": any user may be had, "one-user": the node's own alone, under any number
     overlay:     options for the overlay file system; None where it can't be had
+    cgroups:     what holds containers to their limits; None where nothing does
     why:         for each thing that can't be had, the system's own words
     """
 
@@ -125,10 +128,12 @@ class Node:
         self.users = "all-users" if os.geteuid() == 0 and not _alone() else "one-user"
         self.network = "loopback" if settings["network"] in ("auto", "namespace") else settings["network"]
         self.overlay: str | None = None
+        self.cgroups: Cgroups | None = None
         self.processes = -1
         self._thread: _NetworkThread | None = None
         self._bridge: Bridge | None = None
         self._network_namespace = -1
+        self._find_cgroups(settings["folder"])
         if not isolated:
             return
         syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
@@ -137,6 +142,12 @@ class Node:
         self._find_overlay(settings["folder"])
         if settings["network"] in ("auto", "namespace"):
             self._make_network(Addresses(settings["pod_cidr"], set()))
+
+    def _find_cgroups(self, folder: str) -> None:
+        try:
+            self.cgroups = find_cgroups(f"hk-{zlib.crc32(os.fsencode(folder)):08x}")
+        except OSError as exc:
+            self.why["limits"] = exc.strerror or str(exc)
 
     def _find_overlay(self, folder: str) -> None:
         """Try the overlay file system where containers will have theirs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ class Records:
         with open(f"{path}.new", "w") as file:
             json.dump(record, file)
         os.rename(f"{path}.new", path)
+
+    def amend(self, identity: str, record: dict[str, Any]) -> None:
+        """The same for what has happened already: that it can't be written, as on a full disk, is told and no more."""
+        try:
+            self.write(identity, record)
+        except OSError as exc:
+            with suppress(OSError):
+                print(f"what became of {identity} can't be written down: {exc}", flush=True)
 
     def read(self) -> tuple[dict[str, dict[str, Any]], list[str]]:
         """All records by their ids, and the folders that hold none."""

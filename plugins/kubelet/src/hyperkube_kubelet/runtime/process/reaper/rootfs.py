@@ -6,6 +6,7 @@ that were opened before: so paths are the container's own, and no symbolic link 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -63,7 +64,7 @@ def build(run: dict[str, Any], folder: str, files: dict[str, str]) -> None:
         if target not in asked
     ]
     mounts += sorted(run["mounts"], key=lambda mount: os.path.normpath(mount["target"]).count("/"))
-    sources = [_opened(mount["source"], "this volume of the pod") for mount in mounts]
+    sources = [_opened_volume(mount) for mount in mounts]
     devices = {name: _opened(f"/dev/{name}", "a device") for name in _DEVICES}
     host_sys = _opened("/sys", "the host's /sys")
     replicas = _enter(run, folder)
@@ -90,6 +91,25 @@ def _opened(path: str, what: str) -> int:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as exc:
         raise OSError(exc.errno, f"cannot mount {what}: {path}: {exc.strerror}") from exc
+
+
+def _opened_volume(mount: dict[str, Any]) -> int:
+    if not mount.get("resolved"):
+        return _opened(mount["source"], "this volume of the pod")
+    opened = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    for part in mount["source"].strip("/").split("/"):
+        try:
+            following = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot mount this volume of the pod: {mount['source']}: {exc.strerror}") from exc
+        finally:
+            os.close(opened)
+        opened = following
+        if stat.S_ISLNK(os.fstat(opened).st_mode):
+            raise OSError(
+                errno.ELOOP, f"cannot mount this volume of the pod: {mount['source']}: a link lies in its way"
+            )
+    return opened
 
 
 def _through(descriptor: int) -> str:

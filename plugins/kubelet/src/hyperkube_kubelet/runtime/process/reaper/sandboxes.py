@@ -84,13 +84,13 @@ class Sandboxes:
         sandbox = Sandbox(identity, {"config": config, "ip": "", "state": "ready", "created_at": time.time()})
         try:
             self._set_up(sandbox, request)
+            self._records.write(identity, sandbox.record)
         except BaseException as exc:
             self._take_down(sandbox)
             remove_tree(self._records.folder(identity))
             if isinstance(exc, NoAddressLeft | OSError):
                 raise Failure("CreateFailed", f"cannot make the pod's sandbox: {exc}") from exc
             raise
-        self._records.write(identity, sandbox.record)
         self.all[identity] = sandbox
         return sandbox
 
@@ -144,8 +144,8 @@ class Sandboxes:
         """Give back what a sandbox holds, whose containers have ended; harmless when repeated."""
         if sandbox.ready:
             sandbox.record["state"] = "not ready"
-            self._records.write(sandbox.id, sandbox.record)
             self._take_down(sandbox)
+            self._records.amend(sandbox.id, sandbox.record)
 
     def _take_down(self, sandbox: Sandbox) -> None:
         # The network goes, with the bridge's end of the cable, once nobody holds it: the kernel sees to that aside,

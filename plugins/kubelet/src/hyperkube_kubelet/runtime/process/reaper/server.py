@@ -74,6 +74,7 @@ class Server:
             "stop_container": self._stop_container,
             "stop_sandbox": self._stop_sandbox,
             "unmount_memory": self._unmount_memory,
+            "update_limits": self._update_limits,
         }
         self._await_kubelet(max(_FIRST_SECONDS, settings["grace_seconds"]))
 
@@ -101,6 +102,8 @@ class Server:
             with suppress(OSError):  # the folder may be gone
                 os.unlink(path)
         self._listeners.clear()
+        if self._node.cgroups is not None:
+            self._node.cgroups.close()
 
     def _accept(self, listener: socket.socket, operations: dict[str, Operation]) -> None:
         try:
@@ -237,18 +240,16 @@ class Server:
         self._stop(sandbox, remove_containers)
 
     def _list(self, connection: Connection, request: dict[str, Any]) -> None:
-        """Everything, or one sandbox or container."""
-        sandboxes, containers = list(self._sandboxes.all.values()), list(self._containers.all.values())
-        if "sandbox_id" in request:
-            sandboxes, containers = [self._sandboxes.get(request["sandbox_id"])], []
-        elif "container_id" in request:
-            sandboxes, containers = [], [self._containers.get(request["container_id"])]
-        answer = {
-            "complete": "sandbox_id" not in request and "container_id" not in request,
-            "sandboxes": [sandbox.document() for sandbox in sandboxes],
-            "containers": [container.document() for container in containers],
-        }
-        connection.finish({"ok": answer})
+        """Sandboxes or containers: all, those of one sandbox, or one."""
+        sandbox, container = request.get("sandbox_id"), request.get("container_id")
+        found: list[Any]
+        if request["of"] == "sandboxes":
+            found = list(self._sandboxes.all.values()) if sandbox is None else [self._sandboxes.get(sandbox)]
+        elif container is not None:
+            found = [self._containers.get(container)]
+        else:
+            found = [one for one in self._containers.all.values() if sandbox in (None, one.record["sandbox_id"])]
+        connection.finish({"ok": {"items": [one.document() for one in found]}})
 
     # Containers
 
@@ -283,6 +284,12 @@ class Server:
 
     def _stats(self, connection: Connection, request: dict[str, Any]) -> None:
         connection.finish({"ok": {"containers": self._containers.stats()}})
+
+    def _update_limits(self, connection: Connection, request: dict[str, Any]) -> None:
+        container = self._containers.running(request["container_id"])
+        container.record["config"] = request["config"]
+        self._containers.hold(container, request["limits"])
+        connection.finish({"ok": {}})
 
     # Files
 
@@ -335,6 +342,7 @@ class Server:
             "isolated": node.isolated,
             "users": node.users,
             "overlay": node.overlay is not None,
+            "limits": node.cgroups.controllers if node.cgroups is not None else [],
             "why": node.why,
         }
         connection.finish({"ok": answer})

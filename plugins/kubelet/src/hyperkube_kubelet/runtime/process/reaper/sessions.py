@@ -65,8 +65,7 @@ class Execution:
                         opened.append((_open_namespace(container.pid, name), kind))
                 pids = _open_namespace(container.pid, "pid")
                 users = _open_namespace(container.pid, "user") if container.own_users else -1
-            folder = container.folder
-            child = launch.in_container(run, tuple(opened), users, theirs, folder)
+            child = launch.in_container(run, container.folder, container.groups, tuple(opened), users, theirs)
             self._pid, channel = launch.fork(child, self._node.processes, pids)
         except OSError as exc:
             for descriptor in self._ours:

@@ -28,6 +28,7 @@ VERSION = 1
 _LENGTH = struct.Struct("!I")
 _LONGEST_REQUEST = 16 << 20
 _MOST_UNSENT = 4 << 20
+"""Bytes that may wait for somebody to read them before more is sent, however much that is."""
 _LONGEST_PATH = 100  # a Unix socket's address has room for 107 bytes
 
 
@@ -80,8 +81,9 @@ class Connection:
             for descriptor in descriptors or ():
                 os.close(descriptor)
             return
+        waiting = sum(len(data) for data, _ in self._unsent)
         self._unsent.append((encoded(document), descriptors or []))
-        if sum(len(data) for data, _ in self._unsent) > _MOST_UNSENT:
+        if waiting > _MOST_UNSENT:
             self.close()  # nobody reads; what it was to hear can be asked for again
             return
         self._flush()

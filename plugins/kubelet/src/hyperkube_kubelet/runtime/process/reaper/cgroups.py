@@ -1,0 +1,185 @@
+"""Holds containers to their limits, by control groups of either version, where the machine lets this user have some.
+
+    version 2    a group beside this process's own, where its parent belongs to this user (or this user is root)
+    version 1    a group below this process's own, in each hierarchy
+
+Below it each container has one. Groups that a killed reaper left are empty, and the next one removes them.
+Source: the kernel's documentation of cgroup-v2 and cgroup-v1.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+__all__ = ["Cgroups", "find_cgroups", "hierarchies", "settings_of"]
+
+_CONTROLLERS = ("cpu", "memory")
+
+
+class Cgroups:
+    """The node's groups: `folders` has one for each controller, in version 2 all of them the same."""
+
+    def __init__(self, version: int, folders: dict[str, str]) -> None:
+        self.version, self._folders = version, folders
+        self.clear()
+
+    @property
+    def controllers(self) -> list[str]:
+        return sorted(self._folders)
+
+    def _of(self, identity: str) -> list[str]:
+        return sorted({os.path.join(folder, identity) for folder in self._folders.values()})
+
+    def make(self, identity: str, limits: dict[str, Any]) -> list[str]:
+        """Make a container's group and return the files by which processes join it. Raises OSError."""
+        folders = self._of(identity)
+        for folder in folders:
+            os.makedirs(folder, exist_ok=True)
+        self.hold(identity, limits)
+        return [os.path.join(folder, "cgroup.procs") for folder in folders]
+
+    def hold(self, identity: str, limits: dict[str, Any]) -> None:
+        """Hold a container to other limits from now on. Raises OSError."""
+        for controller, folder in self._folders.items():
+            for name, value, needed in settings_of(self.version, controller, limits):
+                try:
+                    _write(os.path.join(folder, identity, name), value)
+                except OSError:
+                    if needed:
+                        raise
+
+    def ran_out_of_memory(self, identity: str) -> bool:
+        """Whether the kernel killed one of a container's processes because it had no more memory."""
+        if "memory" not in self._folders:
+            return False
+        name = "memory.events" if self.version == 2 else "memory.oom_control"
+        try:
+            with open(os.path.join(self._folders["memory"], identity, name)) as file:
+                return any(line.split()[0] == "oom_kill" and line.split()[1] != "0" for line in file)
+        except OSError:
+            return False
+
+    def remove(self, identity: str) -> bool:
+        """Remove a container's group; whether it is gone, for it can't be removed while a process is in it."""
+        for folder in self._of(identity):
+            try:
+                os.rmdir(folder)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return False
+        return True
+
+    def clear(self) -> None:
+        """Remove what is left of containers."""
+        for folder in set(self._folders.values()):
+            for name in os.listdir(folder):
+                with suppress(OSError):
+                    os.rmdir(os.path.join(folder, name))
+
+    def close(self) -> None:
+        self.clear()
+        for folder in set(self._folders.values()):
+            with suppress(OSError):
+                os.rmdir(folder)
+
+
+def settings_of(version: int, controller: str, limits: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Files of a group, what to write there, and whether the limits are not held without it."""
+    memory, shares, quota = limits["memory_bytes"], limits["cpu_shares"], limits["cpu_quota"]
+    period = limits["cpu_period"]
+    if controller == "memory" and version == 2:
+        yield "memory.max", str(memory) if memory else "max", memory is not None
+        yield "memory.swap.max", "0" if memory else "max", False
+        yield "memory.oom.group", "1", False  # a container that lost one of its processes is not what it was
+    elif controller == "memory":
+        yield "memory.limit_in_bytes", str(memory or -1), memory is not None
+        yield "memory.memsw.limit_in_bytes", str(memory or -1), False
+    elif version == 2:
+        weight = 1 + (max(2, shares) - 2) * 9999 // 262142 if shares else 100
+        yield "cpu.weight", str(weight), False
+        yield "cpu.max", f"{quota if quota and quota > 0 else 'max'} {period}", quota is not None
+    else:
+        yield "cpu.shares", str(shares or 1024), False
+        yield "cpu.cfs_period_us", str(period), quota is not None
+        yield "cpu.cfs_quota_us", str(quota if quota and quota > 0 else -1), quota is not None
+
+
+def hierarchies(mounts: str, own: str) -> dict[str, tuple[str, str]]:
+    """Where this process's groups are: by controller ("" for version 2) the mount and the path below it.
+
+    `mounts` is /proc/self/mountinfo, `own` /proc/self/cgroup.
+    """
+    paths: dict[str, str] = {}
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    found: dict[str, tuple[str, str]] = {}
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        root, point = before.split()[3:5]
+        kind, _, options = after.split()[:3]
+        names = [""] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []
+        for name in names:
+            path = paths.get(name, "")
+            if path.startswith(root):  # else it is another part of the hierarchy that is mounted there
+                found.setdefault(name, (point, path[len(root.rstrip("/")) :].strip("/")))
+    return found
+
+
+def find_cgroups(name: str) -> Cgroups:
+    """Groups of the node, in a group `name`. Raises OSError, which says why there can be none."""
+    with open("/proc/self/mountinfo") as mounts, open("/proc/self/cgroup") as own:
+        places = hierarchies(mounts.read(), own.read())
+    if "" in places:
+        folder = _beside(*places[""], name)
+        if folder:
+            with open(os.path.join(folder, "cgroup.controllers")) as file:
+                offered = file.read().split()
+            held = [controller for controller in _CONTROLLERS if controller in offered]
+            if held:
+                _write(os.path.join(folder, "cgroup.subtree_control"), " ".join(f"+{name}" for name in held))
+                return Cgroups(2, dict.fromkeys(held, folder))
+            os.rmdir(folder)
+    folders: dict[str, str] = {}
+    for controller in _CONTROLLERS:
+        if controller in places:
+            point, path = places[controller]
+            folder = os.path.join(point, path, name)
+            with suppress(OSError):
+                os.makedirs(folder, exist_ok=True)
+                folders[controller] = folder
+    if not folders:
+        raise OSError(0, "no control group with cpu or memory is this user's")
+    return Cgroups(1, folders)
+
+
+def _beside(point: str, path: str, name: str) -> str:
+    """A new group in the nearest group above this process's own that is this user's to divide, "" if none is."""
+    while path:
+        path = os.path.dirname(path)
+        parent = os.path.join(point, path)
+        folder = os.path.join(parent, name)
+        if not os.access(os.path.join(parent, "cgroup.procs"), os.W_OK):
+            continue
+        with suppress(OSError):
+            with open(os.path.join(parent, "cgroup.controllers")) as file:
+                offered = file.read().split()
+            for controller in _CONTROLLERS:
+                if controller in offered:
+                    with suppress(OSError):
+                        _write(os.path.join(parent, "cgroup.subtree_control"), f"+{controller}")
+            os.makedirs(folder, exist_ok=True)
+            return folder
+    return ""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
