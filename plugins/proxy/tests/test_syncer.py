@@ -183,6 +183,23 @@ async def test_a_node_in_another_zone_leads_elsewhere(bench: Bench) -> None:
     assert bench.part.asked[-1] == {"web"}
 
 
+async def test_changes_that_were_taken_before_it_was_cancelled_are_not_lost(bench: Bench) -> None:
+    gone = {"metadata": {"namespace": "ns", "name": "s0"}}
+    async with bench.running():
+        bench.change("s0")
+        await bench.clock.advance(MIN_SECONDS)
+        for number in range(1, 200):
+            bench.change(f"s{number}")
+        bench.model.on_service(gone, None)
+        syncing = asyncio.create_task(bench.syncer.sync())
+        await asyncio.sleep(0)  # it has taken what changed, and lets others have their turn
+        syncing.cancel()
+        await asyncio.wait((syncing,))
+    bench.syncer.use([bench.part])
+    await bench.syncer.sync()
+    assert {name.service for name in bench.part.routes} == {f"s{number}" for number in range(1, 200)}
+
+
 async def test_a_service_that_is_gone_is_named_once_more(bench: Bench) -> None:
     bench.change("a")
     bench.syncer.use([bench.part])

@@ -54,7 +54,7 @@ class Syncer:
         self._place = Place()
         self._parts: Sequence[Part] = ()
         self._failed: set[Part] = set()  # their next turn looks at everything
-        self._moved = False
+        self._anew = False  # every route is to be found again
         self._again_seconds = inf  # when a part wants another turn
         self.routes: dict[PortName, Route] = {}
         self._names: dict[ServiceName, frozenset[PortName]] = {}
@@ -64,13 +64,14 @@ class Syncer:
         """Keep these in step from now on; the next sync looks at everything."""
         self._parts = parts
         self._failed = set(parts)
+        self._anew = True  # whoever ran before may have been cancelled between taking changes and following them
         self.queue()
 
     def move(self, place: Place) -> None:
         """This node is called otherwise, or is in another zone."""
         if place != self._place:
             self._place = place
-            self._moved = True
+            self._anew = True
             self.queue()
 
     def queue(self) -> None:
@@ -132,9 +133,9 @@ class Syncer:
     async def _follow(self, taken: Changed) -> Collection[PortName]:
         """Bring the routes up to date; the names of those that are new, different or gone."""
         services = taken.services
-        if self._moved:
-            self._moved = False
-            services = services | self._model.services()
+        if self._anew:
+            self._anew = False
+            services = services | self._model.services() | self._names.keys()
         changed = set()
         async for service in sliced(services):
             ports = self._model.ports(service)
