@@ -229,8 +229,7 @@ async def _connected(context: Context[Options]) -> AsyncIterator[Client]:
 def _access(options: Options) -> Access:
     if options.kubeconfig is None:
         return Access(server=options.master)
-    access = kubeconfig.read(options.kubeconfig)
-    return dataclasses.replace(access, server=options.master) if options.master else access
+    return kubeconfig.read(options.kubeconfig, master=options.master)
 
 
 def _shown(options: Options) -> dict[str, Any]:
