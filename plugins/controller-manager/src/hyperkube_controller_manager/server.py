@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -126,11 +126,14 @@ async def _asking(context: Context[Options], client: Client) -> AsyncIterator[Cl
     if file is None:
         yield client
         return
-    try:
-        async with connect(kubeconfig.read(file), clock=context.clock, user_agent=f"{AGENT}/authentication") as asking:
-            yield asking
-    except (KubeconfigError, CertificateError) as exc:
-        raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
+    async with AsyncExitStack() as stack:
+        try:
+            asking = await stack.enter_async_context(
+                connect(kubeconfig.read(file), clock=context.clock, user_agent=f"{AGENT}/authentication")
+            )
+        except (KubeconfigError, CertificateError) as exc:
+            raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
+        yield asking
 
 
 @asynccontextmanager
@@ -154,21 +157,24 @@ async def _shown(
         always_paths=options.authorization_always_allow_paths,
     )
     checks: dict[str, Check] = {entry.name: progress.check(entry.name) for entry in progress.entries}
-    try:
-        async with showing(
-            serving,
-            clock=context.clock,
-            client=client,
-            registry=registry,
-            checks={"healthz": checks, "readyz": checks},
-            config=_told(options),
-        ):
-            yield
-    except OSError as exc:
-        why = f"{exc.strerror}; choose another port, or 0 to serve nothing"
-        raise SettingsError("secure-port", "flag --secure-port", why) from exc
-    except CertificateError as exc:
-        raise SettingsError("tls-cert-file", "flag --tls-cert-file", str(exc)) from exc
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(
+                showing(
+                    serving,
+                    clock=context.clock,
+                    client=client,
+                    registry=registry,
+                    checks={"healthz": checks, "readyz": checks},
+                    config=_told(options),
+                )
+            )
+        except OSError as exc:
+            why = f"{exc.strerror}; choose another port, or 0 to serve nothing"
+            raise SettingsError("secure-port", "flag --secure-port", why) from exc
+        except CertificateError as exc:
+            raise SettingsError("tls-cert-file", "flag --tls-cert-file", str(exc)) from exc
+        yield
 
 
 def _elector(context: Context[Options], client: Client, recorder: EventRecorder) -> LeaderElector:

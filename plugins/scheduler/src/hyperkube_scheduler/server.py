@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -157,11 +157,14 @@ async def _asking(context: Context[Options], client: Client) -> AsyncIterator[Cl
     if file is None:
         yield client
         return
-    try:
-        async with connect(kubeconfig.read(file), clock=context.clock, user_agent=f"{_AGENT}/authentication") as asking:
-            yield asking
-    except (KubeconfigError, CertificateError) as exc:
-        raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
+    async with AsyncExitStack() as stack:
+        try:
+            asking = await stack.enter_async_context(
+                connect(kubeconfig.read(file), clock=context.clock, user_agent=f"{_AGENT}/authentication")
+            )
+        except (KubeconfigError, CertificateError) as exc:
+            raise SettingsError("authentication-kubeconfig", "flag --authentication-kubeconfig", str(exc)) from exc
+        yield asking
 
 
 def _times(configuration: Configuration) -> LeaseTimes:
@@ -215,16 +218,24 @@ async def _shown(
         denied_seconds=options.authorization_webhook_cache_unauthorized_ttl,
         always_paths=options.authorization_always_allow_paths,
     )
-    try:
-        async with showing(
-            serving, clock=clock, client=client, registry=registry, checks=_checks(synced), config=_told(configuration)
-        ):
-            yield
-    except OSError as exc:
-        why = f"{exc.strerror}; choose another port, or 0 to serve nothing"
-        raise SettingsError("secure-port", "flag --secure-port", why) from exc
-    except CertificateError as exc:
-        raise SettingsError("tls-cert-file", "flag --tls-cert-file", str(exc)) from exc
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(
+                showing(
+                    serving,
+                    clock=clock,
+                    client=client,
+                    registry=registry,
+                    checks=_checks(synced),
+                    config=_told(configuration),
+                )
+            )
+        except OSError as exc:
+            why = f"{exc.strerror}; choose another port, or 0 to serve nothing"
+            raise SettingsError("secure-port", "flag --secure-port", why) from exc
+        except CertificateError as exc:
+            raise SettingsError("tls-cert-file", "flag --tls-cert-file", str(exc)) from exc
+        yield
 
 
 def _checks(synced: asyncio.Event) -> Mapping[str, Mapping[str, Check]]:
