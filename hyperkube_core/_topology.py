@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_core._errors import ClusterNotReady, HyperkubeError, PluginError, ServerError
+from hyperkube_core._errors import ClusterNotReady, HyperkubeError, PluginError, ServerError, SettingsError, UsageError
 from hyperkube_core._home import beginning
 from hyperkube_core._member import Member, stop_in_reverse
 from hyperkube_core._restart import CrashLoop
@@ -144,7 +144,12 @@ class Topology:
         for work in self.works:
             args += await self._asked(work.arguments(name), f"arguments of {name!r}")
         run = self._run
-        invocation = run.host.parse(name, (*args, *placed.extra))
+        try:
+            invocation = run.host.parse(name, (*args, *placed.extra))
+        except (UsageError, SettingsError) as exc:  # which tell of one command line; here there are many
+            refused = HyperkubeError(f"server {name!r}: {exc}")
+            refused.exit_code = exc.exit_code
+            raise refused from exc
         member = Member(run, invocation, run.label(name), restart="on-failure", once_ready=True)
         run.statuses = [member.status if status.name == name else status for status in run.statuses]
         run.members.append(member)

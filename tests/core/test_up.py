@@ -193,6 +193,12 @@ def test_a_flag_is_given_last(toys: Toys) -> None:
     assert re.search(r"^program \d+ pid x --first=1 --second=a b$", toys.hk("logs", "program").stdout, re.MULTILINE)
 
 
+def test_a_flag_that_a_server_does_not_take_is_told_with_the_server(toys: Toys) -> None:
+    done = toys.hk("up", "--set=b.logging-format=carved")
+    assert done.returncode == 2
+    assert re.search(r"^Error: server 'b': .*carved", done.stderr, re.MULTILINE)
+
+
 def test_a_directory_of_something_else_is_left_alone(toys: Toys) -> None:
     toys.folder.mkdir()
     (toys.folder / "thesis.tex").touch()
