@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_no_link_leads_out_of_the_volume(tmp_path: Path) -> None:
     assert not (tmp_path / "secret").exists()
 
 
+def test_a_link_that_is_put_in_the_way_of_a_part_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    resolve = os.path.realpath
+
+    def resolve_and_lose_the_race(path: Path) -> str:
+        found = resolve(path)
+        if path != volume:
+            (volume / "part").symlink_to(tmp_path)
+        return found
+
+    monkeypatch.setattr("hyperkube_kubelet.volumes.subpaths.os.path.realpath", resolve_and_lose_the_race)
+    with pytest.raises(OSError, match="directory|links"):
+        within(volume, "part/new", makes=True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_mounts_are_made_from_the_outside_in(tmp_path: Path) -> None:
     volumes = {"rw": Mounted(tmp_path), "ro": Mounted(tmp_path / "ro", readonly=True)}
     given = [
@@ -75,10 +93,10 @@ def test_mounts_are_made_from_the_outside_in(tmp_path: Path) -> None:
         {"name": "rw", "mountPath": "etc", "readOnly": True},
     ]
     mounts = container_mounts({"name": "c", "volumeMounts": given}, volumes, {"POD": "p"})
-    assert [(mount.container_path, mount.host_path, mount.readonly) for mount in mounts] == [
-        ("/data", tmp_path / "ro", True),
-        ("/etc", tmp_path, True),
-        ("/data/deep/er", tmp_path / "for-p", False),
+    assert [(mount.container_path, mount.host_path, mount.readonly, mount.resolved) for mount in mounts] == [
+        ("/data", tmp_path / "ro", True, False),
+        ("/etc", tmp_path, True, False),
+        ("/data/deep/er", tmp_path / "for-p", False, True),
     ]
 
 

@@ -70,7 +70,9 @@ def last_words(container: Container) -> Container:
     if container.state is not ContainerState.EXITED:
         return container
     path = container.config.annotations.get(TERMINATION_MESSAGE_PATH, "")
-    file = next((mount.host_path for mount in container.config.mounts if mount.container_path == path), None)
+    # Where a part of a volume stands in for the file, whoever writes in the volume could make it a link to any other.
+    found = (mount for mount in container.config.mounts if mount.container_path == path and not mount.resolved)
+    file = next((mount.host_path for mount in found), None)
     words = _beginning(file) if file is not None else ""
     falls_back = container.config.annotations.get(TERMINATION_MESSAGE_POLICY) == "FallbackToLogsOnError"
     if not words and falls_back and container.exit_code != 0 and container.log_path is not None:

@@ -46,6 +46,7 @@ def _mount(each: Tree, volumes: Mapping[str, Mounted], environment: Mapping[str,
     return Mount(
         container_path=_absolute(each["mountPath"]),
         host_path=path,
+        resolved=bool(part),
         readonly=readonly,
         recursive_readonly=each.get("recursiveReadOnly") in ("Enabled", "IfPossible"),
         propagation=each.get("mountPropagation") or "None",
