@@ -833,3 +833,13 @@ async def test_a_link_that_was_put_into_a_volume_meanwhile_is_not_followed(node:
     container = await process.create_container(await process.run_sandbox(POD), replace(WEB, mounts=(mount,)))
     with pytest.raises(StartFailed, match="a link lies in its way"):
         await process.start_container(container)
+
+
+async def test_a_container_ends_though_nothing_can_be_written_down(node: Node, process: ProcessRuntime) -> None:
+    container = await run(process)
+    folder = node.settings.folder / "containers" / container
+    folder.rename(folder.with_suffix(".away"))
+    folder.write_text("as a full disk is")
+    async with asyncio.timeout(10):
+        await process.stop_container(container, 0)
+    assert (await process.container(container)).state is ContainerState.EXITED

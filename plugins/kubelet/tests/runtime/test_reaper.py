@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,10 +17,12 @@ if sys.platform != "linux":
     pytest.skip("the reaper is for Linux alone", allow_module_level=True)
 
 from hyperkube_kubelet.runtime import logformat
+from hyperkube_kubelet.runtime.process.reaper.failures import Failure
 from hyperkube_kubelet.runtime.process.reaper.logs import LONGEST_PIECE, Log
 from hyperkube_kubelet.runtime.process.reaper.network import Addresses, NoAddressLeft
 from hyperkube_kubelet.runtime.process.reaper.node import identity_map
 from hyperkube_kubelet.runtime.process.reaper.records import Records
+from hyperkube_kubelet.runtime.process.reaper.sandboxes import Sandboxes
 from hyperkube_kubelet.runtime.process.reaper.trees import copy_tree, remove_tree
 from hyperkube_kubelet.runtime.process.reaper.wire import decoded, encoded
 
@@ -183,3 +188,18 @@ def test_a_tree_is_copied_and_removed(tmp_path: Path) -> None:
     assert not source.exists()
     assert (target / "d" / "f").exists(), "links are not followed"
     remove_tree(str(source))
+
+
+def test_a_sandbox_that_can_not_be_written_down_gives_back_its_address(tmp_path: Path) -> None:
+    class FullDisk(Records):
+        def write(self, identity: str, record: dict[str, object]) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    node: Any = SimpleNamespace(addresses=Addresses("10.1.2.0/30", set()), network="loopback", isolated=False)
+    sandboxes = Sandboxes(node, node, FullDisk(str(tmp_path)))
+    files = {"hosts": "", "hostname": "", "resolv.conf": ""}
+    request = {"config": {"uid": "u", "attempt": 0, "host_network": False}, "files": files}
+    for _ in range(2):
+        with pytest.raises(Failure, match="No space left on device"):
+            sandboxes.run(request)
+    assert list(tmp_path.iterdir()) == []

@@ -23,6 +23,7 @@ __all__ = [
     "limits_request",
     "sandbox_request",
     "stop_signal",
+    "told_config",
 ]
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -98,12 +99,18 @@ def container_request(
     log = sandbox.log_directory / config.log_path if sandbox.log_directory and config.log_path else ""
     return {
         "op": "create_container",
-        "config": encode(replace(config, env=())),
+        "config": told_config(config),
         "run": run,
         "image_id": stored.image.id,
         "image_ref": stored.reference,
         "log_path": str(log),
     }
+
+
+def told_config(config: ContainerConfig) -> dict[str, Any]:
+    """What the reaper tells of a container again and again: without its variables, long and secret as they may be."""
+    told: dict[str, Any] = encode(replace(config, env=()))
+    return told
 
 
 def limits_request(config: ContainerConfig) -> dict[str, int | None]:

@@ -18,14 +18,18 @@ from hyperkube_kubelet.runtime.errors import (
     RuntimeUnavailable,
 )
 from hyperkube_kubelet.runtime.interface import Session
-from hyperkube_kubelet.runtime.process.codec import encode
 from hyperkube_kubelet.runtime.process.description import Node, limitations, node_of
 from hyperkube_kubelet.runtime.process.hostports import HostPorts, wanted_ports
 from hyperkube_kubelet.runtime.process.images import ImageSource
 from hyperkube_kubelet.runtime.process.listing import Listing
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
 from hyperkube_kubelet.runtime.process.reaper.wire import VERSION
-from hyperkube_kubelet.runtime.process.requests import container_request, limits_request, sandbox_request
+from hyperkube_kubelet.runtime.process.requests import (
+    container_request,
+    limits_request,
+    sandbox_request,
+    told_config,
+)
 from hyperkube_kubelet.runtime.process.sessions import PipeSession
 from hyperkube_kubelet.runtime.process.starting import Settings, start_reaper
 from hyperkube_kubelet.runtime.process.users import read_users, resolve_user
@@ -260,7 +264,7 @@ class ProcessRuntime:
         return [ContainerStats(at=now, **item) for item in answer["containers"]]
 
     async def update_limits(self, container_id: str, config: ContainerConfig) -> None:
-        details = {"config": encode(config), "limits": limits_request(config)}
+        details = {"config": told_config(config), "limits": limits_request(config)}
         await self._ask("update_limits", container_id=container_id, **details)
         self._listing.forget(container_id)
 
