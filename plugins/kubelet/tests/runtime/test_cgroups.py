@@ -135,15 +135,34 @@ async def test_processor_time_is_limited_until_the_limit_is_changed(limited: Pro
             await asyncio.sleep(0.02)
 
 
+async def until_ready(runtime: ProcessRuntime, container: str, test: str) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if not (await runtime.exec_sync(container, ["sh", "-c", test])).exit_code:
+                return
+
+
+async def test_one_without_limits_may_get_some(limited: ProcessRuntime) -> None:
+    config = replace(WEB, command=("sh", "-c", "sleep 1000 & wait"))
+    container = await run(limited, config=config)
+    await until_ready(limited, container, "test -d /proc/2")
+    assert container not in [path.name for path in groups()]
+    await limited.update_limits(container, replace(config, limits=Limits(memory_bytes=1 << 30)))
+    done = await limited.exec_sync(container, ["cat", "/proc/1/cgroup", "/proc/2/cgroup", "/proc/self/cgroup"])
+    if limited.node.isolated:  # else these are other processes
+        assert done.stdout.count(f"/{container}\n".encode()) in (3, 6), "of one or two hierarchies"
+    assert container in [path.name for path in groups()]
+
+
 async def test_groups_go_with_their_containers(limited: ProcessRuntime) -> None:
-    container = await run(limited, replace(POD, uid="1"))
+    container = await run(limited, replace(POD, uid="1"), replace(WEB, limits=Limits(memory_bytes=1 << 30)))
     assert [path.name for path in groups()].count(container) >= 1
     await limited.remove_container(container)
     await until(lambda: container not in [path.name for path in groups()])
 
 
 async def test_the_next_reaper_removes_groups_that_a_killed_one_left(node: Node, limited: ProcessRuntime) -> None:
-    container = await run(limited, replace(POD, uid="1"))
+    container = await run(limited, replace(POD, uid="1"), replace(WEB, limits=Limits(memory_bytes=1 << 30)))
     killed = node.reaper()
     os.kill(killed, signal.SIGKILL)
     async with asyncio.timeout(10):

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Cgroups", "find_cgroups", "hierarchies", "settings_of"]
+__all__ = ["Cgroups", "find_cgroups", "hierarchies", "limited", "settings_of"]
 
 _CONTROLLERS = ("cpu", "memory")
+_LEAST_SHARES = 2  # what a container has that asks for none
 
 
 class Cgroups:
@@ -90,6 +91,12 @@ class Cgroups:
                 os.rmdir(folder)
 
 
+def limited(limits: dict[str, Any]) -> bool:
+    """Whether there is anything to hold a container to. Joining a group takes some ten milliseconds."""
+    shares = limits["cpu_shares"] or 0
+    return bool(limits["memory_bytes"] or limits["cpu_quota"] or shares > _LEAST_SHARES)
+
+
 def settings_of(version: int, controller: str, limits: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
     """Files of a group, what to write there, and whether the limits are not held without it."""
     memory, shares, quota = limits["memory_bytes"], limits["cpu_shares"], limits["cpu_quota"]
@@ -102,7 +109,7 @@ def settings_of(version: int, controller: str, limits: dict[str, Any]) -> Iterat
         yield "memory.limit_in_bytes", str(memory or -1), memory is not None
         yield "memory.memsw.limit_in_bytes", str(memory or -1), False
     elif version == 2:
-        weight = 1 + (max(2, shares) - 2) * 9999 // 262142 if shares else 100
+        weight = 1 + (max(_LEAST_SHARES, shares) - 2) * 9999 // 262142 if shares else 100
         yield "cpu.weight", str(weight), False
         yield "cpu.max", f"{quota if quota and quota > 0 else 'max'} {period}", quota is not None
     else:

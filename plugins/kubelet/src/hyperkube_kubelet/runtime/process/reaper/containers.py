@@ -7,8 +7,10 @@ import os
 import secrets
 import signal
 import time
+from contextlib import suppress
 
 from hyperkube_kubelet.runtime.process.reaper import launch, processes
+from hyperkube_kubelet.runtime.process.reaper.cgroups import limited
 from hyperkube_kubelet.runtime.process.reaper.endings import ending, lost, never_started
 from hyperkube_kubelet.runtime.process.reaper.failures import Failure
 from hyperkube_kubelet.runtime.process.reaper.logs import Log
@@ -152,7 +154,7 @@ class Containers:
 
     def _fork(self, container: Container, sandbox: Sandbox) -> None:
         record, run = container.record, container.record["run"]
-        if self._node.cgroups is not None:
+        if self._node.cgroups is not None and limited(run["limits"]):
             try:
                 container.groups = self._node.cgroups.make(container.id, run["limits"])
             except OSError as exc:
@@ -291,7 +293,7 @@ class Containers:
             out_of_memory = self._node.cgroups.ran_out_of_memory(container.id)
             self._leave_group(container.id, _GROUP_ATTEMPTS)
         container.record.update(ending(status, container.failure, out_of_memory=out_of_memory))
-        self._records.write(container.id, container.record)
+        self._records.amend(container.id, container.record)
         self._tell("stopped", container.record["sandbox_id"], container.id)
         _call_all(container.started)
         _call_all(container.ended)
@@ -308,18 +310,36 @@ class Containers:
             raise Failure("Unsupported", f"limits are not enforced here: {self._node.why.get('limits', '')}")
         container.record["run"]["limits"] = limits
         try:
-            self._node.cgroups.hold(container.id, limits)
+            if container.groups:
+                self._node.cgroups.hold(container.id, limits)
+            else:
+                container.groups = self._node.cgroups.make(container.id, limits)
+                self._join(container)
         except OSError as exc:
             raise Failure("Unsupported", f"cannot hold the container to its limits: {exc}") from exc
-        self._records.write(container.id, container.record)
+        self._records.amend(container.id, container.record)
+
+    def _join(self, container: Container) -> None:
+        """Put what runs already into the container's control groups, and what that starts meanwhile."""
+        joined: set[int] = set()
+        while fresh := set(self._processes(container)) - joined:
+            for pid in fresh:
+                for path in container.groups:
+                    with suppress(ProcessLookupError), open(path, "w") as file:
+                        file.write(str(pid))
+            joined |= fresh
+
+    def _processes(self, container: Container) -> list[int]:
+        if self._node.isolated:
+            return processes.sharing(container.mounts, "mnt")
+        return processes.marked(container.id)
 
     def _kill_rest(self, container: Container) -> None:
         """Kill what a container leaves behind where its first process was not the first of a namespace of its own."""
         sandbox = self._sandboxes.all.get(container.record["sandbox_id"])
-        if not self._node.isolated:
-            processes.kill_all(lambda: processes.marked(container.id))
-        elif sandbox is not None and (sandbox.processes >= 0 or sandbox.record["config"]["host_pid"]):
-            processes.kill_all(lambda: processes.sharing(container.mounts, "mnt"))
+        shared = sandbox is not None and (sandbox.processes >= 0 or sandbox.record["config"]["host_pid"])
+        if shared or not self._node.isolated:
+            processes.kill_all(lambda: self._processes(container))
 
     def remove(self, container: Container, done: Callable[[], None]) -> None:
         """Kill it and forget it; `done` is called once it is gone."""
