@@ -60,6 +60,7 @@ def hyperkube_servers():
         act("late", start_seconds=0.05),
         act("stubborn", stop_seconds=0.05),
         act("job", completes=True),
+        act("strict", options="hk_actors_servers:Strict"),
         Server(name="blocking", run=Blocking("hk_actors_servers:block"), stop_seconds=0.05),
         Server(name="respectful", run=Blocking("hk_actors_servers:block")),
         Server(name="uv", run=Coroutine("hk_actors_servers:act"), event_loop="uvloop:new_event_loop"),
@@ -72,7 +73,11 @@ def hyperkube_servers():
 '''
 
 SERVERS = '''
-import asyncio, logging, os, signal, sys, threading, time
+import asyncio, dataclasses, logging, os, signal, sys, threading, time
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strict:
+    pass
 
 async def act(context):
     """Does what its arguments say, one after the other, and serves."""
