@@ -2,13 +2,13 @@
 
     /containerLogs/NAMESPACE/POD/CONTAINER           /exec/NAMESPACE/POD/CONTAINER?command=…
     /pods   /runningpods/   /healthz   /metrics      /attach/NAMESPACE/POD/CONTAINER
+                                                     /portForward/NAMESPACE/POD[/UID]
 
 Source: k8s.io/kubernetes/pkg/kubelet/server/server.go.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -16,27 +16,24 @@ from urllib.parse import parse_qs
 from hyperkube_kubelet.api.logchoice import NoLog, chosen_container
 from hyperkube_kubelet.api.logs import LogOptions, LogQueryError, read_log
 from hyperkube_kubelet.api.permissions import Asked, asked
-from hyperkube_kubelet.api.remotecommand import PROTOCOLS, Streams, StreamsError, talk
+from hyperkube_kubelet.api.portforward import Target
+from hyperkube_kubelet.api.remotecommand import Streams, StreamsError
+from hyperkube_kubelet.api.streaming import Streaming
 from hyperkube_kubelet.podspec import container_named, status_of
 from hyperkube_kubelet.runtime.errors import NotFound, RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
-from hyperkube_kubelet.runtime.values import ContainerState
+from hyperkube_kubelet.runtime.values import ContainerState, SandboxState
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Request, Response, StreamingResponse
-from hyperkube_machinery.serving.websocket import WebSocket, accept, asks_for_websocket
 
 __all__ = ["KubeletAPI", "Pods"]
 
 Tree = Mapping[str, Any]
 Query = Mapping[str, Sequence[str]]
 _TEXT = "text/plain; charset=utf-8"
-_NO_FORWARDING = (
-    "this kubelet does not forward ports; expose the pod as a service, which its proxy opens on the node's loopback"
-    " ('hk status' tells where)"
-)
 
 
 class Pods(Protocol):
@@ -65,12 +62,10 @@ class KubeletAPI:
         self._clock = clock
         self._check = check
         self._other = other
-        self._streams: set[asyncio.Task[None]] = set()
+        self._streaming = Streaming(clock)
 
     async def close(self) -> None:
-        for task in self._streams:
-            task.cancel()
-        await asyncio.gather(*self._streams, return_exceptions=True)
+        await self._streaming.close()
 
     async def __call__(self, request: Request) -> Answer:
         try:
@@ -99,7 +94,7 @@ class KubeletAPI:
                     raise APIError.bad_request("you must specify a command")
                 container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
                 streams = _streams(query)
-                return self._stream(
+                return self._streaming.command(
                     request,
                     lambda: self._runtime.exec(container_id, command, tty=streams.tty, stdin=streams.stdin),
                     streams,
@@ -107,16 +102,26 @@ class KubeletAPI:
             case ["attach", namespace, pod, *rest] if len(rest) in (1, 2):
                 container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
                 streams = _streams(query)
-                return self._stream(request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams)
-            case ["portForward", *_]:
-                raise APIError.of(501, "NotImplemented", _NO_FORWARDING)
+                return self._streaming.command(
+                    request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams
+                )
+            case ["portForward", namespace, name, *rest] if len(rest) < 2:
+                pod_found = self._pod(namespace, name)
+                if rest and rest[0] != pod_found["metadata"].get("uid"):
+                    raise APIError.of(404, "NotFound", f"pod {quoted(name)} does not exist")
+                return self._streaming.forward(request, query, await self._target(pod_found))
         raise APIError.of(404, "NotFound", "404 page not found")
 
-    def _container(self, namespace: str, name: str, container: str) -> Tree:
-        """The pod that has a container of that name. Raises APIError 404."""
+    def _pod(self, namespace: str, name: str) -> Tree:
+        """Raises APIError 404."""
         pod = self._pods.pod_named(namespace, name)
         if pod is None:
             raise APIError.of(404, "NotFound", f"pod {quoted(name)} does not exist")
+        return pod
+
+    def _container(self, namespace: str, name: str, container: str) -> Tree:
+        """The pod that has a container of that name. Raises APIError 404."""
+        pod = self._pod(namespace, name)
         if container_named(pod, container) is None:
             raise APIError.of(404, "NotFound", f"container {quoted(container)} not found in pod {quoted(name)}")
         return pod
@@ -167,22 +172,15 @@ class KubeletAPI:
 
         return StreamingResponse(produce, 200, "text/plain")
 
-    def _stream(self, request: Request, session: Callable[[], Any], streams: Streams) -> Answer:
-        if not asks_for_websocket(request):
-            raise APIError.bad_request(
-                "this kubelet speaks WebSockets alone, not SPDY; kubectl 1.30 and later speak them"
-            )
-
-        async def pass_on(socket: WebSocket) -> None:
-            await talk(socket, session, streams)
-
-        return accept(request, PROTOCOLS, pass_on, start=self._own)
-
-    def _own(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
-        self._streams.add(task)
-        task.add_done_callback(self._streams.discard)
-        return task
+    async def _target(self, pod: Tree) -> Target:
+        """What forwards to ports of a pod. Raises APIError 500 where it has no sandbox."""
+        name, uid = pod["metadata"]["name"], pod["metadata"].get("uid", "")
+        sandboxes = await self._runtime.sandboxes()
+        ready = (one.id for one in sandboxes if one.config.uid == uid and one.state is SandboxState.READY)
+        sandbox_id = next(ready, None)
+        if sandbox_id is None:
+            raise APIError.of(500, "InternalError", f"pod {quoted(name)} has no sandbox that is ready")
+        return Target(name, uid, lambda port: self._runtime.dial(sandbox_id, port))
 
 
 def _streams(query: Query) -> Streams:

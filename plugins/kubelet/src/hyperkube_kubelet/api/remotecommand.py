@@ -1,31 +1,25 @@
-"""Commands in containers over WebSockets: one message is one piece of one of five channels, named by its first byte.
+"""Commands in containers, and containers' own streams, for clients of either protocol.
 
-    0 input   1 output   2 errors   3 how it ended, a Status   4 the terminal's size   255 (v5): that channel is closed
+    a client's channels  ←─ output, how it ended ─  talk  ─→  the runtime's session
+    WebSocketChannels, SPDYChannels  ─ input, sizes, the input's end ─→
 
-Source: k8s.io/kubelet/pkg/cri/streaming/remotecommand, k8s.io/apimachinery/pkg/util/remotecommand.
+Source: k8s.io/cri-streaming/pkg/streaming/remotecommand, k8s.io/apimachinery/pkg/util/remotecommand.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from hyperkube_kubelet.runtime.errors import ExecFailed, RuntimeFailure
-from hyperkube_kubelet.runtime.interface import Session
-from hyperkube_machinery.encoding import encode
+from hyperkube_kubelet.runtime.interface import Session, Stream
 from hyperkube_machinery.errors import failure
-from hyperkube_machinery.serving.websocket import WebSocket
 
-__all__ = ["PROTOCOLS", "Streams", "StreamsError", "talk"]
-
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io")
-
-_STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE, _CLOSE = 0, 1, 2, 3, 4, 255
-_CHANNELS = {"stdout": _STDOUT, "stderr": _STDERR}
+__all__ = ["Channels", "Input", "InputEnded", "Resized", "Streams", "StreamsError", "Typed", "size_of", "talk"]
 
 
 class StreamsError(ValueError):
@@ -51,38 +45,77 @@ class Streams:
         return cls(stdin=wanted["input"], stdout=wanted["output"], stderr=stderr, tty=wanted["tty"])
 
 
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A piece of the input."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InputEnded:
+    """The client sends no more input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """The client's terminal has another size."""
+
+    columns: int
+    rows: int
+
+
+Input: TypeAlias = Typed | InputEnded | Resized
+
+
+class Channels(Protocol):
+    """A client's ends of a process's streams."""
+
+    def input(self) -> AsyncIterator[Input]:
+        """What the client sends, until it is gone."""
+
+    async def send(self, stream: Stream, data: bytes) -> None:
+        """Pass on what the process writes; only for streams that are wanted. Returns when there is room for more."""
+
+    async def end(self, status: Mapping[str, Any]) -> None:
+        """Say how it ended, a Status. Nothing is sent after that."""
+
+
+def size_of(text: bytes) -> Resized | None:
+    """A terminal's size as clients send it; None for what is none."""
+    try:
+        size = json.loads(text)
+        return Resized(int(size["Width"]), int(size["Height"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 async def talk(
-    socket: WebSocket, session: Callable[[], AbstractAsyncContextManager[Session]], streams: Streams
+    channels: Channels, session: Callable[[], AbstractAsyncContextManager[Session]], streams: Streams
 ) -> None:
     """Pass the streams of the process that `session` starts to and fro, and say in the end how it ended."""
-    first = _STDOUT if streams.stdout else _STDERR if streams.stderr else _ERROR
-    await socket.send(bytes((first,)))  # tells the client that the connection stands
     try:
         async with session() as process:
-            status = await _pass_on(socket, process, streams)
+            status = await _pass_on(channels, process, streams)
     except RuntimeFailure as exc:
         status = _refused(exc)
         if isinstance(exc, ExecFailed) and (streams.stdout or streams.stderr):  # of an exit code kubectl tells no more
-            errors = _STDERR if streams.stderr else _STDOUT
-            await socket.send(bytes((errors,)) + str(exc).encode() + (b"\r\n" if streams.tty else b"\n"))
-    if socket.protocol != "channel.k8s.io":
-        await socket.send(bytes((_ERROR,)) + encode(status))
-    elif status["status"] != "Success":  # the first version had texts alone
-        await socket.send(bytes((_ERROR,)) + status["message"].encode())
+            text = str(exc).encode() + (b"\r\n" if streams.tty else b"\n")
+            await channels.send("stderr" if streams.stderr else "stdout", text)
+    await channels.end(status)
 
 
-async def _pass_on(socket: WebSocket, process: Session, streams: Streams) -> dict[str, Any]:
+async def _pass_on(channels: Channels, process: Session, streams: Streams) -> dict[str, Any]:
     """How the process ended, as a Status."""
 
     async def write() -> None:
         async for stream, data in process.output():
             if getattr(streams, stream):
-                await socket.send(bytes((_CHANNELS[stream],)) + data)
+                await channels.send(stream, data)
 
     async def read() -> None:
-        async for message in socket:
-            if message:
-                await _take(message, process, streams)
+        async for piece in channels.input():
+            await _take(piece, process, streams)
         if streams.stdin:
             await process.close_input()
 
@@ -108,19 +141,17 @@ async def _first_failure(work: Awaitable[None], beside: asyncio.Future[None]) ->
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _take(message: bytes, process: Session, streams: Streams) -> None:
-    channel, data = message[0], message[1:]
-    if channel == _STDIN and streams.stdin:
-        await process.write(data)
-    elif channel == _RESIZE and streams.tty:
-        try:
-            size = json.loads(data)
-            columns, rows = int(size["Width"]), int(size["Height"])
-        except (ValueError, TypeError, KeyError):
-            return  # no size: upstream's decoder stops listening to it
-        await process.resize(columns, rows)
-    elif channel == _CLOSE and data[:1] == bytes((_STDIN,)):
-        await process.close_input()
+async def _take(piece: Input, process: Session, streams: Streams) -> None:
+    match piece:
+        case Typed(data):
+            if streams.stdin:
+                await process.write(data)
+        case Resized(columns, rows):
+            if streams.tty:
+                await process.resize(columns, rows)
+        case InputEnded():
+            if streams.stdin:
+                await process.close_input()
 
 
 def _ended(exit_code: int) -> dict[str, Any]:

@@ -7,18 +7,17 @@ The frames are the library's; connections, back-pressure and tasks are ours.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request, Upgrade
+from hyperkube_machinery.serving.upgraded import Start, Upgraded
 
 __all__ = ["WebSocket", "accept", "asks_for_websocket", "offered_protocols"]
 
@@ -28,8 +27,6 @@ _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server mixes into its client's key. Source: RFC 6455, section 1.3."""
 _VERSION = "13"
 _LONGEST_MESSAGE = 16 << 20
-_AHEAD_BYTES = 1 << 20
-"""What is read before anybody takes it; then reading pauses."""
 
 
 def asks_for_websocket(request: Request) -> bool:
@@ -48,7 +45,7 @@ def accept(
     protocols: Sequence[str],
     talk: Callable[[WebSocket], Awaitable[None]],
     *,
-    start: Callable[[Awaitable[None]], asyncio.Task[None]],
+    start: Start,
 ) -> Upgrade:
     """The answer to a client that asks for a WebSocket, speaking the first of its subprotocols that is in `protocols`.
 
@@ -80,45 +77,21 @@ def _is_key(key: str) -> bool:
         return False
 
 
-class WebSocket(asyncio.Protocol):
+class WebSocket(Upgraded["WebSocket"]):
     """One connection. Messages are bytes, those that were sent as text too (UTF-8)."""
 
-    def __init__(
-        self,
-        protocol: str,
-        talk: Callable[[WebSocket], Awaitable[None]],
-        start: Callable[[Awaitable[None]], asyncio.Task[None]],
-    ) -> None:
+    def __init__(self, protocol: str, talk: Callable[[WebSocket], Awaitable[None]], start: Start) -> None:
+        super().__init__(talk, start)
         self.protocol = protocol  # the subprotocol, "" for none
-        self._talk = talk
-        self._start = start
         self._frames = Protocol(Side.SERVER, state=State.OPEN, max_size=_LONGEST_MESSAGE, logger=log)
-        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._parts: list[bytes] = []
-        self._ahead = 0
-        self._paused = False
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._task: asyncio.Task[None] | None = None
 
     # What the coroutine does.
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._received()
-
-    async def _received(self) -> AsyncIterator[bytes]:
-        """Each message, until the client says that there will be no more or is gone."""
-        while (message := await self._messages.get()) is not None:
-            self._ahead -= len(message)
-            if self._paused and self._ahead < _AHEAD_BYTES:
-                self._paused = False
-                self._transport.resume_reading()
-            yield message
-
-    async def send(self, message: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         """Send a binary message, when there is room for it; a no-op once the connection is closed."""
         if self._frames.state is State.OPEN:
-            self._frames.send_binary(message)
+            self._frames.send_binary(data)
             self._flush()
             await self._writable.wait()
 
@@ -137,53 +110,25 @@ class WebSocket(asyncio.Protocol):
 
     # What the connection does.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._task = self._start(self._run())
-
     def data_received(self, data: bytes) -> None:
         self._frames.receive_data(data)
         for frame in self._frames.events_received():
             self._take(frame)  # type: ignore[arg-type]
         self._flush()
-        if self._ahead > _AHEAD_BYTES and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        self._hold()
 
     def eof_received(self) -> bool:
         self._frames.receive_eof()
-        self._messages.put_nowait(None)
-        return False
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._writable.set()
-        self._messages.put_nowait(None)
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        try:
-            await self._talk(self)
-        finally:
-            self.close()
-            self._transport.close()
+        return super().eof_received()
 
     def _take(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
             self._parts.append(bytes(frame.data))
             if frame.fin:
-                message = b"".join(self._parts)
+                self._put(b"".join(self._parts))
                 self._parts.clear()
-                self._ahead += len(message)
-                self._messages.put_nowait(message)
         elif frame.opcode is Opcode.CLOSE:
-            self._messages.put_nowait(None)
+            self._came.put_nowait(None)
 
     def _flush(self) -> None:
         for data in self._frames.data_to_send():

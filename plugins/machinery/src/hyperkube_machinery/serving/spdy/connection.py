@@ -1,0 +1,194 @@
+"""SPDY on a connection that left HTTP, or inside a WebSocket on it.
+
+    accept(request, protocols, talk) ─→ Upgrade ─→ talk(bytes, protocol) ─→ async with speaking(bytes) as spdy: …
+
+Source: k8s.io/apimachinery/pkg/util/httpstream (Handshake, ResponseUpgrader).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.messages import Request, Upgrade
+from hyperkube_machinery.serving.spdy.frames import FrameError, HeaderMap, ResetStatus
+from hyperkube_machinery.serving.spdy.session import Arrived, Event, Session
+from hyperkube_machinery.serving.upgraded import ByteStream, Start
+
+__all__ = ["SPDY", "Channel", "accept", "asks_for_spdy", "speaking"]
+
+_NAME = "SPDY/3.1"
+_AHEAD_BYTES = 1 << 20
+_AHEAD_EVENTS = 4096
+"""What is kept of what nobody has taken; then nothing more is read."""
+_LINGER_SECONDS = 5.0
+"""How long a client that was told goodbye has to close the connection: what it still sends then destroys nothing."""
+
+
+class Channel(Protocol):
+    """What SPDY is spoken on, as `upgraded` has it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def send(self, data: bytes) -> None: ...
+
+
+def asks_for_spdy(request: Request) -> bool:
+    headers = request.headers
+    return "upgrade" in headers.get("connection", "").lower() and headers.get("upgrade", "").lower() == _NAME.lower()
+
+
+def accept(
+    request: Request, protocols: Sequence[str], talk: Callable[[ByteStream, str], Awaitable[None]], *, start: Start
+) -> Upgrade:
+    """The answer to a client that asks for SPDY, and for the first of its protocols on it that is in `protocols`.
+
+    `start` makes the task in which `talk` runs, and owns it; the connection is closed when that ends. Raises APIError:
+    400 for a request that names no protocol, 403 where there is none in common.
+    """
+    names = request.headers.get("x-stream-protocol-version")
+    if names is None:
+        count = len(request.headers)
+        raise APIError.bad_request(
+            f"unable to upgrade: header X-Stream-Protocol-Version does not exist in request with {count} headers"
+        )
+    offered = [name.strip() for name in names.split(",") if name.strip()]
+    chosen = next((name for name in offered if name in protocols), "")
+    if not chosen:
+        error = APIError.of(
+            403,
+            "Forbidden",
+            "unable to upgrade: unable to negotiate protocol: "
+            f"client supports [{' '.join(offered)}], server accepts [{' '.join(protocols)}]",
+        )
+        error.headers = tuple(("X-Accepted-Stream-Protocol-Versions", name) for name in protocols)
+        raise error
+    if not asks_for_spdy(request):
+        raise APIError.bad_request(f"unable to upgrade: missing upgrade headers in request, which ask for {_NAME}")
+    headers = [("Upgrade", _NAME), ("X-Stream-Protocol-Version", chosen)]
+    return Upgrade(lambda: ByteStream(lambda stream: talk(stream, chosen), start), headers)
+
+
+class SPDY:
+    """The streams of a connection. `events` tells of them in the order in which things came."""
+
+    def __init__(self, channel: Channel, session: Session) -> None:
+        self._channel = channel
+        self._session = session
+        self._events: deque[Event] = deque()
+        self._ahead = 0
+        self._ended = False
+        self._left = False
+        self._changed = asyncio.Event()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What the peer does, until it is gone."""
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                if isinstance(event, Arrived):
+                    self._ahead -= len(event.data)
+                    self._session.consumed(event.stream_id, len(event.data))
+                    await self._flush()
+                self._tell()
+                yield event
+            if self._ended:
+                return
+            await self._changed.wait()
+
+    async def open(self, headers: HeaderMap) -> int:
+        """Begin a stream."""
+        stream_id = self._session.open(headers)
+        await self._flush()
+        return stream_id
+
+    async def reply(self, stream_id: int) -> None:
+        """Accept a stream of the peer's."""
+        self._session.reply(stream_id)
+        await self._flush()
+
+    async def send(self, stream_id: int, data: bytes) -> None:
+        """Send on a stream, as fast as the peer lets; dropped where the stream is gone."""
+        left = memoryview(data)
+        while left and not self._ended:
+            room = self._session.room(stream_id)
+            if room:
+                self._session.send(stream_id, bytes(left[:room]))
+                left = left[room:]
+                await self._flush()
+            else:
+                await self._changed.wait()
+
+    async def finish(self, stream_id: int) -> None:
+        """Send no more on a stream."""
+        self._session.finish(stream_id)
+        await self._flush()
+
+    async def reset(self, stream_id: int, status: ResetStatus = ResetStatus.CANCEL) -> None:
+        """Break a stream off."""
+        self._session.reset(stream_id, status)
+        await self._flush()
+
+    async def leave(self) -> None:
+        """Break all streams off, and say that no more are taken. What still comes is dropped."""
+        self._left = True
+        self._events.clear()
+        self._ahead = 0
+        self._tell()
+        self._session.leave()
+        await self._flush()
+
+    async def read(self) -> None:
+        """Take what comes, until the peer is gone. What it says of windows is heard before data is taken."""
+        try:
+            with suppress(FrameError):
+                async for data in self._channel:
+                    for event in self._session.receive(data):
+                        self._put(event)
+                    self._tell()
+                    await self._flush()
+                    while self._ahead > _AHEAD_BYTES or len(self._events) > _AHEAD_EVENTS:
+                        await self._changed.wait()
+            await self._flush()
+        finally:
+            self._ended = True
+            self._tell()
+
+    def _put(self, event: Event) -> None:
+        if self._left:
+            return
+        self._events.append(event)
+        if isinstance(event, Arrived):
+            self._ahead += len(event.data)
+
+    def _tell(self) -> None:
+        """Wake all who wait for something to change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _flush(self) -> None:
+        if data := self._session.data_to_send():
+            await self._channel.send(data)
+
+
+@asynccontextmanager
+async def speaking(channel: Channel, clock: Clock, *, client: bool = False) -> AsyncIterator[SPDY]:
+    """Speak SPDY for the length of the block; then the peer is told goodbye, and has a moment to go."""
+    spdy = SPDY(channel, Session(client=client))
+    reading = asyncio.ensure_future(spdy.read())
+    waiting: asyncio.Future[None] | None = None
+    try:
+        yield spdy
+        await spdy.leave()
+        waiting = asyncio.ensure_future(clock.sleep(_LINGER_SECONDS))
+        await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        tasks = [task for task in (reading, waiting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
