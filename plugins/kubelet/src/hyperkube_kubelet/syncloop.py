@@ -21,7 +21,7 @@ from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
 from hyperkube_kubelet.pods.tools import Tools
 from hyperkube_kubelet.podspec import Tree, described, is_mirror, is_static, is_terminal, phase_of, status_of
-from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
+from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.sources.mirrors import Mirrors
 from hyperkube_kubelet.status.generate import rejected_status
 from hyperkube_machinery import meta
@@ -91,6 +91,8 @@ class SyncLoop:
             return
         uid = meta.uid(pod)
         self._directory.put(pod)
+        if uid in self._clearing:
+            return  # it was here before, and comes back once what is left of it is gone
         worker = self._roster.get(uid)
         if worker is not None:
             worker.update(pod)
@@ -185,7 +187,7 @@ class SyncLoop:
             try:
                 await self._tools.sightings.refresh()
                 return
-            except RuntimeUnavailable as exc:
+            except RuntimeFailure as exc:
                 log.warning("waiting for the runtime: %s", exc)
                 await self._tools.clock.sleep(RUNTIME_SECONDS)
 
@@ -198,7 +200,7 @@ class SyncLoop:
                     if not uid:
                         continue  # of a sandbox that is only now being made, or gone
                     self._wake(uid)
-            except RuntimeUnavailable as exc:
+            except RuntimeFailure as exc:
                 log.warning("the runtime is not heard of: %s", exc)
                 await tools.clock.sleep(RUNTIME_SECONDS)
                 await self._find_runtime()
@@ -231,10 +233,11 @@ class SyncLoop:
             await self._housekeeper.clear(uid)
         finally:
             self._clearing.discard(uid)
-        if self._directory.get(uid) is None:
-            self._roster.forget(uid)
-            self._tools.writer.forget(uid)
-            self._tools.starter.forget(uid)
+        self._roster.forget(uid)
+        self._tools.writer.forget(uid)
+        self._tools.starter.forget(uid)
+        if (pod := self._directory.get(uid)) is not None:
+            self._seen(pod)
 
     async def _keep_house(self) -> NoReturn:
         """Clear away what belongs to no pod that any source knows, once they have all told of theirs."""

@@ -80,7 +80,7 @@ def test_a_link_that_is_put_in_the_way_of_a_part_leads_nowhere(tmp_path: Path, m
         return found
 
     monkeypatch.setattr("hyperkube_kubelet.volumes.subpaths.os.path.realpath", resolve_and_lose_the_race)
-    with pytest.raises(OSError, match="directory|links"):
+    with pytest.raises(OSError, match=r"directory|links"):
         within(volume, "part/new", makes=True)
     assert not (tmp_path / "new").exists()
 
