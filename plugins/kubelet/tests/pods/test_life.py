@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ async def test_a_pod_that_runs_once_is_finished(node: Bench, runtime: ScriptedRu
     await node.pass_time(120)
     assert not runtime.running()
     assert node.container()["state"]["terminated"]["exitCode"] == 3
-    assert not (node.root / "pods" / "uid-1").exists()
+    await node.until(lambda: not (node.root / "pods" / "uid-1").exists())
 
 
 async def test_its_sidecars_end_with_it(node: Bench, runtime: ScriptedRuntime) -> None:
@@ -238,6 +239,8 @@ async def test_only_the_latest_runs_are_kept(node: Bench, runtime: ScriptedRunti
         runtime.end(code=1)
         await node.pass_time(100)
     await node.until(lambda: len(runtime._containers) == 2)
+    words = node.root / "pods" / "uid-1" / "containers" / "main"
+    await node.until(lambda: len(list(words.iterdir())) == 2)
 
 
 async def test_a_pod_that_does_not_fit_fails(node: Bench, runtime: ScriptedRuntime) -> None:
@@ -280,6 +283,29 @@ async def test_a_static_pod_that_was_put_back_runs_again(node: Bench, runtime: S
     first = runtime.running()
     node.loop.changed(static, None)
     node.loop.changed(None, static)
+    await node.until(lambda: runtime.running() not in ("", first))
+
+
+async def test_a_static_pod_that_was_put_back_while_it_was_cleared_away_runs_again(
+    node: Bench, runtime: ScriptedRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clearing, go_on = asyncio.Event(), asyncio.Event()
+    remove = runtime.remove_sandbox
+
+    async def remove_slowly(sandbox_id: str) -> None:
+        clearing.set()
+        await go_on.wait()
+        await remove(sandbox_id)
+
+    monkeypatch.setattr(runtime, "remove_sandbox", remove_slowly)
+    static = pod(meta_annotations={"kubernetes.io/config.source": "file", "kubernetes.io/config.hash": "1"})
+    node.loop.changed(None, static)
+    await node.until(runtime.running)
+    first = runtime.running()
+    node.loop.changed(static, None)
+    await node.until(clearing.is_set)
+    node.loop.changed(None, static)
+    go_on.set()
     await node.until(lambda: runtime.running() not in ("", first))
 
 

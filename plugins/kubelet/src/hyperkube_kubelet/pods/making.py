@@ -12,12 +12,13 @@ from hyperkube_kubelet.containers.config import Made, container_config, sandbox_
 from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
 from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
 from hyperkube_kubelet.containers.names import dns_of, hosts_file
+from hyperkube_kubelet.containers.observed import POD_UID
 from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, is_static, uses_host_network
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
-from hyperkube_kubelet.runtime.values import ContainerConfig, Image, Mount, SandboxConfig
+from hyperkube_kubelet.runtime.values import Container, ContainerConfig, Image, Mount, SandboxConfig
 from hyperkube_kubelet.volumes.errors import VolumeFailure
 from hyperkube_kubelet.volumes.manager import Mounted
 from hyperkube_kubelet.volumes.mounts import container_mounts
@@ -93,6 +94,16 @@ class Maker:
         except (UnmetReference, DownwardError, RootForbidden, VolumeFailure, APIError, ClientError, OSError) as exc:
             raise NotStarted("CreateContainerConfigError", str(exc)) from exc
         return container_config(pod, container, made)
+
+    def discard(self, run: Container) -> None:
+        """Remove the files that were made for a run which is forgotten: its logs and its last words. Raises OSError."""
+        if run.log_path is not None:
+            for file in run.log_path.parent.glob(f"{run.log_path.name}*"):  # with those that were put aside
+                file.unlink(missing_ok=True)
+        own = self._pods / run.config.labels[POD_UID] / "containers" / run.config.name
+        for mount in run.config.mounts:
+            if mount.host_path.parent == own:
+                mount.host_path.unlink(missing_ok=True)
 
     async def _environment(self, pod: Tree, container: Tree, addresses: Addresses) -> dict[str, str]:
         services = self._services()

@@ -145,6 +145,7 @@ class Syncer:
                 kept.add(container.sandbox_id)
             else:
                 await unbroken(tools.runtime.remove_container(container.id))
+                tools.maker.discard(container)
         for sandbox in observed.sandboxes[1:]:
             if sandbox.id not in kept and sandbox.state is not SandboxState.READY:
                 await unbroken(tools.runtime.remove_sandbox(sandbox.id))
