@@ -88,6 +88,14 @@ def test_a_new_node_says_where_and_what_it_is() -> None:
             replace(VIEW, runtime=replace(RUNTIME, network_ready=False, network_message="no bridge")),
             "container runtime network not ready: no bridge",
         ),
+        (
+            replace(VIEW, runtime=replace(RUNTIME, ready=False, ready_reason="Gone", ready_message="it is gone")),
+            "container runtime not ready: RuntimeReady=false reason:Gone message:it is gone",
+        ),
+        (
+            replace(VIEW, runtime=replace(RUNTIME, network_ready=False, network_reason="None", network_message="no")),
+            "container runtime network not ready: NetworkReady=false reason:None message:no",
+        ),
         (replace(VIEW, not_ready=("one", "two")), "[one, two]"),
     ],
 )

@@ -155,9 +155,10 @@ def _conditions(view: NodeView, before: Iterable[Tree], now: str) -> list[dict[s
 def _ready(view: NodeView, condition: Callable[[str, str, str, str], dict[str, Any]]) -> dict[str, Any]:
     runtime, wrong = view.runtime, list(view.not_ready)
     if not runtime.ready:
-        wrong.insert(0, f"container runtime not ready: {_why(runtime.ready_reason, runtime.ready_message)}")
+        why = _why("RuntimeReady", runtime.ready_reason, runtime.ready_message)
+        wrong.insert(0, f"container runtime not ready: {why}")
     if not runtime.network_ready:
-        why = _why(runtime.network_reason, runtime.network_message)
+        why = _why("NetworkReady", runtime.network_reason, runtime.network_message)
         wrong.append(f"container runtime network not ready: {why}")
     if not wrong:
         return condition("Ready", "True", "KubeletReady", "kubelet is posting ready status")
@@ -165,8 +166,8 @@ def _ready(view: NodeView, condition: Callable[[str, str, str, str], dict[str, A
     return condition("Ready", "False", "KubeletNotReady", text)
 
 
-def _why(reason: str, message: str) -> str:
-    return f"RuntimeReady=false reason:{reason} message:{message}" if reason else message
+def _why(condition: str, reason: str, message: str) -> str:
+    return f"{condition}=false reason:{reason} message:{message}" if reason else message
 
 
 def _images(images: Iterable[Image], most: int) -> list[dict[str, Any]]:
