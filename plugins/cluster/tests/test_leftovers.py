@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hyperkube_cluster import leftovers
 from hyperkube_cluster.layout import Layout
 from hyperkube_cluster.leftovers import PATIENCE_SECONDS, end_pods
 from hyperkube_machinery.clock import SystemClock
@@ -101,3 +102,13 @@ async def test_a_socket_that_nobody_listens_on_is_no_agent(
     agent.kill()
     agent.wait()
     await end_pods(layout, SystemClock())
+
+
+async def test_another_process_that_has_the_agents_number_by_now_is_left_alone(
+    layout: Layout, start: Callable[[str], subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = start("refuses")
+    seen = [leftovers._beginning(agent.pid), b"later"]
+    monkeypatch.setattr(leftovers, "_beginning", lambda pid: seen.pop(0))
+    await end_pods(layout, HastyClock())
+    assert agent.poll() is None

@@ -31,11 +31,12 @@ async def end_pods(layout: Layout, clock: Clock) -> None:
     path = layout.pod_network_socket
     deadline = clock.monotonic() + PATIENCE_SECONDS
     pid = listener(path)
-    if pid is None:
+    began = _beginning(pid) if pid is not None else b""
+    if pid is None or not began:
         return
     with suppress(AgentRefused, AgentUnavailable):
         await ask(path, {"op": "end", "grace_seconds": GRACE_SECONDS})
-    while _lives(pid):
+    while _beginning(pid) == began:  # its number may be another process's by now
         if clock.monotonic() >= deadline:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -45,9 +46,11 @@ async def end_pods(layout: Layout, clock: Clock) -> None:
         path.unlink()
 
 
-def _lives(pid: int) -> bool:
+def _beginning(pid: int) -> bytes:
+    """When the process began, in ticks since the machine did; nothing where it has ended."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return False
-    return state not in (b"Z", b"X")
+        return b""
+    # pid (name) state … starttime is the 22nd; the name may hold anything, parentheses included.
+    return b"" if fields[0] in (b"Z", b"X") else fields[19]
