@@ -1,7 +1,7 @@
 """Where a cluster lives: its data directory, who holds it, and what is written down there.
 
 DIR/lock          held by every process of the cluster, so that it is free once the last one is gone
-DIR/state.json    the ports that the cluster keeps, and what runs or ran last
+DIR/state.json    the ports that the cluster keeps, and what runs or ran last; there first, it marks DIR as its own
 DIR/logs/         a file for each server, and hk.log
 DIR/…             whatever servers and contributions keep
 """
@@ -14,7 +14,9 @@ import json
 import os
 import random
 import re
+import shutil
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +31,7 @@ FORMAT = 1
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,38}[a-z0-9])?\Z")
 _LOOPBACK = "127.0.0.1"
-_OWN = frozenset({"lock", "logs", "state.json"})
+_MARKS = frozenset({"lock", "state.json"})
 
 
 def cluster_folder(name: str, data_dir: Path | None, environment: Mapping[str, str], *, make: bool = False) -> Path:
@@ -79,14 +81,26 @@ class Home:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = os.listdir(self.folder)
-            if found and not _OWN.intersection(found):
+            if found and not _MARKS.intersection(found):
                 raise self._refused("it holds other files and is no cluster's: name an empty directory or a new one")
             if self.folder.stat().st_uid != os.geteuid():
                 raise self._refused("it belongs to another user")
             self.folder.chmod(0o700)
+            if not found:
+                self._mark()
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise self._refused(exc.strerror or str(exc)) from exc
+
+    def _mark(self) -> None:
+        """Write a first state down, unless somebody else has done so by now."""
+        partial = self.folder / f".state.json.{os.getpid()}"
+        self._put(partial, {"format": FORMAT, "name": self.name})
+        try:
+            with suppress(FileExistsError):
+                os.link(partial, self.folder / "state.json")
+        finally:
+            partial.unlink()
 
     def _refused(self, why: str) -> SettingsError:
         return SettingsError("data-dir", "flag --data-dir", f"{self.folder}: {why}")
@@ -94,7 +108,7 @@ class Home:
     def exists(self) -> bool:
         """Whether there is, or was, a cluster. Raises SettingsError for somebody else's."""
         try:
-            return (self.folder / "lock").exists()
+            return any((self.folder / mark).exists() for mark in _MARKS)
         except PermissionError as exc:
             raise self._refused("it belongs to another user") from exc
 
@@ -157,13 +171,32 @@ class Home:
     def write(self, **changes: Any) -> None:
         """Write `changes` to the state down. It survives the death of any process, though not a power cut."""
         self._state = {**self.state, "name": self.name, **changes}
-        path = self.folder / "state.json"
-        partial = path.with_name(f".state.json.{os.getpid()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        partial = self.folder / f".state.json.{os.getpid()}"
+        self._put(partial, self._state)
+        partial.replace(self.folder / "state.json")
+
+    @staticmethod
+    def _put(path: Path, state: Mapping[str, Any]) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._state, file, indent=2)
+            json.dump(state, file, indent=2)
             file.write("\n")
-        partial.replace(path)
+
+    def remove(self) -> None:
+        """Remove the directory with all that is in it.
+
+        Raises HyperkubeError for one without the state of a cluster, which may be anybody's, and OSError.
+        """
+        if not (self.folder / "state.json").exists() or not self._read():
+            raise HyperkubeError(f"{self.folder} holds no state of a cluster: see what it is, and remove it yourself")
+        for folder, names, _ in os.walk(self.folder):
+            for name in names:
+                path = os.path.join(folder, name)
+                found = os.lstat(path)
+                if stat.S_ISDIR(found.st_mode) and found.st_mode & 0o700 != 0o700:
+                    with suppress(PermissionError):
+                        os.chmod(path, 0o700)  # the kernel closes an overlay's work folder to its own owner
+        shutil.rmtree(self.folder)
 
     def port(self, use: str, preferred: int = 0) -> int:
         """See `ClusterHome.port`. Asked by a command that does not hold the cluster, it changes nothing."""

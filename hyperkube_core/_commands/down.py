@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,7 @@ from typer.main import get_command
 from hyperkube_core._clock import SystemClock
 from hyperkube_core._clusters import groundworks_of
 from hyperkube_core._commands.up import LEFTOVER_SECONDS, DataDir, Name
-from hyperkube_core._errors import ClusterInUse, CommandEnded
+from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError
 from hyperkube_core._home import DEFAULT_NAME, Home, beginning, cluster_folder
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._topology import clean_up
@@ -23,6 +22,10 @@ from hyperkube_core._topology import clean_up
 if TYPE_CHECKING:
     from hyperkube_core._flags import Parsed
     from hyperkube_core._launcher import HyperKube
+
+
+_LOOK_SECONDS = 0.05
+"""How long to wait before it is looked again who holds a data directory."""
 
 
 def command(launcher: HyperKube, before: Parsed) -> Any:
@@ -44,11 +47,12 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         if not home.exists():
             launcher.print(f"cluster {name!r}: there is none in {folder}\n")
             return
+        _ = home.state  # before anything is done to what is somebody else's
         problems = asyncio.run(_end(launcher, home, timeout))
+        if delete and not problems:
+            problems = _removed(home)
         for problem in problems:
             launcher.print(f"Warning: {problem}\n", error=True)
-        if delete and not problems:
-            shutil.rmtree(folder)
         home.release()
         if problems:
             raise CommandEnded(1)
@@ -57,16 +61,32 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
     return get_command(app)
 
 
+def _removed(home: Home) -> list[str]:
+    """Remove the data directory; why that can't be done, in words."""
+    try:
+        home.remove()
+    except HyperkubeError as exc:
+        return [str(exc)]
+    except OSError as exc:
+        return [f"{exc.filename or home.folder} cannot be removed: {exc.strerror}"]
+    return []
+
+
 async def _end(launcher: HyperKube, home: Home, patience: float) -> list[str]:
     """Hold the data directory with no process of the cluster left; what could not be tidied up, in words."""
-    if not home.try_lock():
+    deadline = home.clock.monotonic() + LEFTOVER_SECONDS
+    while not home.try_lock():
+        home.forget()  # an `hk up` that has just begun writes down a moment later who it is
         pid = home.runner()
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             await _until_gone(home, pid, patience)
-        if not await home.lock_within(LEFTOVER_SECONDS):
+            deadline = home.clock.monotonic() + LEFTOVER_SECONDS
+        elif home.clock.monotonic() >= deadline:
             await _kill_servers(home)
+        else:
+            await home.clock.sleep(_LOOK_SECONDS)
     home.forget()
     problems = await clean_up(groundworks_of(launcher, home), home.clock)
     run = home.state.get("run")
