@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,6 +22,7 @@ from hyperkube_machinery.client.metrics import ClientMetrics
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.component import Serving, showing
 from hyperkube_machinery.events import EventRecorder
+from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.kubeconfig import Access, KubeconfigError
 from hyperkube_machinery.leaderelection import LeaderElector, LeaseTimes, new_identity
 from hyperkube_machinery.serving.metrics import Registry
@@ -43,6 +44,11 @@ _LAG = "How late the event loop woke a sleeper, in seconds: how long others held
 
 async def serve(context: Context[Options]) -> None:
     """Serve until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    with collecting_seldom() as started:
+        await _serve(context, started)
+
+
+async def _serve(context: Context[Options], started: Callable[[], None]) -> None:
     options, clock = context.options, context.clock
     access = _access(options)
     root_ca = _root_ca(options, access)
@@ -58,7 +64,12 @@ async def serve(context: Context[Options]) -> None:
         burst=options.kube_api_burst,
     )
     entries = chosen(options.controllers)
-    progress = Progress(entries, all_begun=context.ready.set)
+
+    def all_begun() -> None:
+        started()
+        context.ready.set()
+
+    progress = Progress(entries, all_begun=all_begun)
     metrics = WorkQueueMetrics(registry, clock)
 
     async def work(reader: Client) -> NoReturn:

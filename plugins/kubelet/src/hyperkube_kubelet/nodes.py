@@ -63,6 +63,7 @@ class Node:
     loop: SyncLoop  # has its pods
     runtime: Runtime
     state: RuntimeState
+    registered: Callable[[], Tree | None]  # its object, as far as it is known
     registry: Registry  # what is counted of it
 
 
@@ -122,7 +123,7 @@ async def node_running(
     counts = Counts()
     loop: SyncLoop  # has to be told by what it is made of
     directory = PodDirectory()
-    registered = cluster.node(facts.name) if cluster is not None else lambda: None
+    registered: Callable[[], Tree | None] = cluster.node(facts.name) if cluster is not None else lambda: None
     mirrors = Mirrors(client, directory.mirror_of, registered)
     objects = ObjectCache(client, clock) if client is not None else None
     tokens = Tokens(client, clock) if client is not None else None
@@ -177,7 +178,7 @@ async def node_running(
             if cluster is not None and pods is not None:
                 beside.start(_follow(cluster, pods, loop))
             loop.count(counts.registry)
-            yield Node(loop, runtime, state, counts.registry)
+            yield Node(loop, runtime, state, registered, counts.registry)
 
 
 async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:

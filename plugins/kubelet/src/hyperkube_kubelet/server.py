@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from hyperkube_machinery.client import Client, LocalServer, connect
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.events import EventRecorder
+from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.informers import Informers
 from hyperkube_machinery.kubeconfig import Access, KubeconfigError
 
@@ -48,12 +49,22 @@ AGENT = "kubelet"
 
 async def serve(context: Context[Options]) -> None:
     """Serve until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
+    with collecting_seldom() as started:
+
+        def ready() -> None:
+            started()
+            context.ready.set()
+
+        await _serve(context, ready)
+
+
+async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
     options, clock = context.options, context.clock
     with _root(options):
         machine = examine(options.root_dir)
         facts = _facts(options, machine)
         if options.hollow_nodes:
-            await _serve_fleet(context, facts, machine)
+            await _serve_fleet(context, facts, machine, ready)
         async with _cluster(context, facts) as (cluster, recorder), runtime_open(options, clock) as runtime:
             state = RuntimeState(runtime, clock)
             await state.look()
@@ -74,13 +85,15 @@ async def serve(context: Context[Options]) -> None:
                 ) as port,
             ):
                 if cluster is not None:
-                    await _keep_node(context, cluster, node, facts, machine, port)
+                    await _keep_node(context, cluster, node, facts, machine, port, ready)
                 else:
-                    context.ready.set()
+                    ready()
                     await clock.sleep(1 << 31)
 
 
-async def _serve_fleet(context: Context[Options], facts: NodeFacts, machine: Machine) -> NoReturn:
+async def _serve_fleet(
+    context: Context[Options], facts: NodeFacts, machine: Machine, ready: Callable[[], None]
+) -> NoReturn:
     """Stand for many nodes until cancelled. They have no API: there is nothing to be read or run on them."""
     options, clock = context.options, context.clock
     names = [f"{facts.name}-{number}" for number in range(options.hollow_nodes)]
@@ -106,7 +119,7 @@ async def _serve_fleet(context: Context[Options], facts: NodeFacts, machine: Mac
                 keepers.append(keeper)
             for keeper in keepers:
                 await keeper.registered()
-        context.ready.set()
+        ready()
         log.info("%d hollow nodes are ready for pods", len(names))
         await asyncio.get_running_loop().create_future()
     raise AssertionError("only a cancellation ends it")
@@ -117,13 +130,19 @@ _AT_A_TIME = 50
 
 
 async def _keep_node(
-    context: Context[Options], cluster: Cluster, node: Node, facts: NodeFacts, machine: Machine, port: int
+    context: Context[Options],
+    cluster: Cluster,
+    node: Node,
+    facts: NodeFacts,
+    machine: Machine,
+    port: int,
+    ready: Callable[[], None],
 ) -> None:
     """Show the node to the API server's clients until cancelled."""
     keeper = _keeper(context.options, cluster.client, context.clock, node, facts, machine, port=port)
     async with companions(keeper.run()), cluster.informers.running():
         await keeper.registered()
-        context.ready.set()
+        ready()
         log.info("node %s is ready for pods", facts.name)
         await context.clock.sleep(1 << 31)
 
@@ -136,6 +155,7 @@ def _keeper(
         client,
         clock,
         lambda: _look(node, facts, machine, options, port),
+        known=node.registered,
         frequency_seconds=options.node_status_update_frequency,
         registers=options.register_node,
         taints=[parse_taint(taint) for taint in options.register_with_taints],

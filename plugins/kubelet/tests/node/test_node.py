@@ -130,6 +130,14 @@ def test_conditions_of_others_are_no_news() -> None:
     assert not changed(before, node_status(VIEW, before, 1.0))
 
 
+def test_what_is_empty_and_not_stored_is_no_news() -> None:
+    view = replace(VIEW, images=[], port=0)
+    stored = {name: value for name, value in node_status(view, {}, 0.0).items() if value}
+    assert "images" not in stored
+    assert stored["daemonEndpoints"] == {"kubeletEndpoint": {"Port": 0}}
+    assert not changed(stored, node_status(view, stored, 1.0))
+
+
 def test_the_largest_images_are_told() -> None:
     images = [Image(id=f"sha256:{n}", tags=(f"i:{n}",), digests=(), size=n) for n in range(10)]
     status = node_status(replace(VIEW, images=images, most_images=2), {}, 0.0)
@@ -186,7 +194,8 @@ class Keeping:
         self.api = Objects()
         self.clock = VirtualClock()
         self.view = VIEW
-        self.keeper = NodeKeeper("n", self.api, self.clock, self.look)  # type: ignore[arg-type]
+        self.known: dict[str, Any] | None = None
+        self.keeper = NodeKeeper("n", self.api, self.clock, self.look, known=lambda: self.known)  # type: ignore[arg-type]
 
     async def look(self) -> NodeView:
         return self.view
@@ -225,6 +234,14 @@ async def test_a_status_without_news_is_written_every_five_minutes(keeping: Any)
     assert keeping.api.count("patch nodes/status") == 1
     await keeping.clock.advance(10)
     assert keeping.api.count("patch nodes/status") == 2
+
+
+async def test_the_api_server_is_not_asked_for_what_was_heard(keeping: Any) -> None:
+    await keeping.start()
+    keeping.known = keeping.api.objects["nodes", "n"]
+    asked = keeping.api.count("get nodes")
+    await keeping.clock.advance(100)
+    assert keeping.api.count("get nodes") == asked
 
 
 async def test_news_are_written_when_somebody_tells_of_them(keeping: Any) -> None:

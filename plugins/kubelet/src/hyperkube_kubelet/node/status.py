@@ -88,7 +88,7 @@ def node_status(view: NodeView, before: Tree, now: float) -> dict[str, Any]:
         "allocatable": dict(facts.allocatable),
         "capacity": dict(facts.capacity),
         "conditions": _conditions(view, before.get("conditions") or (), format_seconds(now)),
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": view.port}} if view.port else {},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": view.port}},
         "images": _images(view.images, view.most_images),
         "nodeInfo": {
             "architecture": machine.architecture,
@@ -116,7 +116,8 @@ def changed(before: Tree, after: Tree) -> bool:
 def _without_heartbeats(status: Tree, model: Tree) -> dict[str, Any]:
     """Of `status` what `model` has too: the rest is somebody else's."""
     kinds = {condition["type"] for condition in model.get("conditions") or ()}
-    found: dict[str, Any] = {name: status.get(name) for name in model if name != "conditions"}
+    # What is empty isn't stored, and says what its absence does.
+    found: dict[str, Any] = {name: status.get(name) or None for name in model if name != "conditions"}
     found["conditions"] = {
         condition["type"]: {name: value for name, value in condition.items() if name != "lastHeartbeatTime"}
         for condition in status.get("conditions") or ()

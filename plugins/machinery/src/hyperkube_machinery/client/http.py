@@ -28,10 +28,13 @@ _KEEP_ALIVE_PROBES = 3
 _IDLE_SECONDS = 60.0
 """Unused for longer, a connection isn't used again: the server may be about to close it, which hk's does after 90."""
 
-_MOST_IDLE = 32
+_MOST_AT_ONCE = 32
+"""Requests that run side by side, streams apart; more wait for their turn.
+
+A server takes them one after the other anyway, and whoever asks it for but one thing waits behind all of them.
+"""
+_MOST_IDLE = _MOST_AT_ONCE
 """Handshakes cost both sides milliseconds: whoever asks for much at once must not make them for every request."""
-_MOST_AT_ONCE = 64
-"""Requests that run side by side, streams apart; more wait for their turn."""
 
 _SWEEP_SECONDS = 1.0
 
