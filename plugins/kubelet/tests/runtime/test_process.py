@@ -217,11 +217,22 @@ async def test_a_command_that_takes_too_long_is_killed(node: Node, process: Proc
     await until(lambda: descendants(node.reaper()) == before)
 
 
-async def test_a_command_that_does_not_exist_fails(process: ProcessRuntime) -> None:
-    container = await run(process)
-    with pytest.raises(ExecFailed) as caught:
-        await process.exec_sync(container, ["no-such-program"])
-    assert caught.value.exit_code == 127
+@pytest.mark.parametrize(
+    ("program", "code", "reason"),
+    [
+        ("no-such-program", 127, r'^exec: "no-such-program": executable file not found in \$PATH$'),
+        ("/no/such", 127, r'^exec: "/no/such": stat /no/such: no such file or directory$'),
+        ("/etc/passwd", 126, r'^exec: "/etc/passwd": permission denied$'),
+    ],
+)
+@pytest.mark.parametrize("path", ["/bin:/usr/bin", "/usr/bin"])
+async def test_a_command_that_does_not_exist_fails(
+    process: ProcessRuntime, path: str, program: str, code: int, reason: str
+) -> None:
+    container = await run(process, config=replace(WEB, env=(("PATH", path),)))
+    with pytest.raises(ExecFailed, match=reason) as caught:
+        await process.exec_sync(container, [program])
+    assert caught.value.exit_code == code
 
 
 async def everything(session: Session) -> bytes:

@@ -286,7 +286,8 @@ def _change_user(run: dict[str, Any]) -> None:
 def _exec(argv: list[str], env: dict[str, str], executable: str) -> NoReturn:
     """Become the program. `executable` is its file where that isn't to be looked for."""
     name = argv[0]
-    if executable or "/" in name:
+    searched = not executable and "/" not in name
+    if not searched:
         candidates = [executable or name]
     else:
         folders = env.get("PATH", _DEFAULT_PATH).split(":")
@@ -298,7 +299,7 @@ def _exec(argv: list[str], env: dict[str, str], executable: str) -> NoReturn:
         except OSError as exc:
             if exc.errno in (errno.ENOENT, errno.ENOTDIR):
                 continue
-            if exc.errno == errno.EACCES and len(candidates) > 1:
+            if exc.errno == errno.EACCES and searched:
                 denied = True
                 continue
             if exc.errno == errno.ENOEXEC:
@@ -306,6 +307,6 @@ def _exec(argv: list[str], env: dict[str, str], executable: str) -> NoReturn:
             raise _Failed(f'exec: "{name}": {(exc.strerror or "").lower()}', _NOT_EXECUTABLE) from exc
     if denied:
         raise _Failed(f'exec: "{name}": permission denied', _NOT_EXECUTABLE)
-    if len(candidates) == 1:
+    if not searched:
         raise _Failed(f'exec: "{name}": stat {name}: no such file or directory', _NOT_FOUND)
     raise _Failed(f'exec: "{name}": executable file not found in $PATH', _NOT_FOUND)
