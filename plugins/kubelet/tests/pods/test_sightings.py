@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hyperkube_kubelet.containers.config import TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY
@@ -46,3 +47,8 @@ def test_no_message_is_read_from_a_part_of_a_volume(tmp_path: Path) -> None:
     (tmp_path / "message").symlink_to(tmp_path / "key")
     mount = Mount(container_path=PATH, host_path=tmp_path / "message", resolved=True)
     assert last_words(ended(mount)).message == "as the runtime has it"
+
+
+def test_a_message_that_nobody_writes_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert last_words(ended(Mount(container_path=PATH, host_path=tmp_path / "pipe"))).message == "as the runtime has it"

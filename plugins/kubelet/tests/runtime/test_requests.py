@@ -262,6 +262,12 @@ def test_a_file_of_users_that_leads_elsewhere_says_nothing(tmp_path: Path) -> No
     assert read_users(tmp_path).by_name == {}
 
 
+def test_a_file_of_users_that_is_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    os.mkfifo(tmp_path / "etc" / "passwd")
+    assert read_users(tmp_path).by_name == {}
+
+
 # What is said of a machine
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def last_words(container: Container) -> Container:
 
 def _beginning(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # it might be a pipe
             return opened.read(LONGEST_MESSAGE).decode("utf-8", "replace")
     except OSError:
         return ""

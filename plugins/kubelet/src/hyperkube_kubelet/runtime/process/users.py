@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from hyperkube_kubelet.runtime.errors import InvalidConfig
 from hyperkube_kubelet.runtime.values import Security
 
 __all__ = ["User", "Users", "read_users", "resolve_user"]
+
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ def _lines(path: Path, fewest: int) -> list[list[str]]:
     if any(part.is_symlink() for part in (path, path.parent)):
         return []  # it might lead out of the image
     try:
-        text = path.read_text(errors="replace")
+        # An image's file may be a pipe that nobody writes to, or of any size.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            text = file.read(_MOST_BYTES).decode("utf-8", "replace")
     except OSError:
         return []
     return [fields for line in text.splitlines() if len(fields := line.split(":")) >= fewest]
