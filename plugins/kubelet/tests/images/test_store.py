@@ -15,7 +15,9 @@ from hyperkube_kubelet.images.errors import (
     WrongPlatform,
 )
 from hyperkube_kubelet.images.manifests import machine_platform
+from hyperkube_kubelet.images.source import NodeImages
 from hyperkube_kubelet.images.store import ImageStore
+from hyperkube_kubelet.runtime.errors import RuntimeFailure
 
 from .making import Layout, docker_save, layer, zipped
 
@@ -209,3 +211,13 @@ def test_an_index_of_a_newer_version_is_left_alone(store: ImageStore, archive: P
     with pytest.raises(BrokenArchive, match="newer version"):
         store.load(archive, now=0)
     assert json.loads(path.read_text())["format"] == 99
+
+
+@pytest.mark.anyio
+async def test_what_is_known_of_images_may_be_damaged(tmp_path: Path) -> None:
+    images = NodeImages(tmp_path)
+    images.store.folder.mkdir()
+    (images.store.folder / "index.json").write_text("{")
+    for asked in (images.images(), images.find("app:1"), images.usage()):
+        with pytest.raises(RuntimeFailure, match="is damaged"):
+            await asked

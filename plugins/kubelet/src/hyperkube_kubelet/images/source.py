@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hyperkube_kubelet.images.errors import ImageError, InvalidReference
@@ -51,11 +53,10 @@ class NodeImages:
 
     def _find(self, reference: str) -> Entry | None:
         try:
-            return self.store.find(reference)
+            with _readable():
+                return self.store.find(reference)
         except InvalidReference as exc:
             raise InvalidImageName(str(exc)) from exc
-        except (ImageError, OSError) as exc:
-            raise RuntimeFailure(f"the node's images can't be read: {exc}") from exc
 
     async def prepare(self, reference: str) -> StoredImage:
         if _is_host(reference):
@@ -72,7 +73,8 @@ class NodeImages:
         return StoredImage(entry.image, root, entry.reference)
 
     async def images(self) -> list[Image]:
-        return [host_image().image, *(entry.image for entry in self.store.entries())]
+        with _readable():
+            return [host_image().image, *(entry.image for entry in self.store.entries())]
 
     async def remove(self, reference: str) -> None:
         if _is_host(reference) or self._find(reference) is None:
@@ -83,7 +85,8 @@ class NodeImages:
             raise RuntimeFailure(str(exc)) from exc
 
     async def usage(self) -> FilesystemUsage:
-        return self.store.usage()
+        with _readable():
+            return self.store.usage()
 
 
 def _is_host(reference: str) -> bool:
@@ -94,3 +97,14 @@ def _is_host(reference: str) -> bool:
     except InvalidReference:
         return False
     return parsed.repository == HOST_IMAGE and parsed.tag == "latest"
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raises RuntimeFailure where what the node knows of its images is damaged."""
+    try:
+        yield
+    except InvalidReference:
+        raise
+    except (ImageError, OSError) as exc:
+        raise RuntimeFailure(f"the node's images can't be read: {exc}") from exc
