@@ -202,6 +202,12 @@ async def test_grpc_is_judged_by_what_it_says_of_itself(message: bytes | None, o
         assert await tried({"grpc": {"port": port, "service": "shop"}}) == outcome
 
 
+async def test_a_grpc_server_that_says_too_much_at_once_is_not_listened_to() -> None:
+    async with serving(health(b"\x08\x01" + bytes(1 << 14))) as port:
+        found = await tried({"grpc": {"port": port, "service": "shop"}})
+    assert (found.result, "larger than was agreed" in found.output) == ("failure", True)
+
+
 async def test_pods_in_the_nodes_network_are_asked_from_there() -> None:
     class Elsewhere(Commands):
         network = property(lambda _: pytest.fail("the pods' network was used"))

@@ -19,6 +19,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY = 0, 1, 3, 4, 6, 7
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _MOST_FRAMES = 100
+_LARGEST_FRAME = 1 << 14  # of a connection whose settings say nothing else
 _STATES = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 _SERVING = 1
 
@@ -95,6 +96,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     for _ in range(_MOST_FRAMES):
         head = await reader.readexactly(9)
         length, (kind, flags, _) = int.from_bytes(head[:3], "big"), struct.unpack("!BBI", head[3:])
+        if length > _LARGEST_FRAME:
+            raise OSError(f"a frame of {length} bytes is larger than was agreed")
         payload = await reader.readexactly(length)
         if kind == _SETTINGS and not flags & _ACK:
             writer.write(_frame(_SETTINGS, _ACK, 0, b""))
