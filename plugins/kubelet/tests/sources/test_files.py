@@ -11,7 +11,9 @@ import pytest
 from hyperkube_kubelet.podspec import is_mirror, is_static
 from hyperkube_kubelet.sources.files import BadManifest, FileSource, read_manifests, static_pod
 from hyperkube_kubelet.sources.mirrors import mirror_for
+from hyperkube_machinery.companions import companions
 from hyperkube_machinery.testing.clock import VirtualClock
+from hyperkube_machinery.testing.waiting import until
 
 FILE = Path("/etc/pods/web.yaml")
 
@@ -71,6 +73,7 @@ def test_images_are_pulled_as_the_api_server_would_say(image: str, policy: str) 
         (manifest(containers=[{"name": "main"}]), "each container must have a name and an image"),
         (manifest(serviceAccountName="a"), "static pods can't have serviceAccountName"),
         ({**manifest(), "metadata": {"name": "No_Name"}}, "RFC 1123"),
+        ({**manifest(), "metadata": {"name": "a", "uid": "../b"}}, "RFC 1123"),
     ],
 )
 def test_what_is_no_pod_is_refused(document: dict[str, Any], why: str) -> None:
@@ -117,6 +120,35 @@ def test_changed_files_are_other_pods(tmp_path: Path) -> None:
     file.unlink()
     source.read()
     assert told[3:] == ["web-n None"]
+
+
+@pytest.mark.anyio
+async def test_a_pod_whose_uid_is_told_changes_with_its_file(tmp_path: Path) -> None:
+    told: list[tuple[Any, Any]] = []
+    file = tmp_path / "a.json"
+    clock = VirtualClock()
+    source = FileSource(tmp_path, "n", clock, 20.0, lambda old, new: told.append((old, new)))
+    for image in ("one", "two", "two"):
+        document = manifest(containers=[{"name": "main", "image": image}])
+        file.write_text(json.dumps({**document, "metadata": {**document["metadata"], "uid": "its-own"}}))
+        source.read()
+        await clock.advance(1.0)
+    (first, second), (before, after) = told[0], told[1]
+    assert (first, before, len(told)) == (None, second, 2)
+    assert after["metadata"]["uid"] == "its-own"
+    assert after["spec"]["containers"][0]["image"] == "two"
+
+
+@pytest.mark.anyio
+async def test_files_are_looked_at_again_and_again(tmp_path: Path) -> None:
+    told: list[Any] = []
+    clock = VirtualClock()
+    source = FileSource(tmp_path, "n", clock, 20.0, lambda old, new: told.append(new))
+    async with companions(source.follow()):
+        await until(lambda: source.synced)
+        (tmp_path / "a.json").write_text(json.dumps(manifest()))
+        await clock.advance(20.0)
+        await until(lambda: told)
 
 
 def test_a_folder_that_is_not_there_has_no_pods(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -43,6 +44,8 @@ def static_pod(document: Mapping[str, Any], file: Path, node: str, now: float) -
     for refers in ("serviceAccountName", "serviceAccount"):
         if spec.get(refers):
             wrong = [f"static pods can't have {refers}"]
+    if about.get("uid"):  # folders are named by it
+        wrong = dns1123_subdomain(str(about["uid"])) or wrong
     if wrong:
         raise BadManifest(f"{file}: {wrong[0]}")
     told = json.dumps([document, node, str(file)], sort_keys=True, default=str)
@@ -116,7 +119,10 @@ class FileSource:
     def __init__(
         self, path: Path, node: str, clock: Clock, seconds: float, changed: Callable[[Tree | None, Tree | None], None]
     ) -> None:
-        """`changed` is called with the old and the new state of each pod that comes, or goes; a pod never changes."""
+        """`changed` is called with the old and the new state of each pod that comes, goes, or changes.
+
+        Only those change whose uid the file tells; others are other pods then.
+        """
         self._path = path
         self._node = node
         self._clock = clock
@@ -127,22 +133,37 @@ class FileSource:
 
     def read(self) -> None:
         """Look once."""
+        self._take(self._find())
+
+    def _find(self) -> list[dict[str, Any]] | None:
         try:
-            found = list(read_manifests(self._path, self._node, self._clock.now()))
+            return list(read_manifests(self._path, self._node, self._clock.now()))
         except OSError as exc:
             log.error("static pods can't be read: %s", exc)
+            return None
+
+    def _take(self, found: list[dict[str, Any]] | None) -> None:
+        if found is None:
             return
         pods = {meta.uid(pod): pod for pod in found}
         for uid in [uid for uid in self._known if uid not in pods]:
             self._changed(self._known.pop(uid), None)
         for uid, pod in pods.items():
-            if uid not in self._known:
+            known = self._known.get(uid)
+            if known is None or _told(known) != _told(pod):
                 self._known[uid] = pod
-                self._changed(None, pod)
+                self._changed(known, pod)
         self.synced = True
 
     async def follow(self) -> NoReturn:
         """Look again and again."""
         while True:
-            self.read()
+            self._take(await asyncio.to_thread(self._find))  # parsing takes its time
             await self._clock.sleep(self._seconds)
+
+
+def _told(pod: Tree) -> Tree:
+    """What its file tells of a pod, without when it was read."""
+    about = pod["metadata"]
+    annotations = {name: text for name, text in about["annotations"].items() if name != CONFIG_SEEN}
+    return {**pod, "metadata": {**about, "annotations": annotations}}
