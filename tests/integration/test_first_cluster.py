@@ -70,9 +70,8 @@ def test_a_deployment_becomes_containers_behind_a_service(
     change(cluster, "web", "other:1")
     pod = sorted(cluster.pods("web"))[0]
     assert cluster.kubectl("logs", pod).splitlines() == ["other"]
-    if _tools.kubectl_version(_tools.kubectl()[0]) >= (1, 31):  # older ones speak SPDY alone
-        assert cluster.kubectl("exec", pod, "--", "cat", "/etc/hostname").strip() == pod
-        assert cluster.kubectl("exec", pod, "--", "sh", "-c", "exit 3", check=False) == ""
+    assert cluster.kubectl("exec", pod, "--", "cat", "/etc/hostname").strip() == pod
+    assert cluster.kubectl("exec", pod, "--", "sh", "-c", "exit 3", check=False) == ""
 
 
 def test_pods_that_read_their_address_need_no_network_of_their_own(start: Callable[..., UsersCluster]) -> None:

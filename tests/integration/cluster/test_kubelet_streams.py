@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
+import signal
+import struct
+import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,9 +23,10 @@ from hyperkube_machinery import tls
 from hyperkube_machinery.builtin import PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.clock import SystemClock
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux's")]
 
 NODE = "node-1"
+HOST = "hk.local/host"
 SECONDS = 60.0
 SERVER = """
 trap 'exit 0' TERM
@@ -65,7 +71,7 @@ async def pod(cluster: Cluster, tmp_path: Path, authority: Path) -> AsyncIterato
     flags = (f"--root-dir={folder}", "--port=0", "--healthz-port=0", "--orphan-grace-period=10s")
     await cluster.start("kubelet", f"--hostname-override={NODE}", f"--client-ca-file={authority / 'ca.crt'}", *flags)
     script = SERVER.replace("$BUSYBOX", os.fspath(_tools.busybox()))
-    container = {"name": "main", "image": "hk.local/host", "command": ["/bin/sh", "-c", script]}
+    container = {"name": "main", "image": HOST, "command": ["/bin/sh", "-c", script]}
     spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 1, "containers": [container]}
     await cluster.client.create(PODS, {"metadata": {"name": "web"}, "spec": spec}, "default")
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/web", f"--timeout={SECONDS:g}s")
@@ -145,3 +151,154 @@ async def test_a_port_on_which_nobody_listens_is_told(cluster: Cluster, pod: str
             assert forwarding.stderr is not None
             told = await forwarding.stderr.readuntil(b"connection refused")
             assert b"error forwarding port 9 to pod web" in told, program
+
+
+async def test_commands_have_their_streams_and_exit_codes(cluster: Cluster, pod: str) -> None:
+    much = os.urandom(1 << 20)
+    for program in kubectls():
+        kubectl = Kubectl(cluster, program)
+        assert await kubectl.run("exec", "-i", pod, "--", "cat", stdin=much) == (0, much, ""), program
+        code, output, complaint = await kubectl.run("exec", pod, "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+        assert (code, output) == (3, b"out\n"), program
+        assert complaint == "err\ncommand terminated with exit code 3\n", program
+        code, output, _ = await kubectl.run("exec", "-i", pod, "--", "head", "-c", "1", stdin=much)
+        assert (code, output) == (0, much[:1]), "a command need not read all that it is given"
+        code, _, complaint = await kubectl.run("exec", pod, "--", "no-such-program")
+        assert code == 127, program
+        assert "no-such-program" in complaint, program
+
+
+async def test_commands_have_a_terminal(cluster: Cluster, pod: str) -> None:
+    for program in kubectls():
+        terminal = Terminal(rows=33, columns=99)
+        args = ("exec", "-it", pod, "--", "sh", "-c", "read line; stty size; read line; stty size; tty")
+        kubectl = Kubectl(cluster, program)
+        async with kubectl.started(*args, stdin=terminal.theirs, stdout=terminal.theirs, stderr=terminal.theirs) as run:
+            terminal.let_go()
+            terminal.write(b"\r")
+            await terminal.until(b"33 99")
+            terminal.resize(rows=44, columns=111)
+            run.send_signal(signal.SIGWINCH)
+            for _ in range(20):  # nothing tells when it has got there
+                await asyncio.sleep(0.01)
+            terminal.write(b"\r")
+            await terminal.until(b"44 111")
+            await terminal.until(b"/dev/pts/")
+            assert await run.wait() == 0
+        terminal.close()
+
+
+class Terminal:
+    """One for a program to run in."""
+
+    def __init__(self, *, rows: int, columns: int) -> None:
+        self._ours, self.theirs = os.openpty()
+        os.set_blocking(self._ours, False)
+        self._seen = b""
+        self.resize(rows=rows, columns=columns)
+
+    def resize(self, *, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def let_go(self) -> None:
+        """The program has its end."""
+        os.close(self.theirs)
+
+    def write(self, data: bytes) -> None:
+        os.write(self._ours, data)
+
+    async def until(self, text: bytes) -> None:
+        """Return when `text` is shown."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._ours, readable.set)
+        try:
+            async with asyncio.timeout(SECONDS):
+                while text not in self._seen:
+                    await readable.wait()
+                    readable.clear()
+                    with suppress(BlockingIOError, OSError):
+                        self._seen += os.read(self._ours, 4096)
+        except TimeoutError:
+            pytest.fail(f"{text!r} is not in {self._seen!r}")
+        finally:
+            loop.remove_reader(self._ours)
+        self._seen = self._seen.partition(text)[2]
+
+    def close(self) -> None:
+        os.close(self._ours)
+
+
+async def test_who_attaches_takes_part_in_the_containers_streams(cluster: Cluster, pod: str) -> None:
+    for number, program in enumerate(kubectls()):
+        name = f"reader-{number}"
+        container = {
+            "name": "main",
+            "image": HOST,
+            "stdin": True,
+            "command": ["sh", "-c", "read x; echo got $x; exit 3"],
+        }
+        spec = {"nodeName": NODE, "restartPolicy": "Never", "containers": [container]}
+        await cluster.client.create(PODS, {"metadata": {"name": name}, "spec": spec}, "default")
+        await cluster.kubectl(
+            "wait", "--for=jsonpath={.status.phase}=Running", f"pod/{name}", f"--timeout={SECONDS:g}s"
+        )
+        code, output, complaint = await Kubectl(cluster, program).run("attach", "-i", name, stdin=b"hello\n")
+        assert (code, output) == (0, b"got hello\n"), (program, complaint)
+
+
+async def test_files_are_copied(cluster: Cluster, pod: str, tmp_path: Path) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    (source / "folder").mkdir(parents=True)
+    (source / "folder" / "large").write_bytes(os.urandom(3 << 20))
+    for number, program in enumerate(kubectls()):
+        kubectl = Kubectl(cluster, program)
+        assert (await kubectl.run("cp", str(source), f"{pod}:/tmp/copy-{number}"))[0] == 0
+        assert (await kubectl.run("cp", f"{pod}:/tmp/copy-{number}/folder/large", str(back)))[0] == 0
+        assert back.read_bytes() == (source / "folder" / "large").read_bytes(), program
+        back.unlink()
+
+
+PYTHON = """
+import sys
+import kubernetes.client, kubernetes.config, kubernetes.stream
+
+kubeconfig, pod = sys.argv[1:]
+kubernetes.config.load_kube_config(kubeconfig)
+api = kubernetes.client.CoreV1Api()
+
+def run(*command):
+    wanted = dict.fromkeys(("stdin", "stdout", "stderr"), True)
+    exec = api.connect_get_namespaced_pod_exec
+    return kubernetes.stream.stream(exec, pod, "default", command=list(command), _preload_content=False, **wanted)
+
+said = run("cat")
+said.write_stdin("hello\\n")
+print(said.readline_stdout(timeout=30))
+said.close()
+ended = run("sh", "-c", "exit 3")
+ended.run_forever(timeout=30)
+print(ended.returncode)
+forwarding = kubernetes.stream.portforward(api.connect_get_namespaced_pod_portforward, pod, "default", ports="8080")
+connection = forwarding.socket(8080)
+connection.setblocking(True)
+connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+print(b"".join(iter(lambda: connection.recv(4096), b"")).decode().splitlines()[-1])
+print(forwarding.error(8080))
+"""
+
+
+async def test_pythons_client_has_streams(cluster: Cluster, pod: str) -> None:
+    """In a process of its own, for it leaves connections open."""
+    pytest.importorskip("kubernetes")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PYTHON, str(cluster.kubeconfig), pod, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(SECONDS):
+            output, _ = await process.communicate()
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    assert output.decode().split() == ["hello", "3", "served", "None"]

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from hyperkube_kubelet.api.handler import KubeletAPI
 from hyperkube_kubelet.api.permissions import Asked
-from hyperkube_kubelet.runtime.errors import ExecFailed
+from hyperkube_kubelet.runtime.errors import ExecFailed, NotRunning
 from hyperkube_kubelet.runtime.interface import Runtime, Stream
 from hyperkube_kubelet.runtime.values import (
     Container,
@@ -75,6 +75,7 @@ class Pretending:
         self.log = log
         self.started: list[Echo] = []
         self.left = 0
+        self.paused = False
         self.ports: dict[int, int] = {80: 1}  # of pods, and where they are here; nobody listens on 1
 
     def pod_named(self, namespace: str, name: str) -> Any:
@@ -126,6 +127,13 @@ class Pretending:
             yield echo
         finally:
             self.left += 1
+
+    @asynccontextmanager
+    async def attach(self, container_id: str, *, stdin: bool = False) -> AsyncIterator[Echo]:
+        if self.paused:
+            raise NotRunning("container 1 is paused")
+        async with self.exec(container_id, ["3"]) as echo:
+            yield echo
 
 
 class Running:

@@ -64,6 +64,21 @@ async def test_a_terminal_is_resized_however_its_sizes_are_cut(kubelet: Any) -> 
     assert kubelet.runtime.started[0].sizes == [(80, 25), (1, 2)]
 
 
+async def test_who_attaches_is_told_no_exit_code(kubelet: Any) -> None:
+    async with kubelet.spdy("/attach/ns/p/c?input=1&output=1", V4) as client:
+        streams = await begun(client, "error", "stdin", "stdout")
+        await client.spdy.finish(streams["stdin"])
+        assert json.loads(await client.text(streams["error"])) == {"metadata": {}, "status": "Success"}
+
+
+async def test_who_can_not_be_attached_is_told(kubelet: Any) -> None:
+    kubelet.runtime.paused = True
+    async with kubelet.spdy("/attach/ns/p/c?input=1&output=1", V4) as client:
+        streams = await begun(client, "error", "stdin", "stdout")
+        status = json.loads(await client.text(streams["error"]))
+    assert (status["code"], status["message"]) == (500, "error attaching to container: container 1 is paused")
+
+
 async def test_streams_that_are_not_wanted_are_refused(kubelet: Any) -> None:
     async with kubelet.spdy(f"{EXEC}?command=0&input=1&output=1", V4) as client:
         for kind in ("nonsense", "stderr", ""):

@@ -103,7 +103,7 @@ class KubeletAPI:
                 container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
                 streams = _streams(query)
                 return self._streaming.command(
-                    request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams
+                    request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams, attached=True
                 )
             case ["portForward", namespace, name, *rest] if len(rest) < 2:
                 pod_found = self._pod(namespace, name)

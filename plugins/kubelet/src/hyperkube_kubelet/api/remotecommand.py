@@ -91,22 +91,31 @@ def size_of(text: bytes) -> Resized | None:
 
 
 async def talk(
-    channels: Channels, session: Callable[[], AbstractAsyncContextManager[Session]], streams: Streams
+    channels: Channels,
+    session: Callable[[], AbstractAsyncContextManager[Session]],
+    streams: Streams,
+    *,
+    attached: bool = False,
 ) -> None:
-    """Pass the streams of the process that `session` starts to and fro, and say in the end how it ended."""
+    """Pass the streams of a process to and fro, and say in the end how it ended.
+
+    `session` starts the process, or with `attached` takes part in one that is there: then its end is a success,
+    whatever its exit code, which the pod's status tells.
+    """
     try:
         async with session() as process:
-            status = await _pass_on(channels, process, streams)
+            exit_code = await _pass_on(channels, process, streams)
+            status = _ended(0 if attached else exit_code)
     except RuntimeFailure as exc:
-        status = _refused(exc)
+        status = _refused(exc, "attaching to container" if attached else "executing command in container")
         if isinstance(exc, ExecFailed) and (streams.stdout or streams.stderr):  # of an exit code kubectl tells no more
             text = str(exc).encode() + (b"\r\n" if streams.tty else b"\n")
             await channels.send("stderr" if streams.stderr else "stdout", text)
     await channels.end(status)
 
 
-async def _pass_on(channels: Channels, process: Session, streams: Streams) -> dict[str, Any]:
-    """How the process ended, as a Status."""
+async def _pass_on(channels: Channels, process: Session, streams: Streams) -> int:
+    """The exit code."""
 
     async def write() -> None:
         async for stream, data in process.output():
@@ -122,7 +131,7 @@ async def _pass_on(channels: Channels, process: Session, streams: Streams) -> di
     reading = asyncio.ensure_future(read())
     try:
         await _first_failure(write(), reading)
-        return _ended(await process.wait())
+        return await process.wait()
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
@@ -168,8 +177,8 @@ def _ended(exit_code: int) -> dict[str, Any]:
     }
 
 
-def _refused(exc: RuntimeFailure) -> dict[str, Any]:
+def _refused(exc: RuntimeFailure, what: str) -> dict[str, Any]:
     """A command that can't be started has the exit code that a shell would give it, as runtimes tell."""
     if isinstance(exc, ExecFailed):
-        return {**_ended(exc.exit_code), "message": f"error executing command in container: {exc}"}
-    return failure(500, "InternalError", f"error executing command in container: {exc}")
+        return {**_ended(exc.exit_code), "message": f"error {what}: {exc}"}
+    return failure(500, "InternalError", f"error {what}: {exc}")

@@ -42,14 +42,19 @@ class Streaming:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def command(
-        self, request: Request, session: Callable[[], AbstractAsyncContextManager[Session]], streams: Streams
+        self,
+        request: Request,
+        session: Callable[[], AbstractAsyncContextManager[Session]],
+        streams: Streams,
+        *,
+        attached: bool = False,
     ) -> Answer:
-        """The streams of the process that `session` starts. Raises APIError for a client that can't be understood."""
+        """The streams of a process, as `talk` has them. Raises APIError for a client that can't be understood."""
 
         async def over_websocket(socket: WebSocket) -> None:
             channels = websocketchannels.WebSocketChannels(socket)
             await channels.begin(streams)
-            await talk(channels, session, streams)
+            await talk(channels, session, streams, attached=attached)
 
         async def over_spdy(stream: ByteStream, protocol: str) -> None:
             async with spdy.speaking(stream, self._clock) as connection:
@@ -59,7 +64,7 @@ class Streaming:
                 except spdychannels.NoStreams:
                     log.warning("a client has not begun the streams that it asked for")
                     return
-                await talk(channels, session, streams)
+                await talk(channels, session, streams, attached=attached)
 
         if asks_for_websocket(request):
             return accept(request, websocketchannels.PROTOCOLS, over_websocket, start=self._own)
