@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from hyperkube_core._extras import Check, Finding, Tool
+    from hyperkube_core._flagtable import FlagTable
     from hyperkube_core._home import cluster_folder
     from hyperkube_core._hookspecs import hookimpl
     from hyperkube_core._launcher import HyperKube
@@ -81,6 +82,7 @@ _HOMES = {
         "UsageError",
     ),
     "_extras": ("Check", "Finding", "Tool"),
+    "_flagtable": ("FlagTable",),
     "_home": ("cluster_folder",),
     "_hookspecs": ("hookimpl",),
     "_launcher": ("HyperKube",),
@@ -119,6 +121,7 @@ __all__ = [
     "Description",
     "DescriptionError",
     "Finding",
+    "FlagTable",
     "ForeignFlag",
     "Groundwork",
     "HyperKube",

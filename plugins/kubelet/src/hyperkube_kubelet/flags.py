@@ -8,47 +8,11 @@ dropped and command lines of production still carry; they are warned of.
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from hyperkube_core import ForeignFlag
-from hyperkube_machinery.packaged import read_packaged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from hyperkube_core import FlagTable
 
 __all__ = ["foreign_flags", "treatments"]
 
+_TABLE = FlagTable("hyperkube_kubelet")
 
-def treatments() -> dict[str, str]:
-    """Every flag of upstream's kubelet with what becomes of it."""
-    return {flag: group["treatment"] for group in _table()["groups"] for flag in group["flags"]}
-
-
-@cache
-def foreign_flags() -> Mapping[str, ForeignFlag]:
-    """Those that are warned of or refused."""
-    return dict(_foreign())
-
-
-def _foreign() -> Iterator[tuple[str, ForeignFlag]]:
-    table = _table()
-    switches, agrees = set(table["switches"]), table["agrees"]
-    for group in (*table["groups"], *table["removed"]):
-        if group["treatment"] in ("warned", "refused"):
-            for name in group["flags"]:
-                yield (
-                    name,
-                    ForeignFlag(
-                        group["treatment"],
-                        group["reason"],
-                        takes_value=name not in switches,
-                        agrees=tuple(agrees.get(name, ())),
-                    ),
-                )
-
-
-def _table() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(read_packaged("hyperkube_kubelet", "flags.json"))
-    return found
+treatments = _TABLE.treatments
+foreign_flags = _TABLE.foreign

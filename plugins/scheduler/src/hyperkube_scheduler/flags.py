@@ -7,47 +7,11 @@ would make the server stricter, or puts data elsewhere than it was told, and isn
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
-
-from hyperkube_core import ForeignFlag
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from hyperkube_core import FlagTable
 
 __all__ = ["foreign_flags", "treatments"]
 
+_TABLE = FlagTable("hyperkube_scheduler")
 
-def treatments() -> dict[str, str]:
-    """Every flag of kube-scheduler with what becomes of it."""
-    return {flag: group["treatment"] for group in _table()["groups"] for flag in group["flags"]}
-
-
-@cache
-def foreign_flags() -> Mapping[str, ForeignFlag]:
-    """Those that are warned of or refused."""
-    return dict(_foreign())
-
-
-def _foreign() -> Iterator[tuple[str, ForeignFlag]]:
-    table = _table()
-    switches, agrees = set(table["switches"]), table["agrees"]
-    for group in table["groups"]:
-        if group["treatment"] in ("warned", "refused"):
-            for name in group["flags"]:
-                yield (
-                    name,
-                    ForeignFlag(
-                        group["treatment"],
-                        group["reason"],
-                        takes_value=name not in switches,
-                        agrees=tuple(agrees.get(name, ())),
-                    ),
-                )
-
-
-def _table() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(files("hyperkube_scheduler").joinpath("flags.json").read_text("utf-8"))
-    return found
+treatments = _TABLE.treatments
+foreign_flags = _TABLE.foreign
