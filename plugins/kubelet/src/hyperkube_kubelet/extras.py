@@ -12,7 +12,7 @@ def hyperkube_commands() -> list[Tool]:
         Tool(
             name="image",
             app="hyperkube_kubelet.images.tool:app",
-            summary="Load, list and remove the images of a node.",
+            summary="load, list and remove the images of a node",
         )
     ]
 

@@ -16,6 +16,7 @@ from hyperkube_core import HyperkubeError
 from hyperkube_kubelet.images.errors import ImageError, UnknownImage
 from hyperkube_kubelet.images.source import image_folder, roots_in_use
 from hyperkube_kubelet.images.store import Entry, ImageStore
+from hyperkube_kubelet.runtime.process.images import HOST_IMAGE
 from hyperkube_kubelet.runtime.values import Image
 
 __all__ = ["app"]
@@ -69,7 +70,7 @@ def load(
         try:
             loaded += _load(store, source, tags or ())
         except (ImageError, OSError) as exc:
-            _fail(f"cannot load {path}: {exc}", exc)
+            _fail(f"cannot load {path}: {getattr(exc, 'strerror', None) or exc}", exc)
     if output is Output.JSON:
         _print_json(loaded)
         return
@@ -133,6 +134,8 @@ def rm(
         try:
             store.remove(image, in_use=roots_in_use(kubelet))
         except UnknownImage as exc:
+            if image in (HOST_IMAGE, f"{HOST_IMAGE}:latest"):
+                _fail(f"{image} is the machine itself: it is always there and can't be removed", exc)
             if not force:
                 _fail(f"{exc}: 'image list' lists what there is", exc)
         except (ImageError, OSError) as exc:
