@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hyperkube_controller_manager.controllers.endpointslice import _Written
 from hyperkube_controller_manager.endpointslices import CONTROLLER_NAME, Plan, plan_slices
 from hyperkube_controller_manager.endpointsubsets import endpoints_labels, subsets_of, truncated
 from hyperkube_controller_manager.servicepods import Triggers, container_port
@@ -302,3 +303,14 @@ def test_a_thousand_addresses_are_the_most_and_ready_ones_come_first() -> None:
     many = truncated([{"addresses": [{"ip": str(n)} for n in range(2000)], "notReadyAddresses": [{"ip": "x"}]}])
     assert many is not None
     assert [(len(one["addresses"]), "notReadyAddresses" in one) for one in many] == [(1000, False)]
+
+
+def test_a_slice_that_somebody_else_deletes_is_missed_whoever_wrote_it() -> None:
+    written = _Written()
+    mine, ours, earlier = ({"metadata": {"uid": which, "generation": 1}} for which in ("mine", "ours", "earlier"))
+    for one in (mine, ours):
+        written.wrote("ns/web", one)
+    written.deleted("ns/web", mine)
+    assert written.saw_deletion("ns/web", mine)
+    assert not written.saw_deletion("ns/web", ours)
+    assert not written.saw_deletion("ns/web", earlier)  # by this controller, before it was started again

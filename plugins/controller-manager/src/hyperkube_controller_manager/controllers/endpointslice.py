@@ -57,7 +57,7 @@ class _Written:
 
     def saw_deletion(self, service: str, one: Tree) -> bool:
         """Whether the deletion that was seen now was this controller's own."""
-        return self._generations.get(service, {}).pop(uid(one), _GONE) == _GONE
+        return self._generations.get(service, {}).pop(uid(one), None) == _GONE
 
     def is_news(self, service: str, one: Tree) -> bool:
         """Whether the slice is one that was not written here, or changed since."""
