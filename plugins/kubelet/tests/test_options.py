@@ -162,6 +162,7 @@ def test_without_an_api_server_there_must_be_files() -> None:
     with pytest.raises(SettingsError, match="flag --kubeconfig: must be given, or --pod-manifest-path"):
         launcher().parse("kubelet", ())
     assert launcher().parse("kubelet", ("--pod-manifest-path=/etc/pods",)).options.kubeconfig is None
+    assert launcher().parse("kubelet", ("--master=http://127.0.0.1:1",)).options.master == "http://127.0.0.1:1"
 
 
 def test_unknown_flags_are_errors() -> None:

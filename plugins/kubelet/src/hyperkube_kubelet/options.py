@@ -158,13 +158,6 @@ class Options:
         minimum=1,
         help="How often each pod is looked at though nothing was heard of it.",
     )
-    runtime_request_timeout: float = flag(
-        120.0,
-        section="Pods",
-        kind="duration",
-        minimum=0.1,
-        help="After this long a request to the runtime is given up.",
-    )
     maximum_dead_containers_per_container: int = flag(
         1, section="Pods", minimum=-1, help="How many earlier runs of each container are kept; -1 for all."
     )
@@ -251,13 +244,6 @@ class Options:
         "127.0.0.1", section="Serving", kind="ip", help="The address that /healthz is served on in plain HTTP."
     )
     healthz_port: int = flag(10248, section="Serving", minimum=0, maximum=65535, help="The port of it; 0 for none.")
-    streaming_connection_idle_timeout: float = flag(
-        14400.0,
-        section="Serving",
-        kind="duration",
-        minimum=0,
-        help="After this long without a byte exec, attach and port-forward end.",
-    )
 
     @staticmethod
     def foreign_flags() -> Mapping[str, ForeignFlag]:
@@ -284,8 +270,9 @@ class Options:
         if self.hollow_nodes and self.container_runtime != "hollow":
             name = "hollow-nodes"
             raise SettingsError(name, f"flag --{name}", "needs --container-runtime=hollow")
-        if self.hollow_nodes and self.kubeconfig is None:
+        reachable = self.kubeconfig is not None or self.master
+        if self.hollow_nodes and not reachable:
             raise SettingsError("kubeconfig", "flag --kubeconfig", "must be given for --hollow-nodes")
-        if self.kubeconfig is None and self.pod_manifest_path is None:
+        if not reachable and self.pod_manifest_path is None:
             name, why = "kubeconfig", "must be given, or --pod-manifest-path for pods without an API server"
             raise SettingsError(name, f"flag --{name}", why)

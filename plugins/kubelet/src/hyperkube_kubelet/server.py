@@ -219,10 +219,11 @@ def _local(context: Context[Options]) -> LocalServer | None:
 
 def _access(options: Options) -> Access:
     try:
-        access = kubeconfig.read(options.kubeconfig) if options.kubeconfig else Access(server=options.master)
+        if options.kubeconfig is None:
+            return Access(server=options.master)
+        return kubeconfig.read(options.kubeconfig, master=options.master)
     except (OSError, KubeconfigError) as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
-    return access
 
 
 def _facts(options: Options, machine: Machine) -> NodeFacts:

@@ -35,6 +35,9 @@ __all__ = ["api_served"]
 
 log = logging.getLogger(__name__)
 
+_DEBUGGING = ("attach", "containerLogs", "exec", "portForward", "runningpods")
+"""What --enable-debugging-handlers is about. Source: InstallDebuggingDisabledHandlers."""
+
 
 @asynccontextmanager
 async def api_served(
@@ -66,6 +69,8 @@ async def api_served(
         register_process(registry)
 
         async def other(request: Request) -> Answer | None:
+            if not options.enable_debugging_handlers and request.path.split("/")[1] in _DEBUGGING:
+                return Response(405, b"Debug endpoints are disabled.\n", TEXT)
             if request.path == "/metrics":
                 return await exposed(registry, request)
             return await health.answer(request.path, parse_qs(request.query, keep_blank_values=True))
