@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from hyperkube_machinery import tls
+from hyperkube_machinery.client import connect
 from hyperkube_machinery.client.http import HTTPTransport
 from hyperkube_machinery.client.local import LocalServer, LocalTransport
 from hyperkube_machinery.client.transport import Outgoing, Transport, Unreachable
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.kubeconfig import Access
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.limits import Limits
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Request, Response, StreamingResponse, Upgrade
@@ -288,3 +290,23 @@ class TestHTTPS(TransportContract):
     @pytest.fixture
     def stop(self, server: HTTPServer) -> Callable[[], Awaitable[None]]:
         return server.close
+
+
+async def test_a_server_that_is_started_again_in_this_process_is_found_by_its_address(
+    ca: tls.KeyPair, tmp_path: Path
+) -> None:
+    pair = tls.issue_serving_certificate(ca, "server", ["127.0.0.1"], now=NOW)
+    tls.save(pair, tmp_path / "tls.crt", tmp_path / "tls.key")
+    context = tls.server_context(tmp_path / "tls.crt", tmp_path / "tls.key")
+    later = HTTPServer(lambda request: Response(200, b"later"), clock=SystemClock(), ssl_context=context)
+    async with later.listening("127.0.0.1", 0):
+        address = f"https://127.0.0.1:{later.port}"
+        first = LocalServer(address, lambda request: Response(200, b"first"), lambda certificate, key: b"")
+        access = Access(server=address, ca_pem=ca.certificate_pem)
+        async with connect(access, clock=SystemClock(), user_agent="test", local=first) as client:
+            assert (await client.raw("GET", "/")).body == b"first"
+            await first.close()
+            answers = await asyncio.gather(*(client.raw("GET", "/") for _ in range(3)))
+            assert {answer.body for answer in answers} == {b"later"}
+        with pytest.raises(Unreachable):
+            await client.raw("GET", "/")

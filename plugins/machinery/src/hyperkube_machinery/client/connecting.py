@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from hyperkube_machinery.client.client import Client
 from hyperkube_machinery.client.credentials import Credentials
 from hyperkube_machinery.client.http import HTTPTransport
-from hyperkube_machinery.client.local import LocalServer, LocalTransport
+from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.client.metrics import ClientMetrics
+from hyperkube_machinery.client.nearest import NearestTransport
 from hyperkube_machinery.client.requests import Requester
 from hyperkube_machinery.client.transport import Transport
 from hyperkube_machinery.clock import Clock
@@ -38,9 +39,9 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client for the length of the block, which asks at most `qps` times a second (0: no limit), `burst` at once.
 
-    `local` is used where it is the server that `access` names; `credentials` go before those of `access`. Nothing is
-    sent before the first request. Raises KubeconfigError for an address that is none, and CertificateError for
-    certificates that can't be used.
+    `local` is used where it is the server that `access` names, until it closes; `credentials` go before those of
+    `access`. Nothing is sent before the first request. Raises KubeconfigError for an address that is none, and
+    CertificateError for certificates that can't be used.
     """
     address = _parsed(access.server)
     credentials = credentials or Credentials(access, clock)
@@ -65,14 +66,6 @@ async def _transport(
     access: Access, address: _Address, clock: Clock, local: LocalServer | None
 ) -> AsyncIterator[Transport]:
     certificate = (access.certificate_pem, access.key_pem)
-    if local is not None and _parsed(local.address) == address:
-        inside = LocalTransport(local)
-        inside.show(*certificate)
-        try:
-            yield inside
-        finally:
-            await inside.close()
-        return
 
     def context(certificate_pem: bytes, key_pem: bytes) -> ssl.SSLContext | None:
         if address.scheme != "https":
@@ -80,9 +73,10 @@ async def _transport(
         return replace(access, certificate_pem=certificate_pem, key_pem=key_pem).ssl_context()
 
     outside = HTTPTransport(address.host, address.port, context, clock, server_name=access.server_name)
-    outside.show(*certificate)
-    async with outside.running():
-        yield outside
+    way = outside if local is None or _parsed(local.address) != address else NearestTransport(local, outside)
+    way.show(*certificate)
+    async with way.running():
+        yield way
 
 
 @dataclass(frozen=True, slots=True)
