@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -49,9 +49,27 @@ async def tried(probe: dict[str, Any], runtime: Commands | None = None, **spec: 
 @asynccontextmanager
 async def serving(serve: Serve) -> AsyncIterator[int]:
     """A port that `serve` answers at."""
-    server = await asyncio.start_server(serve, HERE, 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    connections: list[asyncio.Task[None]] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.append(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, HERE, 0)
+    try:
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+    finally:
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 def answering(*answers: str) -> Serve:
