@@ -179,6 +179,13 @@ async def test_a_failed_write_is_done_again(desk: Desk) -> None:
     assert desk.server.pod["status"]["phase"] == "Running"
 
 
+async def test_it_is_done_again_soon_however_long_the_server_was_away(desk: Desk) -> None:
+    desk.server.failures = [Unreachable("no")] * 30
+    desk.set()
+    await desk.clock.advance(300)
+    assert desk.server.patches == 31
+
+
 async def test_a_pod_that_is_gone_is_written_no_more(desk: Desk) -> None:
     desk.server.failures = [APIError.of(404, "NotFound", "gone")]
     desk.set()

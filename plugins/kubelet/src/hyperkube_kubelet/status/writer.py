@@ -19,10 +19,13 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.controller import Controller
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.timestamps import format_seconds
+from hyperkube_machinery.workqueue import WorkQueue
 
 __all__ = ["StatusWriter"]
 
 WRITERS = 8
+RETRY_SECONDS = 10.0
+"""How late a status may be after an API server that was away is back. Source: syncPeriod."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,8 @@ class StatusWriter:
         self._clock = clock
         self._find = find
         self._entries: dict[str, _Entry] = {}
-        self._controller = Controller("pod-status", self._write, clock=clock, workers=WRITERS)
+        queue = WorkQueue[str](clock, name="pod-status", longest_retry_seconds=RETRY_SECONDS)
+        self._controller = Controller("pod-status", self._write, clock=clock, queue=queue, workers=WRITERS)
 
     def status(self, uid: str) -> Tree | None:
         """The status last made of a pod."""
