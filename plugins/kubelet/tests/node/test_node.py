@@ -244,14 +244,6 @@ async def test_the_api_server_is_not_asked_for_what_was_heard(keeping: Any) -> N
     assert keeping.api.count("get nodes") == asked
 
 
-async def test_news_are_written_when_somebody_tells_of_them(keeping: Any) -> None:
-    await keeping.start()
-    keeping.view = replace(VIEW, not_ready=("ill",))
-    keeping.keeper.look_again()
-    await keeping.clock.advance(0.1)
-    assert keeping.api.objects["nodes", "n"]["status"]["conditions"][-1]["status"] == "False"
-
-
 async def test_the_lease_is_renewed_every_ten_seconds_and_goes_with_the_node(keeping: Any) -> None:
     await keeping.start()
     await keeping.clock.advance(31)

@@ -62,7 +62,6 @@ class NodeKeeper:
         self._registers = registers
         self._taints = taints
         self._provider_id = provider_id
-        self._again = asyncio.Event()
         self._registered = asyncio.Event()
         self._reported = 0.0
         self._lease: Tree | None = None
@@ -70,10 +69,6 @@ class NodeKeeper:
     async def registered(self) -> None:
         """Return once the node is there, and its status was written once."""
         await self._registered.wait()
-
-    def look_again(self) -> None:
-        """Something has changed that the status tells of."""
-        self._again.set()
 
     async def run(self) -> NoReturn:
         """Keep all three until cancelled."""
@@ -83,19 +78,8 @@ class NodeKeeper:
             while True:
                 if await self._report():
                     self._registered.set()
-                self._again.clear()
-                await self._pause()
+                await self._clock.sleep(self._frequency)
         raise AssertionError("a task group ends only by an error")
-
-    async def _pause(self) -> None:
-        """Until the next look is due, or asked for."""
-        due = asyncio.ensure_future(self._clock.sleep(self._frequency))
-        asked = asyncio.ensure_future(self._again.wait())
-        try:
-            await asyncio.wait((due, asked), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            due.cancel()
-            asked.cancel()
 
     # The object.
 
