@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -178,11 +178,12 @@ async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options
 @contextmanager
 def _root(options: Options) -> Iterator[None]:
     name = "root-dir"
-    try:
-        with root_locked(options.root_dir):
-            yield
-    except OSError as exc:
-        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(root_locked(options.root_dir))
+        except OSError as exc:
+            raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+        yield
 
 
 @asynccontextmanager
