@@ -13,12 +13,10 @@ from hyperkube_kubelet.server import _root
 
 
 def test_what_fails_while_it_serves_is_not_blamed_on_its_folder(tmp_path: Path) -> None:
-    options = replace(Options(), root_dir=tmp_path / "kubelet")
+    options = Options(master="http://127.0.0.1:1", root_dir=tmp_path / "kubelet")
     with pytest.raises(OSError, match="no space left"), _root(options):
         raise OSError("no space left")
     (tmp_path / "file").touch()
-    with (
-        pytest.raises(SettingsError, match="--root-dir"),
-        _root(replace(options, root_dir=tmp_path / "file" / "kubelet")),
-    ):
+    nowhere = replace(options, root_dir=tmp_path / "file" / "kubelet")
+    with pytest.raises(SettingsError, match="--root-dir"), _root(nowhere):
         pass
