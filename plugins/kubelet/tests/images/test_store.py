@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,3 +224,30 @@ async def test_what_is_known_of_images_may_be_damaged(tmp_path: Path) -> None:
     for asked in (images.images(), images.find("app:1"), images.usage()):
         with pytest.raises(RuntimeFailure, match="is damaged"):
             await asked
+
+
+def test_what_a_killed_load_left_goes_with_the_next(store: ImageStore, archive: Path) -> None:
+    (store.folder / "new" / "half" / "bin").mkdir(parents=True)
+    store.load(archive, now=5.0)
+    assert not (store.folder / "new" / "half").exists()
+
+
+def test_a_load_waits_for_a_removal_of_the_same_root(
+    store: ImageStore, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry] = store.load(archive, now=5.0)
+    flock, arrived = fcntl.flock, threading.Event()
+
+    def arrive(file: Any, how: int) -> None:
+        arrived.set()
+        flock(file, how)
+
+    with (store.folder / "lock").open("w") as removal:
+        flock(removal, fcntl.LOCK_EX)
+        monkeypatch.setattr("hyperkube_kubelet.images.store.fcntl.flock", arrive)
+        loading = threading.Thread(target=lambda: ImageStore(store.folder).load(archive, now=6.0))
+        loading.start()
+        assert arrived.wait(10)
+        store.root(entry).rename(store.folder / "gone")
+    loading.join(10)
+    assert (store.root(entry) / "bin/app").exists()

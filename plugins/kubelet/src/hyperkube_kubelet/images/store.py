@@ -123,15 +123,21 @@ class ImageStore:
     # Changing
 
     @contextmanager
-    def _changing(self) -> Iterator[dict[str, Entry]]:
-        """Hold the lock and give the entries, which are written when the block ends well."""
+    def _locked(self) -> Iterator[None]:
+        """Be the only one that changes anything, from a root's unpacking to its entry, for the length of the block."""
         make_private_directory(self.folder)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = self._read()
-            yield entries
-            document = {"format": _FORMAT, "images": [asdict(entry) for entry in entries.values()]}
-            write_durably(self.folder / "index.json", json.dumps(document).encode())
+            shutil.rmtree(self.folder / "new", ignore_errors=True)  # what somebody who was killed has left
+            yield
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Entry]]:
+        """Give the entries, which are written when the block ends well; whoever calls holds the lock."""
+        entries = self._read()
+        yield entries
+        document = {"format": _FORMAT, "images": [asdict(entry) for entry in entries.values()]}
+        write_durably(self.folder / "index.json", json.dumps(document).encode())
 
     def load(self, path: Path, names: Sequence[str] = (), *, now: float) -> list[Entry]:
         """Load all images of an archive, under `names` where they are given (then it must hold one image).
@@ -148,7 +154,8 @@ class ImageStore:
                 raise InvalidReference(f"{path} holds {len(found)} images: no one name can be given to all of them")
             for image in found:
                 references = wanted or [parse_reference(name) for name in image.names]
-                loaded.append(self._load(archive, image, references, now))
+                with self._locked():
+                    loaded.append(self._load(archive, image, references, now))
         return loaded
 
     def _load(self, archive: Archive, found: Found, references: list[Reference], now: float) -> Entry:
@@ -181,7 +188,6 @@ class ImageStore:
         """Have the root of these layers, and return what it takes, in bytes and inodes."""
         root = self.folder / "roots" / chain
         if not root.is_dir():
-            make_private_directory(self.folder)
             fresh = self.folder / "new" / secrets.token_hex(8)
             fresh.mkdir(parents=True)
             (self.folder / "roots").mkdir(exist_ok=True)
@@ -191,9 +197,6 @@ class ImageStore:
                     with archive.open(name) as content:
                         apply_layer(content, fresh, digest=layer.digest, diff_id=diff_id, owners=os.geteuid() == 0)
                 fresh.rename(root)
-            except OSError:
-                if not root.is_dir():  # else somebody else unpacked the same meanwhile
-                    raise
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
         return _measure(root)
@@ -203,9 +206,13 @@ class ImageStore:
 
         Raises UnknownImage, ImageInUse where a container runs from a root in `in_use`, and InvalidReference.
         """
-        found = self.find(text)
-        if found is None:
-            raise UnknownImage(f"there is no image {text!r} here")
+        with self._locked():
+            found = self.find(text)
+            if found is None:
+                raise UnknownImage(f"there is no image {text!r} here")
+            return self._remove(found, text, in_use)
+
+    def _remove(self, found: Entry, text: str, in_use: Collection[Path]) -> Entry:
         with self._changing() as entries:
             entry = entries[found.manifest]
             name = "" if is_image_id(text) else str(parse_reference(text))
