@@ -101,6 +101,17 @@ async def test_while_an_attempt_runs_changes_wait_in_line(world: World) -> None:
     assert world.waiting() == {"active": 2}
 
 
+async def test_a_change_that_cannot_be_followed_holds_up_no_other(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with world.changes.held():
+        world.changes.do(lambda: [""].remove("not there"))
+        world.changes.on_pod(None, pod_tree("p"))
+    finish(world.changes.catch_up())
+    assert world.waiting() == {"active": 1}
+    assert "a change of the cluster can't be followed" in caplog.text
+
+
 async def test_of_two_pods_of_one_name_the_first_is_gone(world: World) -> None:
     world.changes.on_pod(None, old := pod_tree("p", on="n", metadata={"uid": "first"}))
     world.changes.on_pod(old, pod_tree("p", metadata={"uid": "second"}))

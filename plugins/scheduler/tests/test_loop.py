@@ -209,6 +209,26 @@ async def test_a_step_may_leave_binding_to_the_next_and_somebody_must_do_it() ->
         assert world.waiting() == {"backoff": 1}
 
 
+async def test_a_pod_that_nobody_can_judge_keeps_no_other_from_its_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flawed(*_: Any) -> None:
+        raise KeyError("cpu")
+
+    async with a_world(node("n")) as world:
+        with monkeypatch.context() as patched:
+            patched.setattr(Algorithm, "choose", flawed)
+            await world.attempt()
+        assert world.recorded.events == [("p", "Warning", "FailedScheduling", "KeyError: 'cpu'")]
+        [(_, status)] = world.api.patches
+        assert status["conditions"][0]["reason"] == "SchedulerError"
+        assert (world.results(), world.waiting()) == ({"error": 1}, {"backoff": 1})
+        world.queue.activate(["uid-p"])
+        entry = world.queue.take()
+        assert entry is not None
+        await world.scheduler.attempt(entry)
+        await world.settle()
+        assert world.recorded.events[-1][2] == "Scheduled"
+
+
 async def test_a_pod_that_is_gone_when_its_binding_fails_is_let_go() -> None:
     async with a_world(node("n")) as world:
         world.extra.verdicts["bind"] = Verdict(Code.ERROR, ("not found",))

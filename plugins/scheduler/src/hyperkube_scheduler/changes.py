@@ -8,6 +8,7 @@ Source of what follows from what: k8s.io/kubernetes/pkg/scheduler/eventhandlers.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from hyperkube_scheduler.queue import SchedulingQueue
 from hyperkube_scheduler.slices import Slices
 
 __all__ = ["Changes"]
+
+log = logging.getLogger(__name__)
 
 Tree = dict[str, Any]
 _A_SLICE = 20
@@ -58,7 +61,11 @@ class Changes:
         """Let go, after all that waits has happened, in its order."""
         number = 0
         while self._waiting:
-            self._waiting.popleft()()
+            change = self._waiting.popleft()
+            try:
+                change()
+            except Exception:  # as where an informer makes it at once
+                log.exception("a change of the cluster can't be followed")
             number += 1
             if number % _A_SLICE == 0:
                 yield

@@ -122,25 +122,33 @@ class Scheduler:
             self._fail(entry, _Failure(NO_NODES, nomination=Nomination("")), began)
             return False
         cycle = Cycle(entry.pod, self._cache)
-        found = await self._pace.run(self._algorithm.choose(pipeline, cycle, self._queue.nominations.by_node))
-        if found.diagnosis is not None or not found.node:
-            assert found.diagnosis is not None
-            failure = await self._post_filter(pipeline, cycle, found.diagnosis)
-            self._instruments.algorithm_seconds.observe(self._clock.monotonic() - began)
-            self._fail(entry, failure, began)
-            return False
+        try:
+            node = await self._choose(pipeline, cycle)
+        except Exception as exc:  # a flaw that one pod brings to light must not keep all others waiting
+            log.exception("pod %s can't be judged", entry.pod.key)
+            node = _Failure(f"{type(exc).__name__}: {exc}", rejected=False, nomination=Nomination(""))
         self._instruments.algorithm_seconds.observe(self._clock.monotonic() - began)
-        placed = self._cache.assume(entry.pod, found.node)
+        if isinstance(node, _Failure):
+            self._fail(entry, node, began)
+            return False
+        placed = self._cache.assume(entry.pod, node)
         self._queue.nominations.forget(placed.uid)
         for step in pipeline.reserves:
-            refusal = step.reserve(cycle, found.node)
+            refusal = step.reserve(cycle, node)
             if refusal is not None:
                 self._undo(pipeline, cycle, placed)
-                self._fail(entry, self._refused_on(found.node, refusal), began)
+                self._fail(entry, self._refused_on(node, refusal), began)
                 return False
         self.bindings += 1
         self._tasks.start(self._bind(pipeline, cycle, entry, placed, began), name=f"binding of {placed.key}")
         return True
+
+    async def _choose(self, pipeline: Pipeline, cycle: Cycle) -> str | _Failure:
+        """The node's name, or why there is none."""
+        found = await self._pace.run(self._algorithm.choose(pipeline, cycle, self._queue.nominations.by_node))
+        if found.diagnosis is not None:
+            return await self._post_filter(pipeline, cycle, found.diagnosis)
+        return found.node
 
     async def _post_filter(self, pipeline: Pipeline, cycle: Cycle, diagnosis: Diagnosis) -> _Failure:
         """Try to make room."""
