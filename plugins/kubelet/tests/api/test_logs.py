@@ -156,3 +156,21 @@ def test_which_container_is_meant(status: dict[str, Any] | None, previous: bool,
     except NoLog as exc:
         found = str(exc)
     assert found == expected
+
+
+@pytest.mark.parametrize("stream", ["Stdout", "Stderr"])
+async def test_others_have_their_turn_while_a_long_log_is_read(tmp_path: Path, stream: str) -> None:
+    (tmp_path / "0.log").write_bytes(b"2026-01-02T03:04:00.000000000Z stdout F text\n" * 20_000)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    shown = await read(tmp_path / "0.log", stream=stream)
+    counting.cancel()
+    assert len(shown) == (100_000 if stream == "Stdout" else 0)
+    assert turns >= 50

@@ -5,8 +5,9 @@ Source: k8s.io/kubernetes/pkg/kubelet/kuberuntime/logs.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,10 +18,11 @@ from hyperkube_machinery.clock import Clock
 
 __all__ = ["LogOptions", "LogQueryError", "read_log"]
 
-_PIECE_BYTES = 64 << 10
+_PIECE_BYTES = 16 << 10
+"""What is read and taken apart at once: others have their turn after each piece."""
+_BLOCK_BYTES = 64 << 10
 _LOOK_SECONDS = 0.1
 """How often a log that is followed is looked at."""
-_LINES_A_PIECE = 512
 
 Query = Mapping[str, Sequence[str]]
 
@@ -111,13 +113,17 @@ async def read_log(
             if file is None:
                 file = _open(path)
             if file is not None:
-                for piece in _read(file, writer, ends=not running):
-                    yield piece
+                for piece in _read(file, writer):
+                    if piece:
+                        yield piece
+                    await asyncio.sleep(0)
                 if writer.full:
                     return
                 if _replaced(file, path):
-                    for piece in _read(file, writer, ends=False):
-                        yield piece
+                    for piece in _read(file, writer):
+                        if piece:
+                            yield piece
+                        await asyncio.sleep(0)
                     file.close()
                     file = None
                     continue
@@ -151,7 +157,7 @@ def _tail_start(file: BinaryIO, lines: int) -> int:
         return end
     wanted, position = lines + 1, end
     while position > 0:
-        start = max(0, position - _PIECE_BYTES)
+        start = max(0, position - _BLOCK_BYTES)
         file.seek(start)
         block = file.read(position - start)
         found = block.count(b"\n")
@@ -165,23 +171,18 @@ def _tail_start(file: BinaryIO, lines: int) -> int:
     return 0
 
 
-def _read(file: BinaryIO, writer: _Writer, *, ends: bool) -> list[bytes]:
-    """What was written since, up to the last whole line; with `ends` a line that was broken off is left out."""
-    pieces = []
+def _read(file: BinaryIO, writer: _Writer) -> Iterator[bytes]:
+    """What was written since, up to the last whole line, piece by piece; b"" for one of which nothing is shown."""
     while not writer.full:
         begin = file.tell()
         lines = file.readlines(_PIECE_BYTES)
         if lines and not lines[-1].endswith(b"\n"):
-            whole = lines[:-1]
-            file.seek(begin + sum(map(len, whole)))
-            if piece := writer.take(whole):
-                pieces.append(piece)
-            break
+            file.seek(begin + sum(map(len, lines[:-1])))
+            yield writer.take(lines[:-1])
+            return
         if not lines:
-            break
-        if piece := writer.take(lines):
-            pieces.append(piece)
-    return pieces
+            return
+        yield writer.take(lines)
 
 
 class _Writer:
