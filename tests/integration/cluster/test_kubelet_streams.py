@@ -302,3 +302,39 @@ async def test_pythons_client_has_streams(cluster: Cluster, pod: str) -> None:
             process.kill()
         await process.wait()
     assert output.decode().split() == ["hello", "3", "served", "None"]
+
+
+async def test_a_log_is_followed_to_the_end_of_the_run(cluster: Cluster, pod: str) -> None:
+    """Each run of a container has a log of its own: whoever follows one isn't shown the next."""
+    script = "date +%s.%N; until rm /tmp/gate-$(hostname) 2>/dev/null; do sleep 0.05; done; echo the end; exit 1"
+    for number, program in enumerate(kubectls()):
+        name = f"again-{number}"
+        container = {"name": "main", "image": HOST, "command": ["sh", "-c", script]}
+        spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 1, "containers": [container]}
+        await cluster.client.create(PODS, {"metadata": {"name": name}, "spec": spec}, "default")
+        await cluster.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={SECONDS:g}s")
+        kubectl = Kubectl(cluster, program)
+        async with kubectl.started("logs", "-f", name) as following:
+            assert following.stdout is not None
+            first = await following.stdout.readline()
+            assert float(first)
+            await cluster.kubectl("exec", name, "--", "sh", "-c", "touch /tmp/gate-$(hostname)")
+            assert await following.stdout.read() == b"the end\n"
+            assert await following.wait() == 0
+        restarts = "{.status.containerStatuses[0].restartCount}"
+        await cluster.kubectl("wait", f"--for=jsonpath={restarts}=1", f"pod/{name}", f"--timeout={SECONDS:g}s")
+        assert (await kubectl.run("logs", "-p", name))[1] == first + b"the end\n"
+
+
+async def test_pods_are_debugged(cluster: Cluster, pod: str) -> None:
+    for number, program in enumerate(kubectls()):
+        terminal = Terminal(rows=33, columns=99)
+        script = "read line; echo seen $line; exit 0"
+        args = ("debug", "-it", pod, f"--image={HOST}", f"--container=debugger-{number}", "--", "sh", "-c", script)
+        kubectl = Kubectl(cluster, program)
+        async with kubectl.started(*args, stdin=terminal.theirs, stdout=terminal.theirs, stderr=terminal.theirs) as run:
+            terminal.let_go()
+            terminal.write(b"hello\r")
+            await terminal.until(b"seen hello")
+            assert await run.wait() == 0
+        terminal.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.api.portforward import PortsError, ports
+from hyperkube_kubelet.api.portchannels import PortsError, ports
 from hyperkube_machinery.serving.spdy.session import Arrived, Broken
 from hyperkube_machinery.testing.spdy import SPDYClient, tunnelled_spdy_client
 
@@ -127,7 +127,9 @@ def test_ports_are_read(texts: list[str], found: list[int]) -> None:
     assert ports({"port": texts}) == found
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["0"], ["65536"], ["-1"], ["80,"], ["http"], ["²"], ["1"] * 128])
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["0"], ["65536"], ["-1"], ["80,"], ["http"], ["²"], ["1" * 5000], ["1"] * 128]
+)
 def test_ports_that_are_none_are_refused(texts: list[str]) -> None:
     with pytest.raises(PortsError):
         ports({"port": texts})

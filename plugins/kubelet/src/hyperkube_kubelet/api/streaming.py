@@ -14,7 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from hyperkube_kubelet.api import portforward, spdychannels, websocketchannels
+from hyperkube_kubelet.api import portchannels, portspdy, spdychannels, websocketchannels
+from hyperkube_kubelet.api.portforward import Target
 from hyperkube_kubelet.api.remotecommand import Streams, talk
 from hyperkube_kubelet.runtime.interface import Session
 from hyperkube_machinery.clock import Clock
@@ -57,7 +58,7 @@ class Streaming:
             await talk(channels, session, streams, attached=attached)
 
         async def over_spdy(stream: ByteStream, protocol: str) -> None:
-            async with spdy.speaking(stream, self._clock) as connection:
+            async with spdy.speaking(stream) as connection:
                 channels = spdychannels.SPDYChannels(connection, protocol, self._clock)
                 try:
                     await channels.begin(streams)
@@ -67,30 +68,30 @@ class Streaming:
                 await talk(channels, session, streams, attached=attached)
 
         if asks_for_websocket(request):
-            return accept(request, websocketchannels.PROTOCOLS, over_websocket, start=self._own)
-        return spdy.accept(request, spdychannels.PROTOCOLS, over_spdy, start=self._own)
+            return accept(request, websocketchannels.PROTOCOLS, over_websocket, start=self._own, clock=self._clock)
+        return spdy.accept(request, spdychannels.PROTOCOLS, over_spdy, start=self._own, clock=self._clock)
 
-    def forward(self, request: Request, query: Mapping[str, Sequence[str]], target: portforward.Target) -> Answer:
+    def forward(self, request: Request, query: Mapping[str, Sequence[str]], target: Target) -> Answer:
         """Connections to ports of a pod. Raises APIError for a client that can't be understood."""
 
         async def over_spdy(stream: ByteStream, protocol: str) -> None:
-            await portforward.spdy(stream, target, self._clock)
+            await portspdy.forward_streams(stream, target, self._clock)
 
         async def through_websocket(socket: WebSocket) -> None:
-            await portforward.spdy(socket, target, self._clock)
+            await portspdy.forward_streams(socket, target, self._clock)
 
         async def over_websocket(socket: WebSocket) -> None:
-            await portforward.channels(socket, wanted, target, self._clock)
+            await portchannels.forward_channels(socket, wanted, target, self._clock)
 
         if not asks_for_websocket(request):
-            return spdy.accept(request, (portforward.SPDY_PROTOCOL,), over_spdy, start=self._own)
-        if portforward.TUNNEL_PROTOCOL in offered_protocols(request):
-            return accept(request, (portforward.TUNNEL_PROTOCOL,), through_websocket, start=self._own)
+            return spdy.accept(request, (portspdy.PROTOCOL,), over_spdy, start=self._own, clock=self._clock)
+        if portspdy.TUNNEL_PROTOCOL in offered_protocols(request):
+            return accept(request, (portspdy.TUNNEL_PROTOCOL,), through_websocket, start=self._own, clock=self._clock)
         try:
-            wanted = portforward.ports(query)
-        except portforward.PortsError as exc:
+            wanted = portchannels.ports(query)
+        except portchannels.PortsError as exc:
             raise APIError.bad_request(str(exc)) from exc
-        return accept(request, (portforward.WEBSOCKET_PROTOCOL,), over_websocket, start=self._own)
+        return accept(request, (portchannels.PROTOCOL,), over_websocket, start=self._own, clock=self._clock)
 
     def _own(self, work: Awaitable[None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.ensure_future(work)

@@ -3,7 +3,8 @@
     async for piece in connection: …        what the client sends
     await connection.send(piece)            returns when there is room for more
 
-The connection is closed when the coroutine ends, and the coroutine cancelled when the connection is lost.
+The coroutine is cancelled when the connection is lost. When it ends, the client is told goodbye and has a moment to go:
+what it is still sending would, on a connection that is closed already, destroy what it has not read yet.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar, cast
 
+from hyperkube_machinery.clock import Clock
+
 __all__ = ["ByteStream", "Start", "Upgraded"]
 
 _AHEAD_BYTES = 1 << 20
 """What is read before anybody takes it; then reading pauses."""
+_LINGER_SECONDS = 5.0
 
 Start = Callable[[Awaitable[None]], "asyncio.Task[None]"]
 """Makes the task in which the coroutine runs, and owns it."""
@@ -26,9 +30,12 @@ Self = TypeVar("Self", bound="Upgraded[Any]")
 class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
     """What all have in common: a queue of what came, back-pressure both ways, and the coroutine's task."""
 
-    def __init__(self, talk: Callable[[Self], Awaitable[None]], start: Start) -> None:
+    def __init__(self, talk: Callable[[Self], Awaitable[None]], start: Start, clock: Clock) -> None:
         self._talk = talk
         self._start = start
+        self._clock = clock
+        self._gone = asyncio.Event()  # the client sends no more
+        self._lingering = False  # what still comes is thrown away
         self._came: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._ahead = 0
         self._paused = False
@@ -57,8 +64,15 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
             yield piece
 
     def _put(self, piece: bytes) -> None:
+        if self._lingering:
+            return
         self._ahead += len(piece)
         self._came.put_nowait(piece)
+
+    def _end(self) -> None:
+        """The client sends no more."""
+        self._gone.set()
+        self._came.put_nowait(None)
 
     def _hold(self) -> None:
         """Let the client wait where too much has come that nobody has taken."""
@@ -73,7 +87,7 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
         self._task = self._start(self._run())
 
     def eof_received(self) -> bool:
-        self._came.put_nowait(None)
+        self._end()
         return False
 
     def pause_writing(self) -> None:
@@ -84,16 +98,32 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._writable.set()
-        self._came.put_nowait(None)
+        self._end()
         if self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
         try:
             await self._talk(cast("Self", self))
+            self.close()
+            await self._linger()
         finally:
             self.close()
             self._transport.close()
+
+    async def _linger(self) -> None:
+        self._lingering = True
+        if self._paused:
+            self._paused = False
+            self._ahead = 0
+            self._transport.resume_reading()
+        tasks = [asyncio.ensure_future(self._gone.wait()), asyncio.ensure_future(self._clock.sleep(_LINGER_SECONDS))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class ByteStream(Upgraded["ByteStream"]):

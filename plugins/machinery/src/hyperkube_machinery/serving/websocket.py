@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
+from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request, Upgrade
 from hyperkube_machinery.serving.upgraded import Start, Upgraded
@@ -46,6 +47,7 @@ def accept(
     talk: Callable[[WebSocket], Awaitable[None]],
     *,
     start: Start,
+    clock: Clock,
 ) -> Upgrade:
     """The answer to a client that asks for a WebSocket, speaking the first of its subprotocols that is in `protocols`.
 
@@ -67,7 +69,7 @@ def accept(
     headers = [("Upgrade", "websocket"), ("Sec-WebSocket-Accept", answer)]
     if chosen:
         headers.append(("Sec-WebSocket-Protocol", chosen))
-    return Upgrade(lambda: WebSocket(chosen, talk, start), headers)
+    return Upgrade(lambda: WebSocket(chosen, talk, start, clock), headers)
 
 
 def _is_key(key: str) -> bool:
@@ -80,8 +82,8 @@ def _is_key(key: str) -> bool:
 class WebSocket(Upgraded["WebSocket"]):
     """One connection. Messages are bytes, those that were sent as text too (UTF-8)."""
 
-    def __init__(self, protocol: str, talk: Callable[[WebSocket], Awaitable[None]], start: Start) -> None:
-        super().__init__(talk, start)
+    def __init__(self, protocol: str, talk: Callable[[WebSocket], Awaitable[None]], start: Start, clock: Clock) -> None:
+        super().__init__(talk, start, clock)
         self.protocol = protocol  # the subprotocol, "" for none
         self._frames = Protocol(Side.SERVER, state=State.OPEN, max_size=_LONGEST_MESSAGE, logger=log)
         self._parts: list[bytes] = []
@@ -128,7 +130,7 @@ class WebSocket(Upgraded["WebSocket"]):
                 self._put(b"".join(self._parts))
                 self._parts.clear()
         elif frame.opcode is Opcode.CLOSE:
-            self._came.put_nowait(None)
+            self._end()
 
     def _flush(self) -> None:
         for data in self._frames.data_to_send():

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.serving.spdy.connection import SPDY, speaking
 from hyperkube_machinery.serving.spdy.session import Accepted, Arrived, Broken, Ended, Event, Gone
 
@@ -106,7 +105,7 @@ async def spdy_client(port: int, path: str, protocols: Sequence[str]) -> AsyncIt
     versions = (f"X-Stream-Protocol-Version: {name}" for name in protocols)
     async with (
         _upgraded(port, f"POST {path}", "Upgrade: SPDY/3.1", *versions) as (reader, writer, head),
-        speaking(WireChannel(reader, writer), SystemClock(), client=True) as spdy,
+        speaking(WireChannel(reader, writer), client=True) as spdy,
     ):
         yield SPDYClient(spdy, head)
         writer.close()  # as Go's clients do, and no server has to wait
@@ -123,7 +122,7 @@ async def tunnelled_spdy_client(port: int, path: str, protocol: str) -> AsyncIte
     )
     async with (
         _upgraded(port, f"GET {path}", *headers) as (reader, writer, head),
-        speaking(TunnelChannel(reader, writer), SystemClock(), client=True) as spdy,
+        speaking(TunnelChannel(reader, writer), client=True) as spdy,
     ):
         yield SPDYClient(spdy, head)
         writer.close()

@@ -26,8 +26,6 @@ _NAME = "SPDY/3.1"
 _AHEAD_BYTES = 1 << 20
 _AHEAD_EVENTS = 4096
 """What is kept of what nobody has taken; then nothing more is read."""
-_LINGER_SECONDS = 5.0
-"""How long a client that was told goodbye has to close the connection: what it still sends then destroys nothing."""
 
 
 class Channel(Protocol):
@@ -44,7 +42,12 @@ def asks_for_spdy(request: Request) -> bool:
 
 
 def accept(
-    request: Request, protocols: Sequence[str], talk: Callable[[ByteStream, str], Awaitable[None]], *, start: Start
+    request: Request,
+    protocols: Sequence[str],
+    talk: Callable[[ByteStream, str], Awaitable[None]],
+    *,
+    start: Start,
+    clock: Clock,
 ) -> Upgrade:
     """The answer to a client that asks for SPDY, and for the first of its protocols on it that is in `protocols`.
 
@@ -71,7 +74,7 @@ def accept(
     if not asks_for_spdy(request):
         raise APIError.bad_request(f"unable to upgrade: missing upgrade headers in request, which ask for {_NAME}")
     headers = [("Upgrade", _NAME), ("X-Stream-Protocol-Version", chosen)]
-    return Upgrade(lambda: ByteStream(lambda stream: talk(stream, chosen), start), headers)
+    return Upgrade(lambda: ByteStream(lambda stream: talk(stream, chosen), start, clock), headers)
 
 
 class SPDY:
@@ -83,7 +86,6 @@ class SPDY:
         self._events: deque[Event] = deque()
         self._ahead = 0
         self._ended = False
-        self._left = False
         self._changed = asyncio.Event()
 
     async def events(self) -> AsyncIterator[Event]:
@@ -135,11 +137,7 @@ class SPDY:
         await self._flush()
 
     async def leave(self) -> None:
-        """Break all streams off, and say that no more are taken. What still comes is dropped."""
-        self._left = True
-        self._events.clear()
-        self._ahead = 0
-        self._tell()
+        """Break all streams off, and say that no more are taken."""
         self._session.leave()
         await self._flush()
 
@@ -160,8 +158,6 @@ class SPDY:
             self._tell()
 
     def _put(self, event: Event) -> None:
-        if self._left:
-            return
         self._events.append(event)
         if isinstance(event, Arrived):
             self._ahead += len(event.data)
@@ -177,18 +173,13 @@ class SPDY:
 
 
 @asynccontextmanager
-async def speaking(channel: Channel, clock: Clock, *, client: bool = False) -> AsyncIterator[SPDY]:
-    """Speak SPDY for the length of the block; then the peer is told goodbye, and has a moment to go."""
+async def speaking(channel: Channel, *, client: bool = False) -> AsyncIterator[SPDY]:
+    """Speak SPDY for the length of the block; then streams are broken off and the peer is told goodbye."""
     spdy = SPDY(channel, Session(client=client))
     reading = asyncio.ensure_future(spdy.read())
-    waiting: asyncio.Future[None] | None = None
     try:
         yield spdy
         await spdy.leave()
-        waiting = asyncio.ensure_future(clock.sleep(_LINGER_SECONDS))
-        await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        tasks = [task for task in (reading, waiting) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
