@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+
+import _tools
 
 from hyperkube_machinery.podnetwork import AgentNetwork, Completed
 
@@ -37,10 +40,16 @@ def unavailable() -> str:
     """Why there can't be such a network on this machine; "" where there can."""
     probe = ["unshare", "-Urnpf", "--kill-child", "--mount-proc", "ip", "link", "add", "hk0", "type", "bridge"]
     try:
-        done = subprocess.run(probe, capture_output=True, check=False, timeout=_SECONDS)
+        done = subprocess.run(probe, env=_environment(), capture_output=True, check=False, timeout=_SECONDS)
     except OSError as exc:
         return str(exc)
     return done.stderr.decode() if done.returncode else ""
+
+
+def _environment(*folders: Path) -> dict[str, str]:
+    """With `folders` on the path, and where administrators' programs are, as on nobody else's."""
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    return {**os.environ, "PATH": path}
 
 
 class Answers:
@@ -135,7 +144,7 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
     argv = ["unshare", "-Urnpf", "--kill-child", "--mount-proc", sys.executable, str(_AGENT), str(path)]
     path.unlink(missing_ok=True)
     process = subprocess.Popen(  # noqa: ASYNC220
-        [*argv, json.dumps(description)], stdin=subprocess.DEVNULL
+        [*argv, json.dumps(description)], stdin=subprocess.DEVNULL, env=_environment(_tools.nft().parent)
     )
     net = PodNet(folder, process)
     try:
@@ -155,7 +164,7 @@ async def pod_net(folder: Path, *, pods: int = 3) -> AsyncIterator[PodNet]:
 async def agent(path: Path, description: str) -> AsyncIterator[Path]:
     """An agent of a network namespace without anything in it, which says of itself what it is told to."""
     argv = ["unshare", "-Urnpf", "--kill-child", "--mount-proc", sys.executable, str(_AGENT), str(path), description]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)  # noqa: ASYNC220
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, env=_environment(_tools.nft().parent))  # noqa: ASYNC220
     try:
         await _answers(path)
         yield path

@@ -146,9 +146,9 @@ def _unpack(packages: tuple[str, ...], program: str, target: Path, at: str) -> N
             _run("dpkg-deb", "-x", str(archive), str(root), cwd=folder)
         root.chmod(0o755)
         wrapper = root / program
-        # The libraries are unpacked beside the program, where the loader does not look by itself.
+        # The libraries are unpacked beside the program, where the loader does not look by itself; all can be copied.
         wrapper.write_text(
-            f'#!/bin/sh\nhere="{target}"\n'
+            '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\n'
             'LD_LIBRARY_PATH="$here/usr/lib/$(uname -m)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \\\n'
             f'exec "$here/{at}" "$@"\n'
         )

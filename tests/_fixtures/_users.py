@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _tools
 import _wheels
 import pytest
 
@@ -28,6 +29,7 @@ class User:
     uid: int
     home: Path
     environment: _wheels.Environment
+    tools: Path  # a folder of programs that the machine may lack
 
     def run(self, *command: str, seconds: float = 120, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one of the environment's programs, or any other by its path; what it prints is in the answer."""
@@ -62,7 +64,9 @@ class User:
         )
 
     def variables(self) -> Mapping[str, str]:
-        return {**self.environment.variables(), "HOME": str(self.home), "USER": "hk-test"}
+        found = self.environment.variables()
+        path = f"{found['PATH']}:{self.tools}"
+        return {**found, "PATH": path, "HOME": str(self.home), "USER": "hk-test"}
 
     def processes(self) -> list[str]:
         """What of his runs, in every namespace of the machine, each with its command line."""
@@ -112,9 +116,18 @@ def ordinary_user(wheels: Mapping[str, Path]) -> Iterator[User]:
         home = folder / "theirs"
         home.mkdir()
         os.chown(home, uid, uid if os.getuid() == 0 else -1)
-        yield User(uid, home, environment)
+        yield User(uid, home, environment, _tools_for_him(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tools_for_him(folder: Path) -> Path:
+    """nft where he can run it: what the tests brought lies in the checkout, which may be for its owner alone."""
+    nft = _tools.nft()
+    if _tools.CACHE not in nft.parents:
+        return nft.parent
+    shutil.copytree(nft.parent, folder / "nft")
+    return folder / "nft"
 
 
 def _python(uid: int) -> str:

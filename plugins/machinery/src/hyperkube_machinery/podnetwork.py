@@ -8,6 +8,7 @@ passes them on, and connecting, binding and all the rest is done here, with the 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import tempfile
 from base64 import b64decode, b64encode
@@ -28,6 +29,7 @@ __all__ = [
     "NetworkUnavailable",
     "PodNetwork",
     "pod_network",
+    "search_path",
 ]
 
 Mode = Literal["host", "namespace", "loopback"]
@@ -135,6 +137,11 @@ class _Sockets:
         return made
 
 
+def search_path() -> str:
+    """Where programs are looked for: on the path, then where administrators' are, which few users have on theirs."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", os.defpath])
+
+
 class HostNetwork(_Sockets):
     """The network of this process itself."""
 
@@ -149,7 +156,9 @@ class HostNetwork(_Sockets):
         with tempfile.TemporaryFile() as source:
             source.write(stdin)
             source.seek(0)
-            process = await asyncio.create_subprocess_exec(*argv, stdin=source, stdout=pipe, stderr=pipe)
+            process = await asyncio.create_subprocess_exec(
+                *argv, stdin=source, stdout=pipe, stderr=pipe, env={**os.environ, "PATH": search_path()}
+            )
         try:
             stdout, stderr = await process.communicate()
         except BaseException:

@@ -15,6 +15,7 @@ from typing import Literal
 import hyperkube_kubelet
 from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
 from hyperkube_machinery.files import make_private_directory
+from hyperkube_machinery.podnetwork import search_path
 
 __all__ = ["Settings", "start_reaper"]
 
@@ -78,7 +79,7 @@ async def start_reaper(settings: Settings) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={"PATH": search_path()},
             start_new_session=True,
             check=False,
         )
