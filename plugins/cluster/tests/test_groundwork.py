@@ -79,8 +79,9 @@ async def test_credentials_are_there_before_the_first_server_starts(tmp_path: Pa
     work = Kubernetes(Home(tmp_path))
     told = await work.arguments("apiserver")
     files = [word.partition("=")[2] for word in told if word.partition("=")[2].startswith(str(tmp_path))]
-    assert len(files) == 4
-    assert {file for file in files if not os.path.isfile(file)} == {str(tmp_path / "apiserver")}  # noqa: ASYNC240
+    assert len(files) == 5
+    to_come = {str(tmp_path / "apiserver"), str(tmp_path / "kubelet" / "network.sock")}
+    assert {file for file in files if not os.path.isfile(file)} == to_come  # noqa: ASYNC240
     assert "admin.kubeconfig" in os.listdir(tmp_path)
     assert not [word for word in told if "PRIVATE KEY" in word]
 

@@ -319,6 +319,13 @@ class Options:
         help="Let endpoints have loopback addresses, which kube-apiserver refuses: for a cluster whose pods are"
         " all on this machine. The endpoints of the service kubernetes tell --bind-address then, be it loopback.",
     )
+    pod_network: Path | None = flag(
+        None,
+        section="Kubelets",
+        metavar="socket",
+        help="The Unix socket of the kubelet's that leads into the pods' network, where that is not the machine's own:"
+        " pods and services are proxied to through it. hk's own flag.",
+    )
     enable_admission_plugins: tuple[str, ...] = flag(
         (),
         section="Admission",

@@ -49,6 +49,7 @@ from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.garbage import collecting_seldom
+from hyperkube_machinery.podnetwork import AgentNetwork
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Check, Health
 from hyperkube_machinery.serving.http import HTTPServer
@@ -293,6 +294,7 @@ def _kubelets(options: Options) -> KubeletTerms:
         unchecked_tls=unchecked,
         address_types=options.kubelet_preferred_address_types,
         loopback=options.allow_loopback_endpoints,
+        pod_network=None if options.pod_network is None else AgentNetwork(options.pod_network),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import pytest
@@ -16,6 +19,8 @@ import pytest
 from hyperkube_apiserver.handlers.connect import targets as places
 from hyperkube_apiserver.handlers.connect.links import rewritten_page
 from hyperkube_apiserver.handlers.connect.targets import is_global, is_reachable_here
+from hyperkube_machinery.exchange import ExchangeError, Peer
+from hyperkube_machinery.podnetwork import Description, NetworkUnavailable, PodNetwork
 from hyperkube_machinery.serving.messages import StreamingResponse, Upgrade
 from hyperkube_machinery.tls import create_ca, issue_serving_certificate, save, server_context
 
@@ -391,6 +396,85 @@ async def test_only_pods_of_a_service_are_asked(api: Any) -> None:
     for given, scheme in (("s:http", "http"), ("s:80", "http"), ("https:s:80", "https")):
         peer = await places_.service("default", given)
         assert (peer.authority, peer.scheme) == ("10.0.0.9:8080", scheme)
+
+
+class Apart:
+    """The network of pods with addresses 10.244.0.x, whose ports are those of loopback."""
+
+    def __init__(self, pod_cidr: str = "10.244.0.0/24", failure: OSError | None = None) -> None:
+        self.pod_cidr = pod_cidr
+        self.failure = failure
+        self.dialled: list[str] = []
+
+    async def describe(self) -> Description:
+        if isinstance(self.failure, NetworkUnavailable):
+            raise self.failure
+        return Description("namespace", pod_cidr=self.pod_cidr)
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        if self.failure is not None:
+            raise self.failure
+        self.dialled.append(host)
+        return socket.create_connection(("127.0.0.1", port))
+
+
+def in_network(api: Any, network: Apart | None) -> places.Targets:
+    terms = replace(places.KubeletTerms.unchecked(), pod_network=cast(PodNetwork, network))
+    return places.Targets({"pods": api.api.resource("", "pods")}, api.api.hub, terms)
+
+
+async def test_pods_in_a_network_of_their_own_are_connected_to_there(api: Any) -> None:
+    network = Apart()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connected = await in_network(api, network).connected(Peer("10.244.0.7", listening.getsockname()[1]))
+        assert connected is not None
+        connected.close()
+    assert network.dialled == ["10.244.0.7"]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [None, Apart(failure=NetworkUnavailable(0, "nobody listens")), Apart(pod_cidr=""), Apart(pod_cidr="10.9.0.0/16")],
+)
+async def test_other_pods_are_connected_to_from_here(api: Any, network: Apart | None) -> None:
+    assert await in_network(api, network).connected(Peer("10.244.0.7", 80)) is None
+
+
+async def test_a_pod_that_refuses_is_told_as_one_that_is_connected_to_from_here(api: Any) -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    with pytest.raises(ExchangeError, match=r"^dial tcp 10\.244\.0\.7:80: connect: connection refused$"):
+        await in_network(api, Apart(failure=refused)).connected(Peer("10.244.0.7", 80))
+
+
+@pytest.mark.parametrize("upgrade", [False, True])
+async def test_what_is_proxied_goes_through_the_pods_network(
+    api: Any, web: Far, monkeypatch: pytest.MonkeyPatch, upgrade: bool
+) -> None:
+    async def connected(self: places.Targets, peer: Peer) -> socket.socket:
+        return await Apart().dial(peer.host, web.port)
+
+    monkeypatch.setattr(places.Targets, "connected", connected)
+    await make_pod(api)
+    await patch(api, f"{PODS}/p/status", {"status": {"podIP": "10.244.0.7"}})
+    headers = {"connection": "Upgrade", "upgrade": "x"} if upgrade else {}
+    web.answer = b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi"
+    reply = await api.get(f"{PODS}/p:80/proxy/x", **headers)
+    assert (reply.status, reply.body) == (418, b"hi")
+    assert [asked[0] for asked in web.asked] == ["GET /x HTTP/1.1"]
+
+
+async def test_a_pod_that_can_not_be_reached_in_its_network_is_told_of(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(self: places.Targets, peer: Peer) -> socket.socket:
+        raise ExchangeError("dial tcp 10.244.0.7:80: connect: connection refused")
+
+    monkeypatch.setattr(places.Targets, "connected", refused)
+    await make_pod(api)
+    await patch(api, f"{PODS}/p/status", {"status": {"podIP": "10.244.0.7"}})
+    reply = await api.get(f"{PODS}/p:80/proxy/x")
+    message = "error trying to reach service: dial tcp 10.244.0.7:80: connect: connection refused"
+    assert (reply.status, reply.json["message"]) == (503, message)
 
 
 PAGE = """<html><!-- <a href="/no"> --><script src='/s.js'>"<a href='/no'>"</script>

@@ -47,6 +47,8 @@ def _apiserver(layout: Layout, port: Port) -> dict[str, object]:
         "allow-privileged": "true",
         # All of the cluster is on this machine, so it may be on loopback.
         "allow-loopback-endpoints": "true",
+        # Nobody listens there where pods are in the machine's network, and before there is a kubelet.
+        "pod-network": layout.pod_network_socket,
         "kubelet-certificate-authority": layout.ca,
         "kubelet-client-certificate": layout.certificate(KUBELET_CLIENT),
         "kubelet-client-key": layout.key(KUBELET_CLIENT),

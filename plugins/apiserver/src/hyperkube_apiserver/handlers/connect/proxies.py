@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -56,13 +57,15 @@ class Proxies:
         await self.connector.admit(call, now, f"{kind}ProxyOptions", {"path": path} if path else {})
         peer = await self._peer(call)
         if asks_for_upgrade(request):
-            return await upgraded(request, peer, quote(path, _PATH_CHARACTERS))
+            return await upgraded(
+                request, peer, quote(path, _PATH_CHARACTERS), connected=await self._connected(call, peer)
+            )
         if request.path.endswith("/") and not path.endswith("/"):
             path += "/"
         if not path and request.method in ("GET", "HEAD"):
             location = f"{request.path}/?{request.query}" if request.query else f"{request.path}/"
             return Response(301, b"", content_type="", headers=[("Location", location)])
-        return await self._passed_on(request, peer, path)
+        return await self._passed_on(request, peer, path, await self._connected(call, peer))
 
     async def _peer(self, call: Call) -> Peer:
         info = call.info
@@ -73,7 +76,15 @@ class Proxies:
                 return await self.targets.service(call.namespace, info.name)
         return await self.targets.pod(call.namespace, info.name)
 
-    async def _passed_on(self, request: Request, peer: Peer, path: str) -> Answer:
+    async def _connected(self, call: Call, peer: Peer) -> socket.socket | None:
+        if call.info.resource == "nodes":
+            return None
+        try:
+            return await self.targets.connected(peer)
+        except ExchangeError as exc:
+            raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
+
+    async def _passed_on(self, request: Request, peer: Peer, path: str, connected: socket.socket | None) -> Answer:
         host = request.headers.get("host", "")
         suffix = path + "/" if request.path.endswith("/") and not path.endswith("/") else path
         prefix = request.path.removesuffix(suffix)
@@ -89,7 +100,7 @@ class Proxies:
         if request.query:
             target += f"?{request.query}"
         try:
-            answer = await exchange(peer, request.method, target, headers, request.body)
+            answer = await exchange(peer, request.method, target, headers, request.body, connected=connected)
         except ExchangeError as exc:
             raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
         kept = _kept(answer.headers)

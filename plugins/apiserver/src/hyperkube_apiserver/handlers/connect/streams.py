@@ -7,6 +7,7 @@ Source: k8s.io/kubernetes/pkg/registry/core/pod/rest, k8s.io/apimachinery/pkg/ut
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -130,12 +131,15 @@ def forwarded_for(request: Request) -> str:
     return f"{before}, {peer}" if before else peer
 
 
-async def upgraded(request: Request, peer: Peer, target: str) -> Answer:
-    """Ask `peer` for another protocol, and let the client speak it with it. What it refuses with is passed on."""
+async def upgraded(request: Request, peer: Peer, target: str, *, connected: socket.socket | None = None) -> Answer:
+    """Ask `peer` for another protocol, and let the client speak it with it. What it refuses with is passed on.
+
+    `connected`: a connection to it that is there already.
+    """
     headers = [(name, value) for name, value in without_identity(request) if name != "x-forwarded-for"]
     headers.append(("X-Forwarded-For", forwarded_for(request)))
     try:
-        answer = await exchange(peer, request.method, target or "/", headers)
+        answer = await exchange(peer, request.method, target or "/", headers, connected=connected)
     except ExchangeError as exc:
         raise APIError.of(500, "", f"error dialing backend: {exc}") from exc
     if answer.status == 101:

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from hyperkube_apiserver.call import Served
@@ -20,7 +20,8 @@ from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.exchange import Peer
+from hyperkube_machinery.exchange import ExchangeError, Peer, failure_text
+from hyperkube_machinery.podnetwork import NetworkUnavailable, PodNetwork
 from hyperkube_machinery.tls import client_context
 
 __all__ = ["KubeletTerms", "Targets", "container_of", "is_global", "is_reachable_here", "trusting_anybody"]
@@ -45,6 +46,7 @@ class KubeletTerms:
     unchecked_tls: ssl.SSLContext  # for who asks not to
     port: int = 10250  # of nodes that don't tell theirs
     loopback: bool = False  # whether nodes and pods are on this machine, and may have its addresses
+    pod_network: PodNetwork | None = None  # that of this machine's pods, where it may not be the machine's
     address_types: tuple[str, ...] = ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP")
 
     @classmethod
@@ -152,6 +154,24 @@ class Targets:
                     if await self._is_of_pod(address, namespace):
                         return self._peer(scheme, address["ip"], str(one.get("port") or 0))
         raise _unavailable(f'no endpoints available for service "{given}"')
+
+    async def connected(self, peer: Peer) -> socket.socket | None:
+        """A connection to a pod that is in a network of its own; None for others, which anybody can connect to.
+
+        Raises ExchangeError.
+        """
+        network = self._kubelets.pod_network
+        if network is None:
+            return None
+        try:
+            pods = (await network.describe()).pod_cidr
+            if not pods or ip_address(peer.host) not in ip_network(pods):
+                return None
+            return await network.dial(peer.host, peer.port)
+        except NetworkUnavailable:  # there is none as long as nobody is there to ask
+            return None
+        except OSError as exc:
+            raise ExchangeError(failure_text(peer, exc)) from exc
 
     async def _is_of_pod(self, address: Tree, namespace: str) -> bool:
         """Whether an address of endpoints is that of a pod: those of anything else are not asked."""
