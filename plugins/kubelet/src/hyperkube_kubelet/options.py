@@ -99,6 +99,7 @@ class Options:
         0,
         section="Node",
         minimum=0,
+        maximum=1 << 15,
         help="How many nodes this process stands for, NAME-0 and so on; with --container-runtime=hollow alone. 0 for"
         " one node, NAME. hk's own flag.",
     )

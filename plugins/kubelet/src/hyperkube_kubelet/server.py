@@ -25,6 +25,8 @@ from hyperkube_kubelet.nodes import Cluster, Node, Upkeep, node_running
 from hyperkube_kubelet.options import Options, parse_taint
 from hyperkube_kubelet.pods.making import ClusterNames
 from hyperkube_kubelet.rootlock import root_locked
+from hyperkube_kubelet.runtime.errors import RuntimeFailure
+from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtimes import runtime_open
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.telling import LogRecorder, Recorder
@@ -65,7 +67,7 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
         facts = _facts(options, machine)
         if options.hollow_nodes:
             await _serve_fleet(context, facts, machine, ready)
-        async with _cluster(context, facts) as (cluster, recorder), runtime_open(options, clock) as runtime:
+        async with _cluster(context, facts) as (cluster, recorder), _runtime(options, clock) as runtime:
             state = RuntimeState(runtime, clock)
             await state.look()
             async with (
@@ -184,6 +186,16 @@ def _root(options: Options) -> Iterator[None]:
         except OSError as exc:
             raise SettingsError(name, f"flag --{name}", str(exc)) from exc
         yield
+
+
+@asynccontextmanager
+async def _runtime(options: Options, clock: Clock) -> AsyncIterator[Runtime]:
+    async with AsyncExitStack() as stack:
+        try:
+            runtime = await stack.enter_async_context(runtime_open(options, clock))
+        except RuntimeFailure as exc:
+            raise SettingsError("container-runtime", "flag --container-runtime", str(exc)) from exc
+        yield runtime
 
 
 @asynccontextmanager
