@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -202,4 +203,16 @@ def test_a_sandbox_that_can_not_be_written_down_gives_back_its_address(tmp_path:
     for _ in range(2):
         with pytest.raises(Failure, match="No space left on device"):
             sandboxes.run(request)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tree_may_be_deeper_than_anything_can_follow(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=folder)
+        following = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = following
+    os.close(folder)
+    remove_tree(str(tmp_path / "d"))
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,9 @@ from contextlib import suppress
 
 __all__ = ["copy_tree", "remove_tree"]
 
+_DEEPEST = 100
+_MOVED = ".hk-moved-"
+
 
 def copy_tree(source: str, target: str, *, root: str = "") -> None:
     """Copy the folder `source` to `target`, which is not there yet.
@@ -50,14 +53,23 @@ def remove_tree(path: str) -> None:
     except FileNotFoundError:
         return
     try:
-        _remove(folder, os.path.basename(path), os.fstat(folder).st_dev)
+        _remove(folder, os.path.basename(path), _Top(os.fstat(folder).st_dev))
     except FileNotFoundError:
         pass
     finally:
         os.close(folder)
 
 
-def _remove(parent: int, name: str, device: int) -> None:
+class _Top:
+    """The folder that is removed, once it is open, and the device that all in it is on."""
+
+    def __init__(self, device: int) -> None:
+        self.device = device
+        self.folder = -1
+        self.moved = 0
+
+
+def _remove(parent: int, name: str, top: _Top, depth: int = 0) -> None:
     """By descriptors, so that no folder that turns into a link meanwhile leads elsewhere."""
     if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=parent)
@@ -69,12 +81,19 @@ def _remove(parent: int, name: str, device: int) -> None:
         os.chmod(name, 0o700, dir_fd=parent)
         folder = os.open(name, flags, dir_fd=parent)
     try:
-        if os.fstat(folder).st_dev != device:
+        if os.fstat(folder).st_dev != top.device:
             raise OSError(0, f"{name} is a mount")
         with suppress(PermissionError):
             os.fchmod(folder, 0o700)
-        for entry in os.listdir(folder):
-            _remove(folder, entry, device)
+        if depth == _DEEPEST:  # each level takes a descriptor and a call; whoever made the tree had no such limit
+            top.moved += 1
+            os.rename(name, f"{_MOVED}{top.moved}", src_dir_fd=parent, dst_dir_fd=top.folder)
+            return
+        if depth == 0:
+            top.folder = folder
+        while entries := os.listdir(folder):
+            for entry in entries:
+                _remove(folder, entry, top, depth + 1)
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=parent)
