@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hyperkube_core._errors import CommandEnded, HyperkubeError
@@ -41,13 +41,16 @@ def in_background(serve: Callable[[Shown], None], home: Home, show: Callable[[],
     home.release()  # here; the background holds it
     shown = show()
     try:
-        with os.fdopen(told, "rb") as lines:
-            failed = _until_ready(lines, shown)
+        with _ending_signals(), os.fdopen(told, "rb") as lines:
+            try:
+                failed = _until_ready(lines, shown)
+            except _Asked as exc:
+                _end(pid)
+                raise CommandEnded(128 + exc.signum, "interrupted: the cluster is stopped again") from None
         if failed is None:
             return
-    except KeyboardInterrupt:
-        _end(pid)
-        raise CommandEnded(130, "interrupted: the cluster is stopped again") from None
+    except _Asked as exc:  # a moment too late, or once more
+        raise CommandEnded(128 + exc.signum) from None
     finally:
         shown.close()
     status = _status(pid)
@@ -101,11 +104,39 @@ def _status(pid: int) -> int:
 
 
 def _end(pid: int) -> None:
-    """Ask it to stop, and wait for that; a second Ctrl-C insists."""
+    """Ask it to stop, and wait for that; a second request insists."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     try:
         _status(pid)
-    except KeyboardInterrupt:
+    except _Asked:
         os.kill(pid, signal.SIGTERM)
         _status(pid)
+
+
+class _Asked(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+@contextmanager
+def _ending_signals() -> Iterator[None]:
+    """Have every signal that would end this process raise `_Asked` for the length of the block."""
+
+    def ask(signum: int, _: object) -> None:
+        raise _Asked(signum)
+
+    # One that is ignored stays so, as nohup has it.
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -155,12 +155,15 @@ def test_ctrl_c_stops_it_in_reverse(toys: Toys, start_toys: Callable[..., Hk]) -
     assert toys.notes()[-1] == "cleaned up a,b,c"
 
 
-def test_ctrl_c_while_it_comes_up_leaves_nothing(toys: Toys, start_toys: Callable[..., Hk]) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_while_it_comes_up_leaves_nothing(
+    signum: signal.Signals, toys: Toys, start_toys: Callable[..., Hk]
+) -> None:
     up = start_toys("--detach", never=True)
     up.until('"event": "waiting"')
     with watched(toys.status()["pid"], *toys.pids().values()) as processes:
-        up.send(signal.SIGINT)
-        assert up.wait() == 130
+        up.send(signum)
+        assert up.wait() == 128 + signum
         assert all(process.ends() for process in processes)
     assert "interrupted: the cluster is stopped again" in up.output
 
