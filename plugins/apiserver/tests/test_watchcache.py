@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.storage.interface import Entry, Revision
+from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery.testing.clock import VirtualClock
 
 KIND = load_kinds()["", "v1", "configmaps"]
 
@@ -43,3 +48,27 @@ def test_very_many_different_labels_are_right_and_not_all_remembered(cache: Watc
     items = [cache.item_of(entry(cache, f"n{number}", {"app": str(number)})) for number in range(1000)]
     assert [item.labels["app"] for item in items] == [str(number) for number in range(1000)]
     assert len(cache._known_labels) < 1000
+
+
+class Slow(VirtualClock):
+    """Time passes whenever it is asked for: a millisecond, as if a change took so long."""
+
+    def monotonic(self) -> float:
+        self._elapsed += 0.001
+        return super().monotonic()
+
+
+@pytest.mark.anyio
+async def test_changes_that_take_long_let_others_have_their_turn_between_them(cache: WatchCache) -> None:
+    store = MemoryStore(VirtualClock())
+    turns, seen = 0, list[int]()
+    cache.observe(lambda event: seen.append(turns))
+    async with Hub(store, [cache], Slow()).running():
+        names = [f"n{number}" for number in range(20)]
+        writes = [store.create(KIND.key("ns", name), entry(cache, name, None).value) for name in names]
+        written = asyncio.gather(*writes)
+        while len(seen) < len(names):
+            turns += 1
+            await asyncio.sleep(0)
+        await written
+    assert max(map(seen.count, seen)) <= 2

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 ROOT = "/registry/"
 SWEEP_SECONDS = 1.0
 SLICE_SECONDS = 0.1
-MOST_TOLD = 500
-"""Watchers that may be told of changes before others have their turn: a millisecond or two."""
+HELD_SECONDS = 0.002
+"""How long changes are taken over before others have their turn: what one costs depends on who watches, and how."""
 SendBookmarks = Callable[[WatchCache, int, Sequence[Watcher]], None]
 """Tells watchers of a cache that they have come to a revision."""
 PAGE_ENTRIES = 500
@@ -169,17 +169,18 @@ class Hub:
 
     async def _follow(self) -> None:
         try:
-            told = 0  # watchers, since others had their turn
+            held = 0.0  # the loop, since others had their turn
             async for batch in self.store.watch(ROOT, after=self.revision):
+                since = self._clock.monotonic() - held
                 for change in batch.changes:
                     cache = self._cache_of(change.key)
                     if cache is not None:
                         cache.apply(change)
-                        told += 1 + len(cache.watchers)
-                    if told > MOST_TOLD:
-                        told = 0
+                    held = self._clock.monotonic() - since
+                    if held >= HELD_SECONDS:
                         self._come_to(change.revision)
                         await asyncio.sleep(0)
+                        since, held = self._clock.monotonic(), 0.0
                 self._come_to(batch.revision)
         except Compacted as exc:
             raise RuntimeError("the watch cache fell behind the store's history") from exc

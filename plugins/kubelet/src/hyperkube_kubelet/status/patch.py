@@ -53,7 +53,7 @@ def status_patch(old: Tree, new: Tree) -> dict[str, Any]:
     patch: dict[str, Any] = {}
     for field in {**old, **new}:
         before, after = old.get(field), new.get(field)
-        if _bare(before) == _bare(after):
+        if _says_the_same(before, after):
             continue
         key = _MERGE_KEYS.get(field)
         patch[field] = _merged(key, before or (), after or ()) if key else after
@@ -69,10 +69,14 @@ def _merged(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
     changed = []
     for item in after:
         was = known.get(item[key], {})
-        if _bare(was) != _bare(item):
+        if not _says_the_same(was, item):
             gone = {field: None for field in was if field not in item and field not in ("lastProbeTime",)}
             changed.append({**item, **gone})
     return changed + [{key: name, "$patch": "delete"} for name in known if name not in wanted]
+
+
+def _says_the_same(before: Any, after: Any) -> bool:
+    return bool(before == after) or bool(_bare(before) == _bare(after))
 
 
 def _bare(value: Any) -> Any:
