@@ -219,6 +219,18 @@ async def test_an_empty_dir_keeps_what_is_in_it_until_the_pod_goes(volumes: PodV
     await volumes.unmount("u")
 
 
+async def test_an_empty_dir_is_open_to_all_though_a_kubelet_was_killed_while_it_made_it(
+    volumes: PodVolumes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = pod({"name": "v", "emptyDir": {}})
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "chmod", lambda path, mode: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await volumes.mount(given, Addresses())
+    path = (await volumes.mount(given, Addresses()))["v"].path
+    assert path.stat().st_mode & 0o777 == 0o777
+
+
 async def test_an_empty_dir_may_be_in_memory(volumes: PodVolumes, folders: PlainFolders) -> None:
     source = {"medium": "Memory", "sizeLimit": "64Mi"}
     path = (await volumes.mount(pod({"name": "v", "emptyDir": source}), Addresses()))["v"].path

@@ -126,9 +126,11 @@ class PodVolumes:
     async def _empty_dir(self, volume: Tree, pod: Tree, addresses: Addresses) -> Mounted:
         source = volume.get("emptyDir") or {}
         path = self._path(pod, "empty-dir", volume["name"])
-        if not path.exists():
-            path.mkdir(parents=True, exist_ok=True)
-            path.chmod(_OPEN_MODE)
+        if not path.exists():  # it is there once it is open to all, however this kubelet ends
+            fresh = path.with_name(f".{path.name}")
+            fresh.mkdir(parents=True, exist_ok=True)
+            fresh.chmod(_OPEN_MODE)
+            fresh.rename(path)
         if source.get("medium") == "Memory":
             limit = Quantity.parse(str(source.get("sizeLimit") or "0")).value
             await self._folders.mount_memory(path, limit)
