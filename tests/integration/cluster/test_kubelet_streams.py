@@ -80,7 +80,7 @@ async def pod(cluster: Cluster, tmp_path: Path, authority: Path) -> AsyncIterato
 
 
 def kubectls() -> list[Path]:
-    """The newest, the oldest and one from between: WebSockets by default came with 1.31."""
+    """The newest, the oldest and one from between: WebSockets came with 1.30 for commands, with 1.31 for ports."""
     found = _tools.kubectl()
     return list(dict.fromkeys((found[0], found[len(found) // 2], found[-1])))
 
