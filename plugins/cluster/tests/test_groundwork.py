@@ -93,6 +93,12 @@ async def test_the_report_says_where_servers_are(tmp_path: Path) -> None:
     assert report.notes == [f"kubectl --kubeconfig {tmp_path}/admin.kubeconfig get nodes,pods --all-namespaces"]
 
 
+async def test_what_is_to_be_typed_is_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / "my cluster"
+    [note] = (await Kubernetes(Home(folder, ("apiserver",))).report()).notes
+    assert note == f"kubectl --kubeconfig '{folder}/admin.kubeconfig' get nodes,pods --all-namespaces"
+
+
 async def test_there_is_nothing_to_clean_up_where_nothing_ran(tmp_path: Path) -> None:
     await Kubernetes(Home(tmp_path)).clean_up()
     assert os.listdir(tmp_path) == []

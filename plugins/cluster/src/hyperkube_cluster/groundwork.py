@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -54,7 +55,8 @@ class Kubernetes(Groundwork):
             sections["nodes"] = await nodes(self.layout, self.home.clock)
         if "proxy" in self.home.servers:
             sections["services"] = services(self.layout.relays)
-        note = f"kubectl --kubeconfig {self.layout.kubeconfig('admin')} get nodes,pods --all-namespaces"
+        file = shlex.quote(str(self.layout.kubeconfig("admin")))
+        note = f"kubectl --kubeconfig {file} get nodes,pods --all-namespaces"
         return Report(addresses=addresses, sections=sections, notes=[note])
 
     async def clean_up(self) -> None:
