@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
 import pytest
 
+from hyperkube_core import SettingsError
 from hyperkube_kubelet.api.serving import api_served
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
@@ -27,15 +29,13 @@ class NoPods:
         return []
 
 
-async def answers(root: Path, paths: list[str], **changes: bool) -> dict[str, tuple[int, bytes]]:
+async def answers(root: Path, paths: list[str], **changes: int) -> dict[str, tuple[int, bytes]]:
     options = Options(
         pod_manifest_path=root,
         root_dir=root,
-        port=0,
-        healthz_port=0,
         anonymous_auth=True,
         authorization_mode="AlwaysAllow",
-        **changes,  # type: ignore[arg-type]
+        **{"port": 0, "healthz_port": 0, **changes},  # type: ignore[arg-type]
     )
     clock = SystemClock()
     runtime = HollowRuntime(clock)
@@ -51,6 +51,16 @@ async def answers(root: Path, paths: list[str], **changes: bool) -> dict[str, tu
             answer.close()
     await runtime.close()
     return found
+
+
+@pytest.mark.parametrize("name", ["port", "healthz_port"])
+async def test_a_port_that_is_taken_is_told_of(tmp_path: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError) as refused:
+            await answers(tmp_path, [], **{name: port})
+    flag, why = f"flag --{name.replace('_', '-')}", f"cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert str(refused.value) == f"{flag}: {why}; choose another port"
 
 
 async def test_debugging_can_be_left_out(tmp_path: Path) -> None:

@@ -97,7 +97,13 @@ def _blamed(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tls.CertificateError) as exc:
-        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+        raise SettingsError(name, f"flag --{name}", _why(exc)) from exc
+
+
+def _why(exc: OSError | tls.CertificateError) -> str:
+    if not isinstance(exc, OSError) or exc.strerror is None:
+        return str(exc)
+    return f"{exc.filename}: {exc.strerror}" if exc.filename else f"{exc.strerror}; choose another port"
 
 
 def _context(options: Options, facts: NodeFacts, *, now: float) -> ssl.SSLContext:
