@@ -288,11 +288,16 @@ print(forwarding.error(8080))
 """
 
 
-async def test_pythons_client_has_streams(cluster: Cluster, pod: str) -> None:
-    """In a process of its own, for it leaves connections open."""
-    pytest.importorskip("kubernetes")
+async def test_pythons_client_has_streams(cluster: Cluster, pod: str, tmp_path: Path) -> None:
+    """In a process of its own, for it leaves connections open and keys in files."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PYTHON, str(cluster.kubeconfig), pod, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        PYTHON,
+        str(cluster.kubeconfig),
+        pod,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     try:
         async with asyncio.timeout(SECONDS):
