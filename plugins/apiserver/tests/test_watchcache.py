@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import orjson
 import pytest
@@ -50,20 +51,13 @@ def test_very_many_different_labels_are_right_and_not_all_remembered(cache: Watc
     assert len(cache._known_labels) < 1000
 
 
-class Slow(VirtualClock):
-    """Time passes whenever it is asked for: a millisecond, as if a change took so long."""
-
-    def monotonic(self) -> float:
-        self._elapsed += 0.001
-        return super().monotonic()
-
-
 @pytest.mark.anyio
 async def test_changes_that_take_long_let_others_have_their_turn_between_them(cache: WatchCache) -> None:
-    store = MemoryStore(VirtualClock())
+    clock, readings = VirtualClock(), count()
+    store = MemoryStore(clock)
     turns, seen = 0, list[int]()
     cache.observe(lambda event: seen.append(turns))
-    async with Hub(store, [cache], Slow()).running():
+    async with Hub(store, [cache], clock, stopwatch=lambda: 0.0015 * next(readings)).running():
         names = [f"n{number}" for number in range(20)]
         writes = [store.create(KIND.key("ns", name), entry(cache, name, None).value) for name in names]
         written = asyncio.gather(*writes)
