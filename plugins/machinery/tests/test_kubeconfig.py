@@ -20,6 +20,7 @@ from hyperkube_machinery.kubeconfig import (
     KubeconfigError,
     in_cluster,
     load,
+    of_flags,
     read,
     write,
 )
@@ -283,3 +284,15 @@ def test_braces_may_be_yamls(tmp_path: Path) -> None:
     clusters = "[{name: c, cluster: {server: 'https://s'}}]"
     path.write_text(f"{{clusters: {clusters}, contexts: [{{name: x, context: {{cluster: c}}}}]}}")
     assert read(path, context="x").server == "https://s"
+
+
+def test_a_server_takes_no_file_of_its_users(tmp_path: Path) -> None:
+    theirs = tmp_path / "config"
+    write(theirs, Access(server="https://production"), cluster="c", user="u")
+    environ = {"KUBECONFIG": str(theirs), "HOME": str(tmp_path)}
+    assert load(environ=environ).server == "https://production"
+    with pytest.raises(KubeconfigError, match="there is no kubeconfig"):
+        of_flags(None, environ=environ)
+    assert of_flags(None, master="https://mine", environ=environ).server == "https://mine"
+    assert of_flags(theirs, environ=environ).server == "https://production"
+    assert of_flags(theirs, master="https://mine", environ=environ).server == "https://mine"

@@ -45,7 +45,8 @@ class Options:
         None,
         section="API server",
         metavar="file",
-        help="A kubeconfig that says where the API server is, and who this is.",
+        help="A kubeconfig that says where the API server is, and who this is. Without it and --master, what a pod"
+        " finds counts.",
     )
     master: str = flag(
         "",

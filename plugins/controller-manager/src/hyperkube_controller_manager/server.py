@@ -113,7 +113,7 @@ def _local(context: Context[Options]) -> LocalServer | None:
 
 def _access(options: Options) -> Access:
     try:
-        return kubeconfig.load(options.kubeconfig, master=options.master)
+        return kubeconfig.of_flags(options.kubeconfig, master=options.master)
     except KubeconfigError as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
 

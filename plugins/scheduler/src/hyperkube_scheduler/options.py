@@ -32,8 +32,8 @@ class Options:
         None,
         section="API server",
         metavar="file",
-        help="A kubeconfig that says where the API server is, and who this is. Without it, one is looked for as kubectl"
-        " does: in KUBECONFIG, in ~/.kube/config, and in what a pod finds.",
+        help="A kubeconfig that says where the API server is, and who this is. Without it and --master, what a pod"
+        " finds counts.",
     )
     master: str = flag(
         "",

@@ -132,7 +132,7 @@ def _connections(context: Context[Options], configuration: Configuration, metric
         local = None
     file = Path(configuration.kubeconfig) if configuration.kubeconfig else None
     try:
-        access = kubeconfig.load(file, master=options.master)
+        access = kubeconfig.of_flags(file, master=options.master)
     except KubeconfigError as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from hyperkube_machinery.kubeconfig.access import Access, KubeconfigError
 from hyperkube_machinery.kubeconfig.reading import Config, parse, read
 
-__all__ = ["in_cluster", "load"]
+__all__ = ["in_cluster", "load", "of_flags"]
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -32,6 +32,17 @@ def load(
     if master:
         return Access(server=master)
     return in_cluster(environ)
+
+
+def of_flags(path: Path | None, *, master: str = "", environ: Mapping[str, str] = os.environ) -> Access:
+    """How a server reaches its cluster: as it was told, else as a pod finds it. Raises KubeconfigError.
+
+    Other than a tool, a server takes no file of its user's: who starts one without flags means no production cluster.
+    Source: BuildConfigFromFlags in k8s.io/client-go/tools/clientcmd.
+    """
+    if path is not None:
+        return read(path, master=master)
+    return Access(server=master) if master else in_cluster(environ)
 
 
 def _found(environ: Mapping[str, str]) -> Config | None:
