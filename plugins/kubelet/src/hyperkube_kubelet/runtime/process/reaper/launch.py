@@ -177,7 +177,7 @@ def program(
             for target, descriptor in enumerate(streams):
                 os.dup2(descriptor, target, inheritable=True)
             try:
-                _exec(argv, {"PATH": _DEFAULT_PATH, "LANG": "C.UTF-8"}, "")
+                _exec(argv, {"PATH": os.environ.get("PATH", _DEFAULT_PATH), "LANG": "C.UTF-8"}, "")
             except _Failed as exc:
                 os.write(2, f"{exc}\n".encode())
                 raise
