@@ -80,6 +80,8 @@ def test_page_does_what_it_says(page: str, tmp_path: Path, wheels: Mapping[str, 
     blocks = PAGES[page]
     if any(re.search(r"\bkubectl\b", block.text) for block in blocks if block.runs):
         environment.program("kubectl").symlink_to(_tools.kubectl()[0])
+    if any("busybox" in block.text for block in blocks):
+        environment.program("busybox").symlink_to(_tools.busybox())
     try:
         with _pages.shell(folder, variables) as session:
             _pages.run(blocks, session, folder)
