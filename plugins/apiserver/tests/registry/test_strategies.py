@@ -150,7 +150,7 @@ def test_privileged_containers_need_the_servers_leave(writer: Any) -> None:
 def test_loopback_endpoints_need_the_servers_leave(writer: Any, group: str, plural: str, tree: Tree) -> None:
     def create(policy: Policy) -> list[str]:
         strategy = strategies(load_kinds(), policy=policy)[group, "v1", plural]
-        given = {"metadata": {"name": "e", "namespace": "default"}, **copy.deepcopy(tree)}
+        given = {"metadata": {"name": "e"}, **copy.deepcopy(tree)}
         return [error.detail for error in writer.create(strategy, given)[1]]
 
     assert create(Policy()) == ["may not be in the loopback range (127.0.0.0/8, ::1/128)"]
