@@ -222,9 +222,10 @@ def _make_venv(session: nox.Session) -> Path:
 
 
 def _siblings(distribution: str) -> list[str]:
-    """The distributions of the checkout that `distribution` asks for."""
+    """The distributions of the checkout that `distribution` asks for, and those that they ask for."""
     project = tomllib.loads((DISTRIBUTIONS[distribution] / "pyproject.toml").read_text())["project"]
-    return [name.partition("==")[0] for name in project["dependencies"] if name.partition("==")[0] in DISTRIBUTIONS]
+    asked = [name.partition("==")[0] for name in project["dependencies"] if name.partition("==")[0] in DISTRIBUTIONS]
+    return list(dict.fromkeys([*asked, *(further for name in asked for further in _siblings(name))]))
 
 
 def _build(session: nox.Session) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import _tools
@@ -44,9 +46,15 @@ def nft() -> Path:
 
 
 @pytest.fixture(scope="session")
-def busybox() -> Path:
-    """A static one."""
-    return _tools.busybox()
+def busybox() -> Iterator[Path]:
+    """A static one, where containers of the machine's own image see it as well, whose /tmp is their own."""
+    found = _tools.busybox()
+    if Path("/tmp") not in found.parents:
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="hk-busybox-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(shutil.copy(found, folder))
 
 
 @pytest.fixture(scope="session")

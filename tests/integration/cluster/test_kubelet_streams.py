@@ -63,14 +63,14 @@ async def cluster(request: pytest.FixtureRequest, tmp_path: Path, authority: Pat
 
 
 @pytest.fixture
-async def pod(cluster: Cluster, tmp_path: Path, authority: Path) -> AsyncIterator[str]:
+async def pod(cluster: Cluster, tmp_path: Path, authority: Path, busybox: Path) -> AsyncIterator[str]:
     """A pod that serves "served" on port 8080 of its own loopback, and has a shell."""
     account = {"metadata": {"name": "default"}, "automountServiceAccountToken": False}
     await cluster.client.create(SERVICE_ACCOUNTS, account, "default")
     folder = tmp_path / "kubelet"
     flags = (f"--root-dir={folder}", "--port=0", "--healthz-port=0", "--orphan-grace-period=10s")
     await cluster.start("kubelet", f"--hostname-override={NODE}", f"--client-ca-file={authority / 'ca.crt'}", *flags)
-    script = SERVER.replace("$BUSYBOX", os.fspath(_tools.busybox()))
+    script = SERVER.replace("$BUSYBOX", os.fspath(busybox))
     container = {"name": "main", "image": HOST, "command": ["/bin/sh", "-c", script]}
     spec = {"nodeName": NODE, "terminationGracePeriodSeconds": 1, "containers": [container]}
     await cluster.client.create(PODS, {"metadata": {"name": "web"}, "spec": spec}, "default")
