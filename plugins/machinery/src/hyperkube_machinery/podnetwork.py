@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import tempfile
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from contextlib import suppress
@@ -151,6 +150,8 @@ class HostNetwork(_Sockets):
         return made
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
+        import tempfile  # of the many who dial, few run programs
+
         pipe = asyncio.subprocess.PIPE
         # A file, since writing to the pipe of a program that has ended already is an error that uvloop doesn't catch.
         with tempfile.TemporaryFile() as source:
