@@ -90,3 +90,9 @@ def test_what_an_alias_repeats_is_not_shared() -> None:
     value, _ = parse_yaml(b"{a: &x [1], b: *x}")
     value["a"].append(2)
     assert value == {"a": [1, 2], "b": [1]}
+
+
+@pytest.mark.parametrize("text", ["!!binary \u00e9", "!!binary a"])
+def test_binary_that_is_no_base64_is_refused(text: str) -> None:
+    with pytest.raises(BadYAML, match="invalid base64"):
+        parse_yaml(text.encode())

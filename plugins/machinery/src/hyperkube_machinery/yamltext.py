@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import re
 from base64 import b64decode
-from binascii import Error as Base64Error
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +198,7 @@ class _Builder:
         if tag == f"{_TAG}binary":
             try:
                 return b64decode(text, validate=False).decode("utf-8", "replace")
-            except Base64Error:
+            except ValueError:  # of letters beyond ASCII too
                 raise BadYAML("yaml: !!binary value contains invalid base64 data") from None
         if (not tag and not event.implicit[0]) or tag in {"!", f"{_TAG}str"}:
             return text
