@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from contextlib import suppress
@@ -84,11 +85,11 @@ class PodNetwork(Protocol):
         """What kind of network it is."""
 
 
-class _Sockets:
+class _Sockets(ABC):
     """What sockets are used for, wherever they come from."""
 
-    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        raise NotImplementedError
+    @abstractmethod
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket: ...
 
     async def dial(self, host: str, port: int) -> socket.socket:
         family, address = await _resolve(host, port, socket.SOCK_STREAM)

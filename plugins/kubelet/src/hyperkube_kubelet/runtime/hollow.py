@@ -18,7 +18,7 @@ import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyperkube_kubelet.runtime.errors import CreateFailed, InvalidImageName, NotFound, NotRunning
@@ -362,14 +362,14 @@ def _addresses(pod_cidr: str) -> Iterator[str]:
     return map(str, hosts)
 
 
-@dataclass(slots=True)
+_NO_OUTPUT: tuple[tuple[Stream, bytes], ...] = ()
+
+
 class _Nothing:
     """The streams of a command that does nothing, well."""
 
-    _parts: tuple[tuple[Stream, bytes], ...] = field(default=())
-
     async def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        for part in self._parts:
+        for part in _NO_OUTPUT:
             yield part
 
     async def write(self, data: bytes) -> None: ...
