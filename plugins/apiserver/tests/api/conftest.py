@@ -177,7 +177,12 @@ class Client:
     @asynccontextmanager
     async def watch(self, path: str, **headers: str) -> AsyncIterator[Stream]:
         """A watch, for the length of the block."""
-        answer = await self.answer("GET", path, **headers)
+        async with self.streaming(await self.answer("GET", path, **headers)) as stream:
+            yield stream
+
+    @asynccontextmanager
+    async def streaming(self, answer: Response | StreamingResponse) -> AsyncIterator[Stream]:
+        """The body of an answer that streams, for the length of the block."""
         assert isinstance(answer, StreamingResponse), Reply(answer).body
         stream = Stream()
 

@@ -59,6 +59,15 @@ async def test_a_watch_may_begin_without_initial_events(api: Any, revision: str)
         assert await stream.names(1) == [("ADDED", "b")]
 
 
+@pytest.mark.parametrize("revision", ["", "0"])
+async def test_what_changes_before_the_answer_begins_is_told(api: Any, revision: str) -> None:
+    await api.create(CONFIG_MAPS, config_map("a"))
+    answer = await api.answer("GET", f"{CONFIG_MAPS}?{LATER}&resourceVersion={revision}")
+    await api.create(CONFIG_MAPS, config_map("b"))
+    async with api.streaming(answer) as stream:
+        assert await stream.names(1) == [("ADDED", "b")]
+
+
 @pytest.mark.parametrize("query", ["watch=1", INITIAL.replace("allowWatchBookmarks=true&", "")])
 async def test_no_bookmark_comes_to_who_allows_none(api: Any, query: str) -> None:
     await api.create(CONFIG_MAPS, config_map("a"))

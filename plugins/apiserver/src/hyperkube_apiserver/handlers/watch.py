@@ -52,6 +52,8 @@ async def watch(
             return StreamingResponse(_failing(too_large(revision, hub.revision)), content_type=output.stream_type)
     elif not options.resource_version:
         await hub.fresh()
+    if options.send_initial_events is False and not revision:
+        revision = hub.revision  # "now" is when the watch was asked for, not when its answer begins
     now = clock.monotonic()
     expires = now + (options.timeout_seconds or shortest_seconds * (1 + random.random()))
     return StreamingResponse(
