@@ -127,7 +127,10 @@ def wheels(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("distribution", list(DISTRIBUTIONS))
 def isolated(session: nox.Session, distribution: str) -> None:
-    """Install one wheel with nothing but what it declares and run its tests outside the checkout."""
+    """Install one wheel with nothing but what it declares, as old as it allows, and run its tests outside the checkout.
+
+    Only on the lowest Python are there wheels that old; on later ones the dependencies are the pinned ones.
+    """
     if not DIST.exists():
         session.install(*_PINNED)
         _build(session)
@@ -144,18 +147,11 @@ def isolated(session: nox.Session, distribution: str) -> None:
             session.run("python", "-m", "pytest", "-q", TESTS[distribution], *session.posargs)
 
 
-@nox.session(venv_backend="none")
-def oldest(session: nox.Session) -> None:
-    """Test with the lowest versions of the dependencies that the distributions allow, on the lowest Python."""
-    environment = str(ROOT / ".nox" / "oldest")
-    create = (_uv(), "venv", "--quiet", "--allow-existing", "--no-python-downloads", "--python", "3.11", environment)
-    if subprocess.run(create, check=False).returncode:  # there are no wheels that old for later Pythons
-        session.skip("Python 3.11 is not on this machine")
-    install = (_uv(), "pip", "install", "--python", environment)
-    session.run(*install, "--require-hashes", "-r", "constraints/oldest.txt", external=True, silent=True)
-    session.run(*install, *_CHECKOUT, external=True, silent=True)
-    python = str(_scripts(environment) / "python")
-    session.run(python, "-m", "pytest", "-q", *(session.posargs or TESTS.values()), external=True)
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Test real containers and the network of a real node: as root, with containerd and all it needs from Debian."""
+    _install_checkout(session)
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/e2e"]), env={"HK_TEST_E2E": "1"})
 
 
 @nox.session
@@ -186,7 +182,8 @@ def constraints(session: nox.Session) -> None:
 
 
 _PINNED = ("--require-hashes", "-r", str(ROOT / "constraints" / "dev.txt"))
-_CONSTRAINED = ("-c", str(ROOT / "constraints" / "dev.txt"))
+_OLDEST = "oldest.txt" if sys.version_info[:2] == (3, 11) else "dev.txt"
+_CONSTRAINED = ("-c", str(ROOT / "constraints" / _OLDEST))
 # The builder is among what is pinned; isolation would fetch another.
 _CHECKOUT = (
     *("--no-deps", "--no-build-isolation"),
