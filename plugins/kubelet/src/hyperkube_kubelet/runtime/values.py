@@ -19,19 +19,28 @@ __all__ = [
     "ContainerConfig",
     "ContainerState",
     "ContainerStats",
+    "Credentials",
+    "Device",
     "Event",
     "EventKind",
     "ExecResult",
     "FilesystemUsage",
+    "IDMapping",
     "Image",
+    "InterfaceUsage",
     "Limitation",
     "Limits",
     "Mount",
     "PortMapping",
+    "RuntimeCondition",
+    "RuntimeFeatures",
+    "RuntimeHandler",
     "RuntimeStatus",
+    "SELinux",
     "Sandbox",
     "SandboxConfig",
     "SandboxState",
+    "SandboxStats",
     "Security",
 ]
 
@@ -62,6 +71,64 @@ class DNS:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a container may use; None where there is no limit."""
+
+    cpu_shares: int | None = None
+    cpu_quota: int | None = None  # microseconds of processor time in each period
+    cpu_period: int = 100_000  # microseconds
+    cpuset_cpus: str = ""  # "0-3,7"
+    cpuset_mems: str = ""
+    memory_bytes: int | None = None
+    memory_request_bytes: int | None = None
+    memory_swap_bytes: int | None = None  # of memory and swap together
+    hugepages: Mapping[str, int] = field(default_factory=dict)  # bytes by size of page: "2MB"
+    unified: Mapping[str, str] = field(default_factory=dict)  # files of cgroup v2: "memory.high": "1000"
+    oom_score_adj: int = 0
+    rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # "nofile": (soft, hard)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SELinux:
+    """A label of SELinux."""
+
+    user: str = ""
+    role: str = ""
+    type: str = ""
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """As whom processes run, and what they may do. A sandbox has no capabilities, paths and names of users."""
+
+    run_as_user: int | None = None  # None: the image's user
+    run_as_username: str = ""
+    run_as_group: int | None = None
+    supplemental_groups: tuple[int, ...] = ()
+    supplemental_groups_policy: Literal["Merge", "Strict"] = "Merge"  # with those of the image's /etc/group
+    privileged: bool = False
+    readonly_root: bool = False
+    add_capabilities: tuple[str, ...] = ()  # without CAP_; "ALL"
+    drop_capabilities: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    seccomp: str = ""  # "RuntimeDefault", "Unconfined" or the path of a profile
+    apparmor: str = ""  # "RuntimeDefault", "Unconfined" or the name of a loaded profile
+    selinux: SELinux | None = None
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IDMapping:
+    """Users of a pod's user namespace, and groups alike, that are others of the node."""
+
+    host_id: int
+    container_id: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """What a pod's containers share: its name, its network, its namespaces."""
 
@@ -80,6 +147,12 @@ class SandboxConfig:
     ports: tuple[PortMapping, ...] = ()
     dns: DNS | None = None  # None: the node's
     sysctls: Texts = field(default_factory=dict)
+    runtime_handler: str = ""  # of the pod's RuntimeClass; "": the runtime's default
+    cgroup_parent: str = ""  # the pod's control group, as the driver names it: /kubepods/burstable/pod0b5e
+    security: Security = Security()
+    user_namespace: tuple[IDMapping, ...] = ()  # none: the node's users
+    overhead: Limits | None = None  # what the RuntimeClass says that the sandbox itself takes
+    limits: Limits | None = None  # what its containers come to
 
 
 class SandboxState(StrEnum):
@@ -96,6 +169,7 @@ class Sandbox:
     state: SandboxState
     created_at: float
     ips: tuple[str, ...] = ()  # the primary one first; none for a pod in the node's network
+    runtime_handler: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,38 +182,18 @@ class Mount:
     readonly: bool = False
     recursive_readonly: bool = False
     propagation: Literal["None", "HostToContainer", "Bidirectional"] = "None"
+    selinux_relabel: bool = False
+    image: str = ""  # its files are mounted, in place of `host_path`
+    image_sub_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a container may use; None where there is no limit."""
+class Device:
+    """A device of the node that a container may use."""
 
-    cpu_shares: int | None = None
-    cpu_quota: int | None = None  # microseconds of processor time in each period
-    cpu_period: int = 100_000  # microseconds
-    memory_bytes: int | None = None
-    memory_request_bytes: int | None = None
-    oom_score_adj: int = 0
-    rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # "nofile": (soft, hard)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Security:
-    """As whom a container's processes run, and what they may do."""
-
-    run_as_user: int | None = None  # None: the image's user
-    run_as_username: str = ""
-    run_as_group: int | None = None
-    supplemental_groups: tuple[int, ...] = ()
-    privileged: bool = False
-    readonly_root: bool = False
-    add_capabilities: tuple[str, ...] = ()  # without CAP_; "ALL"
-    drop_capabilities: tuple[str, ...] = ()
-    no_new_privileges: bool = False
-    seccomp: str = ""  # "RuntimeDefault", "Unconfined" or the path of a profile
-    apparmor: str = ""
-    masked_paths: tuple[str, ...] = ()
-    readonly_paths: tuple[str, ...] = ()
+    host_path: str
+    container_path: str
+    permissions: str = "rwm"  # read, write, mknod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +203,14 @@ class ContainerConfig:
     name: str
     attempt: int = 0
     image: str  # the reference in the pod's spec
+    image_id: str = ""  # what it means here; "": to be looked up
     command: tuple[str, ...] = ()  # instead of the image's Entrypoint (and then also of its Cmd)
     args: tuple[str, ...] = ()  # instead of the image's Cmd
     env: tuple[tuple[str, str], ...] = ()  # in order, over the image's; a later one wins
     working_dir: str = ""
     mounts: tuple[Mount, ...] = ()
+    devices: tuple[Device, ...] = ()
+    cdi_devices: tuple[str, ...] = ()  # vendor.com/class=name
     labels: Texts = field(default_factory=dict)
     annotations: Texts = field(default_factory=dict)
     log_path: str = ""  # within the sandbox's log directory: "web/0.log"; the runtime makes its folder
@@ -162,6 +219,7 @@ class ContainerConfig:
     tty: bool = False
     limits: Limits = Limits()
     security: Security = Security()
+    processes_of: str = ""  # the id of another container of the sandbox, whose processes it is to be among
     stop_signal: str = ""  # "SIGUSR1"; "": the image's, or SIGTERM
 
 
@@ -241,15 +299,65 @@ class FilesystemUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerStats:
-    """What a container has used."""
+    """What a container has used; None for what the runtime doesn't tell."""
 
     container_id: str
     at: float
     cpu_nanoseconds: int  # since it started
     memory_bytes: int  # working set
     rss_bytes: int
-    processes: int
+    processes: int  # 0: not known
     writable_bytes: int = 0  # in its own layer of the root file system
+    writable_inodes: int = 0
+    usage_bytes: int = 0  # memory with all that the kernel could take back; 0: not known
+    available_bytes: int | None = None  # of memory up to its limit, None without one
+    swap_bytes: int | None = None
+    page_faults: int = 0
+    major_page_faults: int = 0
+    writable_inodes: int | None = None
+    cpu_nanocores: int | None = None  # nanoseconds of processor time a second, lately
+    usage_bytes: int | None = None  # of memory, caches included
+    available_bytes: int | None = None  # of memory, up to its limit
+    page_faults: int | None = None
+    major_page_faults: int | None = None
+    swap_bytes: int | None = None
+    swap_available_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceUsage:
+    """What went through a network interface."""
+
+    name: str
+    received_bytes: int = 0
+    receive_errors: int = 0
+    sent_bytes: int = 0
+    send_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxStats:
+    """What a sandbox has used with all of its containers; None for what the runtime doesn't tell."""
+
+    sandbox_id: str
+    at: float
+    cpu_nanoseconds: int | None = None
+    memory_bytes: int | None = None  # working set
+    rss_bytes: int | None = None
+    usage_bytes: int | None = None
+    processes: int | None = None
+    interfaces: tuple[InterfaceUsage, ...] = ()  # the one that its addresses belong to first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """As whom images are pulled: a name and a password, or a token."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)  # of the registry's authorization server
+    registry_token: str = field(default="", repr=False)  # for the registry itself
+    server: str = ""  # whose they are, as they were configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +378,33 @@ class Limitation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeCondition:
+    """Something that a runtime says of itself, such as RuntimeReady."""
+
+    type: str
+    status: bool
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeHandler:
+    """A way to run pods that a RuntimeClass may name; "" is the default."""
+
+    name: str
+    recursive_readonly_mounts: bool = False
+    user_namespaces: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeFeatures:
+    """What a runtime says that it can do, whatever the handler."""
+
+    supplemental_groups_policy: bool = False
+    user_namespaces_host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeStatus:
     """Whether pods can be run, and how far they are kept apart."""
 
@@ -282,3 +417,7 @@ class RuntimeStatus:
     network_reason: str = ""
     network_message: str = ""
     limitations: tuple[Limitation, ...] = ()
+    conditions: tuple[RuntimeCondition, ...] = ()  # all that it says, the two above among them
+    handlers: tuple[RuntimeHandler, ...] = ()
+    features: RuntimeFeatures | None = None  # None: it doesn't tell
+    cgroup_driver: Literal["", "cgroupfs", "systemd"] = ""  # "": it doesn't tell
