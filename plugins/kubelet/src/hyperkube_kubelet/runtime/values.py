@@ -308,12 +308,6 @@ class ContainerStats:
     rss_bytes: int
     processes: int  # 0: not known
     writable_bytes: int = 0  # in its own layer of the root file system
-    writable_inodes: int = 0
-    usage_bytes: int = 0  # memory with all that the kernel could take back; 0: not known
-    available_bytes: int | None = None  # of memory up to its limit, None without one
-    swap_bytes: int | None = None
-    page_faults: int = 0
-    major_page_faults: int = 0
     writable_inodes: int | None = None
     cpu_nanocores: int | None = None  # nanoseconds of processor time a second, lately
     usage_bytes: int | None = None  # of memory, caches included
