@@ -14,7 +14,7 @@ from hyperkube_kubelet.nodes import Node, Upkeep, node_running
 from hyperkube_kubelet.pods.making import ClusterNames
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
-from hyperkube_kubelet.runtime.values import ContainerState, ExecResult, RuntimeStatus, SandboxConfig
+from hyperkube_kubelet.runtime.values import ContainerState, Credentials, ExecResult, RuntimeStatus, SandboxConfig
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_machinery.serving.exposition import exposition
 from hyperkube_machinery.testing.clock import VirtualClock
@@ -73,7 +73,7 @@ class ScriptedRuntime(HollowRuntime):
         self._may("start_container")
         await super().start_container(container_id)
 
-    async def pull_image(self, reference: str, *, credentials: tuple[str, str] | None = None) -> str:
+    async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
         self._may("pull_image")
         return await super().pull_image(reference, credentials=credentials)
 

@@ -73,7 +73,8 @@ class Starter:
                 pod, container, image, volumes, ips, self._attempt(pod, container, observed)
             )
             try:
-                container_id = await unbroken(self._runtime.create_container(sandbox_id, config))
+                made_from = self._maker.sandbox(pod, _attempt_of(sandbox_id, observed))
+                container_id = await unbroken(self._runtime.create_container(sandbox_id, config, pod=made_from))
             except RuntimeFailure as exc:
                 reason = "CreateContainerConfigError" if isinstance(exc, InvalidConfig) else "CreateContainerError"
                 raise NotStarted(reason, str(exc)) from exc
@@ -132,6 +133,10 @@ class Starter:
         if latest is not None:
             return restart_count(latest) + 1
         return _after_logs(self._maker.logs / log_directory_name(pod) / container["name"])
+
+
+def _attempt_of(sandbox_id: str, observed: Observed) -> int:
+    return next((sandbox.config.attempt for sandbox in observed.sandboxes if sandbox.id == sandbox_id), 0)
 
 
 def _after_logs(folder: Path) -> int:

@@ -29,6 +29,7 @@ from hyperkube_kubelet.runtime.values import (
     ContainerConfig,
     ContainerState,
     ContainerStats,
+    Credentials,
     Event,
     EventKind,
     ExecResult,
@@ -38,6 +39,7 @@ from hyperkube_kubelet.runtime.values import (
     Sandbox,
     SandboxConfig,
     SandboxState,
+    SandboxStats,
 )
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.podnetwork import HostNetwork, PodNetwork
@@ -121,6 +123,9 @@ class HollowRuntime:
     async def status(self) -> RuntimeStatus:
         return RuntimeStatus(name="hollow", version=self._version, ready=True, network_ready=True)
 
+    async def use_pod_cidr(self, pod_cidr: str) -> None:
+        pass  # each node has the range that it was made with
+
     # Sandboxes
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
@@ -162,7 +167,9 @@ class HollowRuntime:
 
     # Containers
 
-    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+    async def create_container(
+        self, sandbox_id: str, config: ContainerConfig, *, pod: SandboxConfig | None = None
+    ) -> str:
         sandbox = await self.sandbox(sandbox_id)
         image = await self.image(config.image)
         assert image is not None
@@ -230,6 +237,9 @@ class HollowRuntime:
             if running.container.state is ContainerState.RUNNING
         ]
 
+    async def sandbox_stats(self) -> list[SandboxStats]:
+        return []
+
     async def update_limits(self, container_id: str, config: ContainerConfig) -> None:
         running = self._running(container_id)
         limits = replace(running.container.config, limits=config.limits)
@@ -285,7 +295,7 @@ class HollowRuntime:
     async def images(self) -> list[Image]:
         return list(self._images.values())
 
-    async def pull_image(self, reference: str, *, credentials: tuple[str, str] | None = None) -> str:
+    async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
         image = await self.image(reference)
         assert image is not None
         return image.id
@@ -295,6 +305,9 @@ class HollowRuntime:
 
     async def image_usage(self) -> FilesystemUsage:
         return FilesystemUsage(Path("/"), sum(image.size for image in self._images.values()), len(self._images))
+
+    async def container_usage(self) -> FilesystemUsage:
+        return FilesystemUsage(Path("/"), 0, 0)
 
     # Events
 

@@ -15,12 +15,13 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from hyperkube_kubelet.runtime.values import (
     Container,
     ContainerConfig,
     ContainerStats,
+    Credentials,
     Event,
     ExecResult,
     FilesystemUsage,
@@ -28,35 +29,12 @@ from hyperkube_kubelet.runtime.values import (
     RuntimeStatus,
     Sandbox,
     SandboxConfig,
+    SandboxStats,
 )
 from hyperkube_machinery.podnetwork import PodNetwork
+from hyperkube_machinery.streaming.sessions import Session, Stream
 
 __all__ = ["Runtime", "Session", "Stream"]
-
-Stream = Literal["stdout", "stderr"]
-
-
-class Session(Protocol):
-    """Somebody's streams to and from a process."""
-
-    def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        """What it writes, until it has closed both streams. Everything comes as stdout where there is a terminal.
-
-        The process waits while nobody takes what it wrote.
-        """
-
-    async def write(self, data: bytes) -> None:
-        """Write to its input; returns when there is room for more. Dropped where the process reads no more."""
-
-    async def close_input(self) -> None:
-        """Let it read the end of its input."""
-
-    async def resize(self, columns: int, rows: int) -> None:
-        """Set the size of its terminal; nothing happens where it has none."""
-
-    async def wait(self) -> int:
-        """The exit code, once the process has ended; 128 + the signal's number where a signal ended it."""
-
 
 class Runtime(Protocol):
     """Runs sandboxes and containers. Every call may raise a `RuntimeFailure`; its class says which."""
@@ -67,6 +45,12 @@ class Runtime(Protocol):
 
     async def status(self) -> RuntimeStatus:
         """Whether pods can be run now, and what this machine can't do for them."""
+
+    async def use_pod_cidr(self, pod_cidr: str) -> None:
+        """Take the addresses of pods from this range, or two of them with a comma between, from now on.
+
+        Nothing happens where somebody else sees to the network.
+        """
 
     # Sandboxes
 
@@ -90,8 +74,12 @@ class Runtime(Protocol):
 
     # Containers
 
-    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+    async def create_container(
+        self, sandbox_id: str, config: ContainerConfig, *, pod: SandboxConfig | None = None
+    ) -> str:
         """Prepare a container and return its id.
+
+        `pod`: what the sandbox is made from, which not every runtime keeps by itself for kubelets that come later.
 
         Raises InvalidConfig for what can't be had here (a user, a mount), ImageUnavailable, NotFound (the sandbox).
         """
@@ -120,6 +108,9 @@ class Runtime(Protocol):
 
     async def stats(self) -> list[ContainerStats]:
         """Of the containers that run."""
+
+    async def sandbox_stats(self) -> list[SandboxStats]:
+        """Of the sandboxes that are ready, as far as the runtime tells."""
 
     async def update_limits(self, container_id: str, config: ContainerConfig) -> None:
         """Hold a running container to the limits of `config` from now on. Raises Unsupported."""
@@ -175,7 +166,7 @@ class Runtime(Protocol):
     async def images(self) -> list[Image]:
         """All that the node has."""
 
-    async def pull_image(self, reference: str, *, credentials: tuple[str, str] | None = None) -> str:
+    async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
         """Have the image and return its id. Raises ImageUnavailable, with what to do about it, or InvalidImageName."""
 
     async def remove_image(self, reference: str) -> None:
@@ -183,6 +174,9 @@ class Runtime(Protocol):
 
     async def image_usage(self) -> FilesystemUsage:
         """What images take."""
+
+    async def container_usage(self) -> FilesystemUsage:
+        """What containers take in their own layers; the same place as that of images for most."""
 
     # Events
 

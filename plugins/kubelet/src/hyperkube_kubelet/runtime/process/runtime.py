@@ -37,6 +37,7 @@ from hyperkube_kubelet.runtime.values import (
     Container,
     ContainerConfig,
     ContainerStats,
+    Credentials,
     Event,
     EventKind,
     ExecResult,
@@ -45,6 +46,7 @@ from hyperkube_kubelet.runtime.values import (
     RuntimeStatus,
     Sandbox,
     SandboxConfig,
+    SandboxStats,
 )
 from hyperkube_machinery.agents import AgentRefused, AgentUnavailable, Call
 from hyperkube_machinery.clock import Clock
@@ -190,6 +192,9 @@ class ProcessRuntime:
             )
         return RuntimeStatus(name=NAME, version=f"{VERSION}.0", ready=True, network_ready=True, limitations=found)
 
+    async def use_pod_cidr(self, pod_cidr: str) -> None:
+        pass  # the reaper gives addresses, of the range that it was started with
+
     # Sandboxes
 
     async def run_sandbox(self, config: SandboxConfig) -> str:
@@ -232,7 +237,9 @@ class ProcessRuntime:
 
     # Containers
 
-    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+    async def create_container(
+        self, sandbox_id: str, config: ContainerConfig, *, pod: SandboxConfig | None = None
+    ) -> str:
         sandbox = await self.sandbox(sandbox_id)
         stored = await self._images.prepare(config.image)
         users = await asyncio.to_thread(read_users, stored.root or Path("/"))
@@ -262,6 +269,9 @@ class ProcessRuntime:
         answer = await self._ask("stats")
         now = self._clock.now()
         return [ContainerStats(at=now, **item) for item in answer["containers"]]
+
+    async def sandbox_stats(self) -> list[SandboxStats]:
+        return []  # the reaper tells of containers alone
 
     async def update_limits(self, container_id: str, config: ContainerConfig) -> None:
         details = {"config": told_config(config), "limits": limits_request(config)}
@@ -359,7 +369,7 @@ class ProcessRuntime:
     async def images(self) -> list[Image]:
         return await self._images.images()
 
-    async def pull_image(self, reference: str, *, credentials: tuple[str, str] | None = None) -> str:
+    async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
         return (await self._images.prepare(reference)).image.id
 
     async def remove_image(self, reference: str) -> None:
@@ -367,6 +377,9 @@ class ProcessRuntime:
 
     async def image_usage(self) -> FilesystemUsage:
         return await self._images.usage()
+
+    async def container_usage(self) -> FilesystemUsage:
+        return await self._images.usage()  # their layers lie beside those of images
 
     # Events
 
