@@ -10,10 +10,11 @@ import pytest
 
 from hyperkube_kubelet.api.portforward import Target
 from hyperkube_kubelet.api.portspdy import forward_streams
-from hyperkube_kubelet.api.remotecommand import InputEnded, Resized, Streams, Typed
-from hyperkube_kubelet.api.spdychannels import NoStreams, SPDYChannels
 from hyperkube_machinery.serving.spdy.connection import speaking
 from hyperkube_machinery.serving.spdy.frames import FrameReader, GoAway
+from hyperkube_machinery.streaming.channels import InputEnded, Resized, Typed
+from hyperkube_machinery.streaming.sessions import Streams
+from hyperkube_machinery.streaming.spdychannels import NoStreams, SPDYChannels
 from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.spdy import SPDYClient
 

@@ -17,7 +17,6 @@ from hyperkube_kubelet.api.logchoice import NoLog, chosen_container
 from hyperkube_kubelet.api.logs import LogOptions, LogQueryError, read_log
 from hyperkube_kubelet.api.permissions import Asked, asked
 from hyperkube_kubelet.api.portforward import Target
-from hyperkube_kubelet.api.remotecommand import Streams, StreamsError
 from hyperkube_kubelet.api.streaming import Streaming
 from hyperkube_kubelet.podspec import container_named, status_of
 from hyperkube_kubelet.runtime.errors import NotFound, RuntimeFailure
@@ -28,6 +27,7 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Request, Response, StreamingResponse
+from hyperkube_machinery.streaming.sessions import Streams, StreamsError
 
 __all__ = ["KubeletAPI", "Pods"]
 

@@ -14,16 +14,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from hyperkube_kubelet.api import portchannels, portspdy, spdychannels, websocketchannels
+from hyperkube_kubelet.api import portchannels, portspdy
 from hyperkube_kubelet.api.portforward import Target
-from hyperkube_kubelet.api.remotecommand import Streams, talk
-from hyperkube_kubelet.runtime.interface import Session
+from hyperkube_kubelet.api.remotecommand import talk
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Answer, Request
 from hyperkube_machinery.serving.spdy import connection as spdy
 from hyperkube_machinery.serving.upgraded import ByteStream
 from hyperkube_machinery.serving.websocket import WebSocket, accept, asks_for_websocket, offered_protocols
+from hyperkube_machinery.streaming import spdychannels, websocketchannels
+from hyperkube_machinery.streaming.sessions import Session, Streams
 
 __all__ = ["Streaming"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from hyperkube_kubelet.api.remotecommand import Input, InputEnded, Streams, Typed, size_of
-from hyperkube_kubelet.runtime.interface import Stream
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.serving.websocket import WebSocket
+from hyperkube_machinery.streaming.channels import Input, InputEnded, Typed, size_of
+from hyperkube_machinery.streaming.sessions import Stream, Streams
 
 __all__ = ["PROTOCOLS", "WebSocketChannels"]
 

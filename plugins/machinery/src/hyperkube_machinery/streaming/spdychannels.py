@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from hyperkube_kubelet.api.remotecommand import Input, InputEnded, Streams, Typed, size_of
-from hyperkube_kubelet.runtime.interface import Stream
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.serving.spdy.connection import SPDY
 from hyperkube_machinery.serving.spdy.session import Arrived, Ended, Event, Opened
+from hyperkube_machinery.streaming.channels import Input, InputEnded, Typed, size_of
+from hyperkube_machinery.streaming.sessions import Stream, Streams
 
 __all__ = ["PROTOCOLS", "NoStreams", "SPDYChannels"]
 
