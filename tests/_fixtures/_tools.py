@@ -63,6 +63,64 @@ def nft() -> Path:
 
 
 @functools.cache
+def containerd() -> Path:
+    """The folder of containerd, its shim and `ctr`."""
+    return _programs("containerd", "containerd", ("containerd", "libseccomp2"), beside=("ctr",)).parent
+
+
+@functools.cache
+def runc() -> Path:
+    return _programs("runc", "runc", ("runc", "libseccomp2"), at="usr/sbin/runc")
+
+
+@functools.cache
+def cni_plugins() -> Path:
+    """The folder of the plugins that make networks: bridge, host-local, portmap, loopback."""
+    installed = Path("/usr/lib/cni")
+    if (installed / "bridge").exists():
+        return installed
+    package = "containernetworking-plugins"
+    _programs("bridge", package, (package,), at="usr/lib/cni/bridge")
+    return CACHE / "bridge" / "usr" / "lib" / "cni"
+
+
+@functools.cache
+def iptables() -> Path:
+    """What the plugins of Debian's containernetworking-plugins program host ports and masquerading with."""
+    libraries = ("libip4tc2", "libip6tc2", "libxtables12", "libmnl0", "libnfnetlink0", "libnftnl11")
+    packages = ("iptables", *libraries, "libnetfilter-conntrack3")
+    return _programs("iptables", "iptables", packages, at="usr/sbin/iptables-nft")
+
+
+@functools.cache
+def conntrack() -> Path:
+    """The program that shows and forgets connections that the kernel tracks."""
+    packages = ("conntrack", "libmnl0", "libnetfilter-conntrack3", "libnfnetlink0")
+    return _programs("conntrack", "conntrack", packages, at="usr/sbin/conntrack")
+
+
+@functools.cache
+def docker_registry() -> Path:
+    """A registry of images."""
+    return _programs("docker-registry", "docker-registry", ("docker-registry",))
+
+
+def _programs(
+    program: str, package: str, packages: tuple[str, ...], *, at: str = "", beside: tuple[str, ...] = ()
+) -> Path:
+    """`program` as the system has it, with those `beside` it, else as `_bring` does."""
+    on_path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
+    if on_path and all((Path(on_path).parent / name).exists() for name in beside):
+        return Path(on_path)
+    if platform.system() != "Linux":
+        pytest.skip(f"{program} is missing: it runs on Linux only")
+    brought = _bring(program, package, packages=packages, at=at)
+    if beside:  # what is started from beside it is where its package has it
+        return CACHE / program / "usr" / "bin" / program
+    return brought
+
+
+@functools.cache
 def busybox() -> Path:
     """A BusyBox that needs no library: all that is in an image made by the tests."""
     on_path = shutil.which("busybox")
