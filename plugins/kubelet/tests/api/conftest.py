@@ -29,6 +29,7 @@ from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.messages import Request, Response
+from hyperkube_machinery.streaming.ports import PortConnection, connected
 from hyperkube_machinery.testing.spdy import SPDYClient, spdy_client
 from hyperkube_machinery.testing.wire import Wire
 
@@ -104,7 +105,8 @@ class Pretending:
         config = SandboxConfig(name="p", namespace="ns", uid="u")
         return [Sandbox(id="s", config=config, state=SandboxState.READY, created_at=0.0)]
 
-    async def dial(self, sandbox_id: str, port: int) -> socket.socket:
+    @asynccontextmanager
+    async def dial(self, sandbox_id: str, port: int) -> AsyncIterator[PortConnection]:
         assert sandbox_id == "s"
         connection = socket.socket()
         connection.setblocking(False)
@@ -113,7 +115,8 @@ class Pretending:
         except BaseException:
             connection.close()
             raise
-        return connection
+        async with connected(connection) as made:
+            yield made
 
     @asynccontextmanager
     async def exec(

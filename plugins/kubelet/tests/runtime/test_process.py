@@ -363,14 +363,16 @@ async def test_forwarding_reaches_what_listens_on_localhost_of_the_pod(process: 
     sandbox = await process.run_sandbox(POD)
     command = (str(busybox), "httpd", "-f", "-p", "127.0.0.1:7000", "-h", "/etc")
     await process.start_container(await process.create_container(sandbox, replace(WEB, command=command)))
+    answer = b""
     async with asyncio.timeout(10):
-        while True:
+        while not answer:
             try:
-                made = await process.dial(sandbox, 7000)
-                break
+                async with process.dial(sandbox, 7000) as made:
+                    await made.write(b"GET /passwd HTTP/1.0\r\n\r\n")
+                    answer = await made.read()
             except ConnectionRefusedError:
                 await asyncio.sleep(0.01)
-    assert (await ask(made)).startswith(b"HTTP/1.1 200 OK")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
 async def test_a_port_of_a_pod_is_reached_on_the_node(node: Node, busybox: Path) -> None:

@@ -7,23 +7,23 @@ Source: k8s.io/cri-streaming/pkg/streaming/portforward.
 from __future__ import annotations
 
 import asyncio
-import socket
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.exchange import Peer, failure_text
+from hyperkube_machinery.streaming.errors import StreamingError
+from hyperkube_machinery.streaming.ports import PortConnection
 
 __all__ = ["Leg", "Target", "forward", "within"]
 
 _AHEAD_BYTES = 256 << 10
 """What is kept for a connection that takes it more slowly; then the client waits with all of them."""
-_PIECE_BYTES = 32 << 10
 _LAST_WORDS_SECONDS = 1.0
 """How long a port that sends no more is still given what came for it before."""
 
@@ -34,7 +34,7 @@ class Target:
 
     name: str
     uid: str
-    dial: Callable[[int], Awaitable[socket.socket]]  # raises OSError, RuntimeFailure
+    dial: Callable[[int], AbstractAsyncContextManager[PortConnection]]  # see Runtime.dial
 
 
 class Leg(ABC):
@@ -97,16 +97,18 @@ class Leg(ABC):
 async def forward(leg: Leg, target: Target, clock: Clock) -> None:
     """Pass on between the client and the port until both or the port have nothing more to say."""
     try:
-        connection = await target.dial(leg.port)
-    except (OSError, RuntimeFailure) as exc:
+        async with target.dial(leg.port) as connection:
+            await _pass_on(leg, connection, clock)
+    except (OSError, RuntimeFailure, StreamingError) as exc:
         why = failure_text(Peer("127.0.0.1", leg.port), exc) if isinstance(exc, OSError) else str(exc)
         await leg.fail(f"error forwarding port {leg.port} to pod {target.name}, uid {target.uid}: {why}")
-        return
-    reader, writer = await asyncio.open_connection(sock=connection)
-    inward = asyncio.ensure_future(_copy_in(leg, writer))
+
+
+async def _pass_on(leg: Leg, connection: PortConnection, clock: Clock) -> None:
+    inward = asyncio.ensure_future(_copy_in(leg, connection))
     try:
         with suppress(OSError):  # an end as any other
-            while data := await reader.read(_PIECE_BYTES):
+            while data := await connection.read():
                 await leg.send(data)
         await leg.finish()
         if leg.has_more:
@@ -115,15 +117,13 @@ async def forward(leg: Leg, target: Target, clock: Clock) -> None:
     finally:
         inward.cancel()
         await asyncio.gather(inward, return_exceptions=True)
-        writer.close()
 
 
-async def _copy_in(leg: Leg, writer: asyncio.StreamWriter) -> None:
+async def _copy_in(leg: Leg, connection: PortConnection) -> None:
     with suppress(OSError):  # told by what it reads
         while data := await leg.take():
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
+            await connection.write(data)
+        await connection.finish()
 
 
 async def within(task: asyncio.Future[Any], seconds: float, clock: Clock) -> bool:

@@ -15,14 +15,13 @@ import asyncio
 import hashlib
 import ipaddress
 import itertools
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hyperkube_kubelet.runtime.errors import CreateFailed, InvalidImageName, NotFound, NotRunning
-from hyperkube_kubelet.runtime.interface import Session, Stream
+from hyperkube_kubelet.runtime.errors import CreateFailed, InvalidImageName, NotFound, NotRunning, Unsupported
+from hyperkube_kubelet.runtime.interface import Session
 from hyperkube_kubelet.runtime.values import (
     CONTAINER_KIND,
     Container,
@@ -43,6 +42,7 @@ from hyperkube_kubelet.runtime.values import (
 )
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.podnetwork import HostNetwork, PodNetwork
+from hyperkube_machinery.streaming.ports import PortConnection
 
 __all__ = ["ANNOTATIONS", "HollowRuntime", "Rule"]
 
@@ -245,7 +245,7 @@ class HollowRuntime:
         limits = replace(running.container.config, limits=config.limits)
         running.container = replace(running.container, config=limits)
 
-    # Processes and streams: there are none
+    # Processes and streams: there are none, which only who looks for them is told
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_seconds: float = 0.0) -> ExecResult:
         self._check_runs(container_id)
@@ -256,16 +256,22 @@ class HollowRuntime:
         self, container_id: str, command: Sequence[str], *, tty: bool = False, stdin: bool = False
     ) -> AsyncIterator[Session]:
         self._check_runs(container_id)
-        yield _Nothing()
+        raise Unsupported(
+            "a hollow container has no processes: commands run where --container-runtime is process or cri"
+        )
+        yield
 
     @asynccontextmanager
     async def attach(self, container_id: str, *, stdin: bool = False) -> AsyncIterator[Session]:
         self._check_runs(container_id)
-        yield _Nothing()
+        raise Unsupported("a hollow container has no processes to attach to")
+        yield
 
-    async def dial(self, sandbox_id: str, port: int) -> socket.socket:
+    @asynccontextmanager
+    async def dial(self, sandbox_id: str, port: int) -> AsyncIterator[PortConnection]:
         await self.sandbox(sandbox_id)
-        raise ConnectionRefusedError(f"nothing listens in a hollow pod, at port {port} neither")
+        raise Unsupported(f"nothing listens in a hollow pod, at port {port} neither")
+        yield
 
     # Folders
 
@@ -373,23 +379,3 @@ def _addresses(pod_cidr: str) -> Iterator[str]:
     hosts = iter(network.hosts())
     next(hosts, None)  # the gateway's
     return map(str, hosts)
-
-
-_NO_OUTPUT: tuple[tuple[Stream, bytes], ...] = ()
-
-
-class _Nothing:
-    """The streams of a command that does nothing, well."""
-
-    async def output(self) -> AsyncIterator[tuple[Stream, bytes]]:
-        for part in _NO_OUTPUT:
-            yield part
-
-    async def write(self, data: bytes) -> None: ...
-
-    async def close_input(self) -> None: ...
-
-    async def resize(self, columns: int, rows: int) -> None: ...
-
-    async def wait(self) -> int:
-        return 0

@@ -11,7 +11,6 @@ line that goes on in the next one. `logformat` reads and writes it.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -32,9 +31,11 @@ from hyperkube_kubelet.runtime.values import (
     SandboxStats,
 )
 from hyperkube_machinery.podnetwork import PodNetwork
+from hyperkube_machinery.streaming.ports import PortConnection
 from hyperkube_machinery.streaming.sessions import Session, Stream
 
 __all__ = ["Runtime", "Session", "Stream"]
+
 
 class Runtime(Protocol):
     """Runs sandboxes and containers. Every call may raise a `RuntimeFailure`; its class says which."""
@@ -138,10 +139,10 @@ class Runtime(Protocol):
         Input is passed on only where the container was made with `stdin`. Raises NotFound, NotRunning on entering.
         """
 
-    async def dial(self, sandbox_id: str, port: int) -> socket.socket:
-        """A TCP connection to `port` of localhost as the sandbox sees it, non-blocking (port forwarding).
+    def dial(self, sandbox_id: str, port: int) -> AbstractAsyncContextManager[PortConnection]:
+        """A TCP connection to `port` of localhost as the sandbox sees it, for the length of the block.
 
-        Raises OSError as connect does, NotFound.
+        Raises OSError as connect does, NotFound; or what it reads raises StreamingError, where somebody else connects.
         """
 
     # What only the runtime can do with a pod's folders

@@ -16,10 +16,10 @@ from hyperkube_machinery.serving.spdy.session import Arrived, Ended, Event, Open
 from hyperkube_machinery.streaming.channels import Input, InputEnded, Typed, size_of
 from hyperkube_machinery.streaming.sessions import Stream, Streams
 
-__all__ = ["PROTOCOLS", "NoStreams", "SPDYChannels"]
+__all__ = ["PROTOCOLS", "SIZES", "STATUSES", "NoStreams", "SPDYChannels"]
 
-_STATUSES, _SIZES = "v4.channel.k8s.io", ("v4.channel.k8s.io", "v3.channel.k8s.io")
-PROTOCOLS = (*_SIZES, "v2.channel.k8s.io", "channel.k8s.io")
+STATUSES, SIZES = "v4.channel.k8s.io", ("v4.channel.k8s.io", "v3.channel.k8s.io")
+PROTOCOLS = (*SIZES, "v2.channel.k8s.io", "channel.k8s.io")
 """v4 tells exit codes, by a Status instead of a text; v3 and v4 have sizes of terminals."""
 
 _CREATION_SECONDS = 30.0
@@ -46,7 +46,7 @@ class SPDYChannels:
     async def begin(self, streams: Streams) -> None:
         """Wait until the client has begun its streams. Raises NoStreams."""
         wanted = {name for name in ("stdin", "stdout", "stderr") if getattr(streams, name)} | {"error"}
-        if streams.tty and self._protocol in _SIZES:
+        if streams.tty and self._protocol in SIZES:
             wanted.add("resize")
         collecting = asyncio.ensure_future(self._collect(wanted))
         waiting = asyncio.ensure_future(self._clock.sleep(_CREATION_SECONDS))
@@ -106,7 +106,7 @@ class SPDYChannels:
         for name in ("stdout", "stderr"):
             if name in self._ids:
                 await self._spdy.finish(self._ids[name])
-        if self._protocol == _STATUSES:
+        if self._protocol == STATUSES:
             await self._spdy.send(self._ids["error"], encode(status))
         elif status["status"] != "Success":
             await self._spdy.send(self._ids["error"], status["message"].encode())

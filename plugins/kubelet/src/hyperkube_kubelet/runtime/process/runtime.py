@@ -51,6 +51,7 @@ from hyperkube_kubelet.runtime.values import (
 from hyperkube_machinery.agents import AgentRefused, AgentUnavailable, Call
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.podnetwork import AgentNetwork, HostNetwork, PodNetwork
+from hyperkube_machinery.streaming.ports import PortConnection, connected
 
 __all__ = ["NAME", "ProcessRuntime", "process_runtime"]
 
@@ -337,7 +338,8 @@ class ProcessRuntime:
             finally:
                 await session.close()
 
-    async def dial(self, sandbox_id: str, port: int) -> socket.socket:
+    @asynccontextmanager
+    async def dial(self, sandbox_id: str, port: int) -> AsyncIterator[PortConnection]:
         family = socket.AF_INET
         async with self._call({"op": "dial", "sandbox_id": sandbox_id, "family": int(family)}) as (call, answer):
             made = socket.socket(family, socket.SOCK_STREAM, fileno=call.take_descriptors()[0])
@@ -348,7 +350,8 @@ class ProcessRuntime:
         except BaseException:
             made.close()
             raise
-        return made
+        async with connected(made) as connection:
+            yield connection
 
     # Folders
 
@@ -370,7 +373,7 @@ class ProcessRuntime:
         return await self._images.images()
 
     async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
-        return (await self._images.prepare(reference)).image.id
+        return (await self._images.pull(reference, credentials)).id
 
     async def remove_image(self, reference: str) -> None:
         await self._images.remove(reference)
