@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["CONTAINER_RUNTIMES", "NETWORKS", "Options"]
 
 CONTAINER_RUNTIMES = ("process", "hollow")
 NETWORKS = ("auto", "namespace", "loopback", "host")
 AUTHORIZATION_MODES = ("Webhook", "AlwaysAllow")
+VERIFICATION_POLICIES = (
+    "NeverVerify",
+    "NeverVerifyPreloadedImages",
+    "NeverVerifyAllowlistedImages",
+    "AlwaysVerify",
+)
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -31,6 +37,40 @@ def parse_taint(text: str) -> tuple[str, str, str]:
 def _check_taints(taints: tuple[str, ...]) -> None:
     for taint in taints:
         parse_taint(taint)
+
+
+def _check_gates(gates: Mapping[str, bool]) -> None:
+    from hyperkube_kubelet.configuration.gates import refused
+
+    if wrong := refused(gates):
+        raise ValueError(wrong)
+
+
+def _check_enforcement(names: tuple[str, ...]) -> None:
+    from hyperkube_kubelet.cgroups.starting import ENFORCEABLE
+
+    for name in names:
+        if name and name not in ENFORCEABLE:
+            raise ValueError(f'"{name}" is none of {", ".join(ENFORCEABLE)}')
+    if len(names) > 1 and "none" in names:
+        raise ValueError("none stands alone")
+    for name in ("system-reserved", "kube-reserved"):
+        if name in names and f"{name}-compressible" in names:
+            raise ValueError(f"{name} and {name}-compressible can't both be enforced")
+
+
+def _check_cpus(text: str) -> None:
+    from hyperkube_kubelet.node.reservations import cpu_list
+
+    cpu_list(text)
+
+
+def _check_percentages(amounts: Mapping[str, str]) -> None:
+    for name, text in amounts.items():
+        if name != "memory":
+            raise ValueError(f'cannot reserve "{name}" resource')
+        if not (text.endswith("%") and text[:-1].isdigit() and int(text[:-1]) <= 100):
+            raise ValueError(f'"{text}" is no percentage such as 50%')
 
 
 def _check_size(size: str) -> None:
@@ -104,6 +144,212 @@ class Options:
         " one node, NAME. hk's own flag.",
     )
 
+    pods_per_core: int = flag(
+        0, section="Resources", minimum=0, help="How many pods this node runs at most for each processor; 0 for any."
+    )
+    cgroups_per_qos: bool = flag(
+        True,
+        section="Resources",
+        help="Keep pods in control groups of their own, by their quality of service. The process runtime does so only"
+        " where --cgroup-root is given, and has groups of containers otherwise.",
+    )
+    cgroup_root: str = flag(
+        "",
+        section="Resources",
+        metavar="group",
+        help="The control group that the group of all pods, kubepods, is made in; it has to be there. Without it that is"
+        " the root of each hierarchy.",
+    )
+    cgroup_driver: str = flag(
+        "cgroupfs",
+        section="Resources",
+        choices=("cgroupfs", "systemd"),
+        metavar="driver",
+        help="How control groups are named and made, where the container runtime doesn't tell.",
+    )
+    fail_cgroupv1: bool = flag(
+        False,
+        section="Resources",
+        help="Don't run on a machine with cgroup v1. Upstream's doesn't unless told otherwise.",
+    )
+    enforce_node_allocatable: tuple[str, ...] = flag(
+        ("pods",),
+        section="Resources",
+        metavar="what",
+        check=_check_enforcement,
+        help="What control groups hold to what is reserved: pods, system-reserved, kube-reserved, one of these two with"
+        " -compressible, for processor time alone; or none.",
+    )
+    kube_reserved_cgroup: str = flag(
+        "",
+        section="Resources",
+        metavar="group",
+        help="The control group of Kubernetes' own processes, which is held to --kube-reserved where that is enforced.",
+    )
+    system_reserved_cgroup: str = flag(
+        "",
+        section="Resources",
+        metavar="group",
+        help="The control group of the system's processes, which is held to --system-reserved where that is enforced.",
+    )
+    reserved_cpus: str = flag(
+        "",
+        section="Resources",
+        metavar="list",
+        check=_check_cpus,
+        help="Processors, such as 0-1,3, that pods are not to count on; they go before the cpu in --system-reserved and"
+        " --kube-reserved.",
+    )
+    qos_reserved: dict[str, str] = flag(
+        {},
+        section="Resources",
+        check=_check_percentages,
+        help="How much of the memory that better pods ask for is kept from the others: memory=50%.",
+    )
+    cpu_cfs_quota: bool = flag(
+        True, section="Resources", help="Hold containers to their limits of processor time by quotas of the kernel."
+    )
+    cpu_cfs_quota_period: float = flag(
+        0.1,
+        section="Resources",
+        kind="duration",
+        minimum=0.001,
+        maximum=1,
+        help="The time that a quota is given for.",
+    )
+    pod_max_pids: int = flag(
+        -1, section="Resources", minimum=-1, help="How many processes a pod has at most; -1 for any number."
+    )
+    fail_swap_on: bool = flag(
+        False,
+        section="Resources",
+        help="Don't run on a machine that swaps. Upstream's doesn't unless told otherwise.",
+    )
+    memory_swap_behavior: str = flag(
+        "",
+        section="Resources",
+        choices=("", "NoSwap", "LimitedSwap"),
+        metavar="behavior",
+        help="Whether containers of burstable pods may use swap, in proportion to the memory that they ask for"
+        " (LimitedSwap, on cgroup v2), or none may. hk's own flag, for memorySwap.swapBehavior of the config file.",
+    )
+    memory_reservation_policy: str = flag(
+        "None",
+        section="Resources",
+        choices=("None", "TieredReservation"),
+        metavar="policy",
+        help="Whether the kernel leaves pods the memory that they ask for (TieredReservation, on cgroup v2). hk's own"
+        " flag, for memoryReservationPolicy of the config file.",
+    )
+    memory_throttling_factor: float = flag(
+        0.9,
+        section="Resources",
+        minimum=0.0,
+        maximum=1.0,
+        help="How far between its request and its limit a container's memory grows before the kernel slows it, where"
+        " memory is reserved. hk's own flag, for memoryThrottlingFactor of the config file.",
+    )
+    single_process_oom_kill: bool = flag(
+        False,
+        section="Resources",
+        help="Let the kernel kill one process of a container that is out of memory and not all of them (cgroup v2; in"
+        " v1 it always is so). hk's own flag, for singleProcessOOMKill of the config file.",
+    )
+
+    registry_qps: float = flag(
+        5.0, section="Images", minimum=0, help="How many images a second are begun to be pulled; 0 for any number."
+    )
+    registry_burst: int = flag(10, section="Images", minimum=0, help="How many pulls may be begun at once.")
+    serialize_image_pulls: bool = flag(True, section="Images", help="Pull one image at a time.")
+    max_parallel_image_pulls: int = flag(
+        0,
+        section="Images",
+        minimum=0,
+        help="How many images are pulled at a time without --serialize-image-pulls; 0 for any number. hk's own flag, for"
+        " maxParallelImagePulls of the config file.",
+    )
+    image_credential_provider_config: Path | None = flag(
+        None,
+        section="Images",
+        metavar="file",
+        help="A CredentialProviderConfig, or a folder of them: programs that are asked for credentials of registries.",
+    )
+    image_credential_provider_bin_dir: Path | None = flag(
+        None, section="Images", metavar="folder", help="The folder that those programs are in."
+    )
+    image_pull_credentials_verification_policy: str = flag(
+        "NeverVerifyPreloadedImages",
+        section="Images",
+        choices=VERIFICATION_POLICIES,
+        metavar="policy",
+        help="Which images that are here already a pod may use only with credentials that they were pulled with. hk's"
+        " own flag, for imagePullCredentialsVerificationPolicy of the config file.",
+    )
+    preloaded_images_verification_allowlist: tuple[str, ...] = flag(
+        (),
+        section="Images",
+        metavar="images",
+        help="Images that every pod may use under the policy NeverVerifyAllowlistedImages: names without tags, or"
+        " beginnings that end in /*. hk's own flag, for preloadedImagesVerificationAllowlist of the config file.",
+    )
+    registry_config_dir: Path | None = flag(
+        None,
+        section="Images",
+        metavar="folder",
+        help="Mirrors and authorities of registries for the process runtime, in the files that containerd reads:"
+        " HOST/hosts.toml or HOST/*.crt. hk's own flag.",
+    )
+
+    seccomp_default: bool = flag(
+        False,
+        section="Pods",
+        help="Give containers that name no seccomp profile the runtime's instead of none.",
+    )
+    allowed_unsafe_sysctls: tuple[str, ...] = flag(
+        (),
+        section="Pods",
+        metavar="patterns",
+        help="Kernel settings that pods may set beside the safe ones: names, or beginnings that end in *.",
+    )
+    max_container_restart_period: float = flag(
+        300.0,
+        section="Pods",
+        kind="duration",
+        minimum=1,
+        maximum=300,
+        help="How long a container that keeps failing waits at most before its next start. hk's own flag, for"
+        " crashLoopBackOff.maxContainerRestartPeriod of the config file.",
+    )
+
+    node_status_report_frequency: float = flag(
+        300.0,
+        section="Node",
+        kind="duration",
+        minimum=0,
+        help="How often the node's status is written though nothing in it is new. A key of upstream's config file.",
+    )
+    node_lease_duration_seconds: int = flag(
+        40,
+        section="Node",
+        minimum=1,
+        help="How many seconds the node counts as alive after its lease was renewed, which it is four times in them. A"
+        " key of upstream's config file.",
+    )
+
+    feature_gates: dict[str, bool] = flag(
+        {},
+        section="Node",
+        check=_check_gates,
+        help="Features of Kubernetes that are asked for or not. Here each is there or it isn't: what differs is warned"
+        " of, and refused where it would have made the node stricter.",
+    )
+    config_dir: Path | None = flag(
+        None,
+        section="Node",
+        metavar="folder",
+        help="A folder whose files *.conf, and those of the folders in it, are KubeletConfigurations that go before"
+        " --config, the last one first.",
+    )
     root_dir: Path = flag(
         Path("~/.local/share/hk/kubelet"),
         section="Pods",
@@ -241,6 +487,11 @@ class Options:
     authorization_webhook_cache_unauthorized_ttl: float = flag(
         30.0, section="Serving", kind="duration", minimum=0, help="How long a no of the API server is believed."
     )
+    enable_system_log_handler: bool = flag(
+        True,
+        section="Serving",
+        help="Serve the machine's log files at /logs/, to who may read them. A key of upstream's config file.",
+    )
     healthz_bind_address: str = flag(
         "127.0.0.1", section="Serving", kind="ip", help="The address that /healthz is served on in plain HTTP."
     )
@@ -254,11 +505,11 @@ class Options:
         return foreign_flags()
 
     @classmethod
-    def read_config(cls, document: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a KubeletConfiguration, or a plain mapping of flags, comes to. Raises ValueError."""
-        from hyperkube_kubelet.configuration import read_configuration
+    def read_config_files(cls, files: Sequence[tuple[Path, Mapping[str, Any]]]) -> Mapping[str, Any]:
+        """What KubeletConfigurations, or a plain mapping of flags, come to. Raises ValueError."""
+        from hyperkube_kubelet.configuration.reading import read_configurations
 
-        return read_configuration(document)
+        return read_configurations(files, cls.__dataclass_fields__)
 
     def __post_init__(self) -> None:
         # Absolute, for the reaper has a working directory of its own.
@@ -271,6 +522,17 @@ class Options:
         if self.hollow_nodes and self.container_runtime != "hollow":
             name = "hollow-nodes"
             raise SettingsError(name, f"flag --{name}", "needs --container-runtime=hollow")
+        for name in ("system-reserved", "kube-reserved"):
+            field = f"{name}-cgroup"
+            if {name, f"{name}-compressible"} & {*self.enforce_node_allocatable} and not getattr(
+                self, field.replace("-", "_")
+            ):
+                what = f"must be given where --enforce-node-allocatable has {name}"
+                raise SettingsError(field, f"flag --{field}", what)
+        if self.reserved_cpus and (self.system_reserved_cgroup or self.kube_reserved_cgroup):
+            name = "reserved-cpus"
+            what = "can't be given together with --system-reserved-cgroup or --kube-reserved-cgroup"
+            raise SettingsError(name, f"flag --{name}", what)
         reachable = self.kubeconfig is not None or self.master
         if self.hollow_nodes and not reachable:
             raise SettingsError("kubeconfig", "flag --kubeconfig", "must be given for --hollow-nodes")

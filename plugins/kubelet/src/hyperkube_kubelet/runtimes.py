@@ -32,6 +32,7 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
         finally:
             await hollow.close()
         return
+    from hyperkube_kubelet.images.registries import Registries
     from hyperkube_kubelet.images.source import NodeImages
     from hyperkube_kubelet.runtime.process.runtime import process_runtime
     from hyperkube_kubelet.runtime.process.starting import Settings
@@ -46,7 +47,8 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
         log_bytes=int(Quantity.parse(options.container_log_max_size).value),
         log_files=options.container_log_max_files,
     )
-    async with process_runtime(settings, NodeImages(options.root_dir), clock) as runtime:
+    images = NodeImages(options.root_dir, Registries(options.registry_config_dir), clock)
+    async with process_runtime(settings, images, clock) as runtime:
         yield runtime
 
 

@@ -18,9 +18,11 @@ from hyperkube_kubelet.images.errors import (
     WrongPlatform,
 )
 from hyperkube_kubelet.images.manifests import machine_platform
+from hyperkube_kubelet.images.registries import Registries
 from hyperkube_kubelet.images.source import NodeImages
 from hyperkube_kubelet.images.store import ImageStore
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
+from hyperkube_machinery.clock import SystemClock
 
 from .making import Layout, docker_save, layer, zipped
 
@@ -218,7 +220,7 @@ def test_an_index_of_a_newer_version_is_left_alone(store: ImageStore, archive: P
 
 @pytest.mark.anyio
 async def test_what_is_known_of_images_may_be_damaged(tmp_path: Path) -> None:
-    images = NodeImages(tmp_path)
+    images = NodeImages(tmp_path, Registries(), SystemClock())
     images.store.folder.mkdir()
     (images.store.folder / "index.json").write_text("{")
     for asked in (images.images(), images.find("app:1"), images.usage()):

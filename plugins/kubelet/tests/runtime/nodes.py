@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.images.source import NodeImages
+from hyperkube_kubelet.images.registries import Registries
+from hyperkube_kubelet.images.source import NodeImages, image_folder
+from hyperkube_kubelet.images.store import ImageStore
 from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
 from hyperkube_kubelet.runtime.process import runtime as runtime_module
 from hyperkube_kubelet.runtime.process import starting
@@ -52,7 +54,9 @@ class Node:
     @asynccontextmanager
     async def kubelet(self) -> AsyncIterator[ProcessRuntime]:
         """A runtime as a kubelet has it; pods go on behind the block."""
-        async with process_runtime(self.settings, NodeImages(self.root), SystemClock()) as runtime:
+        async with process_runtime(
+            self.settings, NodeImages(self.root, Registries(), SystemClock()), SystemClock()
+        ) as runtime:
             yield runtime
 
     async def end(self) -> None:
@@ -62,7 +66,7 @@ class Node:
 
     def load(self, archive: Path) -> None:
         """Load an image, as the node's user would have."""
-        NodeImages(self.root).store.load(archive, now=1.0)
+        ImageStore(image_folder(self.root)).load(archive, now=1.0)
         self._hand_over()
 
     def logs(self, name: str = "logs") -> Path:

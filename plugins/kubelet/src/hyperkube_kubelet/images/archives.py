@@ -24,12 +24,13 @@ _MOST_LINKS = 8
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image in an archive."""
+    """An image in an archive, or in a registry."""
 
     manifest: Manifest
     config: dict[str, Any]
     names: tuple[str, ...]  # as the archive has them
-    layers: tuple[str, ...]  # names of the archive's members
+    layers: tuple[str, ...]  # what they are to be opened by: names of the archive's members, or digests
+    index: str = ""  # the digest that a registry has it under, where that is not its manifest's
 
 
 class Archive:

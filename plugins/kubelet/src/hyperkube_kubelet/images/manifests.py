@@ -15,7 +15,17 @@ from typing import Any
 from hyperkube_kubelet.images.errors import BrokenArchive, WrongPlatform
 from hyperkube_kubelet.runtime.values import Image
 
-__all__ = ["Descriptor", "Manifest", "choose", "descriptor_of", "image_of", "machine_platform", "manifest_of"]
+__all__ = [
+    "MOST_NESTED",
+    "Descriptor",
+    "Manifest",
+    "choose",
+    "chosen",
+    "descriptor_of",
+    "image_of",
+    "machine_platform",
+    "manifest_of",
+]
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
@@ -31,7 +41,8 @@ _ARCHITECTURES = {
     "s390x": ("s390x", ""),
 }
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
-_MOST_NESTED = 4
+MOST_NESTED = 4
+"""How deep indexes of indexes are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +110,28 @@ def choose(
 
     Raises WrongPlatform where there is none, and BrokenArchive.
     """
-    for _ in range(_MOST_NESTED):
+    for _ in range(MOST_NESTED):
         document = read(descriptor)
-        if not isinstance(document.get("manifests"), list):
+        following = chosen(document, wanted)
+        if following is None:
             return manifest_of(descriptor.digest, document)
-        choices = [descriptor_of(item) for item in document["manifests"]]
-        fitting = [item for item in choices if item.platform is None or _fits(item.platform, wanted)]
-        if not fitting:
-            offered = ", ".join(_spelled(item.platform) for item in choices if item.platform) or "nothing"
-            raise WrongPlatform(f"it is made for {offered}, and this machine is {_spelled(wanted)}")
-        descriptor = max(fitting, key=lambda item: (item.platform is not None, item.platform == wanted))
-    raise BrokenArchive(f"its indexes are nested deeper than {_MOST_NESTED} levels")
+        descriptor = following
+    raise BrokenArchive(f"its indexes are nested deeper than {MOST_NESTED} levels")
+
+
+def chosen(document: dict[str, Any], wanted: tuple[str, str, str]) -> Descriptor | None:
+    """What an index has for the platform `wanted`; None where the document is no index.
+
+    Raises WrongPlatform and BrokenArchive.
+    """
+    if not isinstance(document.get("manifests"), list):
+        return None
+    choices = [descriptor_of(item) for item in document["manifests"]]
+    fitting = [item for item in choices if item.platform is None or _fits(item.platform, wanted)]
+    if not fitting:
+        offered = ", ".join(_spelled(item.platform) for item in choices if item.platform) or "nothing"
+        raise WrongPlatform(f"it is made for {offered}, and this machine is {_spelled(wanted)}")
+    return max(fitting, key=lambda item: (item.platform is not None, item.platform == wanted))
 
 
 def _fits(offered: tuple[str, str, str], wanted: tuple[str, str, str]) -> bool:

@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hyperkube_kubelet.images.errors import ImageError, InvalidReference
+from hyperkube_kubelet.images.pulling import ImagePuller
 from hyperkube_kubelet.images.references import is_image_id, parse_reference
+from hyperkube_kubelet.images.registries import Registries
 from hyperkube_kubelet.images.store import Entry, ImageStore
 from hyperkube_kubelet.runtime.errors import ImageUnavailable, InvalidImageName, RuntimeFailure
 from hyperkube_kubelet.runtime.process.images import HOST_IMAGE, StoredImage, host_image
-from hyperkube_kubelet.runtime.values import FilesystemUsage, Image
+from hyperkube_kubelet.runtime.values import Credentials, FilesystemUsage, Image
+from hyperkube_machinery.clock import Clock
 
 __all__ = ["NodeImages", "image_folder", "roots_in_use"]
 
@@ -39,11 +42,10 @@ def roots_in_use(root_dir: Path) -> set[Path]:
 class NodeImages:
     """Fits `hyperkube_kubelet.runtime.process.images.ImageSource`."""
 
-    def __init__(self, root_dir: Path, *, program: str = "hk") -> None:
-        """`program` is what this launcher is called, for advice."""
+    def __init__(self, root_dir: Path, registries: Registries, clock: Clock) -> None:
         self._root_dir = root_dir
-        self._program = program
         self.store = ImageStore(image_folder(root_dir))
+        self._puller = ImagePuller(self.store, registries, clock)
 
     async def find(self, reference: str) -> Image | None:
         if _is_host(reference):
@@ -64,13 +66,23 @@ class NodeImages:
         entry = self._find(reference)
         if entry is None:
             raise ImageUnavailable(
-                f'image "{reference}" is not on this node, and none are downloaded: "{self._program} image load FILE"'
-                " loads one from an archive"
+                f'image "{reference}" is not on this node any more: it is pulled again, or loaded from an archive by'
+                ' "image load FILE"'
             )
         root = self.store.root(entry)
         if not root.is_dir():
             raise ImageUnavailable(f'image "{reference}" is damaged: remove it and load it again')
         return StoredImage(entry.image, root, entry.reference)
+
+    async def pull(self, reference: str, credentials: Credentials | None) -> Image:
+        if _is_host(reference):
+            return host_image().image
+        try:
+            return (await self._puller.pull(reference, credentials)).image
+        except InvalidReference as exc:
+            raise InvalidImageName(str(exc)) from exc
+        except (ImageError, OSError) as exc:
+            raise ImageUnavailable(str(exc)) from exc
 
     async def images(self) -> list[Image]:
         with _readable():

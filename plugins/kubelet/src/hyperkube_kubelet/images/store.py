@@ -4,6 +4,7 @@
     lock             held while it is changed
     roots/CHAIN      the unpacked root file system of all images with the same layers
     new/             what is being unpacked
+    downloads/       what is on its way from registries
 
 Whoever reads it sees what was there before a load or removal, or all of it. Several processes may use it at once.
 """
@@ -20,9 +21,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
-from hyperkube_kubelet.images.archives import Archive, Found, open_archive
+from hyperkube_kubelet.images.archives import Found, open_archive
 from hyperkube_kubelet.images.errors import BrokenArchive, ImageInUse, InvalidReference, UnknownImage, WrongPlatform
 from hyperkube_kubelet.images.layers import apply_layer
 from hyperkube_kubelet.images.manifests import image_of, machine_platform
@@ -30,9 +31,9 @@ from hyperkube_kubelet.images.references import Reference, is_image_id, parse_re
 from hyperkube_kubelet.runtime.values import FilesystemUsage, Image
 from hyperkube_machinery.files import make_private_directory, write_durably
 
-__all__ = ["Entry", "ImageStore"]
+__all__ = ["Blobs", "Entry", "ImageStore"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,29 @@ class Entry:
     names: tuple[str, ...] = ()  # with tags, in full
     repositories: tuple[str, ...] = ()  # that it is known by its digest in
     loaded_at: float = field(default=0.0)
+    indexes: tuple[str, ...] = ()  # with digests, in full: what it is known by in registries that list it in an index
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What it is known by, in full: docker.io/library/busybox@sha256:…"""
+        return (*self.indexes, *(f"{repository}@{self.manifest}" for repository in self.repositories))
 
     @property
     def image(self) -> Image:
-        digests = tuple(f"{repository}@{self.manifest}" for repository in self.repositories)
+        digests = self.digests
         return image_of(self.config_digest, self.config, tags=self.names, digests=digests, size=self.size)
 
     @property
     def reference(self) -> str:
         """What a container's status shows as its imageID."""
-        return f"{self.repositories[0]}@{self.manifest}" if self.repositories else self.config_digest
+        return self.digests[0] if self.digests else self.config_digest
+
+
+class Blobs(Protocol):
+    """Where layers are read from."""
+
+    def open(self, name: str, /) -> IO[bytes]:
+        """Raises BrokenArchive and OSError."""
 
 
 class ImageStore:
@@ -88,10 +102,7 @@ class ImageStore:
             document = json.loads(path.read_bytes())
             if document["format"] > _FORMAT:
                 raise BrokenArchive(f"{path} was written by a newer version of hk: upgrade this one")
-            items = [
-                Entry(**{**item, "names": tuple(item["names"]), "repositories": tuple(item["repositories"])})
-                for item in document["images"]
-            ]
+            items = [_entry(item) for item in document["images"]]
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError, TypeError) as exc:
@@ -106,7 +117,7 @@ class ImageStore:
         reference = parse_reference(text)
         for entry in self.entries():
             if reference.digest:
-                if entry.manifest == reference.digest and reference.repository in entry.repositories:
+                if f"{reference.repository}@{reference.digest}" in entry.digests:
                     return entry
             elif str(reference) in entry.names:
                 return entry
@@ -158,7 +169,16 @@ class ImageStore:
                     loaded.append(self._load(archive, image, references, now))
         return loaded
 
-    def _load(self, archive: Archive, found: Found, references: list[Reference], now: float) -> Entry:
+    def has_root(self, found: Found) -> bool:
+        """Whether its layers are unpacked already. Raises BrokenArchive."""
+        return (self.folder / "roots" / _chain(_diff_ids(found))).is_dir()
+
+    def add(self, blobs: Blobs, found: Found, reference: Reference, *, now: float) -> Entry:
+        """Have an image whose layers are in `blobs`, under one name. Raises ImageError and OSError."""
+        with self._locked():
+            return self._load(blobs, found, [reference], now)
+
+    def _load(self, archive: Blobs, found: Found, references: list[Reference], now: float) -> Entry:
         _check_platform(found)
         diff_ids = _diff_ids(found)
         chain = _chain(diff_ids)
@@ -167,6 +187,7 @@ class ImageStore:
             old = entries.get(found.manifest.digest)
             names = [str(reference) for reference in references if reference.tag]
             repositories = [reference.repository for reference in references]
+            indexes = [f"{repository}@{found.index}" for repository in repositories if found.index]
             entry = Entry(
                 manifest=found.manifest.digest,
                 config_digest=found.manifest.config.digest,
@@ -177,6 +198,7 @@ class ImageStore:
                 names=tuple(dict.fromkeys([*(old.names if old else ()), *names])),
                 repositories=tuple(dict.fromkeys([*(old.repositories if old else ()), *repositories])),
                 loaded_at=now,
+                indexes=tuple(dict.fromkeys([*indexes, *(old.indexes if old else ())])),
             )
             for digest, other in list(entries.items()):  # a name means one image
                 kept = tuple(name for name in other.names if name not in names)
@@ -184,7 +206,7 @@ class ImageStore:
             entries[entry.manifest] = entry
         return entry
 
-    def _unpack(self, archive: Archive, found: Found, diff_ids: list[str], chain: str) -> tuple[int, int]:
+    def _unpack(self, archive: Blobs, found: Found, diff_ids: list[str], chain: str) -> tuple[int, int]:
         """Have the root of these layers, and return what it takes, in bytes and inodes."""
         root = self.folder / "roots" / chain
         if not root.is_dir():
@@ -231,6 +253,12 @@ class ImageStore:
             root.rename(gone)
             shutil.rmtree(gone)
         return entry
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    """An entry as it was written."""
+    fields: dict[str, Any] = {name: tuple(held) if isinstance(held, list) else held for name, held in item.items()}
+    return Entry(**fields)
 
 
 def _fields(entry: Entry) -> dict[str, Any]:

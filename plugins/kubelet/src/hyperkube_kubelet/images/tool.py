@@ -1,7 +1,8 @@
-"""`hk image`: load, list and remove the images of a node."""
+"""`hk image`: load, pull, list and remove the images of a node."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ from hyperkube_kubelet.runtime.values import Image
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Load, list and remove the images of a node.", no_args_is_help=True)
+app = typer.Typer(help="Load, pull, list and remove the images of a node.", no_args_is_help=True)
 
 _SHORT_ID = 12
 
@@ -89,6 +90,67 @@ def _load(store: ImageStore, source: Path, tags: list[str] | tuple[str, ...]) ->
         shutil.copyfileobj(given, file)
         file.flush()
         return store.load(Path(file.name), tags, now=time.time())
+
+
+@app.command()
+def pull(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names of images, as pods have them.")],
+    name: Name = "default",
+    data_dir: DataDir = None,
+    root_dir: RootDir = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--auth-file",
+            metavar="FILE",
+            help="Credentials of registries, as 'docker login' writes them to ~/.docker/config.json; that one without.",
+        ),
+    ] = None,
+    registry_config_dir: Annotated[
+        Path | None,
+        typer.Option("--registry-config-dir", metavar="DIR", help="Mirrors and authorities, as the kubelet is told."),
+    ] = None,
+    output: Written = Output.TABLE,
+) -> None:
+    """Pull images from their registries, so that pods find them there."""
+    from hyperkube_kubelet.images.errors import InvalidReference
+    from hyperkube_kubelet.images.references import parse_reference
+
+    store = ImageStore(image_folder(folder_of_kubelet(name, data_dir, root_dir, make=True)))
+    pulled: list[Entry] = []
+    for image in images:
+        try:
+            parse_reference(image)
+            given = auth_file.read_bytes() if auth_file is not None else None
+            pulled.append(asyncio.run(_pull(store, image, given, registry_config_dir)))
+        except InvalidReference as exc:
+            _fail(str(exc), exc)
+        except (ImageError, OSError, ValueError) as exc:
+            _fail(f"cannot pull {image}: {exc}", exc)
+    if output is Output.JSON:
+        _print_json(pulled)
+        return
+    for entry in pulled:
+        sys.stdout.write(f"pulled {entry.reference}\n")
+
+
+async def _pull(store: ImageStore, image: str, auth: bytes | None, folder: Path | None) -> Entry:
+    """Try the credentials that fit one after the other, or none."""
+    from hyperkube_kubelet.images.dockerconfig import Keyring, node_entries, read_entries
+    from hyperkube_kubelet.images.pulling import ImagePuller
+    from hyperkube_kubelet.images.references import parse_reference
+    from hyperkube_kubelet.images.registries import Registries
+    from hyperkube_machinery.clock import SystemClock
+
+    entries = node_entries(()) if auth is None else read_entries(auth, legacy=False)
+    puller = ImagePuller(store, Registries(folder), SystemClock())
+    found = Keyring(entries).lookup(parse_reference(image).repository)
+    for credential in found[:-1]:
+        try:
+            return await puller.pull(image, credential.credentials)
+        except ImageError:
+            continue
+    return await puller.pull(image, found[-1].credentials if found else None)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hyperkube_kubelet.runtime.values import FilesystemUsage, Image
+from hyperkube_kubelet.runtime.values import Credentials, FilesystemUsage, Image
 
 __all__ = ["HOST_IMAGE", "ImageSource", "StoredImage", "host_image"]
 
@@ -34,6 +34,9 @@ class ImageSource(Protocol):
 
     async def prepare(self, reference: str) -> StoredImage:
         """The image, unpacked. Raises ImageUnavailable where it isn't there or is broken, and InvalidImageName."""
+
+    async def pull(self, reference: str, credentials: Credentials | None) -> Image:
+        """The image as its registry has it now. Raises ImageUnavailable and InvalidImageName."""
 
     async def images(self) -> list[Image]:
         """All there are."""
