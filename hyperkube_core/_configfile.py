@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_core._errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -37,6 +37,21 @@ def read(path: Path) -> Mapping[str, Any]:
     if strangers:
         raise SettingsError("config", source, f"the key {strangers[0]!r} is no text")
     return document
+
+
+def dropins(folder: str) -> Sequence[Path]:
+    """The files of `folder` and of the folders in it that end in `.conf`, in the order of their names.
+
+    Raises SettingsError. Source: k8s.io/kubernetes/cmd/kubelet/app/server.go, mergeKubeletConfigurations
+    """
+    import os
+    from pathlib import Path
+
+    def refuse(exc: OSError) -> None:
+        raise SettingsError("config-dir", f"folder {folder}", f"cannot read it: {exc.strerror or exc}") from exc
+
+    found = [Path(where, name) for where, _, names in os.walk(folder, onerror=refuse) for name in names]
+    return sorted((path for path in found if path.suffix == ".conf"), key=lambda path: path.parts)
 
 
 def _json(text: str, source: str) -> Any:

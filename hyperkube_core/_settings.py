@@ -61,7 +61,11 @@ def resolve(
     """
     fold = _Fold(cls)
     fold.take_defaults(defaults or {})
-    if config is not None:
+    if hasattr(cls, "read_config_files"):
+        folder = next((item.text for item in reversed(given) if item.flag == "config-dir"), "")
+        if config is not None or folder:
+            fold.take_files(config, folder)
+    elif config is not None:
         fold.take_file(config)
     if environment and prefix:
         fold.take_environment(environment, prefix)
@@ -109,6 +113,18 @@ class _Fold:
         translate = getattr(self.cls, "read_config", None)
         if translate is not None:
             document = _translated(translate, document, source)
+        self._take_document(document, source)
+
+    def take_files(self, path: Path | None, folder: str) -> None:
+        """The file and those of the folder, which the class itself makes one of."""
+        from hyperkube_core._configfile import dropins, read
+
+        source = " and ".join(f"{what} {where}" for what, where in (("file", path), ("folder", folder)) if where)
+        files = [(path, read(path))] if path is not None else []
+        files += [(file, read(file)) for file in dropins(folder)] if folder else []
+        self._take_document(_translated(self.cls.read_config_files, files, source), source)
+
+    def _take_document(self, document: Mapping[str, Any], source: str) -> None:
         names = {_key(name): option for option in self.options for name in (option.field, option.flag)}
         for key, value in document.items():
             option = names.get(_key(key))
@@ -145,6 +161,9 @@ class _Fold:
                 continue
             source = f"flag {item.written}"
             value = _convert(option.parse, item.text, item.written, source)
+            # Gates are set one by one, whatever else is replaced by a flag as a whole.
+            if option.kind.name == "feature-gates":
+                collected.setdefault(item.flag, self.values[option.field].value)
             if option.kind.collects and item.flag in collected:
                 before = collected[item.flag]
                 value = {**before, **value} if isinstance(value, dict) else (*before, *value)
