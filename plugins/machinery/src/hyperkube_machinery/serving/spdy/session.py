@@ -1,8 +1,9 @@
 """One end of a SPDY connection, without the connection: bytes in, events and bytes out.
 
-Windows: what peers send is credited as it is taken (`consumed`), and a peer that shows that it keeps windows, by
-SETTINGS or its first WINDOW_UPDATE, is held to them. Go's clients do neither: to them one may send as fast as the
-connection takes it.
+Windows: what clients send is credited as it is taken (`consumed`), and a peer that shows that it keeps windows, by
+SETTINGS or its first WINDOW_UPDATE, is held to them. Go's libraries do neither: to them one may send as fast as the
+connection takes it. Its servers must not even be credited: they close behind their last word, and a connection that is
+closed with something unread in it destroys what is still on its way out.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ class Session:
         self._out = bytearray()
         self._streams: dict[int, _Stream] = {}
         self._next_id = 1 if client else 2
+        self._credits = not client  # whether the peer is told what was taken
         self._parity = 0 if client else 1  # of the peer's ids
         self._last_peer_id = 0
         self._most_streams = most_streams
@@ -176,6 +178,8 @@ class Session:
 
     def consumed(self, stream_id: int, size: int) -> None:
         """What has come was taken: the peer may send as much again."""
+        if not self._credits:
+            return
         self._consumed += size
         if self._consumed >= _WINDOW // 2:
             self._send(WindowUpdate(0, self._consumed))
@@ -287,7 +291,7 @@ class Session:
             self._forget_finished(stream_id)
 
     def _widen(self, frame: WindowUpdate) -> None:
-        self._keeps_windows = True
+        self._keeps_windows = self._credits = True
         if not frame.stream_id:
             self._window += frame.delta
             if self._window > _WIDEST:
@@ -304,7 +308,7 @@ class Session:
             return
         if window > _WIDEST:
             raise FrameError(f"an initial window of {window} bytes")
-        self._keeps_windows = True
+        self._keeps_windows = self._credits = True
         for stream in self._streams.values():
             stream.window += window - self._initial_window
         self._initial_window = window
