@@ -132,7 +132,7 @@ class Pretending:
             self.left += 1
 
     @asynccontextmanager
-    async def attach(self, container_id: str, *, stdin: bool = False) -> AsyncIterator[Echo]:
+    async def attach(self, container_id: str, *, tty: bool = False, stdin: bool = False) -> AsyncIterator[Echo]:
         if self.paused:
             raise NotRunning("container 1 is paused")
         async with self.exec(container_id, ["3"]) as echo:

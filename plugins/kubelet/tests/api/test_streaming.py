@@ -76,7 +76,10 @@ async def test_who_can_not_be_attached_is_told(kubelet: Any) -> None:
     async with kubelet.spdy("/attach/ns/p/c?input=1&output=1", V4) as client:
         streams = await begun(client, "error", "stdin", "stdout")
         status = json.loads(await client.text(streams["error"]))
-    assert (status["code"], status["message"]) == (500, "error attaching to container: container 1 is paused")
+    assert (status["code"], status["message"]) == (
+        500,
+        "Internal error occurred: error attaching to container: container 1 is paused",
+    )
 
 
 async def test_streams_that_are_not_wanted_are_refused(kubelet: Any) -> None:

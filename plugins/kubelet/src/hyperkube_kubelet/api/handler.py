@@ -100,10 +100,15 @@ class KubeletAPI:
                     streams,
                 )
             case ["attach", namespace, pod, *rest] if len(rest) in (1, 2):
-                container_id = self._running_container(self._container(namespace, pod, rest[-1]), rest[-1])
+                pod_found = self._container(namespace, pod, rest[-1])
+                container_id = self._running_container(pod_found, rest[-1])
                 streams = _streams(query)
+                tty = bool((container_named(pod_found, rest[-1]) or {}).get("tty"))
                 return self._streaming.command(
-                    request, lambda: self._runtime.attach(container_id, stdin=streams.stdin), streams, attached=True
+                    request,
+                    lambda: self._runtime.attach(container_id, tty=tty, stdin=streams.stdin),
+                    streams,
+                    attached=True,
                 )
             case ["portForward", namespace, name, *rest] if len(rest) < 2:
                 pod_found = self._pod(namespace, name)

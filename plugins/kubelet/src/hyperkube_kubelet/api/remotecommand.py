@@ -12,6 +12,7 @@ from typing import Any
 from hyperkube_kubelet.runtime.errors import ExecFailed, RuntimeFailure
 from hyperkube_machinery.errors import failure
 from hyperkube_machinery.streaming.channels import Channels, ended, pass_on
+from hyperkube_machinery.streaming.errors import RemoteFailure
 from hyperkube_machinery.streaming.sessions import Session, Streams
 
 __all__ = ["talk"]
@@ -33,6 +34,8 @@ async def talk(
         async with session() as process:
             exit_code = await pass_on(channels, process, streams)
             status = ended(0 if attached else exit_code)
+    except RemoteFailure as exc:
+        status = exc.status
     except RuntimeFailure as exc:
         status = _refused(exc, "attaching to container" if attached else "executing command in container")
         if isinstance(exc, ExecFailed) and (streams.stdout or streams.stderr):  # of an exit code kubectl tells no more
@@ -45,4 +48,4 @@ def _refused(exc: RuntimeFailure, what: str) -> dict[str, Any]:
     """A command that can't be started has the exit code that a shell would give it, as runtimes tell."""
     if isinstance(exc, ExecFailed):
         return {**ended(exc.exit_code), "message": f"error {what}: {exc}"}
-    return failure(500, "InternalError", f"error {what}: {exc}")
+    return failure(500, "InternalError", f"Internal error occurred: error {what}: {exc}")

@@ -262,7 +262,7 @@ class HollowRuntime:
         yield
 
     @asynccontextmanager
-    async def attach(self, container_id: str, *, stdin: bool = False) -> AsyncIterator[Session]:
+    async def attach(self, container_id: str, *, tty: bool = False, stdin: bool = False) -> AsyncIterator[Session]:
         self._check_runs(container_id)
         raise Unsupported("a hollow container has no processes to attach to")
         yield

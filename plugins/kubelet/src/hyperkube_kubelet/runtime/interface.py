@@ -133,10 +133,13 @@ class Runtime(Protocol):
         Raises ExecFailed, NotFound, NotRunning on entering.
         """
 
-    def attach(self, container_id: str, *, stdin: bool = False) -> AbstractAsyncContextManager[Session]:
+    def attach(
+        self, container_id: str, *, tty: bool = False, stdin: bool = False
+    ) -> AbstractAsyncContextManager[Session]:
         """Take part in a running container's own streams for the length of the block.
 
-        Input is passed on only where the container was made with `stdin`. Raises NotFound, NotRunning on entering.
+        `tty`: whether it was made with a terminal. Input is passed on only where it was made with `stdin`. Raises
+        NotFound, NotRunning on entering.
         """
 
     def dial(self, sandbox_id: str, port: int) -> AbstractAsyncContextManager[PortConnection]:

@@ -110,8 +110,7 @@ def network_namespace(info: Mapping[str, str]) -> Path | None:
 
 @asynccontextmanager
 async def port_in(namespace: Path, port: int) -> AsyncIterator[PortConnection]:
-    """A port of localhost in a network namespace. Raises OSError as connect does, PermissionError where it is closed
-    to us."""
+    """A port of localhost in a network namespace. Raises OSError as connect does, or where it may not be entered."""
     loop = asyncio.get_running_loop()
     refused: OSError | None = None
     for family, host in _LOCALHOSTS:

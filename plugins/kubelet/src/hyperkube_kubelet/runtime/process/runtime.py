@@ -324,7 +324,9 @@ class ProcessRuntime:
                 await session.close()
 
     @asynccontextmanager
-    async def attach(self, container_id: str, *, stdin: bool = False) -> AsyncIterator[Session]:
+    async def attach(
+        self, container_id: str, *, tty: bool = False, stdin: bool = False
+    ) -> AsyncIterator[Session]:
         request = {"op": "attach", "container_id": container_id, "stdin": stdin}
         async with self._call(request) as (call, answer):
             passed = call.take_descriptors()
