@@ -192,14 +192,47 @@ CONTROLLERS: tuple[Entry, ...] = (
         summary="Counts disruption budgets, so that evictions are granted or refused.",
         account="disruption-controller",
     ),
+    Entry(
+        name="certificatesigningrequest-signing-controller",
+        aliases=("csrsigning",),
+        target=f"{_HOME}.csrsigning:run",
+        summary="Signs the certificates that were approved.",
+        account="certificate-controller",
+    ),
+    Entry(
+        name="certificatesigningrequest-approving-controller",
+        aliases=("csrapproving",),
+        target=f"{_HOME}.csrapproving:run",
+        summary="Approves the client certificates of kubelets, for who may have them.",
+        account="certificate-controller",
+    ),
+    Entry(
+        name="certificatesigningrequest-cleaner-controller",
+        aliases=("csrcleaner",),
+        target=f"{_HOME}.csrcleaner:run",
+        summary="Deletes requests for certificates that are done with.",
+        account="certificate-controller",
+    ),
+    Entry(
+        name="bootstrap-signer-controller",
+        aliases=("bootstrapsigner",),
+        target=f"{_HOME}.bootstrapsigner:run",
+        summary="Signs the cluster's address and authority with bootstrap tokens.",
+        account="bootstrap-signer",
+        on=False,
+    ),
+    Entry(
+        name="token-cleaner-controller",
+        aliases=("tokencleaner",),
+        target=f"{_HOME}.tokencleaner:run",
+        summary="Deletes bootstrap tokens whose time is over.",
+        account="token-cleaner",
+        on=False,
+    ),
 )
 """Every controller that there is, in the order in which they are begun."""
 
 ABSENT: Mapping[str, str] = {
-    "bootstrap-signer-controller": "bootstrapsigner",
-    "certificatesigningrequest-approving-controller": "csrapproving",
-    "certificatesigningrequest-cleaner-controller": "csrcleaner",
-    "certificatesigningrequest-signing-controller": "csrsigning",
     "cloud-node-lifecycle-controller": "cloud-node-lifecycle",
     "clusterrole-aggregation-controller": "clusterrole-aggregation",
     "device-taint-eviction-controller": "",
@@ -223,7 +256,6 @@ ABSENT: Mapping[str, str] = {
     "serviceaccount-token-controller": "serviceaccount-token",
     "storage-version-migrator-controller": "svm",
     "storageversion-garbage-collector-controller": "storage-version-gc",
-    "token-cleaner-controller": "tokencleaner",
     "ttl-controller": "ttl",
     "validatingadmissionpolicy-status-controller": "",
 }

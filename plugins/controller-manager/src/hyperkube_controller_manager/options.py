@@ -175,6 +175,74 @@ class Options:
         " those of the kubeconfig are.",
     )
 
+    cluster_signing_cert_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The authority that signs for all four signers. With it no other --cluster-signing-*-file may be given.",
+    )
+    cluster_signing_key_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The private key of --cluster-signing-cert-file.",
+    )
+    cluster_signing_kubelet_serving_cert_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The authority that signs for kubernetes.io/kubelet-serving.",
+    )
+    cluster_signing_kubelet_serving_key_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The private key of --cluster-signing-kubelet-serving-cert-file.",
+    )
+    cluster_signing_kubelet_client_cert_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The authority that signs for kubernetes.io/kube-apiserver-client-kubelet.",
+    )
+    cluster_signing_kubelet_client_key_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The private key of --cluster-signing-kubelet-client-cert-file.",
+    )
+    cluster_signing_kube_apiserver_client_cert_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The authority that signs for kubernetes.io/kube-apiserver-client.",
+    )
+    cluster_signing_kube_apiserver_client_key_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The private key of --cluster-signing-kube-apiserver-client-cert-file.",
+    )
+    cluster_signing_legacy_unknown_cert_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The authority that signs for kubernetes.io/legacy-unknown.",
+    )
+    cluster_signing_legacy_unknown_key_file: Path | None = flag(
+        None,
+        section="Certificates",
+        metavar="file",
+        help="The private key of --cluster-signing-legacy-unknown-cert-file.",
+    )
+    cluster_signing_duration: float = flag(
+        365 * 86400.0,
+        section="Certificates",
+        kind="duration",
+        check=_check_positive,
+        help="How long certificates are good that are signed here, unless less is asked for.",
+    )
+
     concurrent_namespace_syncs: int = _workers(10, "Garbage", "namespaces being deleted")
     enable_garbage_collector: bool = flag(
         True, section="Garbage", help="Delete objects whose owners are gone, and owners after their dependents."
@@ -287,6 +355,7 @@ class Options:
             if self.tls_cert_file is None:
                 given, missing = missing, given
             raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        self._check_signing()
         if not self.leader_elect_retry_period < self.leader_elect_renew_deadline < self.leader_elect_lease_duration:
             name, why = (
                 "leader-elect-renew-deadline",
@@ -298,3 +367,19 @@ class Options:
         if self.node_cidr_mask_size and len(self.cluster_cidr) > 1:
             name, why = "node-cidr-mask-size", "is for one range: use --node-cidr-mask-size-ipv4 and -ipv6"
             raise SettingsError(name, f"flag --{name}", why)
+
+    def _check_signing(self) -> None:
+        """Raise SettingsError for authorities without keys, and for one of all beside one of some."""
+        given = []
+        for signer in ("", "kubelet-serving-", "kubelet-client-", "kube-apiserver-client-", "legacy-unknown-"):
+            names = [f"cluster-signing-{signer}{what}-file" for what in ("cert", "key")]
+            there = [getattr(self, name.replace("-", "_")) is not None for name in names]
+            if any(there):
+                given.append(names[0])
+            if there == [True, False]:
+                raise SettingsError(names[1], f"flag --{names[1]}", "cannot specify cert without key")
+            if there == [False, True]:
+                raise SettingsError(names[0], f"flag --{names[0]}", "cannot specify key without cert")
+        if len(given) > 1 and given[0] == "cluster-signing-cert-file":
+            why = "cannot specify --cluster-signing-{cert,key}-file and other --cluster-signing-*-file flags"
+            raise SettingsError(given[0], f"flag --{given[0]}", f"{why} at the same time")

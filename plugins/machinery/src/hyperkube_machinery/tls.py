@@ -30,6 +30,7 @@ from hyperkube_machinery.files import PRIVATE_FILE, write_durably
 __all__ = [
     "CertificateError",
     "KeyPair",
+    "PrivateKey",
     "admit_client",
     "check_validity",
     "client_context",
@@ -38,6 +39,7 @@ __all__ = [
     "issue_serving_certificate",
     "load",
     "load_certificates",
+    "names_extension",
     "renewal_reason",
     "save",
     "server_context",
@@ -100,8 +102,7 @@ def create_ca(common_name: str, *, now: float) -> KeyPair:
 
 def issue_serving_certificate(ca: KeyPair, common_name: str, names: Iterable[str], *, now: float) -> KeyPair:
     """For a server that clients reach by `names`: DNS names and IP addresses."""
-    alternatives = x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)])
-    return _issue(ca, _name(common_name, ()), ExtendedKeyUsageOID.SERVER_AUTH, alternatives, now)
+    return _issue(ca, _name(common_name, ()), ExtendedKeyUsageOID.SERVER_AUTH, names_extension(names), now)
 
 
 def issue_client_certificate(ca: KeyPair, user: str, groups: Sequence[str] = (), *, now: float) -> KeyPair:
@@ -160,6 +161,11 @@ def _name(common_name: str, organizations: Sequence[str]) -> x509.Name:
             )
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, name) for name in organizations]
     return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def names_extension(names: Iterable[str]) -> x509.SubjectAlternativeName:
+    """DNS names and IP addresses, as certificates and requests for them have them. Raises CertificateError."""
+    return x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)])
 
 
 def _general_name(name: str) -> x509.GeneralName:
