@@ -147,6 +147,26 @@ async def test_it_lists_where_lists_are_not_streamed(
     assert (lists(api), streamed(api)) == (2, 1)
 
 
+@pytest.mark.parametrize("code", [404, 500, 503])
+async def test_it_lists_when_a_list_can_not_be_streamed_now(
+    code: int, api: MemoryAPI, pods: Informer, told: Told, clock: VirtualClock
+) -> None:
+    refusal = APIError.of(code, "Whatever", "the required storage feature RequestWatchProgress is disabled")
+    api.refuse(refusal, lambda asked: asked.query.get("sendInitialEvents") == "true")
+    api.put("/api/v1/pods", pod("a"))
+    async with following(pods, clock):
+        assert told.take() == ["+a"]
+        api.put("/api/v1/pods", pod("b"))
+        await clock.advance(0)
+        assert told.take() == ["+b"]
+        api.end_watches()
+        api.put("/api/v1/pods", pod("c"))
+        api.forget()
+        await clock.advance(10)
+        assert told.take() == ["+c"]
+    assert (lists(api), streamed(api)) == (1, 2)
+
+
 async def test_what_only_appliers_read_is_not_kept(api: MemoryAPI, pods: Informer, clock: VirtualClock) -> None:
     api.put("/api/v1/pods", pod("a", managedFields=[{"manager": "x"}]))
     async with following(pods, clock):

@@ -2,7 +2,7 @@
 
     streaming list ─→ changes ─┬─ the watch ends, or breaks off ─→ changes since the last one
           ↑  list ─→  ↑        └─ history is gone (410) ─→ all over
-          └── where the server can't stream lists
+          └── where the server can't stream lists, or not now
 
 Source: k8s.io/client-go/tools/cache/reflector.go
 """
@@ -31,6 +31,10 @@ _WATCH_SECONDS = 300
 
 _SHORT_SECONDS = 1.0
 """A watch that ended sooner without an event isn't begun anew at once."""
+
+_NO_FAULT_OF_STREAMING = (401, 403, 429)
+"""An API server that says this would say it of a list as well. One whose storage can't tell how far it has come says
+500: kube-apiserver does in front of an etcd before 3.4.31 or 3.5.13."""
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -107,10 +111,10 @@ class Reflector:
             try:
                 return await self._stream_list()
             except APIError as exc:
-                if exc.code not in (400, 422):
+                if exc.code in _NO_FAULT_OF_STREAMING or _is_unknown_version(exc):
                     raise
                 log.info("%s: no streaming list (%s); listing instead", self._resource.qualified, exc)
-                self._streams = False
+                self._streams = exc.code not in (400, 422)  # what else it may be may pass
         listing = await self._client.list(
             self._resource,
             self._namespace,
