@@ -88,7 +88,9 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     handlers = {
         **catalog.bindings(api.kinds, resources["pods"]),
         **catalog.component_statuses(api.kinds, api.hub, clock),
-        **catalog.connections(_core(api), api.hub, authorizer, terms.kubelets),
+        **catalog.connections(
+            *(_core(api), api.hub, authorizer, terms.kubelets), clock=clock, registry=api.instruments.registry
+        ),
         **catalog.evictions(resources["pods"], api.resource("policy", "poddisruptionbudgets"), api.hub),
         **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
         **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),

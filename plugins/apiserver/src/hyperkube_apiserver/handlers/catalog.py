@@ -20,6 +20,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.serving.messages import Answer
+from hyperkube_machinery.serving.metrics import Registry
 
 __all__ = ["bindings", "component_statuses", "connections", "evictions", "reviews", "token_requests"]
 
@@ -38,7 +39,15 @@ def bindings(kinds: Mapping[Key, Kind], pods: Served) -> Handlers:
     return {("", "bindings", ""): bind, ("", "pods", "binding"): bind}
 
 
-def connections(resources: Mapping[str, Served], hub: Hub, authorizer: Authorizer, kubelets: KubeletTerms) -> Handlers:
+def connections(
+    resources: Mapping[str, Served],
+    hub: Hub,
+    authorizer: Authorizer,
+    kubelets: KubeletTerms,
+    *,
+    clock: Clock,
+    registry: Registry,
+) -> Handlers:
     """What is passed on to kubelets and pods; `resources` are those of the core group, by name."""
 
     @cache
@@ -47,9 +56,10 @@ def connections(resources: Mapping[str, Served], hub: Hub, authorizer: Authorize
         from hyperkube_apiserver.handlers.connect.logs import Logs
         from hyperkube_apiserver.handlers.connect.proxies import Proxies
         from hyperkube_apiserver.handlers.connect.streams import Connector, Streams
+        from hyperkube_apiserver.handlers.connect.translating import Translator
 
         targets, connector = Targets(resources, hub, kubelets), Connector(resources, authorizer)
-        streams, proxies = Streams(targets, connector), Proxies(targets, connector)
+        streams, proxies = Streams(targets, connector, Translator(clock, registry)), Proxies(targets, connector)
         return {"log": Logs(targets), "attach": streams, "exec": streams, "portforward": streams, "proxy": proxies}
 
     async def pass_on(call: Call, now: str) -> Answer:

@@ -16,14 +16,14 @@ from urllib.parse import quote, urlsplit
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.handlers.connect.links import LONGEST_PAGE_BYTES, rewritten_page
 from hyperkube_apiserver.handlers.connect.logs import passed_on
-from hyperkube_apiserver.handlers.connect.streams import (
-    Connector,
+from hyperkube_apiserver.handlers.connect.streams import Connector
+from hyperkube_apiserver.handlers.connect.targets import Targets
+from hyperkube_apiserver.handlers.connect.upgrades import (
     asks_for_upgrade,
     forwarded_for,
     upgraded,
     without_identity,
 )
-from hyperkube_apiserver.handlers.connect.targets import Targets
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import ExchangeError, Peer, exchange
 from hyperkube_machinery.serving.messages import Answer, Request, Response, StreamingResponse

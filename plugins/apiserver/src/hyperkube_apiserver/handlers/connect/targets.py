@@ -108,6 +108,11 @@ class Targets:
         port = ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port") or terms.port
         return Peer(host, port, terms.tls if checked else terms.unchecked_tls)
 
+    async def declares(self, node: str, feature: str) -> bool:
+        """Whether a node says of its kubelet that it has a feature."""
+        status = (await self.get("nodes", "", node)).get("status") or {}
+        return feature in (status.get("declaredFeatures") or ())
+
     async def node(self, given: str) -> Peer:
         """The kubelet of a node, or another port of the node: `[scheme:]name[:port]`."""
         scheme, name, port = _split("node", given)
