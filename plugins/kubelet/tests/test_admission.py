@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.admission import admit, pod_requests
+from hyperkube_kubelet.admission import admit
+from hyperkube_kubelet.podresources import pod_requests
 
 from .builders import container, pod, sidecar
 

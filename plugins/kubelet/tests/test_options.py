@@ -83,10 +83,8 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "pod-max-pids",
         "protect-kernel-defaults",
         "rotate-certificates",
-        "seccomp-default",
         "tls-min-version",
     ],
 )

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hyperkube_kubelet.podresources import Amounts, add_amounts, pod_requests
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, is_static
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Rejection", "admit", "pod_requests"]
+__all__ = ["Rejection", "admit"]
 
-Amounts = dict[str, Quantity]
 Host = tuple[str, int, str]
 """Protocol, port and address."""
 
@@ -72,7 +72,7 @@ def _resources(pod: Tree, node: Tree, others: Sequence[Tree]) -> Iterator[Reject
     wanted = pod_requests(pod)
     used: Amounts = {}
     for other in others:
-        _add(used, pod_requests(other))
+        add_amounts(used, pod_requests(other))
     for resource, amount in sorted(wanted.items(), key=lambda item: (item[0] not in _NATIVE, item[0])):
         if not amount or (resource not in _NATIVE and resource not in allocatable):
             continue  # an extended resource that the node doesn't know is a cluster's
@@ -89,44 +89,6 @@ def _counted(resource: str, amount: Quantity) -> int:
 def _insufficient(resource: str, requested: int, used: int, capacity: int) -> Rejection:
     numbers = f"requested: {requested}, used: {used}, capacity: {capacity}"
     return Rejection(f"OutOf{resource}", f"Node didn't have enough resource: {resource}, {numbers}")
-
-
-def pod_requests(pod: Tree) -> Amounts:
-    """What a pod takes of its node. Source: k8s.io/component-helpers/resource (PodRequests)."""
-    total: Amounts = {}
-    for container in containers(pod):
-        _add(total, _requests(container))
-    beside: Amounts = {}  # sidecars that have started
-    highest: Amounts = {}
-    for container in init_containers(pod):
-        own = _requests(container)
-        if is_sidecar(container):
-            _add(total, own)
-            _add(beside, own)
-            own = dict(beside)
-        else:
-            _add(own, beside)
-        for resource, amount in own.items():
-            highest[resource] = max(highest.get(resource, Quantity(0)), amount)
-    for resource, amount in highest.items():
-        total[resource] = max(total.get(resource, Quantity(0)), amount)
-    of_pod = _requests(pod["spec"])
-    total.update(of_pod)  # what is said for the whole pod goes before the sum
-    _add(total, _amounts(pod["spec"].get("overhead") or {}))
-    return total
-
-
-def _requests(holder: Tree) -> Amounts:
-    return _amounts((holder.get("resources") or {}).get("requests") or {})
-
-
-def _amounts(texts: Mapping[str, object]) -> Amounts:
-    return {resource: Quantity.parse(str(text)) for resource, text in texts.items()}
-
-
-def _add(total: Amounts, more: Amounts) -> None:
-    for resource, amount in more.items():
-        total[resource] = total[resource] + amount if resource in total else amount
 
 
 def _selected(spec: Tree, node: Tree) -> bool:

@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
+from hyperkube_kubelet.cgroups.errors import CgroupFailure
+from hyperkube_kubelet.cgroups.tree import PodGroups
 from hyperkube_kubelet.pods.sightings import Sightings
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
@@ -28,17 +30,21 @@ class Leftovers(Protocol):
 
 
 class Housekeeper:
-    """Removes sandboxes, logs and folders of pods."""
+    """Removes sandboxes, control groups, logs and folders of pods."""
 
-    def __init__(self, runtime: Runtime, sightings: Sightings, volumes: Leftovers, logs: Path) -> None:
+    def __init__(
+        self, runtime: Runtime, sightings: Sightings, volumes: Leftovers, logs: Path, groups: PodGroups
+    ) -> None:
         self._runtime = runtime
         self._sightings = sightings
         self._volumes = volumes
         self._logs = logs
+        self._groups = groups
 
     def leftovers(self) -> set[str]:
         """The uids of pods that something is left of."""
-        return {*self._sightings.uids(), *self._volumes.pods_with_folders(), *self._logged()}
+        folders = self._volumes.pods_with_folders()
+        return {*self._sightings.uids(), *folders, *self._logged(), *self._groups.leftovers()}
 
     async def clear(self, uid: str) -> None:
         """Stop and remove all that is left of a pod; what can't be removed now is told, and left."""
@@ -49,9 +55,10 @@ class Housekeeper:
                 await self._runtime.remove_sandbox(sandbox.id)
                 self._sightings.remove(sandbox.id)
             await self._volumes.unmount(uid)
+            await self._groups.remove(uid)
             for folder in self._logged().get(uid, ()):
                 await self._runtime.remove_tree(folder)
-        except (RuntimeFailure, OSError) as exc:
+        except (RuntimeFailure, CgroupFailure, OSError) as exc:
             log.warning("something is left of the pod with uid %s: %s", uid, exc)
 
     def _logged(self) -> dict[str, list[Path]]:

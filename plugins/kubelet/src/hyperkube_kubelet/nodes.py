@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
+from hyperkube_kubelet.containers.limits import Rules
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
@@ -53,6 +55,7 @@ class Upkeep:
     sync_seconds: float = 60.0
     kept_dead: int = 1
     dead_seconds: float = 0.0
+    rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
     own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
 
 
@@ -114,13 +117,15 @@ async def node_running(
     cluster: Cluster | None,
     recorder: Recorder,
     clock: Clock,
+    groups: PodGroups | None = None,
 ) -> AsyncIterator[Node]:
     """Look after the pods of one node for the length of the block; what runs goes on after it.
 
-    Without a cluster there are but the static pods.
+    Without a cluster there are but the static pods. `groups`: where pods are held to their limits, None for nowhere.
     """
     client = cluster.client if cluster is not None else None
     counts = Counts()
+    groups = groups or NoGroups()
     loop: SyncLoop  # has to be told by what it is made of
     directory = PodDirectory()
     registered: Callable[[], Tree | None] = cluster.node(facts.name) if cluster is not None else lambda: None
@@ -129,7 +134,16 @@ async def node_running(
     tokens = Tokens(client, clock) if client is not None else None
     volumes = PodVolumes(upkeep.root, runtime, objects, tokens, clock)
     services = cluster.services() if cluster is not None else lambda: ()
-    maker = Maker(upkeep.root, facts, upkeep.names, objects=objects, services=services, own_files=upkeep.own_files)
+    maker = Maker(
+        upkeep.root,
+        facts,
+        upkeep.names,
+        objects=objects,
+        services=services,
+        own_files=upkeep.own_files,
+        groups=groups,
+        rules=upkeep.rules,
+    )
     hooks = Hooks(runtime, clock)
     killer = Killer(runtime, hooks, recorder, clock)
     tools = Tools(
@@ -147,6 +161,7 @@ async def node_running(
         state=state,
         counts=counts,
         objects=objects,
+        groups=groups,
         show=mirrors.show,
         sync_seconds=upkeep.sync_seconds,
         kept_dead=upkeep.kept_dead,
@@ -162,12 +177,12 @@ async def node_running(
         tools,
         directory,
         mirrors,
-        Housekeeper(runtime, tools.sightings, volumes, maker.logs),
+        Housekeeper(runtime, tools.sightings, volumes, maker.logs, groups),
         node=lambda: registered() or _unregistered(facts),
         fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
     )
-    async with tools.prober.running(), companions(tools.writer.run()), loop.running():
+    async with tools.prober.running(), companions(tools.writer.run()), groups.running(loop.active), loop.running():
         if files is not None:
             files.read()
         async with companions() as beside:

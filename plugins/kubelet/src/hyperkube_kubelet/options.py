@@ -22,6 +22,14 @@ VERIFICATION_POLICIES = (
     "NeverVerifyAllowlistedImages",
     "AlwaysVerify",
 )
+ENFORCEABLE = (
+    "none",
+    "pods",
+    "system-reserved",
+    "system-reserved-compressible",
+    "kube-reserved",
+    "kube-reserved-compressible",
+)
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -47,8 +55,6 @@ def _check_gates(gates: Mapping[str, bool]) -> None:
 
 
 def _check_enforcement(names: tuple[str, ...]) -> None:
-    from hyperkube_kubelet.cgroups.starting import ENFORCEABLE
-
     for name in names:
         if name and name not in ENFORCEABLE:
             raise ValueError(f'"{name}" is none of {", ".join(ENFORCEABLE)}')
@@ -60,7 +66,7 @@ def _check_enforcement(names: tuple[str, ...]) -> None:
 
 
 def _check_cpus(text: str) -> None:
-    from hyperkube_kubelet.node.reservations import cpu_list
+    from hyperkube_kubelet.cpulists import cpu_list
 
     cpu_list(text)
 
@@ -157,8 +163,8 @@ class Options:
         "",
         section="Resources",
         metavar="group",
-        help="The control group that the group of all pods, kubepods, is made in; it has to be there. Without it that is"
-        " the root of each hierarchy.",
+        help="The control group that the group of all pods, kubepods, is made in; it has to be there. Without it that"
+        " is the root of each hierarchy.",
     )
     cgroup_driver: str = flag(
         "cgroupfs",

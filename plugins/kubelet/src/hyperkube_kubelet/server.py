@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, NoReturn
 from hyperkube_core import NotProvided, SettingsError
 from hyperkube_kubelet.api.serving import api_served
 from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.grouping import allocatable_of, groups_of, rules_of
 from hyperkube_kubelet.hollow import Fleet, hollow_node_running, node_ranges
-from hyperkube_kubelet.node.machine import Machine, allocatable, capacity, examine
+from hyperkube_kubelet.node.machine import Machine, capacity, examine
 from hyperkube_kubelet.node.registration import NodeKeeper
+from hyperkube_kubelet.node.reservations import pods_at_most
 from hyperkube_kubelet.node.status import NodeView, default_labels
 from hyperkube_kubelet.nodes import Cluster, Node, Upkeep, node_running
 from hyperkube_kubelet.options import Options, parse_taint
@@ -70,10 +72,19 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
         async with _cluster(context, facts) as (cluster, recorder), _runtime(options, clock) as runtime:
             state = RuntimeState(runtime, clock)
             await state.look()
+            driver = state.latest.cgroup_driver if state.latest is not None else ""
+            groups = await groups_of(options, facts, machine, recorder, clock, told_driver=driver)
             async with (
                 companions(state.follow()),
                 node_running(
-                    facts, runtime, state, _upkeep(options), cluster=cluster, recorder=recorder, clock=clock
+                    facts,
+                    runtime,
+                    state,
+                    _upkeep(options, facts, machine),
+                    cluster=cluster,
+                    recorder=recorder,
+                    clock=clock,
+                    groups=groups,
                 ) as node,
                 api_served(
                     options,
@@ -114,7 +125,9 @@ async def _serve_fleet(
             for name, pod_cidr in zip(names[start : start + _AT_A_TIME], ranges, strict=True):
                 its = replace(facts, name=name, labels={**default_labels(name, machine), **options.node_labels})
                 node = await stack.enter_async_context(
-                    hollow_node_running(its, pod_cidr, _upkeep(options), cluster=fleet, recorder=recorder, clock=clock)
+                    hollow_node_running(
+                        its, pod_cidr, _upkeep(options, its, machine), cluster=fleet, recorder=recorder, clock=clock
+                    )
                 )
                 keeper = _keeper(options, client, clock, node, its, machine, port=0)
                 beside.start(keeper.run(), name=name)
@@ -241,18 +254,18 @@ def _access(options: Options) -> Access:
 
 def _facts(options: Options, machine: Machine) -> NodeFacts:
     name = (options.hostname_override or socket.gethostname()).strip().lower()
-    whole = capacity(machine, max_pods=options.max_pods)
+    whole = capacity(machine, max_pods=pods_at_most(options.max_pods, options.pods_per_core, machine.cpus))
     return NodeFacts(
         name=name,
         ips=(options.node_ip or "127.0.0.1",),
         capacity=whole,
-        allocatable=allocatable(whole, options.kube_reserved, options.system_reserved),
+        allocatable=allocatable_of(options, whole, machine),
         labels={**default_labels(name, machine), **options.node_labels},
         operating_system=machine.operating_system,
     )
 
 
-def _upkeep(options: Options) -> Upkeep:
+def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
     return Upkeep(
         root=options.root_dir,
         names=ClusterNames(options.cluster_dns, options.cluster_domain, Path(options.resolv_conf)),
@@ -261,4 +274,5 @@ def _upkeep(options: Options) -> Upkeep:
         sync_seconds=options.sync_frequency,
         kept_dead=options.maximum_dead_containers_per_container,
         dead_seconds=options.minimum_container_ttl_duration,
+        rules=rules_of(options, facts, machine),
     )

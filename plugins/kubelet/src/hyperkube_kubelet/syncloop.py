@@ -298,6 +298,10 @@ class SyncLoop:
         states = Counter(one.state.value for worker in self._roster.workers() for one in worker.observed.containers)
         return [((state,), count) for state, count in sorted(states.items())]
 
+    def active(self) -> Sequence[Tree]:
+        """The pods that run here, or are to: all that have not ended."""
+        return self._roster.active()
+
     def pods(self) -> Sequence[Tree]:
         """The pods of this node, each with its status as it is known here."""
         return [self._shown(pod) for pod in self._directory.pods()]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from hyperkube_kubelet.podspec import Tree, kind_of
 from hyperkube_machinery import meta
 
-__all__ = ["LogRecorder", "Recorder", "container_reference", "pod_reference"]
+__all__ = ["LogRecorder", "Recorder", "container_reference", "node_reference", "pod_reference"]
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,13 @@ class LogRecorder:
     def event(self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         about = subject.get("metadata") or subject
         level = logging.WARNING if kind == "Warning" else logging.INFO
-        log.log(level, "pod %s/%s: %s: %s", about.get("namespace"), about.get("name"), reason, message)
+        whose = f"{about['namespace']}/{about['name']}" if about.get("namespace") else about.get("name")
+        log.log(level, "%s %s: %s: %s", (subject.get("kind") or "pod").lower(), whose, reason, message)
+
+
+def node_reference(name: str) -> dict[str, Any]:
+    """What an event of the node is about. Its uid is not asked for: upstream's kubelets say the name there."""
+    return {"kind": "Node", "apiVersion": "v1", "name": name, "uid": name}
 
 
 def pod_reference(pod: Tree) -> dict[str, Any]:

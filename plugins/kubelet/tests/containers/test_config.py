@@ -9,7 +9,8 @@ import pytest
 
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
 from hyperkube_kubelet.containers.names import dns_of, host_name, hosts_file
-from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
+from hyperkube_kubelet.containers.limits import Rules, container_limits
+from hyperkube_kubelet.containers.security import RootForbidden, security_of
 from hyperkube_kubelet.runtime.values import CONTAINER_KIND, DNS, Image, Limits, PortMapping, Security
 
 from ..builders import container, pod, sidecar
@@ -148,7 +149,7 @@ def test_who_must_not_be_root(context: dict[str, Any], user: str, refusal: str) 
 
 def test_resources_become_limits() -> None:
     spec = container(resources={"limits": {"cpu": "500m", "memory": "1Gi"}, "requests": {"cpu": "250m"}})
-    found = limits_of(pod(spec, status={"qosClass": "Burstable"}), spec, memory_capacity=4 * GIB)
+    found = container_limits(pod(spec, status={"qosClass": "Burstable"}), spec, Rules(memory_capacity=4 * GIB))
     assert (found.cpu_shares, found.cpu_quota, found.cpu_period, found.memory_bytes) == (256, 50_000, 100_000, GIB)
 
 
@@ -158,5 +159,5 @@ def test_resources_become_limits() -> None:
 )
 def test_who_is_killed_first_when_memory_is_short(quality: str, request_: int, score: int) -> None:
     spec = container(resources={"requests": {"memory": str(request_)}} if request_ else {})
-    found = limits_of(pod(spec, status={"qosClass": quality}), spec, memory_capacity=4 * GIB)
+    found = container_limits(pod(spec, status={"qosClass": quality}), spec, Rules(memory_capacity=4 * GIB))
     assert found.oom_score_adj == score

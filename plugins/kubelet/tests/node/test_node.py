@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hyperkube_kubelet.facts import NodeFacts
-from hyperkube_kubelet.node.machine import Machine, allocatable, capacity, examine
+from hyperkube_kubelet.node.machine import Machine, capacity, examine
 from hyperkube_kubelet.node.registration import NodeKeeper
 from hyperkube_kubelet.node.status import NodeView, changed, default_labels, new_node, node_status
 from hyperkube_kubelet.runtime.values import Image, Limitation, RuntimeStatus
@@ -51,19 +51,6 @@ def test_this_machine_is_one(tmp_path: Path) -> None:
     assert machine.memory_bytes > 0
     assert machine.disk_bytes > 0
     assert all((machine.architecture, machine.operating_system, machine.os_image, machine.kernel_version))
-
-
-@pytest.mark.parametrize(
-    ("reserved", "expected"),
-    [
-        ({}, {"cpu": "4", "memory": "1Gi"}),
-        ({"cpu": "500m"}, {"cpu": "3500m", "memory": "1Gi"}),
-        ({"memory": "1Mi", "pods": "3"}, {"cpu": "4", "memory": "1072693248"}),
-        ({"cpu": "9"}, {"cpu": "0", "memory": "1Gi"}),
-    ],
-)
-def test_pods_get_what_is_left(reserved: dict[str, str], expected: dict[str, str]) -> None:
-    assert allocatable({"cpu": "4", "memory": "1Gi"}, reserved) == expected
 
 
 def test_a_new_node_says_where_and_what_it_is() -> None:

@@ -9,12 +9,12 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Machine", "allocatable", "capacity", "examine"]
+__all__ = ["Machine", "capacity", "examine"]
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -34,6 +34,8 @@ class Machine:
     system_uuid: str
     boot_id: str
     swap_bytes: int
+    hugepages: Mapping[int, int] = field(default_factory=dict)  # bytes in huge pages, by the size of a page
+    most_pids: int | None = None  # processes that it can have
 
 
 def examine(root: Path) -> Machine:
@@ -51,6 +53,11 @@ def examine(root: Path) -> Machine:
         system_uuid=_first_line("/sys/class/dmi/id/product_uuid", "/etc/machine-id"),
         boot_id=_first_line("/proc/sys/kernel/random/boot_id"),
         swap_bytes=memory.get("SwapTotal", 0),
+        hugepages=_hugepages(Path("/sys/kernel/mm/hugepages")),
+        most_pids=min(
+            (int(text) for name in ("pid_max", "threads-max") if (text := _first_line(f"/proc/sys/kernel/{name}"))),
+            default=None,
+        ),
     )
 
 
@@ -59,28 +66,27 @@ def capacity(machine: Machine, *, max_pods: int) -> dict[str, str]:
     return {
         "cpu": str(machine.cpus),
         "ephemeral-storage": f"{machine.disk_bytes // 1024}Ki",
-        "hugepages-1Gi": "0",
-        "hugepages-2Mi": "0",
+        **{f"hugepages-{_binary(size)}": _binary(amount) for size, amount in machine.hugepages.items()},
         "memory": f"{machine.memory_bytes // 1024}Ki",
         "pods": str(max_pods),
     }
 
 
-def allocatable(whole: Mapping[str, str], *reserved: Mapping[str, str]) -> dict[str, str]:
-    """What of `whole` is left for pods; never less than nothing."""
-    left = dict(whole)
-    for amounts in reserved:
-        for name, amount in amounts.items():
-            if name in left:
-                left[name] = _less(left[name], amount)
-    return left
+def _binary(amount: int) -> str:
+    """Bytes as a quantity of powers of two: 2Mi."""
+    return str(Quantity(amount * 10**9, "binary"))
 
 
-def _less(amount: str, taken: str) -> str:
-    if not Quantity.parse(taken):
-        return amount
-    milli = max(0, Quantity.parse(amount).milli - Quantity.parse(taken).milli)
-    return str(milli // 1000) if milli % 1000 == 0 else f"{milli}m"
+def _hugepages(folder: Path) -> dict[int, int]:
+    """Bytes in huge pages by the size of a page, the largest first; its folders are named hugepages-2048kB."""
+    found: dict[int, int] = {}
+    try:
+        for place in folder.iterdir():
+            size = int(place.name.removeprefix("hugepages-").removesuffix("kB")) * 1024
+            found[size] = size * int((place / "nr_hugepages").read_text())
+    except (OSError, ValueError):
+        return {}
+    return dict(sorted(found.items(), reverse=True))
 
 
 def _meminfo() -> dict[str, int]:

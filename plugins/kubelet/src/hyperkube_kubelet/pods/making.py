@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
 from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
 from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
+from hyperkube_kubelet.containers.limits import Rules, container_limits, sandbox_limits, sandbox_overhead
 from hyperkube_kubelet.containers.names import dns_of, hosts_file
 from hyperkube_kubelet.containers.observed import POD_UID
-from hyperkube_kubelet.containers.security import RootForbidden, limits_of, security_of
+from hyperkube_kubelet.containers.security import RootForbidden, security_of
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, is_static, uses_host_network
@@ -55,9 +57,12 @@ class Maker:
         objects: ObjectCache | None,
         services: Callable[[], Iterable[Tree] | None],
         own_files: bool = True,
+        groups: PodGroups | None = None,
+        rules: Rules | None = None,
     ) -> None:
         """`objects`: None without an API server. `services`: all of them, None before they are known.
 
+        `rules`: what limits depend on; None for what the facts say of it.
         `own_files`: whether containers get files of the kubelet's own: /etc/hosts, a termination log.
         """
         self.logs = root / "logs" / "pods"
@@ -67,11 +72,19 @@ class Maker:
         self._objects = objects
         self._services = services
         self._own_files = own_files
+        self._groups = groups or NoGroups()
+        self.rules = rules or Rules(memory_capacity=Quantity.parse(facts.capacity.get("memory", "0")).value)
 
     def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
         """The next sandbox of `pod`."""
         dns = dns_of(pod, node_dns(self._names.resolv_conf), self._names.dns_servers, self._names.domain)
-        return sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
+        config = sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
+        return replace(
+            config,
+            cgroup_parent=self._groups.parent(pod),
+            overhead=sandbox_overhead(pod, self.rules),
+            limits=sandbox_limits(pod, self.rules),
+        )
 
     def addresses(self, ips: Sequence[str]) -> Addresses:
         """What a pod with the addresses `ips` may be told of where it is."""
@@ -83,11 +96,10 @@ class Maker:
         """The next run of a container. Raises NotStarted."""
         try:
             variables = await self._environment(pod, container, self.addresses(ips))
-            memory = Quantity.parse(self._facts.capacity.get("memory", "0")).value
             made = Made(
                 environment=variables,
                 mounts=await asyncio.to_thread(self._mounts, pod, container, volumes, variables, ips, attempt),
-                limits=limits_of(pod, container, memory_capacity=memory),
+                limits=container_limits(pod, container, self.rules),
                 security=security_of(pod, container, image),
                 attempt=attempt,
             )

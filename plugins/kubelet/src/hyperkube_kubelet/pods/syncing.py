@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from hyperkube_kubelet.cgroups.errors import CgroupFailure
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.containers.plan import Plan, plan_for
 from hyperkube_kubelet.pauses import unbroken
@@ -48,6 +49,7 @@ class Syncer:
         if trouble and not uses_host_network(pod):
             tools.recorder.event(pod, "Warning", "NetworkNotReady", f"{NETWORK_NOT_READY}: {trouble}")
             raise Deferred(NETWORK_SECONDS)
+        observed = await self._ensure_group(pod, observed)
         if is_static(pod):
             await tools.show(pod)
         volumes = await tools.volumes.mount(pod, tools.maker.addresses(self._ips(pod, observed)))
@@ -67,6 +69,24 @@ class Syncer:
         await self._start(pod, plan, sandbox_id, observed, volumes)
         await self._bury(pod, observed)
         return acted
+
+    async def _ensure_group(self, pod: Tree, observed: Observed) -> Observed:
+        """Have the pod's control group; what runs of the pod elsewhere is stopped first, to be begun anew in it."""
+        tools = self._tools
+        if tools.groups.exists(pod):
+            return observed
+        if observed.running:
+            await tools.killer.kill_all(pod, observed, float(pod["spec"].get("terminationGracePeriodSeconds", 30)))
+            for sandbox in observed.sandboxes:
+                await unbroken(tools.runtime.stop_sandbox(sandbox.id))
+            observed = await tools.sightings.observe(meta.uid(pod))
+        try:
+            await tools.groups.ensure(pod)
+        except CgroupFailure as exc:
+            message = f"unable to ensure pod container exists: {exc}"
+            tools.recorder.event(pod, "Warning", "FailedToCreatePodContainer", message)
+            raise
+        return observed
 
     def _ips(self, pod: Tree, observed: Observed) -> Sequence[str]:
         return self._tools.host_ips if uses_host_network(pod) else observed.ips

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hyperkube_kubelet.cgroups.tree import PodGroups
 from hyperkube_kubelet.containers.fieldpaths import Addresses
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
@@ -53,6 +54,7 @@ class Tools:
     facts: NodeFacts
     state: RuntimeState
     counts: Counts
+    groups: PodGroups
     objects: ObjectCache | None  # None without an API server
     show: Callable[[Tree], Awaitable[None]]  # lets the API server show a static pod; it has been seen to
     sync_seconds: float = 60.0

@@ -15,6 +15,7 @@ import logging
 import random
 from enum import IntEnum
 
+from hyperkube_kubelet.cgroups.errors import CgroupFailure
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.pauses import rest, unbroken
 from hyperkube_kubelet.pods.grace import shortened
@@ -132,7 +133,7 @@ class PodWorker:
             return UNAVAILABLE_SECONDS
         except VolumeFailure as exc:
             self._tools.recorder.event(self.pod, "Warning", "FailedMount", str(exc))
-        except (RuntimeFailure, OSError) as exc:
+        except (RuntimeFailure, CgroupFailure, OSError) as exc:
             log.warning("pod %s is not synced: %s", described(self.pod), exc)
         except Exception:  # one pod's trouble is not the others'
             log.exception("pod %s is not synced", described(self.pod))
@@ -221,6 +222,7 @@ class PodWorker:
         """Take away what only a pod that goes on needs, and say that there is nothing more to come."""
         tools = self._tools
         await tools.volumes.unmount(self._uid)
+        await tools.groups.remove(self._uid)  # only now: memory volumes are charged to it
         final = tools.writer.status(self._uid) or status_of(self.pod)
         tools.writer.set(self.pod, without_survivors(self.pod, final), alive=False, finished=True)
         self.stage = Stage.FINISHED
