@@ -19,6 +19,8 @@ __all__ = ["NodeView", "changed", "default_labels", "new_node", "node_status"]
 
 Tree = Mapping[str, Any]
 
+_FEATURES = ("ExtendWebSocketsToKubelet",)
+"""What API servers and schedulers may rely on. Source: k8s.io/component-helpers/nodedeclaredfeatures."""
 _MOST_NAMES = 5
 """Of an image, in a node's status."""
 _PRESSURES = (
@@ -88,6 +90,7 @@ def node_status(view: NodeView, before: Tree, now: float) -> dict[str, Any]:
         "allocatable": dict(facts.allocatable),
         "capacity": dict(facts.capacity),
         "conditions": _conditions(view, before.get("conditions") or (), format_seconds(now)),
+        "declaredFeatures": list(_FEATURES),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": view.port}},
         "images": _images(view.images, view.most_images),
         "nodeInfo": {
