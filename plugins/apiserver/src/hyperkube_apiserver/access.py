@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from hyperkube_apiserver.assembly import API, follow_roles
-from hyperkube_apiserver.authn import Authenticator, KeySet, ServiceAccountTokens, StaticTokens
+from hyperkube_apiserver.authn import Authenticator, BootstrapTokens, KeySet, ServiceAccountTokens, StaticTokens
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, ReviewingAuthorizer, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
@@ -44,6 +45,7 @@ class Terms:
     issuers: tuple[str, ...] = ()  # those that are believed beside `issuer`, as after a change of its name
     looks_up_kept: bool = True  # whether tokens that are kept in secrets must still be there
     static: StaticTokens | None = None
+    bootstrap: bool = False  # whether tokens of machines that join are known
     anonymous: bool = True
     modes: Sequence[str] = ("Node", "RBAC")
     kubelets: KubeletTerms = field(default_factory=KubeletTerms.unchecked)
@@ -67,7 +69,7 @@ def _core(api: API) -> dict[str, Served]:
 def open_access(api: API, clock: Clock, terms: Terms) -> Access:
     """Put it together; roles, bindings and what nodes may read are followed from here on."""
     resources = {name: api.resource("", name) for name in _BOUND}
-    issuer = terms.issuer
+    issuer, objects = terms.issuer, CachedObjects(resources)
     authenticator = Authenticator(
         clock=clock,
         tokens=terms.static,
@@ -75,10 +77,11 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
             terms.keys,
             (issuer.name, *terms.issuers),
             issuer.audiences,
-            CachedObjects(resources),
+            objects,
             clock,
             lookup=terms.looks_up_kept,
         ),
+        bootstrap=BootstrapTokens(partial(objects.whole, "secrets"), clock) if terms.bootstrap else None,
         audiences=issuer.audiences,
         anonymous=terms.anonymous,
     )

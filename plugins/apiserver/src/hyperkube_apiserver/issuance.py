@@ -85,6 +85,12 @@ class CachedObjects:
         self._decoded[key] = item, tree
         return tree
 
+    def whole(self, resource: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """All of an object of the core group, decoded for this once."""
+        served = self._resources[resource]
+        item = served.cache.get(served.kind.key(namespace, name))
+        return decode_body(item.body) if item is not None else None
+
 
 def _little_of(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """What tokens are checked against: a whole pod would take ten kilobytes."""

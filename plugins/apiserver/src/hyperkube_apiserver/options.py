@@ -239,6 +239,12 @@ class Options:
         metavar="file",
         help='Bearer tokens, one a line: token,user,uid,"group1,group2".',
     )
+    enable_bootstrap_token_auth: bool = flag(
+        False,
+        section="Authentication",
+        help="Take the tokens of secrets of type bootstrap.kubernetes.io/token in kube-system, by which machines that"
+        " are to be nodes ask for their first certificate.",
+    )
     api_audiences: tuple[str, ...] = flag(
         (),
         section="Authentication",

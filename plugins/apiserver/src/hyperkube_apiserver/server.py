@@ -268,6 +268,7 @@ def _terms(options: Options) -> Terms:
         issuers=options.service_account_issuer[1:],
         looks_up_kept=options.service_account_lookup,
         static=StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None,
+        bootstrap=options.enable_bootstrap_token_auth,
         anonymous=_anonymous(options),
         modes=options.authorization_mode,
         kubelets=_kubelets(options),

@@ -45,6 +45,7 @@ def _apiserver(layout: Layout, port: Port) -> dict[str, object]:
         "service-cluster-ip-range": SERVICE_NETWORK,
         "authorization-mode": "Node,RBAC",
         "allow-privileged": "true",
+        "enable-bootstrap-token-auth": "true",
         # All of the cluster is on this machine, so it may be on loopback.
         "allow-loopback-endpoints": "true",
         # Nobody listens there where pods are in the machine's network, and before there is a kubelet.
@@ -63,6 +64,9 @@ def _controller_manager(layout: Layout, port: Port) -> dict[str, object]:
         "secure-port": port("controller-manager"),
         "client-ca-file": layout.ca,
         "root-ca-file": layout.ca,
+        "cluster-signing-cert-file": layout.ca,
+        "cluster-signing-key-file": layout.ca_key,
+        "controllers": "*,bootstrapsigner,tokencleaner",
         "use-service-account-credentials": "true",
         "allocate-node-cidrs": "true",
         "cluster-cidr": POD_NETWORK,

@@ -1,6 +1,7 @@
 """Who sent a request: client certificates, static tokens, tokens of service accounts, or nobody in particular."""
 
 from hyperkube_apiserver.authn.authenticator import Authenticator, TokenReview, ignored_credentials_warning
+from hyperkube_apiserver.authn.bootstraptokens import BootstrapTokens
 from hyperkube_apiserver.authn.jwt import KeySet, TokenError
 from hyperkube_apiserver.authn.keys import KeyFileError, PublicKey, SigningKey
 from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
@@ -24,6 +25,7 @@ __all__ = [
     "SERVER",
     "UNAUTHENTICATED",
     "Authenticator",
+    "BootstrapTokens",
     "CertificateIdentity",
     "Identity",
     "KeyFileError",

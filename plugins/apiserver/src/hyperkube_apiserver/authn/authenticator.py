@@ -23,6 +23,7 @@ from hyperkube_machinery.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hyperkube_apiserver.authn.bootstraptokens import BootstrapTokens
     from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.serving.messages import Connection, Request
@@ -53,12 +54,14 @@ class Authenticator:
         clock: Clock,
         tokens: StaticTokens | None = None,
         accounts: ServiceAccountTokens | None = None,
+        bootstrap: BootstrapTokens | None = None,
         audiences: Sequence[str] = (),
         anonymous: bool = True,
     ) -> None:
         self._clock = clock
         self._tokens = tokens or StaticTokens({})
         self._accounts = accounts
+        self._bootstrap = bootstrap
         self._audiences = tuple(audiences)  # what this server calls itself
         self._anonymous = anonymous
 
@@ -97,7 +100,7 @@ class Authenticator:
 
     def _bearer(self, token: str) -> Identity | None:
         """Whom a token stands for, if it counts."""
-        identity = self._tokens.find(token)
+        identity = self._fixed(token)
         if identity is not None or self._accounts is None:
             return identity
         try:
@@ -107,6 +110,13 @@ class Authenticator:
             return None
         return found[0] if found is not None else None
 
+    def _fixed(self, token: str) -> Identity | None:
+        """Whom a token stands for that is for this server, under whichever of its names."""
+        identity = self._tokens.find(token)
+        if identity is None and self._bootstrap is not None:
+            identity = self._bootstrap.find(token)
+        return identity
+
     def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
         """What `token` proves to one of `audiences`, or to this server where there are none."""
         audiences = audiences or self._audiences
@@ -115,9 +125,8 @@ class Authenticator:
             if self._anonymous:
                 return TokenReview(_ANONYMOUS, tuple(audiences))
             return TokenReview()
-        identity = self._tokens.find(token)
+        identity = self._fixed(token)
         if identity is not None:
-            # Static tokens are for this server, under whichever of its names.
             common = tuple(each for each in self._audiences if each in audiences)
             if common or not self._audiences:
                 return TokenReview(identity, common)
