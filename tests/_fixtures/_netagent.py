@@ -45,7 +45,7 @@ def serve(client: socket.socket, description: dict[str, Any]) -> None:
         answer: dict[str, Any]
         try:
             if request["op"] == "socket":
-                made = socket.socket(request["family"], request["type"])
+                made = socket.socket(request["family"], request["type"], request.get("protocol", 0))
                 answer = {"ok": {}}
             elif request["op"] == "run":
                 done = ended(request["argv"], base64.b64decode(request["stdin"]))

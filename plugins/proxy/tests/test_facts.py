@@ -10,6 +10,7 @@ import pytest
 from hyperkube_machinery.podnetwork import Description
 from hyperkube_proxy.facts import NodeFacts, local_sources, node_facts, node_port_addresses
 from hyperkube_proxy.hostaddresses import read_fib_trie
+from hyperkube_proxy.model import Locals
 from hyperkube_proxy.options import Options
 from hyperkube_proxy.rules import Place
 
@@ -68,27 +69,29 @@ def test_node_ports_are_open_where_it_was_asked_for(
 @pytest.mark.parametrize(
     ("fields", "description", "expected"),
     [
-        ({}, HOST, ""),
-        ({"cluster_cidr": "10.2.0.0/16"}, HOST, "ip saddr 10.2.0.0/16"),
-        ({"cluster_cidr": "fd00::/48,10.2.0.0/16"}, HOST, "ip saddr 10.2.0.0/16"),
-        ({"cluster_cidr": "fd00::/48"}, HOST, ""),
-        ({"detect_local_mode": "NodeCIDR", "cluster_cidr": "10.2.0.0/16"}, HOST, "ip saddr 10.1.0.0/24"),
-        ({"detect_local_mode": "BridgeInterface", "pod_bridge_interface": "br0"}, HOST, 'iifname "br0"'),
-        ({"detect_local_mode": "InterfaceNamePrefix", "pod_interface_name_prefix": "v"}, HOST, 'iifname "v*"'),
-        ({}, APART, "ip saddr 10.244.0.0/24"),
+        ({}, HOST, None),
+        ({"cluster_cidr": "10.2.0.0/16"}, HOST, Locals("10.2.0.0/16")),
+        ({"cluster_cidr": "fd00::/48,10.2.0.0/16"}, HOST, Locals("10.2.0.0/16")),
+        ({"cluster_cidr": "fd00::/48"}, HOST, None),
+        ({"detect_local_mode": "NodeCIDR", "cluster_cidr": "10.2.0.0/16"}, HOST, Locals("10.1.0.0/24")),
+        ({"detect_local_mode": "BridgeInterface", "pod_bridge_interface": "br0"}, HOST, Locals(interface="br0")),
+        (
+            {"detect_local_mode": "InterfaceNamePrefix", "pod_interface_name_prefix": "v"},
+            HOST,
+            Locals(interface="v*"),
+        ),
+        ({}, APART, Locals("10.244.0.0/24")),
     ],
 )
 def test_pods_of_this_node_are_told_from_others(
-    fields: dict[str, Any], description: Description, expected: str
+    fields: dict[str, Any], description: Description, expected: Locals | None
 ) -> None:
-    local, other = local_sources(options(**fields), description, NODE, "IPv4")
-    assert local == expected
-    assert other == expected.replace(" saddr ", " saddr != ").replace("iifname ", "iifname != ")
+    assert local_sources(options(**fields), description, NODE, "IPv4") == expected
 
 
 def test_ip6_has_its_own_range() -> None:
     given = options(cluster_cidr="fd00::/48,10.2.0.0/16")
-    assert local_sources(given, HOST, NODE, "IPv6")[0] == "ip6 saddr fd00::/48"
+    assert local_sources(given, HOST, NODE, "IPv6") == Locals("fd00::/48")
 
 
 FIB_TRIE = """\

@@ -19,7 +19,8 @@ from hyperkube_machinery.serving.metrics import Counter as Metric
 from hyperkube_proxy import netroutes
 from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms
 from hyperkube_proxy.conntrack import StaleFlows
-from hyperkube_proxy.model import PortName
+from hyperkube_proxy.instruments import Instruments
+from hyperkube_proxy.model import Locals, PortName
 from hyperkube_proxy.rules import Route
 
 from .routes import CLUSTER_IP, endpoint, routed, service
@@ -38,13 +39,14 @@ class Proxied:
     def __init__(self, net: PodNet, **terms: Any) -> None:
         self.net = net
         self.routes: dict[PortName, Route] = {}
+        self.backends: list[NFTablesBackend] = []
         self.backend = self.new(**terms)
 
     def new(self, **terms: Any) -> NFTablesBackend:
-        given = Terms(
-            **{"local_source": "ip saddr 10.244.0.0/24", "other_source": "ip saddr != 10.244.0.0/24", **terms}
-        )
-        return NFTablesBackend(self.net.node, SystemClock(), given, failures=Metric(""), cleanup_failures=Metric(""))
+        given = Terms(**{"locals": Locals("10.244.0.0/24"), **terms})
+        made = NFTablesBackend(self.net.node, SystemClock(), given, failures=Metric(""), cleanup_failures=Metric(""))
+        self.backends.append(made)
+        return made
 
     async def sync(self, routes: Mapping[PortName, Route | None]) -> None:
         """Have `routes` be what they say, or be gone, besides the others."""
@@ -73,6 +75,8 @@ async def proxied(net: PodNet) -> AsyncIterator[Proxied]:
     proxied = Proxied(net)
     await proxied.backend.sync({}, None)
     yield proxied
+    for backend in proxied.backends:
+        backend.close()
     await net.run("nft", "-f", "-", stdin="add table ip kube-proxy\ndelete table ip kube-proxy\n")
 
 
@@ -213,7 +217,7 @@ async def exchange(one: socket.socket, other: socket.socket) -> None:
 
 async def test_a_flow_of_datagrams_to_an_endpoint_that_left_gets_another(net: PodNet, proxied: Proxied) -> None:
     loop = asyncio.get_running_loop()
-    stale = StaleFlows(net.node, lambda endpoint, protocol: endpoint)
+    stale = StaleFlows(net.node, "IPv4", SystemClock(), Instruments(), lambda endpoint, protocol: endpoint)
     one, two = await net.pods[B].datagram((B, 5354)), await net.pods[C].datagram((C, 5354))
     port = service("dns", protocol="UDP", node_port=30053)
     proxied.backend = proxied.new(node_addresses=None)
@@ -237,7 +241,7 @@ async def test_a_flow_of_datagrams_to_an_endpoint_that_left_gets_another(net: Po
 
 async def test_flows_of_endpoints_that_serve_and_of_others_go_on(net: PodNet, proxied: Proxied) -> None:
     loop = asyncio.get_running_loop()
-    stale = StaleFlows(net.node, lambda endpoint, protocol: endpoint)
+    stale = StaleFlows(net.node, "IPv4", SystemClock(), Instruments(), lambda endpoint, protocol: endpoint)
     one, other = await net.pods[B].datagram((B, 5355)), await net.pods[C].datagram((C, 5356))
     port = service("dns", protocol="UDP")
     await proxied.sync(routed(port, endpoint(B, 5355)))

@@ -8,6 +8,7 @@ passes them on, and connecting, binding and all the rest is done here, with the 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from abc import ABC, abstractmethod
@@ -78,6 +79,9 @@ class PodNetwork(Protocol):
     ) -> socket.socket:
         """A UDP socket, bound to `local` and connected to `remote` where they are given."""
 
+    async def netlink(self, protocol: int) -> socket.socket:
+        """A netlink socket that speaks to the network's kernel, with the rights of the network's administrator."""
+
     async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Completed:
         """Run one of the machine's programs to its end, as the network's administrator (`nft -f -`)."""
 
@@ -89,7 +93,20 @@ class _Sockets(ABC):
     """What sockets are used for, wherever they come from."""
 
     @abstractmethod
-    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket: ...
+    async def _make(
+        self, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0
+    ) -> socket.socket: ...
+
+    async def netlink(self, protocol: int) -> socket.socket:
+        if not hasattr(socket, "AF_NETLINK"):
+            raise OSError(errno.EAFNOSUPPORT, "there is no netlink here: it is Linux's")
+        made = await self._make(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        try:
+            made.bind((0, 0))
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     async def dial(self, host: str, port: int) -> socket.socket:
         family, address = await _resolve(host, port, socket.SOCK_STREAM)
@@ -145,8 +162,8 @@ def search_path() -> str:
 class HostNetwork(_Sockets):
     """The network of this process itself."""
 
-    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        made = socket.socket(family, kind)
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
+        made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
 
@@ -181,10 +198,11 @@ class AgentNetwork(_Sockets):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        async with Call(self.path, {"op": "socket", "family": int(family), "type": int(kind)}) as call:
+    async def _make(self, family: socket.AddressFamily, kind: socket.SocketKind, protocol: int = 0) -> socket.socket:
+        request = {"op": "socket", "family": int(family), "type": int(kind), "protocol": protocol}
+        async with Call(self.path, request) as call:
             await _answer(call)
-            made = socket.socket(family, kind, fileno=call.descriptors.pop())
+            made = socket.socket(family, kind, protocol, fileno=call.descriptors.pop())
         made.setblocking(False)
         return made
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.podnetwork import Description
-from hyperkube_proxy.model import Family
+from hyperkube_proxy.model import Family, Locals
 from hyperkube_proxy.options import PRIMARY, Options
 from hyperkube_proxy.rules import Place
 
@@ -58,24 +58,22 @@ def node_port_addresses(
     return tuple(ip for ip in found if not ipaddress.ip_address(ip).is_loopback)
 
 
-def local_sources(options: Options, description: Description, node: NodeFacts, family: Family) -> tuple[str, str]:
-    """What matches connections of this node's pods in nftables, and what matches all others; "" if that isn't known.
+def local_sources(options: Options, description: Description, node: NodeFacts, family: Family) -> Locals | None:
+    """How connections of this node's pods are told from others; None if that isn't known.
 
     Source: k8s.io/kubernetes/pkg/proxy/util (localdetector.go), cmd/kube-proxy/app (getLocalDetectors).
     """
     mode = options.detect_local_mode or "ClusterCIDR"
     if mode == "BridgeInterface":
-        name = f'"{options.pod_bridge_interface}"'
-        return f"iifname {name}", f"iifname != {name}"
+        return Locals(interface=options.pod_bridge_interface)
     if mode == "InterfaceNamePrefix":
-        name = f'"{options.pod_interface_name_prefix}*"'
-        return f"iifname {name}", f"iifname != {name}"
+        return Locals(interface=f"{options.pod_interface_name_prefix}*")
     cidrs = options.cluster_cidr.split(",") if options.cluster_cidr else [description.pod_cidr]
     if mode == "NodeCIDR":
         cidrs = list(node.pod_cidrs)
-    version, header = (4, "ip") if family == "IPv4" else (6, "ip6")
+    version = 4 if family == "IPv4" else 6
     for cidr in filter(None, cidrs):
         network = ipaddress.ip_network(cidr, strict=False)
         if network.version == version:
-            return f"{header} saddr {network}", f"{header} saddr != {network}"
-    return "", ""
+            return Locals(cidr=str(network))
+    return None

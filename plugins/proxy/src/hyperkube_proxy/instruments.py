@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from hyperkube_machinery.serving.metrics import Registry, exponential_buckets
 from hyperkube_machinery.serving.process import LAG_BOUNDS, register_process
+from hyperkube_proxy.model import Family
 
 __all__ = ["Instruments"]
 
@@ -65,6 +66,17 @@ class Instruments:
             "Cumulative proxy nftables cleanup failures",
             labels,
         ).labels(_FAMILY)
+        self._flows = registry.histogram(
+            "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+            "ReconcileConntrackFlowsLatency latency in seconds",
+            labels,
+            bounds=_SYNC_BOUNDS,
+        )
+        self._flows_ended = registry.counter(
+            "kubeproxy_conntrack_reconciler_deleted_entries_total",
+            "Cumulative conntrack flows deleted by conntrack reconciler",
+            labels,
+        )
         self._healthz = registry.counter(
             "kubeproxy_proxy_healthz_total", "Cumulative proxy healthz HTTP status", ("code",)
         )
@@ -89,6 +101,11 @@ class Instruments:
     def without_local(self, *, internal: int, external: int) -> None:
         self._no_local.labels("internal", _FAMILY).value = internal
         self._no_local.labels("external", _FAMILY).value = external
+
+    def flows_ended(self, family: Family, count: int, seconds: float) -> None:
+        """Flows of UDP whose endpoint is gone were looked for, and ended."""
+        self._flows.labels(family).observe(seconds)
+        self._flows_ended.labels(family).inc(count)
 
     def answered(self, path: str, status: int) -> None:
         """A probe of /healthz or /livez was answered."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-__all__ = ["Endpoint", "Family", "PortName", "Protocol", "ServiceName", "ServicePort"]
+__all__ = ["Endpoint", "Family", "Locals", "PortName", "Protocol", "ServiceName", "ServicePort"]
 
 Family: TypeAlias = Literal["IPv4", "IPv6"]
 Protocol: TypeAlias = Literal["TCP", "UDP", "SCTP"]
@@ -90,3 +90,11 @@ class Endpoint(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Locals:
+    """How connections of this node's pods are told from all others: by their address, or where they come in."""
+
+    cidr: str = ""
+    interface: str = ""  # its name, or with a * at the end what its name begins with

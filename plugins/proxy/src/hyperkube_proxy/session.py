@@ -104,6 +104,8 @@ class Session:
             if isinstance(part, ServiceHealth | UserspaceBackend):
                 with suppress(OSError):  # a network that is gone has taken all with it
                     await part.close()
+            elif isinstance(part, NFTablesBackend):
+                part.close()
 
     async def over(self) -> None:
         """Return once the network is another one, or gone; the host's own never is."""
@@ -222,11 +224,11 @@ class _Building:
                 inside=inside,
             )
             parts.append(backend)
-        return [*parts, StaleFlows(self._network, inside)]
+        flows = [StaleFlows(self._network, family, given.clock, given.instruments, inside) for family in self._families]
+        return [*parts, *flows]
 
     def _terms(self, family: Family) -> Terms:
         options, version = self._given.options, 4 if family == "IPv4" else 6
-        local, other = local_sources(options, self._description, self._node, family)
         addresses = self._node_ports
         if addresses is not None:
             addresses = tuple(ip for ip in addresses if ipaddress.ip_address(ip).version == version)
@@ -235,8 +237,7 @@ class _Building:
             family=family,
             masquerade_bit=options.masquerade_bit,
             masquerade_all=options.masquerade_all,
-            local_source=local,
-            other_source=other,
+            locals=local_sources(options, self._description, self._node, family),
             node_addresses=addresses,
             node_ip=next(own, ""),
         )

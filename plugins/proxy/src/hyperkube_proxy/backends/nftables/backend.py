@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from hyperkube_machinery.clock import Clock
-from hyperkube_machinery.podnetwork import Completed, PodNetwork
+from hyperkube_machinery.podnetwork import PodNetwork
 from hyperkube_machinery.serving.metrics import Counter
-from hyperkube_proxy.backends.nftables.changeset import Scope, changes, in_transactions, whole
+from hyperkube_proxy.backends.nftables.changeset import Scope, Step, changes, whole
+from hyperkube_proxy.backends.nftables.kernel import Table
 from hyperkube_proxy.backends.nftables.layout import TABLE, Terms, base
 from hyperkube_proxy.backends.nftables.naming import is_of_service
-from hyperkube_proxy.backends.nftables.readback import read_back
 from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Ruleset
 from hyperkube_proxy.backends.nftables.services import of_route
 from hyperkube_proxy.model import Endpoint, Family, PortName, Protocol, ServicePort
@@ -34,12 +34,7 @@ log = logging.getLogger(__name__)
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
-_LONGEST_TRANSACTION = 64 * 1024
-"""In characters. Without root a message to the kernel may have some 200 KB, of which a command takes up to three times
-what it has characters."""
-
-NOT_FOUND = 127
-"""What an agent ends a program with that isn't there, as a shell does."""
+_PROBE = "hk-probe"
 
 _STALE_SECONDS = 1.0
 """How long after its last reference a chain is deleted: Linux before 6.2 notices a little late that it is gone."""
@@ -59,20 +54,19 @@ class NFTablesBackend:
         inside: Callable[[Endpoint, Protocol], Endpoint] | None = None,
     ) -> None:
         """`inside` says where in the network an endpoint is reached, if not where it says itself."""
-        self._network = network
         self._clock = clock
         self._terms = terms
         self._failures = failures
         self._cleanup_failures = cleanup_failures
         self._inside = inside
-        self._prefix = f"{terms.ip} {TABLE}"
+        self._table = Table(network, terms.family, TABLE)
         self._base = base(terms)
         self._there: Ruleset | None = None  # None: not known
         self._wanted = _Wanted(self._base)
         self._stale: dict[str, float] = {}  # chains that are empty, with when they came to be
 
     async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> float | None:
-        """Follow `routes`. Raises SyncError where the kernel, or nft, refuses; all is looked at anew then."""
+        """Follow `routes`. Raises SyncError where the kernel refuses; all is looked at anew then."""
         family = self._terms.family
         try:
             await self._delete_stale()
@@ -87,13 +81,16 @@ class NFTablesBackend:
             raise
         return _STALE_SECONDS if self._stale else None
 
+    def close(self) -> None:
+        """Hang up on the kernel; the rules stay."""
+        self._table.close()
+
     async def _sync_all(self, routes: Sequence[Route]) -> None:
         found = await self._read()
         there = Ruleset() if found is None else found
         plan = await asyncio.to_thread(self._plan_all, there, routes)
         # Whatever may be there under this name is not what it should be.
-        anew = f"add table {self._prefix}\ndelete table {self._prefix}\nadd table {self._prefix}\n"
-        await self._apply([*([anew] if found is None else []), *plan.steps])
+        await self._apply([*([_anew(self._table)] if found is None else []), *plan.steps])
         self._there, self._wanted = there, plan.wanted
         await asyncio.to_thread(self._note, there, plan.scope)
 
@@ -113,7 +110,7 @@ class NFTablesBackend:
         return self._plan(there, self._wanted, _joined(scopes))
 
     def _plan(self, there: Ruleset, wanted: _Wanted, scope: Scope) -> _Plan:
-        return _Plan(wanted, scope, changes(self._prefix, there, wanted.table, scope))
+        return _Plan(wanted, scope, changes(self._table.encoder, there, wanted.table, scope))
 
     def _of(self, route: Route | None) -> Ruleset:
         if route is None:
@@ -157,7 +154,7 @@ class NFTablesBackend:
         if self._there is None or not due:
             return
         try:
-            await self._apply([f"delete chain {self._prefix} {name}\n" for name in due])
+            await self._apply([(self._table.encoder.delete_chain(name),) for name in due])
         except SyncError as exc:
             self._cleanup_failures.inc()
             log.warning("cannot delete chains that nothing refers to: %s", exc)
@@ -169,26 +166,31 @@ class NFTablesBackend:
 
     async def _read(self) -> Ruleset | None:
         """What is in the kernel; None where that can't be gone on from."""
-        listed = await self._network.run(["nft", "-j", "list", "table", *self._prefix.split()])
-        if listed.exit_code != 0:
+        found = await self._table.read()
+        if found is None:
             return None
-        found = await asyncio.to_thread(read_back, listed.stdout)
         for name, chain in found.chains.items():
             wanted = self._base.chains.get(name)
-            if chain.hook != (wanted.hook if wanted is not None else ""):
-                log.warning(
-                    "the chain %s of the table %s is not this proxy's: making the table anew", name, self._prefix
-                )
+            if chain.hook != (wanted.hook if wanted is not None else None):
+                log.warning("the chain %s of the table %s is not this proxy's: making the table anew", name, TABLE)
+                return None
+        for name, kind in found.sets.items():
+            if name in self._base.sets and kind != self._base.sets[name]:
+                log.warning("the set %s of the table %s is not this proxy's: making the table anew", name, TABLE)
                 return None
         return found
 
-    async def _apply(self, steps: list[str]) -> None:
-        for text in in_transactions(steps, _LONGEST_TRANSACTION):
-            done = await self._network.run(["nft", "-f", "-"], text.encode())
-            if done.exit_code != 0:
-                self._failures.inc()
-                log.debug("refused: %s", text)
-                raise SyncError(f"nft refuses a change of the table {self._prefix}: {_reason(done)}")
+    async def _apply(self, steps: list[Step]) -> None:
+        try:
+            await self._table.apply(steps)
+        except SyncError:
+            self._failures.inc()
+            raise
+
+
+def _anew(table: Table) -> Step:
+    encoder = table.encoder
+    return encoder.add_table(), encoder.delete_table(), encoder.add_table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class _Plan:
 
     wanted: _Wanted
     scope: Scope
-    steps: list[str]
+    steps: list[Step]
 
 
 def _joined(scopes: list[Scope]) -> Scope:
@@ -206,12 +208,6 @@ def _joined(scopes: list[Scope]) -> Scope:
         sets={name for scope in scopes for name in scope.sets},
         elements={element for scope in scopes for element in scope.elements},
     )
-
-
-def _reason(done: Completed) -> str:
-    """What nft said first; it goes on with the text that it means."""
-    text = done.stderr.decode(errors="replace").strip()
-    return text.splitlines()[0] if text else f"it ended with status {done.exit_code}"
 
 
 class _Wanted:
@@ -258,23 +254,25 @@ async def works(network: PodNetwork, family: Family = "IPv4") -> str:
     port = ServicePort(name=name, cluster_ip=f"{net}1", port=1, node_port=1, affinity_seconds=10800)
     endpoints = (Endpoint(f"{net}2", 1, local=True), Endpoint(f"{net}3", 1))
     probe = base(terms).joined([of_route(Route(port, cluster=endpoints, anywhere=True), terms)])
-    prefix = f"{terms.ip} hk-probe"
-    text = "".join([f"add table {prefix}\n", *changes(prefix, Ruleset(), probe, whole(Ruleset(), probe))])
+    table = Table(network, family, _PROBE)
     try:
-        done = await network.run(["nft", "-c", "-f", "-"], text.encode())
-    except FileNotFoundError:
-        return "nft is not installed"
-    if done.exit_code == NOT_FOUND:
-        return "nft is not installed"
-    return _reason(done) if done.exit_code != 0 else ""
+        await table.apply([_anew(table), *changes(table.encoder, Ruleset(), probe, whole(Ruleset(), probe))])
+        await table.apply([(table.encoder.delete_table(),)])
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    except SyncError as exc:
+        return str(exc)
+    finally:
+        table.close()
+    return ""
 
 
 async def cleanup(network: PodNetwork) -> None:
-    """Remove the tables from the kernel. Raises SyncError where that can't be done, OSError where there is no nft."""
-    for family in ("ip", "ip6"):
-        prefix = f"{family} {TABLE}"
-        done = await network.run(["nft", "-f", "-"], f"add table {prefix}\ndelete table {prefix}\n".encode())
-        if done.exit_code == NOT_FOUND:
-            raise FileNotFoundError(_reason(done))
-        if done.exit_code != 0:
-            raise SyncError(f"nft doesn't delete the table {prefix}: {_reason(done)}")
+    """Remove the tables from the kernel. Raises SyncError where that can't be done, OSError without such a kernel."""
+    families: tuple[Family, ...] = ("IPv4", "IPv6")
+    for family in families:
+        table = Table(network, family, TABLE)
+        try:
+            await table.apply([(table.encoder.add_table(), table.encoder.delete_table())])
+        finally:
+            table.close()

@@ -5,11 +5,13 @@ Source: k8s.io/kubernetes/pkg/proxy/nftables (setupNFTables).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Rule, Ruleset, Set, commented, rules
-from hyperkube_proxy.model import Family
+from hyperkube_proxy.backends.nftables import expressions as nft
+from hyperkube_proxy.backends.nftables.expressions import Expression, Fields
+from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Hook, Rule, Ruleset, Set, rule
+from hyperkube_proxy.model import Family, Locals
 
 __all__ = [
     "CLUSTER_IPS",
@@ -45,75 +47,68 @@ class Terms:
     family: Family = "IPv4"
     masquerade_bit: int = 14
     masquerade_all: bool = False
-    local_source: str = ""  # matches connections of this node's pods: `ip saddr 10.244.0.0/24`; "": can't be told
-    other_source: str = ""  # matches all others
+    locals: Locals | None = None  # None: they can't be told
     node_addresses: tuple[str, ...] | None = None  # that accept node ports; None: all of the node's
     node_ip: str = ""  # that the node's own connections come from
     service_cidrs: tuple[str, ...] = ()  # where addresses are dropped that are no service's
 
     @property
-    def ip(self) -> str:
-        """How rules name the family's header."""
-        return "ip" if self.family == "IPv4" else "ip6"
-
-    @property
     def address_type(self) -> str:
-        return "ipv4_addr" if self.family == "IPv4" else "ipv6_addr"
+        return nft.headers(self.family).address_type
 
     @property
-    def mark(self) -> str:
-        return f"{1 << self.masquerade_bit:#010x}"
+    def mark(self) -> int:
+        return 1 << self.masquerade_bit
+
+    def of_pods(self, *, others: bool = False) -> tuple[Expression, ...]:
+        """What matches connections of this node's pods, or all `others`; nothing where they can't be told."""
+        if self.locals is None:
+            return ()
+        if self.locals.cidr:
+            return nft.in_network(self.family, self.locals.cidr, negated=others)
+        return nft.comes_in_by(self.locals.interface, negated=others)
 
     @property
-    def masquerade(self) -> str:
-        """The rule that has a connection masqueraded."""
-        return f"meta mark set meta mark or {self.mark}"
+    def masquerade(self) -> tuple[Expression, ...]:
+        """Has a connection masqueraded."""
+        return nft.set_mark(self.mark)
 
 
 _DNAT = -100
 _HOOKS = {
-    "filter-prerouting-pre-dnat": f"type filter hook prerouting priority {_DNAT - 10} ;",
-    "filter-output-pre-dnat": f"type filter hook output priority {_DNAT - 10} ;",
-    "filter-input": "type filter hook input priority 0 ;",
-    "filter-forward": "type filter hook forward priority 0 ;",
-    "filter-output": "type filter hook output priority 0 ;",
-    "nat-prerouting": f"type nat hook prerouting priority {_DNAT} ;",
-    "nat-output": f"type nat hook output priority {_DNAT} ;",
-    "nat-postrouting": "type nat hook postrouting priority 100 ;",
+    "filter-prerouting-pre-dnat": Hook("filter", "prerouting", _DNAT - 10),
+    "filter-output-pre-dnat": Hook("filter", "output", _DNAT - 10),
+    "filter-input": Hook("filter", "input", 0),
+    "filter-forward": Hook("filter", "forward", 0),
+    "filter-output": Hook("filter", "output", 0),
+    "nat-prerouting": Hook("nat", "prerouting", _DNAT),
+    "nat-output": Hook("nat", "output", _DNAT),
+    "nat-postrouting": Hook("nat", "postrouting", 100),
 }
 
 _JUMPS = {
-    "filter-prerouting-pre-dnat": ("ct state new jump firewall-check",),
-    "filter-output-pre-dnat": ("ct state new jump firewall-check",),
-    "filter-input": ("ct state new jump nodeport-endpoints-check", "ct state new jump service-endpoints-check"),
-    "filter-forward": ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
-    "filter-output": ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
-    "nat-prerouting": ("jump services",),
-    "nat-output": ("jump services",),
-    "nat-postrouting": ("jump masquerading",),
+    "filter-prerouting-pre-dnat": ("firewall-check",),
+    "filter-output-pre-dnat": ("firewall-check",),
+    "filter-input": ("nodeport-endpoints-check", "service-endpoints-check"),
+    "filter-forward": ("service-endpoints-check", "cluster-ips-check"),
+    "filter-output": ("service-endpoints-check", "cluster-ips-check"),
+    "nat-prerouting": ("services",),
+    "nat-output": ("services",),
+    "nat-postrouting": ("masquerading",),
 }
 
 
 def base(terms: Terms) -> Ruleset:
     """The table without any service."""
-    chains = {name: Chain(rules(*_JUMPS[name]), hook) for name, hook in _HOOKS.items()}
-    ip = terms.ip
-    target = f"{ip} daddr . meta l4proto . th dport"
+    chains = {name: Chain(_jumps(name, hook), hook) for name, hook in _HOOKS.items()}
     chains |= {
-        REJECT: Chain(rules("reject")),
-        "services": Chain(tuple(_dispatch(terms, target))),
-        "masquerading": Chain(
-            rules(
-                f"meta mark & {terms.mark} != 0 meta mark set meta mark ^ {terms.mark} masquerade fully-random",
-                f"ct status dnat {ip} saddr . {ip} daddr . meta l4proto . th dport @{HAIRPIN} masquerade fully-random",
-            )
-        ),
+        REJECT: Chain((rule(nft.reject(terms.family)),)),
+        "services": Chain(tuple(_dispatch(terms))),
+        "masquerading": Chain(tuple(_masquerading(terms))),
         "cluster-ips-check": Chain(tuple(_cluster_ips_check(terms))),
-        "service-endpoints-check": Chain(rules(f"{target} vmap @{NO_ENDPOINT_SERVICES}")),
-        "nodeport-endpoints-check": Chain(
-            rules(f"{_is_node_port(terms)} meta l4proto . th dport vmap @{NO_ENDPOINT_NODE_PORTS}")
-        ),
-        "firewall-check": Chain(rules(f"{target} vmap @{FIREWALL}")),
+        "service-endpoints-check": Chain((rule(_target(terms), nft.vmap(NO_ENDPOINT_SERVICES)),)),
+        "nodeport-endpoints-check": Chain((rule(_node_port(terms), nft.vmap(NO_ENDPOINT_NODE_PORTS)),)),
+        "firewall-check": Chain((rule(_target(terms), nft.vmap(FIREWALL)),)),
     }
     ruleset = Ruleset(chains=chains, sets=_sets(terms))
     ruleset.elements = {name: {} for name in ruleset.sets}
@@ -122,41 +117,62 @@ def base(terms: Terms) -> Ruleset:
     return ruleset
 
 
-def _dispatch(terms: Terms, target: str) -> Sequence[Rule]:
-    to_cluster_ip = f"{terms.ip} daddr @{CLUSTER_IPS}"
-    found = []
-    if terms.masquerade_all:
-        found.append(commented(f"{to_cluster_ip} {terms.masquerade}", "masquerade all clusterIP traffic"))
-    elif terms.other_source:
-        text = f"{to_cluster_ip} {terms.other_source} {terms.masquerade}"
-        found.append(commented(text, "masquerade clusterIP traffic from outside cluster"))
-    found.append(commented(f"{target} vmap @{SERVICE_IPS}"))
-    local = "fib daddr type local " if terms.node_addresses is None else ""
-    found.append(commented(f"{local}{_is_node_port(terms)} meta l4proto . th dport vmap @{NODE_PORTS}"))
-    return found
+def _jumps(name: str, hook: Hook) -> tuple[Rule, ...]:
+    """What is new alone is checked; translated is what is new anyway."""
+    condition = nft.new() if hook.type == "filter" else ()
+    return tuple(rule(condition, nft.jump(target)) for target in _JUMPS[name])
 
 
-def _is_node_port(terms: Terms) -> str:
+def _target(terms: Terms) -> tuple[Expression, ...]:
+    """`ip daddr . meta l4proto . th dport`."""
+    return Fields(terms.family).destination().protocol().port().loads
+
+
+def _node_port(terms: Terms) -> tuple[Expression, ...]:
+    """At an address that has node ports: `meta l4proto . th dport`."""
     if terms.node_addresses is None:
-        return "ip daddr != 127.0.0.0/8" if terms.family == "IPv4" else "ip6 daddr != ::1"
-    return f"{terms.ip} daddr @{NODE_PORT_IPS}"
+        at = nft.is_not_loopback(terms.family)
+    else:
+        at = (*Fields(terms.family).destination().loads, nft.in_set(NODE_PORT_IPS))
+    return *at, *Fields(terms.family).protocol().port().loads
 
 
-def _cluster_ips_check(terms: Terms) -> Sequence[Rule]:
-    found = [commented(f"{terms.ip} daddr @{CLUSTER_IPS} reject", "Reject traffic to invalid ports of ClusterIPs")]
+def _to_cluster_ip(terms: Terms) -> tuple[Expression, ...]:
+    return *Fields(terms.family).destination().loads, nft.in_set(CLUSTER_IPS)
+
+
+def _masquerading(terms: Terms) -> Iterator[Rule]:
+    yield rule(nft.marked(terms.mark), nft.unmark(terms.mark), nft.masquerade())
+    connection = Fields(terms.family).source().destination().protocol().port().loads
+    yield rule(nft.is_translated(), connection, nft.in_set(HAIRPIN), nft.masquerade())
+
+
+def _dispatch(terms: Terms) -> Iterator[Rule]:
+    if terms.masquerade_all:
+        yield rule(_to_cluster_ip(terms), terms.masquerade, words="masquerade all clusterIP traffic")
+    elif terms.locals is not None:
+        words = "masquerade clusterIP traffic from outside cluster"
+        yield rule(_to_cluster_ip(terms), terms.of_pods(others=True), terms.masquerade, words=words)
+    yield rule(_target(terms), nft.vmap(SERVICE_IPS))
+    local = nft.is_local(source=False) if terms.node_addresses is None else ()
+    yield rule(local, _node_port(terms), nft.vmap(NODE_PORTS))
+
+
+def _cluster_ips_check(terms: Terms) -> Iterator[Rule]:
+    yield rule(_to_cluster_ip(terms), nft.reject(terms.family), words="Reject traffic to invalid ports of ClusterIPs")
     if terms.service_cidrs:
-        text = f"{terms.ip} daddr {{ {', '.join(terms.service_cidrs)} }} drop"
-        found.append(commented(text, "Drop traffic to unallocated ClusterIPs"))
-    return found
+        among = nft.in_own_set(terms.family, terms.service_cidrs, negated=False)
+        destination = Fields(terms.family).destination().loads
+        yield rule(destination, among, nft.drop(), words="Drop traffic to unallocated ClusterIPs")
 
 
 def _sets(terms: Terms) -> dict[str, Set]:
     address = terms.address_type
-    by_address = Set("map", f"type {address} . inet_proto . inet_service : verdict ;")
-    by_port = Set("map", "type inet_proto . inet_service : verdict ;")
+    by_address = Set((address, "inet_proto", "inet_service"), verdicts=True)
+    by_port = Set(("inet_proto", "inet_service"), verdicts=True)
     sets = {
-        CLUSTER_IPS: Set("set", f"type {address} ;"),
-        HAIRPIN: Set("set", f"type {address} . {address} . inet_proto . inet_service ;"),
+        CLUSTER_IPS: Set((address,)),
+        HAIRPIN: Set((address, address, "inet_proto", "inet_service")),
         SERVICE_IPS: by_address,
         NODE_PORTS: by_port,
         NO_ENDPOINT_SERVICES: by_address,
@@ -164,5 +180,5 @@ def _sets(terms: Terms) -> dict[str, Set]:
         FIREWALL: by_address,
     }
     if terms.node_addresses is not None:
-        sets[NODE_PORT_IPS] = Set("set", f"type {address} ;")
+        sets[NODE_PORT_IPS] = Set((address,))
     return sets

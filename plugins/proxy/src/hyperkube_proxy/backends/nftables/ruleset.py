@@ -1,7 +1,7 @@
 """A table of nftables as a value: chains with their rules, sets, and the elements of sets and maps.
 
-A rule is its text and a comment that ends with a digest of that text. The kernel gives rules back in words of its own,
-the comment as it was: by it a rule is known again, whatever version of nft writes and reads.
+A rule is what the kernel takes for it and a comment that ends with a digest of that. The kernel gives rules back in
+words of its own, the comment as it was: by it a rule is known again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Chain", "Element", "Elements", "Key", "Ruleset", "Set", "commented", "rules"]
+from hyperkube_proxy.backends.nftables.expressions import Expression, all_of
+
+__all__ = ["Chain", "Element", "Elements", "Hook", "Key", "Rule", "Ruleset", "Set", "rule"]
 
 Key: TypeAlias = tuple[str, ...]
 """The parts of an element's key, as `10.96.0.1`, `tcp`, `80`."""
@@ -21,29 +23,33 @@ Key: TypeAlias = tuple[str, ...]
 class Rule(NamedTuple):
     """One rule."""
 
-    text: str
+    expressions: tuple[Expression, ...]
     comment: str
 
-    def __str__(self) -> str:
-        return f'{self.text} comment "{self.comment}"'
+
+def rule(*parts: Expression | tuple[Expression, ...], words: str = "") -> Rule:
+    """The rule of `parts`, known by its comment; `words` are for people who list the table."""
+    expressions = all_of(*parts)
+    digest = hashlib.sha256()
+    for expression in expressions:
+        digest.update(expression if isinstance(expression, bytes) else repr(expression).encode())
+    return Rule(expressions, f"{words} {b32encode(digest.digest()[:5]).decode()}".lstrip())
 
 
-def commented(text: str, words: str = "") -> Rule:
-    """The rule `text`, known by its comment; `words` are for people who list the table."""
-    digest = b32encode(hashlib.sha256(text.encode()).digest()[:5]).decode()
-    return Rule(text, f"{words} {digest}".lstrip())
+class Hook(NamedTuple):
+    """Where in a packet's way a base chain is."""
 
-
-def rules(*texts: str) -> tuple[Rule, ...]:
-    return tuple(commented(text) for text in texts)
+    type: str  # "nat", "filter"
+    at: str  # "prerouting", "input" …
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A chain; `hook` is what makes a base chain of it, in nft's words."""
+    """A chain; `hook` is what makes a base chain of it."""
 
     rules: tuple[Rule, ...] = ()
-    hook: str = ""
+    hook: Hook | None = None
 
     @property
     def comments(self) -> tuple[str, ...]:
@@ -53,10 +59,15 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A named set or map, in nft's words: `type ipv4_addr ; `."""
+    """A named set or map."""
 
-    kind: str  # "set" or "map"
-    definition: str
+    key: tuple[str, ...]  # the types of its keys' parts, as nft names them
+    verdicts: bool = False  # whether it is a map to verdicts
+    timeout_seconds: int = 0  # of a set that packets add to
+
+    @property
+    def kind(self) -> str:
+        return "map" if self.verdicts else "set"
 
 
 class Element(NamedTuple):

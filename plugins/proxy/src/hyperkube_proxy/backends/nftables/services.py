@@ -6,13 +6,14 @@ Source: k8s.io/kubernetes/pkg/proxy/nftables (syncProxyRules).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from hyperkube_proxy.backends.nftables import expressions as nft
 from hyperkube_proxy.backends.nftables import layout
+from hyperkube_proxy.backends.nftables.expressions import Expression, Fields, OwnSet
 from hyperkube_proxy.backends.nftables.layout import Terms
 from hyperkube_proxy.backends.nftables.naming import affinity_set, endpoint_chain, of_service
-from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Rule, Ruleset, Set, commented, rules
+from hyperkube_proxy.backends.nftables.ruleset import Chain, Element, Key, Rule, Ruleset, Set, rule
 from hyperkube_proxy.model import Endpoint
 from hyperkube_proxy.rules import Route
 
@@ -62,14 +63,15 @@ class _Builder:
 
     def _affinity(self, endpoint: Endpoint) -> None:
         clients = affinity_set(self.port.name, endpoint, self.port.affinity_seconds)
-        kind, seconds = self.terms.address_type, self.port.affinity_seconds
-        self.found.sets[clients] = Set("set", f"type {kind} ; flags dynamic,timeout ; timeout {seconds}s ;")
+        self.found.sets[clients] = Set((self.terms.address_type,), timeout_seconds=self.port.affinity_seconds)
+        translated = nft.dnat(self.terms.family, endpoint.ip, endpoint.port)
         self.found.chains[endpoint_chain(self.port.name, endpoint)] = Chain(
-            rules(
-                f"update @{clients} {{ {self.terms.ip} saddr }}",
-                f"meta l4proto {self.protocol} dnat to {endpoint}",
-            )
+            (rule(self._client, nft.update(clients)), rule(nft.with_protocol(self.port.protocol), translated))
         )
+
+    @property
+    def _client(self) -> tuple[Expression, ...]:
+        return Fields(self.terms.family).source().loads
 
     def _policy_chains(self) -> None:
         if self.route.cluster and self.port.uses_cluster_endpoints:
@@ -78,25 +80,19 @@ class _Builder:
             self.found.chains[self.local_chain] = self._choice(self.route.local)
 
     def _choice(self, endpoints: Sequence[Endpoint]) -> Chain:
-        count = len(endpoints)
         if self.port.affinity_seconds:
-            return Chain((*self._returning(endpoints), commented(self._jumps(endpoints))))
-        places = " , ".join(f"{i} : {endpoint.ip} . {endpoint.port}" for i, endpoint in enumerate(endpoints))
-        chosen = f"dnat {self.terms.ip} addr . port to numgen random mod {count} map {{ {places} }}"
-        return Chain(rules(f"meta l4proto {self.protocol} {chosen}"))
+            return Chain((*self._returning(endpoints), rule(nft.at_random(len(endpoints)), self._jumps(endpoints))))
+        chosen = nft.dnat_chosen(self.terms.family, [(endpoint.ip, endpoint.port) for endpoint in endpoints])
+        return Chain((rule(nft.with_protocol(self.port.protocol), chosen),))
 
     def _returning(self, endpoints: Sequence[Endpoint]) -> Iterator[Rule]:
         """Clients that are known go where they went."""
         for endpoint in endpoints:
             clients = affinity_set(self.port.name, endpoint, self.port.affinity_seconds)
-            goes = endpoint_chain(self.port.name, endpoint)
-            yield commented(f"{self.terms.ip} saddr @{clients} goto {goes}")
+            yield rule(self._client, nft.in_set(clients), nft.goto(endpoint_chain(self.port.name, endpoint)))
 
-    def _jumps(self, endpoints: Sequence[Endpoint]) -> str:
-        places = " , ".join(
-            f"{i} : goto {endpoint_chain(self.port.name, endpoint)}" for i, endpoint in enumerate(endpoints)
-        )
-        return f"numgen random mod {len(endpoints)} vmap {{ {places} }}"
+    def _jumps(self, endpoints: Sequence[Endpoint]) -> OwnSet:
+        return nft.places([nft.verdict("goto", endpoint_chain(self.port.name, endpoint)) for endpoint in endpoints])
 
     # Addresses.
 
@@ -138,18 +134,16 @@ class _Builder:
         terms = self.terms
         if not self.port.external_local:
             # It may go on to another node, whose answer has to come back here.
-            yield commented(terms.masquerade, "masquerade")
-        else:
+            yield rule(terms.masquerade, words="masquerade")
+        elif self.route.cluster:
             # What comes from this node is treated as if it went out to a load balancer and came back.
-            if self.route.cluster:
-                if terms.local_source:
-                    text = f"{terms.local_source} goto {self.cluster_chain}"
-                    yield commented(text, "short-circuit pod traffic")
-                yield commented(f"fib saddr type local {terms.masquerade}", "masquerade local traffic")
-                yield commented(f"fib saddr type local goto {self.cluster_chain}", "short-circuit local traffic")
+            everywhere = nft.goto(self.cluster_chain)
+            if terms.locals is not None:
+                yield rule(terms.of_pods(), everywhere, words="short-circuit pod traffic")
+            yield rule(nft.is_local(source=True), terms.masquerade, words="masquerade local traffic")
+            yield rule(nft.is_local(source=True), everywhere, words="short-circuit local traffic")
         if self.route.external:
-            chain = self.local_chain if self.port.external_local else self.cluster_chain
-            yield commented(f"goto {chain}")
+            yield rule(nft.goto(self.local_chain if self.port.external_local else self.cluster_chain))
 
     def _firewall(self) -> None:
         port = self.port
@@ -159,8 +153,8 @@ class _Builder:
         if self.terms.node_ip and any(_contains(source, self.terms.node_ip) for source in sources):
             # The node's own connections come from the address itself where that is one of the node's.
             sources += port.load_balancer_ips
-        text = f"{self.terms.ip} saddr != {{ {', '.join(_collapsed(sources))} }} drop"
-        self.found.chains[self.firewall_chain] = Chain(rules(text))
+        others = nft.in_own_set(self.terms.family, sources, negated=True)
+        self.found.chains[self.firewall_chain] = Chain((rule(self._client, others, nft.drop()),))
         for address in port.load_balancer_ips:
             self._add(layout.FIREWALL, self._key(address), f"goto {self.firewall_chain}")
 
@@ -168,9 +162,3 @@ class _Builder:
 def _contains(cidr: str, ip: str) -> bool:
     network, address = ipaddress.ip_network(cidr), ipaddress.ip_address(ip)
     return network.version == address.version and address in network
-
-
-def _collapsed(cidrs: Iterable[str]) -> Iterator[str]:
-    """Of ranges in one another the larger alone: both would be refused as conflicting."""
-    networks: list[Any] = [ipaddress.ip_network(cidr) for cidr in cidrs]
-    return map(str, ipaddress.collapse_addresses(networks))

@@ -226,11 +226,11 @@ class Node:
 
     # What others ask for by way of the network's socket
 
-    def socket(self, family: int, kind: int, namespace: int | None = None) -> int:
+    def socket(self, family: int, kind: int, namespace: int | None = None, *, protocol: int = 0) -> int:
         """A socket in the pods' network, or in the network `namespace` (-1 is the host's); the caller's to close."""
 
         def make() -> int:
-            return socket.socket(family, kind | socket.SOCK_NONBLOCK).detach()
+            return socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol).detach()
 
         def make_there() -> int:
             if namespace is not None:

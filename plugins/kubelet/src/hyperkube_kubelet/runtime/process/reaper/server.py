@@ -313,7 +313,9 @@ class Server:
     # The network
 
     def _socket(self, connection: Connection, request: dict[str, Any]) -> None:
-        connection.finish({"ok": {}}, [self._node.socket(int(request["family"]), int(request["type"]))])
+        protocol = int(request.get("protocol", 0))
+        made = self._node.socket(int(request["family"]), int(request["type"]), protocol=protocol)
+        connection.finish({"ok": {}}, [made])
 
     def _dial(self, connection: Connection, request: dict[str, Any]) -> None:
         sandbox = self._sandboxes.get(request["sandbox_id"])
