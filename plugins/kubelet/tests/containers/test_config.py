@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
-from hyperkube_kubelet.containers.names import dns_of, host_name, hosts_file
 from hyperkube_kubelet.containers.limits import Rules, container_limits
+from hyperkube_kubelet.containers.names import host_name, hosts_file, kernel_name
 from hyperkube_kubelet.containers.security import RootForbidden, security_of
-from hyperkube_kubelet.runtime.values import CONTAINER_KIND, DNS, Image, Limits, PortMapping, Security
+from hyperkube_kubelet.runtime.errors import InvalidConfig
+from hyperkube_kubelet.runtime.values import CONTAINER_KIND, Image, Limits, PortMapping, Security
 
 from ..builders import container, pod, sidecar
 
 GIB = 1 << 30
-NODE = DNS(("192.0.2.53",), ("example.com",), ("timeout:2",))
 
 
 def image(user: str = "") -> Image:
@@ -81,6 +81,13 @@ def test_long_names_are_cut() -> None:
     assert host_name(pod(name="a" * 62 + "-b"), "")[0] == "a" * 62
 
 
+def test_a_name_with_its_domain_has_64_characters_at_most() -> None:
+    spec: dict[str, Any] = {"setHostnameAsFQDN": True, "subdomain": "shop"}
+    assert kernel_name(pod(**spec), "cluster.local") == "web.shop.default.svc.cluster.local"
+    with pytest.raises(InvalidConfig, match=r"is too long \(64 characters is the max, 69 characters requested\)"):
+        kernel_name(pod(name="a" * 38, **spec), "cluster.local")
+
+
 def test_the_hosts_file_is_upstreams() -> None:
     made = pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}])
     lines = hosts_file(made, ["10.244.0.5"], "", "cluster.local").splitlines()
@@ -89,39 +96,11 @@ def test_the_hosts_file_is_upstreams() -> None:
     assert lines[-4:] == ["10.244.0.5\tweb", "", "# Entries added by HostAliases.", "1.2.3.4\ta\tb"]
 
 
-@pytest.mark.parametrize(
-    ("spec", "found"),
-    [
-        ({"dnsPolicy": "Default"}, None),
-        (
-            {},
-            DNS(
-                ("10.0.0.10",),
-                ("default.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.com"),
-                ("ndots:5",),
-            ),
-        ),
-        ({"hostNetwork": True}, None),
-        ({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"]}}, DNS(("1.1.1.1",), (), ())),
-        (
-            {"dnsPolicy": "Default", "dnsConfig": {"options": [{"name": "timeout", "value": "5"}, {"name": "rotate"}]}},
-            DNS(("192.0.2.53",), ("example.com",), ("timeout:5", "rotate")),
-        ),
-    ],
-)
-def test_name_servers(spec: dict[str, Any], found: DNS | None) -> None:
-    assert dns_of(pod(**spec), NODE, ["10.0.0.10"], "cluster.local") == found
-
-
-def test_without_a_cluster_dns_pods_have_the_nodes() -> None:
-    assert dns_of(pod(), NODE, (), "cluster.local") is None
-
-
 def test_what_the_container_says_goes_before_what_the_pod_says() -> None:
     spec = container(securityContext={"runAsUser": 7, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}})
     made = pod(spec, securityContext={"runAsUser": 5, "runAsGroup": 6, "supplementalGroups": [8], "fsGroup": 9})
     found = security_of(made, spec, None)
-    assert (found.run_as_user, found.run_as_group, found.supplemental_groups) == (7, 6, (8, 9))
+    assert (found.run_as_user, found.run_as_group, found.supplemental_groups) == (7, 6, (9, 8))
     assert (found.add_capabilities, found.drop_capabilities) == (("NET_ADMIN",), ("ALL",))
     assert "/proc/kcore" in found.masked_paths
 

@@ -172,6 +172,6 @@ async def bench(root: Path, clock: VirtualClock, runtime: ScriptedRuntime) -> As
     heard = Heard()
     state = RuntimeState(runtime, clock)
     await state.look()
-    upkeep = Upkeep(root=root, names=ClusterNames(resolv_conf=Path("/nonexistent")))
+    upkeep = Upkeep(root=root, names=ClusterNames(("10.0.0.10",), resolv_conf=Path("/nonexistent")))
     async with node_running(FACTS, runtime, state, upkeep, cluster=None, recorder=heard, clock=clock) as node:
         yield Bench(node, runtime, clock, heard, root)

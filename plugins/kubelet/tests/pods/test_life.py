@@ -69,7 +69,7 @@ async def test_then_later_each_time(node: Bench, runtime: ScriptedRuntime) -> No
             await node.pass_time(wait - 1)
             assert not runtime.running()
             await node.pass_time(20)  # the next look may be late by half a second in a minute
-        await node.until(runtime.running)
+        await node.until(lambda: node.ready)
         runtime.end(code=1)
     assert node.heard.message("BackOff") == "Back-off restarting failed container main in pod web_default(uid-1)"
 

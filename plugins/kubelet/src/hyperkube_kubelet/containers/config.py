@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hyperkube_kubelet.containers.expansion import expand
-from hyperkube_kubelet.containers.names import host_name
+from hyperkube_kubelet.containers.names import kernel_name
 from hyperkube_kubelet.containers.observed import (
     CONTAINER_NAME,
     HASH,
@@ -19,6 +19,7 @@ from hyperkube_kubelet.containers.observed import (
     RESTART_COUNT,
     container_hash,
 )
+from hyperkube_kubelet.containers.security import sandbox_security
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, kind_of, uses_host_network
 from hyperkube_kubelet.runtime.values import (
     CONTAINER_KIND,
@@ -56,11 +57,8 @@ def log_directory_name(pod: Tree) -> str:
 
 
 def sandbox_config(pod: Tree, *, attempt: int, logs: Path, dns: DNS | None, cluster_domain: str) -> SandboxConfig:
-    """The sandbox of `pod`. `logs`: the folder that all pods' logs are under."""
+    """The sandbox of `pod`. `logs`: the folder that all pods' logs are under. Raises InvalidConfig."""
     spec = pod["spec"]
-    name, domain = host_name(pod, cluster_domain)
-    if spec.get("setHostnameAsFQDN") and domain:
-        name = f"{name}.{domain}"
     names = {POD_NAME: meta.name(pod), POD_NAMESPACE: meta.namespace(pod), POD_UID: meta.uid(pod)}
     context: Tree = spec.get("securityContext") or {}
     return SandboxConfig(
@@ -70,7 +68,7 @@ def sandbox_config(pod: Tree, *, attempt: int, logs: Path, dns: DNS | None, clus
         attempt=attempt,
         labels={**meta.labels_of(pod), **names},
         annotations=dict(meta.annotations_of(pod)),
-        hostname="" if uses_host_network(pod) else name,
+        hostname="" if uses_host_network(pod) else kernel_name(pod, cluster_domain),
         log_directory=logs / log_directory_name(pod),
         host_network=uses_host_network(pod),
         host_pid=bool(spec.get("hostPID")),
@@ -78,6 +76,7 @@ def sandbox_config(pod: Tree, *, attempt: int, logs: Path, dns: DNS | None, clus
         share_processes=bool(spec.get("shareProcessNamespace")),
         ports=tuple(_ports(pod)),
         dns=dns,
+        security=sandbox_security(pod),
         sysctls={item["name"]: item["value"] for item in context.get("sysctls") or ()},
     )
 

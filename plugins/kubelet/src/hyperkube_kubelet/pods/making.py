@@ -10,12 +10,14 @@ from pathlib import Path
 
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
+from hyperkube_kubelet.containers.dns import PodDNS, pod_dns, without_resolver
 from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
 from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
 from hyperkube_kubelet.containers.limits import Rules, container_limits, sandbox_limits, sandbox_overhead
-from hyperkube_kubelet.containers.names import dns_of, hosts_file
+from hyperkube_kubelet.containers.names import hosts_file
 from hyperkube_kubelet.containers.observed import POD_UID
-from hyperkube_kubelet.containers.security import RootForbidden, security_of
+from hyperkube_kubelet.containers.profiles import InvalidProfile
+from hyperkube_kubelet.containers.security import PLAIN, Confinement, RootForbidden, security_of
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, is_static, uses_host_network
@@ -42,7 +44,7 @@ class ClusterNames:
 
     dns_servers: Sequence[str] = ()
     domain: str = "cluster.local"
-    resolv_conf: Path = Path("/etc/resolv.conf")  # the node's own
+    resolv_conf: Path | None = Path("/etc/resolv.conf")  # the node's own; None: pods look nothing up by it
 
 
 class Maker:
@@ -59,6 +61,7 @@ class Maker:
         own_files: bool = True,
         groups: PodGroups | None = None,
         rules: Rules | None = None,
+        confinement: Confinement = PLAIN,
     ) -> None:
         """`objects`: None without an API server. `services`: all of them, None before they are known.
 
@@ -73,11 +76,12 @@ class Maker:
         self._services = services
         self._own_files = own_files
         self._groups = groups or NoGroups()
+        self._confinement = confinement
         self.rules = rules or Rules(memory_capacity=Quantity.parse(facts.capacity.get("memory", "0")).value)
 
     def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
-        """The next sandbox of `pod`."""
-        dns = dns_of(pod, node_dns(self._names.resolv_conf), self._names.dns_servers, self._names.domain)
+        """The next sandbox of `pod`. Raises InvalidConfig."""
+        dns = self.dns(pod).dns
         config = sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
         return replace(
             config,
@@ -85,6 +89,12 @@ class Maker:
             overhead=sandbox_overhead(pod, self.rules),
             limits=sandbox_limits(pod, self.rules),
         )
+
+    def dns(self, pod: Tree) -> PodDNS:
+        """How names are found in `pod`."""
+        file = self._names.resolv_conf
+        node = without_resolver(self._facts.ips) if file is None else node_dns(file)
+        return pod_dns(pod, node, self._names.dns_servers, self._names.domain)
 
     def addresses(self, ips: Sequence[str]) -> Addresses:
         """What a pod with the addresses `ips` may be told of where it is."""
@@ -100,10 +110,19 @@ class Maker:
                 environment=variables,
                 mounts=await asyncio.to_thread(self._mounts, pod, container, volumes, variables, ips, attempt),
                 limits=container_limits(pod, container, self.rules),
-                security=security_of(pod, container, image),
+                security=security_of(pod, container, image, self._confinement),
                 attempt=attempt,
             )
-        except (UnmetReference, DownwardError, RootForbidden, VolumeFailure, APIError, ClientError, OSError) as exc:
+        except (
+            UnmetReference,
+            DownwardError,
+            RootForbidden,
+            InvalidProfile,
+            VolumeFailure,
+            APIError,
+            ClientError,
+            OSError,
+        ) as exc:
             raise NotStarted("CreateContainerConfigError", str(exc)) from exc
         return container_config(pod, container, made)
 

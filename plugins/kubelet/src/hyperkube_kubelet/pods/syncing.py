@@ -116,7 +116,10 @@ class Syncer:
     async def _create_sandbox(self, pod: Tree, attempt: int) -> str:
         tools = self._tools
         try:
-            sandbox_id = await unbroken(tools.runtime.run_sandbox(tools.maker.sandbox(pod, attempt)))
+            config = tools.maker.sandbox(pod, attempt)
+            for remark in tools.maker.dns(pod).remarks:
+                tools.recorder.event(pod, "Warning", remark.reason, remark.message)
+            sandbox_id = await unbroken(tools.runtime.run_sandbox(config))
         except RuntimeFailure as exc:
             tools.counts.pod_errors.inc()
             message = f"Failed to create pod sandbox: {exc}"

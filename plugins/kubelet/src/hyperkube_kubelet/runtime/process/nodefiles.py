@@ -18,18 +18,22 @@ def node_dns(path: Path = Path("/etc/resolv.conf")) -> DNS:
 
 
 def parse_resolv_conf(text: str) -> DNS:
-    """Read resolv.conf(5); of several search lists the last counts."""
+    """Read resolv.conf(5) as upstream does; of several search lists the last counts.
+
+    Source: k8s.io/kubernetes/pkg/kubelet/network/dns (parseResolvConf).
+    """
     servers: list[str] = []
     searches: tuple[str, ...] = ()
-    options: list[str] = []
+    options: dict[str, str] = {}
     for line in text.splitlines():
-        words = line.split("#")[0].split(";")[0].split()
-        if len(words) < 2:
+        words = line.split()
+        if not words or words[0].startswith("#"):
             continue
-        if words[0] == "nameserver":
-            servers.append(words[1])
-        elif words[0] in ("search", "domain"):
-            searches = tuple(words[1:])
-        elif words[0] == "options":
-            options += words[1:]
-    return DNS(tuple(servers), searches, tuple(options))
+        match words[0], words[1:]:
+            case "nameserver", [server, *_]:
+                servers.append(server)
+            case "search", names:
+                searches = tuple(name.removesuffix(".") for name in names if name != ".")
+            case "options", names:
+                options |= {name.partition(":")[0]: name for name in names}
+    return DNS(tuple(servers), searches, tuple(options.values()))
