@@ -197,7 +197,7 @@ def _remove_folder(folder: Path) -> None:
 
 def _put(path: Path, text: str) -> None:
     """Write in one go, as files of the kernel want it."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())
     finally:

@@ -41,6 +41,10 @@ Pods = Callable[[], Iterable[Tree]]
 class PodGroups(Protocol):
     """The control groups of pods, as those who look after pods see them."""
 
+    @property
+    def top_path(self) -> str:
+        """The group that all pods' are in, below where its hierarchies are mounted; "" where there is none."""
+
     def parent(self, pod: Tree) -> str:
         """The pod's group as a runtime is told of it; "" where it has none."""
 
@@ -71,6 +75,8 @@ class PodGroups(Protocol):
 
 class NoGroups:
     """For a node that keeps no groups of pods: the runtime puts containers where it likes."""
+
+    top_path = ""
 
     def __init__(self, root: str = "") -> None:
         self._root = root
@@ -132,6 +138,10 @@ class PodTree:
         self._pods: Pods = tuple
         self._balancing = asyncio.Lock()
         self._balanced: dict[str, Settings] = {}
+
+    @property
+    def top_path(self) -> str:
+        return self.groups.path(self.top)
 
     def start(self, whole: Settings) -> None:
         """Make the group of all pods, held to `whole`, and those of the qualities. Blocking. Raises CgroupFailure."""
