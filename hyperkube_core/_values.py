@@ -27,6 +27,8 @@ class Kind:
     format: Callable[[Any], str] = str
     native: tuple[type, ...] = (str,)
     """Types that a config file may hold for it; text is always accepted as well and parsed."""
+    joint: str = "="
+    """What stands between a key and its value, where the value is a mapping."""
     collects: bool = False
     """Whether repeating the flag adds to the value instead of replacing it."""
 
@@ -39,7 +41,7 @@ class Kind:
         if isinstance(value, list | tuple) and isinstance(value, self.native):
             return tuple(_text(item) for item in value)
         if isinstance(value, dict) and isinstance(value, self.native):
-            return self.parse(_join(f"{key}={_text(item)}" for key, item in value.items()))
+            return self.parse(_join(f"{key}{self.joint}{_text(item)}" for key, item in value.items()))
         if isinstance(value, self.native):
             return self.parse(_text(value))
         raise ValueError(f"{value!r} is not a {self.name}")
@@ -141,12 +143,12 @@ def _strings(text: str) -> tuple[str, ...]:
     return tuple(_split(text))
 
 
-def _map(text: str) -> dict[str, str]:
-    pairs = (item.partition("=") for item in _split(text))
+def _map(text: str, joint: str = "=") -> dict[str, str]:
+    pairs = (item.partition(joint) for item in _split(text))
     result = {}
-    for key, equals, value in pairs:
-        if not equals or not key.strip():
-            raise ValueError(f'"{key}" is not of the form key=value')
+    for key, found, value in pairs:
+        if not found or not key.strip():
+            raise ValueError(f'"{key}" is not of the form key{joint}value')
         result[key.strip()] = value.strip()
     return result
 
@@ -225,8 +227,16 @@ def parse_quantity(text: str) -> Any:
     return amount.scaleb(_POWERS_OF_TEN[suffix])
 
 
-def _format_map(value: Mapping[str, Any]) -> str:
-    return _join(f"{key}={_text(item)}" for key, item in value.items())
+def _format_map(value: Mapping[str, Any], joint: str = "=") -> str:
+    return _join(f"{key}{joint}{_text(item)}" for key, item in value.items())
+
+
+def _less_than(text: str) -> dict[str, str]:
+    return _map(text, "<")
+
+
+def _format_less_than(value: Mapping[str, Any]) -> str:
+    return _format_map(value, "<")
 
 
 def _format_strings(value: Sequence[Any]) -> str:
@@ -248,6 +258,7 @@ KINDS: Mapping[str, Kind] = {
         Kind("strings", _strings, _format_strings, (list, tuple), collects=True),
         Kind("array", lambda text: (text,), _format_strings, (list, tuple), collects=True),
         Kind("map", _map, _format_map, (dict,), collects=True),
+        Kind("less-than-map", _less_than, _format_less_than, (dict,), joint="<", collects=True),
         Kind("feature-gates", _gates, _format_map, (dict,), collects=True),
     )
 }

@@ -14,7 +14,7 @@ from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_side
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Rejection", "admit"]
+__all__ = ["Rejection", "admit", "tolerates"]
 
 Host = tuple[str, int, str]
 """Protocol, port and address."""
@@ -56,7 +56,7 @@ def _unmet(pod: Tree, node: Tree, others: Sequence[Tree]) -> Iterator[Rejection]
     taints = (node.get("spec") or {}).get("taints") or ()
     tolerations = spec.get("tolerations") or ()
     executing = [taint for taint in taints if taint.get("effect") == "NoExecute"]
-    if not is_static(pod) and not all(any(_tolerates(one, taint) for one in tolerations) for taint in executing):
+    if not is_static(pod) and not all(any(tolerates(one, taint) for one in tolerations) for taint in executing):
         yield _predicate("TaintToleration", "node(s) had taints that the pod didn't tolerate")
 
 
@@ -145,8 +145,8 @@ def _collides(one: Host, other: Host) -> bool:
     return one[:2] == other[:2] and same_address
 
 
-def _tolerates(toleration: Tree, taint: Tree) -> bool:
-    """Source: k8s.io/api/core/v1/toleration.go."""
+def tolerates(toleration: Tree, taint: Tree) -> bool:
+    """Whether a pod with the toleration bears the taint. Source: k8s.io/api/core/v1/toleration.go."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
     if toleration.get("key") and toleration["key"] != taint["key"]:

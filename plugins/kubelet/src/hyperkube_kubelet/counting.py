@@ -7,6 +7,32 @@ from hyperkube_machinery.serving.metrics import Registry
 __all__ = ["Counts"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_START_SECONDS = (
+    0.5,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    10,
+    20,
+    30,
+    45,
+    60,
+    120,
+    180,
+    240,
+    300,
+    360,
+    480,
+    600,
+    900,
+    1200,
+    1800,
+    2700,
+)
 
 
 class Counts:
@@ -32,5 +58,30 @@ class Counts:
             "kubelet_pod_worker_duration_seconds",
             "How long the steps of pods' workers take.",
             ["operation_type"],
+            bounds=SECONDS,
+        )
+        self.evictions = make.counter("kubelet_evictions", "Pods that were evicted.", ["eviction_signal"])
+        self.eviction_age = make.histogram(
+            "kubelet_eviction_stats_age_seconds",
+            "How old the figures were that pods were evicted for.",
+            ["eviction_signal"],
+            bounds=SECONDS,
+        )
+        self.images_removed = make.counter(
+            "kubelet_image_garbage_collected_total", "Images that were removed unasked.", ["reason"]
+        )
+        self.rejections = make.counter(
+            "kubelet_admission_rejections_total", "Pods that this node did not take.", ["reason"]
+        )
+        self.pod_start_seconds = make.histogram(
+            "kubelet_pod_start_duration_seconds",
+            "How long it is from the first word of a pod until it runs.",
+            bounds=_START_SECONDS,
+        ).labels()
+        self.probes = Registry()  # is read at a place of its own
+        self.probe_seconds = self.probes.histogram(
+            "prober_probe_duration_seconds",
+            "How long tries of probes take.",
+            ["probe_type", "container", "pod", "namespace"],
             bounds=SECONDS,
         )

@@ -16,8 +16,9 @@ from hyperkube_kubelet.cgroups.starting import Plan, Reserved, pod_groups
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.limits import Rules
 from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.keepingrules import hard_thresholds
 from hyperkube_kubelet.node.machine import Machine
-from hyperkube_kubelet.node.reservations import allocatable, with_reserved_cpus
+from hyperkube_kubelet.node.reservations import allocatable, eviction_reservation, with_reserved_cpus
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.telling import Recorder, node_reference
 from hyperkube_machinery.clock import Clock
@@ -32,7 +33,7 @@ def allocatable_of(options: Options, capacity: Mapping[str, str], machine: Machi
     """What of `capacity` the flags leave for pods. Raises SettingsError."""
     try:
         system, kube = _reserved(options, machine)
-        return allocatable(capacity, system, kube)
+        return allocatable(capacity, system, kube, eviction_reservation(hard_thresholds(options), capacity))
     except ValueError as exc:
         name = "kube-reserved" if options.kube_reserved else "system-reserved"
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc

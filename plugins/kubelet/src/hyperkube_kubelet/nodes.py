@@ -10,9 +10,11 @@ from typing import Protocol
 
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.limits import Rules
+from hyperkube_kubelet.containers.security import PLAIN, Confinement
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
+from hyperkube_kubelet.keeping import Keeping, KeepingRules
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.hooks import Hooks
 from hyperkube_kubelet.pods.images import Images
@@ -28,6 +30,7 @@ from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.sources.files import FileSource
 from hyperkube_kubelet.sources.mirrors import Mirrors
+from hyperkube_kubelet.stats.provider import Places
 from hyperkube_kubelet.status.writer import StatusWriter
 from hyperkube_kubelet.syncloop import SyncLoop
 from hyperkube_kubelet.telling import Recorder
@@ -39,7 +42,6 @@ from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.informers import Handler, Informers
-from hyperkube_machinery.serving.metrics import Registry
 
 __all__ = ["Cluster", "Node", "PodSource", "Upkeep", "node_running"]
 
@@ -55,7 +57,9 @@ class Upkeep:
     sync_seconds: float = 60.0
     kept_dead: int = 1
     dead_seconds: float = 0.0
+    confinement: Confinement = PLAIN
     rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
+    keeping: KeepingRules = KeepingRules(disk_seconds=0)
     own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
 
 
@@ -67,7 +71,8 @@ class Node:
     runtime: Runtime
     state: RuntimeState
     registered: Callable[[], Tree | None]  # its object, as far as it is known
-    registry: Registry  # what is counted of it
+    counts: Counts
+    keeping: Keeping  # has its figures, and knows what it is short of
 
 
 class PodSource(Protocol):
@@ -143,6 +148,7 @@ async def node_running(
         own_files=upkeep.own_files,
         groups=groups,
         rules=upkeep.rules,
+        confinement=upkeep.confinement,
     )
     hooks = Hooks(runtime, clock)
     killer = Killer(runtime, hooks, recorder, clock)
@@ -173,6 +179,17 @@ async def node_running(
         files = FileSource(
             upkeep.manifests, facts.name, clock, upkeep.manifest_seconds, lambda *pod: loop.changed(*pod)
         )
+    keeping = Keeping(
+        upkeep.keeping,
+        facts.name,
+        runtime,
+        lambda: loop,
+        Places(upkeep.root, maker.logs, groups.top_path),
+        recorder,
+        clock,
+        counts,
+        discard=maker.discard,
+    )
     loop = SyncLoop(
         tools,
         directory,
@@ -181,8 +198,9 @@ async def node_running(
         node=lambda: registered() or _unregistered(facts),
         fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
+        refuses=keeping.evictor.refusal,
     )
-    async with tools.prober.running(), companions(tools.writer.run()), groups.running(loop.active), loop.running():
+    async with tools.prober.running(), companions(tools.writer.run()), groups.running(loop.active), loop.running(), keeping.running():
         if files is not None:
             files.read()
         async with companions() as beside:
@@ -193,7 +211,7 @@ async def node_running(
             if cluster is not None and pods is not None:
                 beside.start(_follow(cluster, pods, loop))
             loop.count(counts.registry)
-            yield Node(loop, runtime, state, registered, counts.registry)
+            yield Node(loop, runtime, state, registered, counts, keeping)
 
 
 async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:

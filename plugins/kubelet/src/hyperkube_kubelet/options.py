@@ -30,6 +30,15 @@ ENFORCEABLE = (
     "kube-reserved",
     "kube-reserved-compressible",
 )
+DEFAULT_EVICTION = {
+    "imagefs.available": "15%",
+    "imagefs.inodesFree": "5%",
+    "memory.available": "100Mi",
+    "nodefs.available": "10%",
+    "nodefs.inodesFree": "5%",
+}
+"""Source: k8s.io/kubernetes/pkg/kubelet/eviction (DefaultEvictionHard on Linux)."""
+TLS_VERSIONS = ("", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13")
 TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -79,6 +88,41 @@ def _check_percentages(amounts: Mapping[str, str]) -> None:
             raise ValueError(f'"{text}" is no percentage such as 50%')
 
 
+def _check_hard(thresholds: dict[str, str]) -> None:
+    _check_eviction(hard=thresholds)
+
+
+def _check_signals(thresholds: dict[str, str]) -> None:
+    _check_eviction(hard=thresholds)  # the grace periods that they need are another flag's
+
+
+def _check_graces(graces: dict[str, str]) -> None:
+    _check_eviction(graces=graces)
+
+
+def _check_reclaims(amounts: dict[str, str]) -> None:
+    _check_eviction(reclaims=amounts)
+
+
+def _check_eviction(
+    *,
+    hard: Mapping[str, str] | None = None,
+    graces: Mapping[str, str] | None = None,
+    reclaims: Mapping[str, str] | None = None,
+) -> None:
+    if hard == DEFAULT_EVICTION or not (hard or graces or reclaims):
+        return
+    from hyperkube_kubelet.eviction.thresholds import parse_thresholds
+
+    parse_thresholds(hard or {}, {}, graces or {}, reclaims or {}, allocatable=False)
+
+
+def _check_suites(suites: tuple[str, ...]) -> None:
+    from hyperkube_kubelet.certificates.tlsterms import check_suites
+
+    check_suites(suites)
+
+
 def _check_size(size: str) -> None:
     from hyperkube_machinery.quantity import Quantity
 
@@ -102,6 +146,24 @@ class Options:
         section="API server",
         metavar="url",
         help="The address of the API server, in place of the one in the kubeconfig. hk's own flag.",
+    )
+    bootstrap_kubeconfig: Path | None = flag(
+        None,
+        section="API server",
+        metavar="file",
+        help="A kubeconfig to ask for a client certificate with where --kubeconfig is not there or its certificate has"
+        " ended; --kubeconfig is written then, and names the certificate, which is in --cert-dir.",
+    )
+    cert_dir: Path | None = flag(
+        None,
+        section="API server",
+        metavar="folder",
+        help="The folder of certificates that are asked for or made. Without it that is pki under --root-dir.",
+    )
+    rotate_certificates: bool = flag(
+        False,
+        section="API server",
+        help="Ask for another client certificate before the one in --cert-dir ends.",
     )
     kube_api_qps: float = flag(50.0, section="API server", help="How many requests a second the API server is sent.")
     kube_api_burst: int = flag(100, section="API server", minimum=0, help="How many it may be sent at once.")
@@ -411,6 +473,9 @@ class Options:
         minimum=1,
         help="How often each pod is looked at though nothing was heard of it.",
     )
+    maximum_dead_containers: int = flag(
+        -1, section="Pods", minimum=-1, help="How many containers that ended are kept on the whole node; -1 for any."
+    )
     maximum_dead_containers_per_container: int = flag(
         1, section="Pods", minimum=-1, help="How many earlier runs of each container are kept; -1 for all."
     )
@@ -433,6 +498,90 @@ class Options:
     )
     minimum_container_ttl_duration: float = flag(
         0.0, section="Pods", kind="duration", minimum=0, help="How long a container that ended is kept at least."
+    )
+
+    eviction_hard: dict[str, str] = flag(
+        dict(DEFAULT_EVICTION),
+        section="Health",
+        kind="less-than-map",
+        check=_check_hard,
+        metavar="signal<amount",
+        help="What the node may have no less of: memory.available, nodefs.available, nodefs.inodesFree,"
+        " imagefs.available, imagefs.inodesFree, pid.available, each an amount or a percentage. Below it pods are"
+        " evicted at once. Nothing is evicted where it is empty.",
+    )
+    eviction_soft: dict[str, str] = flag(
+        {},
+        section="Health",
+        kind="less-than-map",
+        check=_check_signals,
+        metavar="signal<amount",
+        help="The same, for pods to be evicted after the grace period of the signal.",
+    )
+    eviction_soft_grace_period: dict[str, str] = flag(
+        {},
+        section="Health",
+        check=_check_graces,
+        metavar="signal=duration",
+        help="How long there may be less than --eviction-soft says.",
+    )
+    eviction_minimum_reclaim: dict[str, str] = flag(
+        {},
+        section="Health",
+        check=_check_reclaims,
+        metavar="signal=amount",
+        help="How much more there has to be than its threshold before a shortage is over.",
+    )
+    eviction_pressure_transition_period: float = flag(
+        300.0,
+        section="Health",
+        kind="duration",
+        minimum=0,
+        help="How long the node's conditions tell of a shortage that is over.",
+    )
+    eviction_max_pod_grace_period: int = flag(
+        0, section="Health", help="How many seconds a pod is given at most that a soft threshold evicts."
+    )
+    merge_default_eviction_settings: bool = flag(
+        False,
+        section="Health",
+        help="Let --eviction-hard add to what it is unless it is given. Upstream has it in the config file alone.",
+    )
+    kernel_memcg_notification: bool = flag(
+        False,
+        section="Health",
+        help="Have the kernel tell when memory becomes scarce, rather than to look every ten seconds alone.",
+    )
+    local_storage_capacity_isolation: bool = flag(
+        True,
+        section="Health",
+        help="Evict pods that take more of the node's disk than their volumes and containers may.",
+    )
+    image_gc_high_threshold: int = flag(
+        85,
+        section="Health",
+        minimum=0,
+        maximum=100,
+        help="How many percent of the disk with images may be used before unused ones are removed; 100 for none.",
+    )
+    image_gc_low_threshold: int = flag(
+        80, section="Health", minimum=0, maximum=100, help="How many percent are to be used then."
+    )
+    minimum_image_ttl_duration: float = flag(
+        120.0, section="Health", kind="duration", minimum=0, help="How long an image is kept at least."
+    )
+    image_maximum_gc_age: float = flag(
+        0.0,
+        section="Health",
+        kind="duration",
+        minimum=0,
+        help="How long an image is kept that nobody uses; 0 for ever. Upstream has it in the config file alone.",
+    )
+    volume_stats_agg_period: float = flag(
+        60.0,
+        section="Health",
+        kind="duration",
+        help="How often it is measured what pods take of the disk; 0 or less for never.",
     )
 
     address: str = flag(
@@ -460,6 +609,26 @@ class Options:
     )
     tls_private_key_file: Path | None = flag(
         None, section="Serving", metavar="file", help="The private key of --tls-cert-file."
+    )
+    rotate_server_certificates: bool = flag(
+        False,
+        section="Serving",
+        help="Ask the API server for the certificate to serve with, without --tls-cert-file, and for another before it"
+        " ends. Somebody has to approve the requests.",
+    )
+    tls_min_version: str = flag(
+        "",
+        section="Serving",
+        choices=TLS_VERSIONS,
+        metavar="version",
+        help="The least version of TLS that is spoken: VersionTLS12, which it is anyway, or VersionTLS13.",
+    )
+    tls_cipher_suites: tuple[str, ...] = flag(
+        (),
+        section="Serving",
+        check=_check_suites,
+        metavar="names",
+        help="The cipher suites that are spoken below TLS 1.3, as Go calls them. Without it they are Python's choice.",
     )
     client_ca_file: Path | None = flag(
         None, section="Serving", metavar="file", help="Authorities whose certificates name users."
@@ -520,6 +689,10 @@ class Options:
     def __post_init__(self) -> None:
         # Absolute, for the reaper has a working directory of its own.
         object.__setattr__(self, "root_dir", self.root_dir.expanduser().absolute())
+        if self.cert_dir is None:
+            object.__setattr__(self, "cert_dir", self.root_dir / "pki")
+        if self.bootstrap_kubeconfig is not None and self.kubeconfig is None:
+            raise SettingsError("kubeconfig", "flag --kubeconfig", "must be given with --bootstrap-kubeconfig")
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
             given, missing = "--tls-cert-file", "--tls-private-key-file"
             if self.tls_cert_file is None:

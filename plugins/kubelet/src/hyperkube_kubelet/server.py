@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperkube_core import NotProvided, SettingsError
+from hyperkube_kubelet.api.figures import FiguresAPI
 from hyperkube_kubelet.api.serving import api_served
+from hyperkube_kubelet.containers.security import Confinement, masked_paths
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, groups_of, rules_of
 from hyperkube_kubelet.hollow import Fleet, hollow_node_running, node_ranges
+from hyperkube_kubelet.keepingrules import keeping_of
 from hyperkube_kubelet.node.machine import Machine, capacity, examine
 from hyperkube_kubelet.node.registration import NodeKeeper
 from hyperkube_kubelet.node.reservations import pods_at_most
@@ -94,7 +97,8 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
                     client=cluster.client if cluster is not None else None,
                     clock=clock,
                     checks={},
-                    registry=node.registry,
+                    registry=node.counts.registry,
+                    figures=FiguresAPI(node.keeping.provider, machine, node.keeping.places.top_group, node.counts),
                 ) as port,
             ):
                 if cluster is not None:
@@ -185,6 +189,7 @@ async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options
         machine=machine,
         runtime=node.state.shown,
         images=await node.state.images(),
+        pressures=node.keeping.evictor.conditions,
         port=port,
         most_images=options.node_status_max_images,
     )
@@ -268,11 +273,19 @@ def _facts(options: Options, machine: Machine) -> NodeFacts:
 def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
     return Upkeep(
         root=options.root_dir,
-        names=ClusterNames(options.cluster_dns, options.cluster_domain, Path(options.resolv_conf)),
+        names=ClusterNames(
+            options.cluster_dns, options.cluster_domain, Path(options.resolv_conf) if options.resolv_conf else None
+        ),
         manifests=options.pod_manifest_path,
         manifest_seconds=options.file_check_frequency,
         sync_seconds=options.sync_frequency,
         kept_dead=options.maximum_dead_containers_per_container,
         dead_seconds=options.minimum_container_ttl_duration,
         rules=rules_of(options, facts, machine),
+        keeping=keeping_of(options),
+        confinement=Confinement(
+            seccomp_default=options.seccomp_default,
+            seccomp_root=options.root_dir / "seccomp",
+            masked_paths=masked_paths(),
+        ),
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from hyperkube_kubelet.admission import Rejection, admit
+from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.eviction.evictor import Eviction
 from hyperkube_kubelet.housekeeping import Housekeeper
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
@@ -51,10 +53,12 @@ class SyncLoop:
         node: Callable[[], Tree],
         fetch_node: Callable[[], Awaitable[Tree]] | None,
         sources_ready: Callable[[], bool],
+        refuses: Callable[[Tree], Rejection | None] = lambda pod: None,
     ) -> None:
         """`node`: its object as far as it is known; `fetch_node` asks the API server for it.
 
-        `sources_ready`: whether every source has told of all its pods.
+        `sources_ready`: whether every source has told of all its pods. `refuses`: why a pod is not taken whatever the
+        node has, for it is short of something.
         """
         self._tools = tools
         self._directory = directory
@@ -63,6 +67,7 @@ class SyncLoop:
         self._node = node
         self._fetch_node = fetch_node
         self._sources_ready = sources_ready
+        self._refuses = refuses
         self._roster = Roster(tools, self._finished)
         self._beside: Companions | None = None
         self._clearing: set[str] = set()
@@ -136,7 +141,7 @@ class SyncLoop:
         status = status_of(pod)
         known = is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running"
         others = [one for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
-        rejection = None if known else admit(pod, node, others)
+        rejection = None if known else self._refuses(pod) or admit(pod, node, others)
         if rejection is None:
             if self._tools.objects is not None:
                 self._tools.objects.expire(meta.namespace(pod))
@@ -160,6 +165,7 @@ class SyncLoop:
 
     def _reject(self, pod: Tree, rejection: Rejection) -> None:
         log.info("pod %s is rejected: %s", described(pod), rejection.message)
+        self._tools.counts.rejections.labels(rejection.reason).inc()
         self._tools.recorder.event(pod, "Warning", rejection.reason, rejection.message)
         message = f"Pod was rejected: {rejection.message}"
         self._tools.writer.set(pod, rejected_status(pod, rejection.reason, message), alive=False)
@@ -273,11 +279,14 @@ class SyncLoop:
             "kubelet_mirror_pods", "Mirrors of static pods.", lambda: [((), len(self._directory.mirrors()))]
         )
         registry.collect("kubelet_active_pods", "Pods that have not ended.", self._active, ["static"])
+        registry.collect(
+            "kubelet_node_name", "The node's name.", lambda: [((self._tools.facts.name,), 1)], ["node"]
+        )
         registry.collect("kubelet_running_pods", "Pods whose sandbox is ready.", self._running_pods)
         registry.collect(
             "kubelet_running_containers", "Containers by their state.", self._containers, ["container_state"]
         )
-        registry.collect(
+        self._tools.counts.probes.collect(
             "prober_probe_total",
             "Tries of probes.",
             self._tools.prober.results,
@@ -301,6 +310,26 @@ class SyncLoop:
     def active(self) -> Sequence[Tree]:
         """The pods that run here, or are to: all that have not ended."""
         return self._roster.active()
+
+    def seen(self) -> Iterator[tuple[Tree, Observed]]:
+        """The pods that something may run of, each with what was last seen of it."""
+        return ((worker.pod, worker.observed) for worker in self._roster.workers() if not worker.finished)
+
+    def evict(self, pod: Tree, eviction: Eviction) -> None:
+        """Have a pod fail, and stop it."""
+        worker = self._roster.get(meta.uid(pod))
+        if worker is not None:
+            worker.evict(eviction.reason, eviction.message, eviction.grace_seconds, disrupted=eviction.disrupts)
+
+    def is_cleared(self, uid: str) -> bool:
+        """Whether nothing of a pod runs or takes room any more."""
+        worker = self._roster.get(uid)
+        return worker is None or worker.finished
+
+    def has_ended(self, uid: str) -> bool:
+        """Whether a pod is known here that nothing will run of any more."""
+        worker = self._roster.get(uid)
+        return worker is not None and worker.finished
 
     def pods(self) -> Sequence[Tree]:
         """The pods of this node, each with its status as it is known here."""

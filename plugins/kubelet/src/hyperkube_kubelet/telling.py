@@ -20,14 +20,28 @@ class Recorder(Protocol):
     """Tells the API server of something, some time later; never waits and never fails."""
 
     def event(
-        self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str
+        self,
+        subject: Mapping[str, Any],
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
     ) -> None: ...
 
 
 class LogRecorder:
     """For a kubelet without an API server: events are lines of its log."""
 
-    def event(self, subject: Mapping[str, Any], kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+    def event(
+        self,
+        subject: Mapping[str, Any],
+        kind: Literal["Normal", "Warning"],
+        reason: str,
+        message: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         about = subject.get("metadata") or subject
         level = logging.WARNING if kind == "Warning" else logging.INFO
         whose = f"{about['namespace']}/{about['name']}" if about.get("namespace") else about.get("name")

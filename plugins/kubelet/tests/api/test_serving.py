@@ -14,6 +14,7 @@ from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.exchange import Peer, exchange
+from hyperkube_machinery.serving.messages import Answer, Request
 from hyperkube_machinery.serving.metrics import Registry
 
 from ..pods.harness import FACTS
@@ -27,6 +28,10 @@ class NoPods:
 
     def pods(self) -> list[dict[str, object]]:
         return []
+
+
+async def no_figures(request: Request) -> Answer | None:
+    return None
 
 
 async def answers(root: Path, paths: list[str], **changes: int) -> dict[str, tuple[int, bytes]]:
@@ -43,7 +48,7 @@ async def answers(root: Path, paths: list[str], **changes: int) -> dict[str, tup
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     found = {}
     async with api_served(
-        options, FACTS, NoPods(), runtime, client=None, clock=clock, checks={}, registry=Registry()
+        options, FACTS, NoPods(), runtime, client=None, clock=clock, checks={}, registry=Registry(), figures=no_figures
     ) as port:
         for path in paths:
             answer = await exchange(Peer("127.0.0.1", port, trusting), "GET", path, [("Host", "n")])

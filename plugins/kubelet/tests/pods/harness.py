@@ -34,7 +34,15 @@ class Heard:
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
 
-    def event(self, subject: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+    def event(
+        self,
+        subject: Mapping[str, Any],
+        kind: str,
+        reason: str,
+        message: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         self.told.append((reason, message))
 
     @property
@@ -110,7 +118,8 @@ class Bench:
 
     def __init__(self, node: Node, runtime: ScriptedRuntime, clock: VirtualClock, heard: Heard, root: Path) -> None:
         self.loop = node.loop
-        self._registry = node.registry
+        self.counts = node.counts
+        self.keeping = node.keeping
         self.runtime = runtime
         self.clock = clock
         self.heard = heard
@@ -150,7 +159,8 @@ class Bench:
 
     async def counted(self, name: str) -> dict[str, float]:
         """The samples of a metric, by what stands between their braces."""
-        text = b"".join([piece async for piece in exposition(self._registry)]).decode()
+        registries = (self.counts.registry, self.counts.probes)
+        text = b"".join([piece for registry in registries async for piece in exposition(registry)]).decode()
         lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
         found = (line.removeprefix(name).rpartition(" ") for line in lines)
         return {labels.strip("{}"): float(value) for labels, _, value in found}

@@ -55,7 +55,15 @@ class Probed:
     def _changed(self) -> None:
         self.changes += 1
 
-    def event(self, subject: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+    def event(
+        self,
+        subject: Mapping[str, Any],
+        kind: str,
+        reason: str,
+        message: str,
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         self.told.append(f"{reason}: {message}")
 
 

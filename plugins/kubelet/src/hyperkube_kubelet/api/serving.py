@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -50,8 +50,9 @@ async def api_served(
     clock: Clock,
     checks: Mapping[str, Check],
     registry: Registry,
+    figures: Callable[[Request], Awaitable[Answer | None]],
 ) -> AsyncIterator[int]:
-    """Serve for the length of the block, entered with the port that was got; 0 where none is served.
+    """Serve for the length of the block; `figures` answers what is asked of usage. Entered with the port that was got; 0 where none is served.
 
     Raises SettingsError, which names the flag that keeps it from that.
     """
@@ -73,6 +74,8 @@ async def api_served(
                 return Response(405, b"Debug endpoints are disabled.\n", TEXT)
             if request.path == "/metrics":
                 return await exposed(registry, request)
+            if (answer := await figures(request)) is not None:
+                return answer
             return await health.answer(request.path, parse_qs(request.query, keep_blank_values=True))
 
         api = KubeletAPI(pods, runtime, clock, check=_Guard(options, facts.name, client, clock).check, other=other)

@@ -24,10 +24,23 @@ _FEATURES = ("ExtendWebSocketsToKubelet",)
 _MOST_NAMES = 5
 """Of an image, in a node's status."""
 _PRESSURES = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    (
+        "MemoryPressure",
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    (
+        "DiskPressure",
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    (
+        "PIDPressure",
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
 )
+"""By condition what is said where it doesn't hold, and where it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,7 @@ class NodeView:
     images: Sequence[Image]
     port: int  # of the kubelet's API; 0 where it has none
     most_images: int = 50  # -1: all of them
+    pressures: frozenset[str] = frozenset()  # conditions that eviction tells of: MemoryPressure …
     not_ready: tuple[str, ...] = ()  # what else keeps the node from being ready
 
 
@@ -145,7 +159,10 @@ def _conditions(view: NodeView, before: Iterable[Tree], now: str) -> list[dict[s
         }
 
     limits = {limitation.reason: limitation.message for limitation in view.runtime.limitations}
-    conditions = [condition(kind, "False", reason, message) for kind, reason, message in _PRESSURES]
+    conditions = [
+        condition(kind, "True", *pressed) if kind in view.pressures else condition(kind, "False", *relieved)
+        for kind, relieved, pressed in _PRESSURES
+    ]
     conditions += [condition(reason, "True", reason, message) for reason, message in sorted(limits.items())]
     conditions += [
         condition(kind, "False", "NotLimited", "this machine can do it now")

@@ -21,9 +21,10 @@ from hyperkube_kubelet.pauses import rest, unbroken
 from hyperkube_kubelet.pods.grace import shortened
 from hyperkube_kubelet.pods.syncing import Deferred, Syncer
 from hyperkube_kubelet.pods.tools import Tools
-from hyperkube_kubelet.podspec import Tree, described, is_terminal, status_of
+from hyperkube_kubelet.podspec import Tree, described, is_terminal, phase_of, status_of
 from hyperkube_kubelet.runtime.errors import RuntimeFailure, RuntimeUnavailable
 from hyperkube_kubelet.runtime.values import SandboxState
+from hyperkube_kubelet.status.conditions import with_disruption
 from hyperkube_kubelet.status.generate import pod_status, without_survivors
 from hyperkube_kubelet.status.statuses import Seen
 from hyperkube_kubelet.volumes.errors import VolumeFailure
@@ -64,6 +65,9 @@ class PodWorker:
         self._grace: int | None = None
         self._told_of_kill = False
         self._evicted: tuple[str, str] | None = None
+        self._disrupted = False
+        self._first_seen = tools.clock.monotonic()
+        self._has_run = False
         self.observed = Observed()  # what was last seen of it
         self._operation = "create"
         self.update(pod)
@@ -83,6 +87,12 @@ class PodWorker:
     def end(self, grace_seconds: int | None = None) -> None:
         """Stop the pod, whatever its object says."""
         self.ended = True
+        self._terminate(grace_seconds)
+
+    def evict(self, reason: str, message: str, grace_seconds: int, *, disrupted: bool) -> None:
+        """Let the pod have failed, and stop it; `disrupted`: for the node's sake."""
+        if self._evicted is None:
+            self._evicted, self._disrupted = (reason, message), disrupted
         self._terminate(grace_seconds)
 
     def wake(self) -> None:
@@ -228,6 +238,12 @@ class PodWorker:
         self.stage = Stage.FINISHED
         return 0.0
 
+    def _count_start(self, status: Tree) -> None:
+        if not self._has_run and phase_of(status) == "Running":
+            self._has_run = True
+            if phase_of(status_of(self.pod)) != "Running":  # else it ran before this kubelet did
+                self._tools.counts.pod_start_seconds.observe(self._tools.clock.monotonic() - self._first_seen)
+
     def publish(self, observed: Observed, *, terminal: bool = False) -> Tree:
         """Make the pod's status of what was seen, have it written, and let probes follow."""
         tools = self._tools
@@ -247,4 +263,7 @@ class PodWorker:
         if self._evicted is not None:
             reason, message = self._evicted
             status.update(phase="Failed", reason=reason, message=message)
+            if self._disrupted:
+                status["conditions"] = with_disruption(self.pod, status["conditions"], message)
+        self._count_start(status)
         return tools.writer.set(self.pod, status, alive=self.stage < Stage.TERMINATED)

@@ -327,6 +327,10 @@ class InterfaceUsage:
     receive_errors: int = 0
     sent_bytes: int = 0
     send_errors: int = 0
+    received_packets: int | None = None
+    receive_dropped: int | None = None
+    sent_packets: int | None = None
+    send_dropped: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

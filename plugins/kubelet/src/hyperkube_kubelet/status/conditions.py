@@ -9,7 +9,7 @@ from hyperkube_kubelet.containers.observed import Observed, resources_of
 from hyperkube_kubelet.containers.plan import sandbox_changed
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, shown_names
 
-__all__ = ["OWNED", "SHARED", "conditions", "with_transitions"]
+__all__ = ["OWNED", "SHARED", "conditions", "with_disruption", "with_transitions"]
 
 OWNED = (
     "PodScheduled",
@@ -148,6 +148,19 @@ def _has_begun(pod: Tree, statuses: Iterable[Tree]) -> bool:
 
 def _told(*found: tuple[str, Sequence[str]]) -> str:
     return ", ".join(f"containers with {what} status: {shown_names(names)}" for what, names in found if names)
+
+
+def with_disruption(pod: Tree, conditions: Iterable[Tree], message: str) -> list[Condition]:
+    """With the condition that the node ends the pod for its own sake. Source: k8s.io/kubernetes/pkg/kubelet/eviction"""
+    ended: Condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "TerminationByKubelet",
+        "message": message,
+    }
+    if generation := (pod.get("metadata") or {}).get("generation"):
+        ended["observedGeneration"] = generation
+    return [*(dict(one) for one in conditions if one["type"] != ended["type"]), ended]
 
 
 def with_transitions(new: Iterable[Tree], old: Iterable[Tree], now: str) -> list[Condition]:

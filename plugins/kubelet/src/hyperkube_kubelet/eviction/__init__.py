@@ -1,0 +1,1 @@
+"""Ending pods before the node runs out of memory, disk or processes."""

@@ -1,0 +1,99 @@
+"""What eviction watches, and how much of it there is. Pure.
+
+Source: k8s.io/kubernetes/pkg/kubelet/eviction (api/types.go, makeSignalObservations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures
+from hyperkube_machinery.quantity import Quantity
+
+__all__ = ["CONDITIONS", "DISK", "RESOURCES", "SIGNALS", "Observation", "Observations", "Resource", "Signal", "observe"]
+
+Signal = Literal[
+    "memory.available",
+    "allocatableMemory.available",
+    "nodefs.available",
+    "nodefs.inodesFree",
+    "imagefs.available",
+    "imagefs.inodesFree",
+    "containerfs.available",
+    "containerfs.inodesFree",
+    "pid.available",
+]
+Resource = Literal["memory", "ephemeral-storage", "inodes", "pids"]
+
+RESOURCES: Mapping[Signal, Resource] = {
+    "memory.available": "memory",
+    "allocatableMemory.available": "memory",
+    "nodefs.available": "ephemeral-storage",
+    "nodefs.inodesFree": "inodes",
+    "imagefs.available": "ephemeral-storage",
+    "imagefs.inodesFree": "inodes",
+    "containerfs.available": "ephemeral-storage",
+    "containerfs.inodesFree": "inodes",
+    "pid.available": "pids",
+}
+"""What is short where a signal says so."""
+
+SIGNALS = tuple(RESOURCES)
+DISK = tuple(signal for signal, resource in RESOURCES.items() if resource in ("ephemeral-storage", "inodes"))
+
+CONDITIONS: Mapping[Resource, str] = {
+    "memory": "MemoryPressure",
+    "ephemeral-storage": "DiskPressure",
+    "inodes": "DiskPressure",
+    "pids": "PIDPressure",
+}
+"""The condition of the node that tells of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How much there is at `at`, in bytes or numbers."""
+
+    available: int
+    capacity: int
+    at: float
+    binary: bool = True  # whether it is shown in Ki and Mi
+
+    def shown(self, amount: int) -> str:
+        """An amount of it as a quantity."""
+        return str(Quantity(amount * 10**9, "binary" if self.binary else "decimal"))
+
+
+Observations = Mapping[Signal, Observation]
+
+
+def observe(figures: NodeFigures) -> Observations:
+    """By signal what there is; of what wasn't measured nothing."""
+    return dict(_observe(figures))
+
+
+def _observe(figures: NodeFigures) -> Iterator[tuple[Signal, Observation]]:
+    for signal, usage in (
+        ("memory.available", figures.usage),
+        ("allocatableMemory.available", figures.all_pods),
+    ):
+        if usage.available_bytes is not None and usage.working_set_bytes is not None:
+            whole = usage.available_bytes + usage.working_set_bytes
+            yield signal, Observation(usage.available_bytes, whole, usage.at)  # type: ignore[misc]
+    yield from _disk("nodefs.available", "nodefs.inodesFree", figures.nodefs)
+    yield from _disk("imagefs.available", "imagefs.inodesFree", figures.imagefs)
+    yield from _disk("containerfs.available", "containerfs.inodesFree", figures.containerfs)
+    if figures.max_processes is not None and figures.processes is not None:
+        most = figures.max_processes
+        yield "pid.available", Observation(most - figures.processes, most, figures.at, binary=False)
+
+
+def _disk(space: Signal, inodes: Signal, disk: Filesystem | None) -> Iterator[tuple[Signal, Observation]]:
+    if disk is None:
+        return
+    if disk.available_bytes is not None and disk.capacity_bytes is not None:
+        yield space, Observation(disk.available_bytes, disk.capacity_bytes, disk.at)
+    if disk.inodes_free is not None and disk.inodes:  # some file systems have no number of inodes
+        yield inodes, Observation(disk.inodes_free, disk.inodes, disk.at, binary=False)

@@ -1,0 +1,1 @@
+"""Removing images that nobody uses, and containers that have ended."""

@@ -1,0 +1,232 @@
+"""Gathers the figures of the node and its pods, and keeps them for whoever asks next.
+
+What control groups tell goes first, the runtime completes it; what reads files runs beside the event loop. Pods and
+containers are those that their workers last saw: nobody is asked for a list.
+Source: k8s.io/kubernetes/pkg/kubelet/stats (cri_stats_provider), pkg/kubelet/server/stats (summary).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.podspec import Tree, uses_host_network
+from hyperkube_kubelet.runtime.interface import Runtime
+from hyperkube_kubelet.runtime.values import ContainerStats, InterfaceUsage, SandboxStats
+from hyperkube_kubelet.stats.assembly import Reading, pod_figures
+from hyperkube_kubelet.stats.disks import Disks, measure_pod
+from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures, Usage, summed
+from hyperkube_kubelet.stats.groups import Details, PodGroup
+from hyperkube_kubelet.stats.host import Host, filesystem
+from hyperkube_kubelet.stats.rates import Rates
+from hyperkube_machinery import meta
+from hyperkube_machinery.clock import Clock
+
+__all__ = ["Places", "Provider", "Seen"]
+
+DISK_SECONDS = 60.0
+"""Between two measurements of the pods' volumes and logs. Source: volumeStatsAggPeriod."""
+TREE_SECONDS = 2.0
+"""What walking one volume may take."""
+FRESH_SECONDS = 10.0
+"""How old figures may be for who doesn't ask for new ones."""
+
+Seen = tuple[Tree, Observed]
+"""A pod, and what its worker last saw of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are."""
+
+    root: Path  # of the kubelet: what its file system has is nodefs
+    logs: Path  # of pods
+    top_group: str = ""  # that the groups of pods are in: /kubepods; "" where they have none
+
+    def pod(self, uid: str) -> Path:
+        return self.root / "pods" / uid
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the runtime told."""
+
+    stats: Mapping[str, ContainerStats]
+    sandboxes: Mapping[str, SandboxStats]
+    images: Path
+    images_bytes: int
+    images_inodes: int
+
+
+class Provider:
+    """The figures of one node."""
+
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        clock: Clock,
+        places: Places,
+        seen: Callable[[], Iterable[Seen]],
+        host: Host,
+        *,
+        disk_seconds: float = DISK_SECONDS,
+    ) -> None:
+        """`seen`: the pods that are at work. `disk_seconds`: between two measurements of disks; 0 makes none."""
+        self._name = name
+        self._runtime = runtime
+        self._clock = clock
+        self._places = places
+        self._seen = seen
+        self._host = host
+        self._disk_seconds = disk_seconds
+        self._disks: dict[str, Disks] = {}
+        self._rates = Rates()
+        self._latest: NodeFigures | None = None
+        self._taken = 0.0
+        self._lock = asyncio.Lock()
+        self._booted_at = host.booted_at()
+        self._started_at = clock.now()
+
+    async def figures(self, max_age: float = FRESH_SECONDS) -> NodeFigures:
+        """Figures that are at most `max_age` seconds old. Raises RuntimeFailure where the runtime doesn't answer."""
+        async with self._lock:  # who asks meanwhile is told the same
+            if self._latest is None or self._clock.monotonic() - self._taken > max_age:
+                self._latest = await self._gather()
+                self._taken = self._clock.monotonic()
+            return self._latest
+
+    async def image_disk(self) -> Filesystem | None:
+        """The file system that images are on, as it is now. Raises RuntimeFailure."""
+        images = await self._runtime.image_usage()
+        return await asyncio.to_thread(filesystem, images.path, now=self._clock.now())
+
+    async def details(self, groups: Sequence[str]) -> dict[str, Details]:
+        """Limits of control groups, and what happened at them."""
+        read = self._host.groups.details
+        return await asyncio.to_thread(lambda: {group: read(group) for group in groups})
+
+    async def usages(self, groups: Sequence[str]) -> dict[str, Usage]:
+        """What control groups have used, of those that are there."""
+        now, read = self._clock.now(), self._host.groups.usage
+        found = await asyncio.to_thread(lambda: {group: read(group, now=now) for group in groups})
+        return {group: usage for group, usage in found.items() if usage is not None}
+
+    async def follow_disks(self) -> NoReturn:
+        """Measure what pods take of the disk, again and again."""
+        while True:
+            if self._disk_seconds > 0:
+                await self.measure_disks()
+            await self._clock.sleep(self._disk_seconds or DISK_SECONDS)
+
+    async def measure_disks(self) -> None:
+        """Measure it now, one pod after the other."""
+        pods = {meta.uid(pod): pod for pod, observed in self._seen() if observed.sandboxes}
+        for uid in self._disks.keys() - pods.keys():
+            del self._disks[uid]
+        for uid, pod in pods.items():
+            folder, now = self._places.pod(uid), self._clock.now()
+            self._disks[uid] = await asyncio.to_thread(
+                measure_pod, pod, folder, self._places.logs, now=now, seconds=TREE_SECONDS
+            )
+
+    async def _gather(self) -> NodeFigures:
+        seen = [(pod, observed) for pod, observed in self._seen() if observed.ready_sandbox is not None]
+        images = await self._runtime.image_usage()
+        told = _Told(
+            {one.container_id: one for one in await self._runtime.stats()},
+            {one.sandbox_id: one for one in await self._runtime.sandbox_stats()},
+            images.path,
+            images.used_bytes,
+            images.inodes_used,
+        )
+        return await asyncio.to_thread(self._read, seen, told, self._clock.now())
+
+    # What follows runs in a thread, one at a time.
+
+    def _read(self, seen: Sequence[Seen], told: _Told, now: float) -> NodeFigures:
+        host, places = self._host, self._places
+        nodefs, whole = filesystem(places.root, now=now), filesystem(told.images, now=now)
+        imagefs = _images(whole, told)
+        top = places.top_group
+        groups = host.groups.pods(top) if top else {}
+        wanted = [groups[uid] for pod, _ in seen if (uid := meta.uid(pod)) in groups]
+        paths = [path for group in wanted for path in (group.path, *group.containers.values())]
+        usages = {path: usage for path in paths if (usage := host.groups.usage(path, now=now)) is not None}
+        reading = Reading(
+            at=now,
+            stats=told.stats,
+            sandboxes=told.sandboxes,
+            groups=groups,
+            usages=usages,
+            interfaces={meta.uid(pod): self._interfaces(pod, observed, told, groups) for pod, observed in seen},
+            nodefs=nodefs,
+            imagefs=whole,
+        )
+        pods = tuple(
+            pod_figures(pod, observed, reading, self._disks.get(meta.uid(pod)), self._rates) for pod, observed in seen
+        )
+        most, count = host.processes()
+        all_pods = (host.groups.usage(top, now=now) if top else None) or summed([pod.usage for pod in pods])
+        figures = NodeFigures(
+            at=now,
+            name=self._name,
+            booted_at=self._booted_at,
+            usage=self._rates.applied("node", host.usage(now=now)),
+            interfaces=host.interfaces(),
+            nodefs=nodefs,
+            imagefs=imagefs,
+            containerfs=imagefs,
+            image_device=host.device_of(told.images),
+            separate_images=_separate(places.root, told.images),
+            max_processes=most,
+            processes=count,
+            kubelet=self._rates.applied("kubelet", host.own(now=now)),
+            kubelet_started_at=self._started_at,
+            all_pods=self._rates.applied("pods", all_pods),
+            pods=pods,
+        )
+        ids = [one.id for pod in pods for one in pod.containers]
+        self._rates.keep(["node", "kubelet", "pods", *(pod.uid for pod in pods), *ids])
+        return figures
+
+    def _interfaces(
+        self, pod: Tree, observed: Observed, told: _Told, groups: Mapping[str, PodGroup]
+    ) -> tuple[InterfaceUsage, ...]:
+        """What the pod's processes see, where the runtime doesn't tell; the node's network is not a pod's."""
+        sandbox = observed.ready_sandbox
+        if uses_host_network(pod) or sandbox is None:
+            return ()
+        if (stats := told.sandboxes.get(sandbox.id)) is not None and stats.interfaces:
+            return ()
+        pids = [container.pid for container in observed.running if container.pid]
+        if not pids and (group := groups.get(meta.uid(pod))) is not None:
+            pids = [pid for path in group.containers.values() for pid in self._host.groups.processes(path)[:1]]
+        return self._host.interfaces(pids[0]) if pids else ()
+
+
+def _images(whole: Filesystem | None, told: _Told) -> Filesystem | None:
+    """The file system that images are on, and what they take of it."""
+    if whole is None:
+        return None
+    return Filesystem(
+        at=whole.at,
+        available_bytes=whole.available_bytes,
+        capacity_bytes=whole.capacity_bytes,
+        used_bytes=told.images_bytes,
+        inodes=whole.inodes,
+        inodes_free=whole.inodes_free,
+        inodes_used=told.images_inodes,
+    )
+
+
+def _separate(one: Path, other: Path) -> bool:
+    """Whether two places are on different file systems."""
+    try:
+        return one.stat().st_dev != other.stat().st_dev
+    except OSError:
+        return False
