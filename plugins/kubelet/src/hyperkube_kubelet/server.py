@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 from hyperkube_core import NotProvided, SettingsError
 from hyperkube_kubelet.api.figures import FiguresAPI
 from hyperkube_kubelet.api.serving import api_served
+from hyperkube_kubelet.certificates.client import ClientIdentity, client_identity
+from hyperkube_kubelet.certificates.metrics import count_client
 from hyperkube_kubelet.containers.security import Confinement, masked_paths
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, groups_of, rules_of
@@ -35,14 +37,13 @@ from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtimes import runtime_open
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.telling import LogRecorder, Recorder
-from hyperkube_machinery import kubeconfig
 from hyperkube_machinery.client import Client, LocalServer, connect
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.events import EventRecorder
 from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.informers import Informers
-from hyperkube_machinery.kubeconfig import Access, KubeconfigError
+from hyperkube_machinery.kubeconfig import KubeconfigError
 
 if TYPE_CHECKING:
     from hyperkube_core import Context
@@ -72,7 +73,10 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
         facts = _facts(options, machine)
         if options.hollow_nodes:
             await _serve_fleet(context, facts, machine, ready)
-        async with _cluster(context, facts) as (cluster, recorder), _runtime(options, clock) as runtime:
+        async with (
+            _cluster(context, facts) as (cluster, recorder, identity),
+            _runtime(options, clock) as runtime,
+        ):
             state = RuntimeState(runtime, clock)
             await state.look()
             driver = state.latest.cgroup_driver if state.latest is not None else ""
@@ -101,6 +105,8 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
                     figures=FiguresAPI(node.keeping.provider, machine, node.keeping.places.top_group, node.counts),
                 ) as port,
             ):
+                if identity is not None:
+                    count_client(node.counts.registry, identity.renewal, identity.seconds_left)
                 if cluster is not None:
                     await _keep_node(context, cluster, node, facts, machine, port, ready)
                 else:
@@ -116,7 +122,7 @@ async def _serve_fleet(
     names = [f"{facts.name}-{number}" for number in range(options.hollow_nodes)]
     async with (
         # Each node may ask as much as one may alone.
-        _connected(_access(options), clock, _local(context), 0.0, 0) as client,
+        _connected(await _identity(options, facts.name, clock), clock, _local(context), 0.0, 0) as client,
         EventRecorder(client, clock, component=AGENT, host=facts.name).running() as recorder,
         AsyncExitStack() as stack,
     ):
@@ -217,26 +223,37 @@ async def _runtime(options: Options, clock: Clock) -> AsyncIterator[Runtime]:
 
 
 @asynccontextmanager
-async def _cluster(context: Context[Options], facts: NodeFacts) -> AsyncIterator[tuple[Cluster | None, Recorder]]:
-    """The API server, and who tells it of events; without a kubeconfig there is none, and events are logged."""
+async def _cluster(
+    context: Context[Options], facts: NodeFacts
+) -> AsyncIterator[tuple[Cluster | None, Recorder, ClientIdentity | None]]:
+    """The API server, who tells it of events, and who that is. Without a kubeconfig events are logged."""
     options, clock = context.options, context.clock
     if options.kubeconfig is None and not options.master:
-        yield None, LogRecorder()
+        yield None, LogRecorder(), None
         return
-    access, local = _access(options), _local(context)
+    identity, local = await _identity(options, facts.name, clock), _local(context)
     async with (
-        _connected(access, clock, local, options.kube_api_qps, options.kube_api_burst) as client,
-        _connected(access, clock, local, options.event_qps, options.event_burst) as teller,
+        _connected(identity, clock, local, options.kube_api_qps, options.kube_api_burst) as client,
+        _connected(identity, clock, local, options.event_qps, options.event_burst) as teller,
         EventRecorder(teller, clock, component=AGENT, host=facts.name).running() as recorder,
+        companions(identity.keep(client)),
     ):
-        yield Cluster(client, Informers(client, clock)), recorder
+        yield Cluster(client, Informers(client, clock)), recorder, identity
 
 
 @asynccontextmanager
 async def _connected(
-    access: Access, clock: Clock, local: LocalServer | None, qps: float, burst: int
+    identity: ClientIdentity, clock: Clock, local: LocalServer | None, qps: float, burst: int
 ) -> AsyncIterator[Client]:
-    async with connect(access, clock=clock, user_agent=AGENT, local=local, qps=max(qps, 0.0), burst=burst) as client:
+    async with connect(
+        identity.access,
+        clock=clock,
+        user_agent=AGENT,
+        local=local,
+        qps=max(qps, 0.0),
+        burst=burst,
+        credentials=identity.credentials,
+    ) as client:
         yield client
 
 
@@ -248,11 +265,18 @@ def _local(context: Context[Options]) -> LocalServer | None:
         return None
 
 
-def _access(options: Options) -> Access:
+async def _identity(options: Options, node: str, clock: Clock) -> ClientIdentity:
+    assert options.cert_dir is not None, "the options fill it in"
     try:
-        if options.kubeconfig is None:
-            return Access(server=options.master)
-        return kubeconfig.read(options.kubeconfig, master=options.master)
+        return await client_identity(
+            options.kubeconfig,
+            options.bootstrap_kubeconfig,
+            options.cert_dir,
+            node,
+            clock,
+            master=options.master,
+            rotates=options.rotate_certificates,
+        )
     except (OSError, KubeconfigError) as exc:
         raise SettingsError("kubeconfig", "flag --kubeconfig", str(exc)) from exc
 

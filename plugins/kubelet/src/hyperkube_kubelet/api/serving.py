@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from hyperkube_core import SettingsError
 from hyperkube_kubelet.api.handler import KubeletAPI, Pods
 from hyperkube_kubelet.api.permissions import Asked
+from hyperkube_kubelet.certificates.issuing import Wanted
+from hyperkube_kubelet.certificates.metrics import count_server
+from hyperkube_kubelet.certificates.renewal import Renewal
+from hyperkube_kubelet.certificates.serving import Files, ServingContext, own_certificate
+from hyperkube_kubelet.certificates.store import PairStore
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery import tls
+from hyperkube_machinery.certificaterequests import KUBELET_SERVING
 from hyperkube_machinery.client import Client, ClientError
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.companions import companions
 from hyperkube_machinery.delegation import DelegatedAuthenticator, DelegatedAuthorizer
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.identity import Identity
@@ -66,7 +72,7 @@ async def api_served(
             yield 0
             return
         with _blamed("tls-cert-file"):
-            context = _context(options, facts, now=clock.now())
+            context = await stack.enter_async_context(_secured(options, facts, client, clock, registry))
         register_process(registry)
 
         async def other(request: Request) -> Answer | None:
@@ -109,26 +115,32 @@ def _why(exc: OSError | tls.CertificateError) -> str:
     return f"{exc.filename}: {exc.strerror}" if exc.filename else f"{exc.strerror}; choose another port"
 
 
-def _context(options: Options, facts: NodeFacts, *, now: float) -> ssl.SSLContext:
+@asynccontextmanager
+async def _secured(
+    options: Options, facts: NodeFacts, client: Client | None, clock: Clock, registry: Registry
+) -> AsyncIterator[ssl.SSLContext]:
+    """What connections are made with, kept up to date for the length of the block."""
+    assert options.cert_dir is not None, "the options fill it in"
     certificate, key = options.tls_cert_file, options.tls_private_key_file
-    if certificate is None or key is None:
-        certificate, key = _own_certificate(options.root_dir / "pki", [facts.name, *facts.ips], now=now)
-    return tls.server_context(certificate, key, client_ca_path=options.client_ca_file)
-
-
-def _own_certificate(folder: Path, names: Sequence[str], *, now: float) -> tuple[Path, Path]:
-    """One that nobody can verify, as upstream's: the same one as long as it is good."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    authority_files = folder / "kubelet-ca.crt", folder / "kubelet-ca.key"
-    certificate, key = folder / "kubelet.crt", folder / "kubelet.key"
-    if all(path.exists() for path in (*authority_files, certificate, key)):
-        authority = tls.load(*authority_files)
-        if not tls.renewal_reason(tls.load(certificate, key).certificate, authority.certificate, names, now=now):
-            return certificate, key
-    authority = tls.create_ca(f"{names[0]}-ca@{int(now)}", now=now)
-    tls.save(authority, *authority_files)
-    tls.save(tls.issue_serving_certificate(authority, f"{names[0]}@{int(now)}", names, now=now), certificate, key)
-    return certificate, key
+    store = PairStore(options.cert_dir, "kubelet-server")
+    asks = options.rotate_server_certificates and client is not None and certificate is None
+    if asks:
+        certificate, key = store.current, store.current
+    elif certificate is None or key is None:
+        certificate, key = own_certificate(options.cert_dir, [facts.name, *facts.ips], now=clock.now())
+    assert key is not None, "the options know of none without the other"
+    files = Files(certificate=certificate, key=key, client_ca=options.client_ca_file)
+    serving = ServingContext(files, version=options.tls_min_version, suites=options.tls_cipher_suites, waits=asks)
+    async with companions(serving.follow(clock)) as beside:
+        if asks:
+            assert client is not None
+            wanted = Wanted(
+                node=facts.name, signer=KUBELET_SERVING, usage="server auth", names=(facts.name, *facts.ips)
+            )
+            renewal = Renewal(store, lambda: wanted, clock, pair=store.load(), renewed=lambda _: serving.reload())
+            count_server(registry, renewal)
+            beside.start(renewal.run(client))
+        yield serving.context
 
 
 class _Guard:

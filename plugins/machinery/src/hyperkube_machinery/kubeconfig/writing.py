@@ -13,22 +13,24 @@ from hyperkube_machinery.kubeconfig.access import Access
 __all__ = ["write"]
 
 
-def write(path: Path, access: Access, *, cluster: str, user: str) -> None:
+def write(path: Path, access: Access, *, cluster: str, user: str, context: str = "") -> None:
     """Write a kubeconfig with one context for its owner alone; what `access` holds is in it, files are named.
+
+    The context is called USER@CLUSTER unless it is told.
 
     It is JSON, which is YAML too: every server reads its own at its start, and importing yaml for that took a tenth of
     it.
     """
-    name = f"{user}@{cluster}"
-    context: dict[str, Any] = {"cluster": cluster, "user": user}
+    name = context or f"{user}@{cluster}"
+    told: dict[str, Any] = {"cluster": cluster, "user": user}
     if access.namespace:
-        context["namespace"] = access.namespace
+        told["namespace"] = access.namespace
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster, "cluster": _cluster(access)}],
         "users": [{"name": user, "user": _user(access)}],
-        "contexts": [{"name": name, "context": context}],
+        "contexts": [{"name": name, "context": told}],
         "current-context": name,
         "preferences": {},
     }
