@@ -192,6 +192,16 @@ class Cluster:
         config = self.identity(user or _IDENTITIES[name], *groups)
         return await self._start(name, (f"--kubeconfig={config}", *args))
 
+    async def start_told(self, name: str, *args: str) -> Process | Beside:
+        """Start a server that is told by `args` alone, who it is included, and return once it is ready."""
+        return await self._start(name, args)
+
+    def begin(self, name: str, *args: str) -> Process:
+        """The same in a process of its own, without waiting for anything."""
+        process = Process(name, args, {})
+        self._stack.push_async_callback(_let_go, process)
+        return process
+
     async def start_process(self, name: str, *args: str, user: str = "", groups: Sequence[str] = ()) -> Process:
         """The same in a process of its own, whatever the mode: for what kills it."""
         assert self.mode == "process", "a process can't reach an API server that is killed with the test"

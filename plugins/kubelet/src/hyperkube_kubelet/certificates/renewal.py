@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 60.0
 """How often it is looked whether the names are still right, and the time is."""
 _WAIT_SECONDS = 15 * 60.0
+_LEAST_SECONDS = 10.0
+"""Between two renewals, for certificates whose life is mostly over when they are issued, since they are backdated."""
 
 
 def due(pair: Pair, part: float) -> float:
@@ -111,6 +113,7 @@ class Renewal:
                 await self._clock.sleep(min(seconds, _LOOK_SECONDS))
             elif await self._renew(client, wanted):
                 backoff.reset()
+                await self._clock.sleep(_LEAST_SECONDS)
             else:
                 self.failures += 1
                 await self._clock.sleep(backoff.next())
