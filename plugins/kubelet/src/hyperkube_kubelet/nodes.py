@@ -14,12 +14,15 @@ from hyperkube_kubelet.containers.security import PLAIN, Confinement
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
+from hyperkube_kubelet.images.providers import CredentialProviders
+from hyperkube_kubelet.images.pullrecords import PullRecords
 from hyperkube_kubelet.keeping import Keeping, KeepingRules
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.hooks import Hooks
 from hyperkube_kubelet.pods.images import Images
 from hyperkube_kubelet.pods.killing import Killer
 from hyperkube_kubelet.pods.making import ClusterNames, Maker
+from hyperkube_kubelet.pods.pulls import ONE_BY_ONE, PullCredentials, Puller, PullRules, ServiceAccounts
 from hyperkube_kubelet.pods.sightings import Sightings
 from hyperkube_kubelet.pods.starting import Starter
 from hyperkube_kubelet.pods.tools import Tools
@@ -58,6 +61,7 @@ class Upkeep:
     kept_dead: int = 1
     dead_seconds: float = 0.0
     confinement: Confinement = PLAIN
+    pulls: PullRules = ONE_BY_ONE
     rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
     keeping: KeepingRules = KeepingRules(disk_seconds=0)
     own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
@@ -150,13 +154,29 @@ async def node_running(
         rules=upkeep.rules,
         confinement=upkeep.confinement,
     )
+    accounts = ServiceAccounts(client, tokens) if client is not None and tokens is not None else None
+    pulls = upkeep.pulls
+    images = Images(
+        runtime,
+        Puller(runtime, pulls, clock),
+        PullCredentials(
+            upkeep.root,
+            objects,
+            recorder,
+            CredentialProviders(pulls.providers, pulls.provider_folder, clock, accounts) if pulls.providers else None,
+        ),
+        PullRecords(upkeep.root / "image_manager"),
+        pulls.verification,
+        recorder,
+        clock,
+    )
     hooks = Hooks(runtime, clock)
     killer = Killer(runtime, hooks, recorder, clock)
     tools = Tools(
         runtime=runtime,
         sightings=Sightings(runtime),
         maker=maker,
-        starter=Starter(runtime, maker, Images(runtime, recorder, clock), hooks, killer, recorder, clock),
+        starter=Starter(runtime, maker, images, hooks, killer, recorder, clock),
         killer=killer,
         prober=Prober(Trier(runtime, clock), recorder, clock, lambda uid: loop.wake(uid)),
         volumes=volumes,
@@ -200,7 +220,13 @@ async def node_running(
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
         refuses=keeping.evictor.refusal,
     )
-    async with tools.prober.running(), companions(tools.writer.run()), groups.running(loop.active), loop.running(), keeping.running():
+    async with (
+        tools.prober.running(),
+        companions(tools.writer.run()),
+        groups.running(loop.active),
+        loop.running(),
+        keeping.running(),
+    ):
         if files is not None:
             files.read()
         async with companions() as beside:

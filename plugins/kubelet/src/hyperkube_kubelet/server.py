@@ -31,6 +31,7 @@ from hyperkube_kubelet.node.status import NodeView, default_labels
 from hyperkube_kubelet.nodes import Cluster, Node, Upkeep, node_running
 from hyperkube_kubelet.options import Options, parse_taint
 from hyperkube_kubelet.pods.making import ClusterNames
+from hyperkube_kubelet.pullrules import pulls_of
 from hyperkube_kubelet.rootlock import root_locked
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
@@ -307,6 +308,7 @@ def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
         dead_seconds=options.minimum_container_ttl_duration,
         rules=rules_of(options, facts, machine),
         keeping=keeping_of(options),
+        pulls=pulls_of(options),
         confinement=Confinement(
             seccomp_default=options.seccomp_default,
             seccomp_root=options.root_dir / "seccomp",

@@ -11,7 +11,7 @@ from hyperkube_kubelet.containers.observed import Observed, container_hash, rest
 from hyperkube_kubelet.containers.plan import Kill
 from hyperkube_kubelet.pauses import unbroken
 from hyperkube_kubelet.pods.hooks import HookFailed, Hooks
-from hyperkube_kubelet.pods.images import Images
+from hyperkube_kubelet.pods.images import IMAGE_REASONS, Images
 from hyperkube_kubelet.pods.killing import Killer
 from hyperkube_kubelet.pods.making import Maker
 from hyperkube_kubelet.pods.refusals import NotStarted
@@ -84,11 +84,8 @@ class Starter:
             except RuntimeFailure as exc:
                 raise NotStarted("RunContainerError", str(exc)) from exc
         except NotStarted as exc:
-            if exc.reason != "ImagePullBackOff":
-                shown = exc.reason if exc.reason in ("ErrImagePull", "ErrImageNeverPull") else exc.message
-                self._recorder.event(subject, "Warning", "Failed", f"Error: {shown}")
-            else:
-                self._recorder.event(subject, "Warning", "Failed", "Error: ImagePullBackOff")
+            shown = exc.reason if exc.reason in IMAGE_REASONS else exc.message
+            self._recorder.event(subject, "Warning", "Failed", f"Error: {shown}")
             raise
         self._recorder.event(subject, "Normal", "Started", "Container started")
         await self._post_start(pod, container, container_id, ips)
