@@ -25,8 +25,10 @@ def to_be_written(status: Tree, in_object: Tree, *, alive: bool) -> dict[str, An
     merged = dict(status)
     foreign = [item for item in in_object.get("conditions") or () if item["type"] not in (*OWNED, *SHARED)]
     own = [item for item in status.get("conditions") or () if item["type"] in OWNED]
-    shared = [item for item in in_object.get("conditions") or () if item["type"] in SHARED]
-    merged["conditions"] = [*foreign, *shared, *own]
+    shared = {item["type"]: item for item in in_object.get("conditions") or () if item["type"] in SHARED}
+    if is_terminal(status) and not is_terminal(in_object) and not alive:  # with the end, and not before
+        shared |= {item["type"]: item for item in status.get("conditions") or () if item["type"] in SHARED}
+    merged["conditions"] = [*foreign, *shared.values(), *own]
     for field in _OTHERS:
         merged.pop(field, None)
         if field in in_object:
