@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 __all__ = ["Exchange", "ExchangeError", "Peer", "exchange", "failure_text"]
 
@@ -44,11 +45,21 @@ class Peer:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class Reader(asyncio.StreamReader):
+    """Knows whether all has come, also while some of it was not taken yet."""
+
+    ended = False
+
+    def feed_eof(self) -> None:
+        self.ended = True
+        super().feed_eof()
+
+
 class Exchange:
     """The answer to a request. Whoever has it closes it."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: int, headers: Headers, *, empty: bool
+        self, reader: Reader, writer: asyncio.StreamWriter, status: int, headers: Headers, *, empty: bool
     ) -> None:
         self.reader, self.writer = reader, writer  # the bytes behind a 101
         self.status = status
@@ -110,6 +121,23 @@ class Exchange:
                 break
         return b"".join(parts)[:most]
 
+    async def hand_over(self, protocol: asyncio.Protocol) -> tuple[bytes, bool]:
+        """Let `protocol` have the connection from here on; its `connection_made` is not called.
+
+        Returns what came already, and whether that was all.
+        """
+        self.transport.set_protocol(protocol)
+        ended = self.reader.ended
+        self.reader.feed_eof()  # nothing more comes that way
+        try:
+            return await self.reader.read(), ended
+        except OSError:
+            return b"", True
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return cast("asyncio.Transport", self.writer.transport)
+
     def close(self) -> None:
         self.writer.close()
 
@@ -128,16 +156,8 @@ async def exchange(
     `headers` are sent as they are; a Content-Length is added where there is a body. `connected` is a connection to the
     peer that was made elsewhere, which is closed with the answer. Raises ExchangeError.
     """
-    named = peer.host if peer.tls else None
     try:
-        if connected is not None:
-            reader, writer = await asyncio.open_connection(
-                sock=connected, ssl=peer.tls, server_hostname=named, limit=_HEAD_BYTES
-            )
-        else:
-            reader, writer = await asyncio.open_connection(
-                peer.host, peer.port, ssl=peer.tls, server_hostname=named, limit=_HEAD_BYTES
-            )
+        reader, writer = await _connected(peer, connected)
     except (OSError, UnicodeError) as exc:
         raise ExchangeError(failure_text(peer, exc)) from exc
     try:
@@ -155,6 +175,24 @@ async def exchange(
         if isinstance(exc, (OSError, asyncio.IncompleteReadError)):
             raise ExchangeError("EOF") from exc
         raise
+
+
+async def _connected(peer: Peer, connected: socket.socket | None) -> tuple[Reader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    reader = Reader(limit=_HEAD_BYTES, loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    named = peer.host if peer.tls else None
+    if connected is None:
+        transport, _ = await loop.create_connection(
+            lambda: protocol, peer.host, peer.port, ssl=peer.tls, server_hostname=named
+        )
+    else:
+        transport, _ = await loop.create_connection(
+            lambda: protocol, sock=connected, ssl=peer.tls, server_hostname=named
+        )
+    if (sock := transport.get_extra_info("socket")) is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
 async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Headers]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import Exchange, ExchangeError, Peer, exchange
@@ -25,7 +24,6 @@ __all__ = [
 ]
 
 _MOST_ERROR_BYTES = 1 << 20
-_PIECE_BYTES = 64 << 10
 
 
 def asks_for_upgrade(request: Request) -> bool:
@@ -80,60 +78,84 @@ async def refused_upgrade(answer: Exchange) -> Response:
 
 
 class Bridge(asyncio.Protocol):
-    """The client's end of a connection whose other end is a kubelet's: what comes on one goes out on the other.
+    """The client's end of a connection whose other end is another server's: what comes on one goes out on the other.
 
     Each waits for the other where it reads more slowly; the end of one is the end of both.
     """
 
     def __init__(self, answer: Exchange) -> None:
         self._answer = answer
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._far = answer.transport
+        self._beginning: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._client = cast("asyncio.Transport", transport)
-        self._start(self._copy_back())
+        self._near = _End(cast("asyncio.Transport", transport))
+        self._other = _Other(self._near, _End(self._far))
+        self._beginning = asyncio.ensure_future(self._begin())
+
+    async def _begin(self) -> None:
+        ahead, ended = await self._answer.hand_over(self._other)
+        self._near.transport.write(ahead)
+        if ended or self._far.is_closing():
+            self._near.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        writer = self._answer.writer
-        writer.write(data)
-        if not self._draining and writer.transport.get_write_buffer_size() > _PIECE_BYTES:
-            self._draining = True
-            self._client.pause_reading()
-            self._start(self._drain())
+        self._far.write(data)
 
     def eof_received(self) -> bool:
         return False  # closes the client's end, which ends the other
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._other.end.hold()
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._other.end.go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._answer.close()
-        for task in self._tasks:
-            task.cancel()
+        if self._beginning is not None:
+            self._beginning.cancel()
+        if self._near.held:  # the other reads nothing: it would never be told
+            self._far.abort()
+        else:
+            self._far.close()
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _drain(self) -> None:
-        with suppress(OSError):
-            await self._answer.writer.drain()
-            self._client.resume_reading()
-        self._draining = False
+class _End:
+    """One of the two connections, which may be held: then nothing is read from it."""
 
-    async def _copy_back(self) -> None:
-        try:
-            with suppress(OSError):  # an end as any other
-                while data := await self._answer.reader.read(_PIECE_BYTES):
-                    self._client.write(data)
-                    await self._writable.wait()
-        finally:
-            self._client.close()
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.held = False
+
+    def hold(self) -> None:
+        self.held = True
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def go_on(self) -> None:
+        self.held = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+
+class _Other(asyncio.Protocol):
+    """The other server's end."""
+
+    def __init__(self, near: _End, end: _End) -> None:
+        self._near = near
+        self.end = end
+
+    def data_received(self, data: bytes) -> None:
+        self._near.transport.write(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._near.hold()
+
+    def resume_writing(self) -> None:
+        self._near.go_on()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._near.transport.close()
