@@ -11,9 +11,9 @@ from hyperkube_core import ForeignFlag, SettingsError, flag
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CONTAINER_RUNTIMES", "NETWORKS", "Options"]
+__all__ = ["CONTAINER_RUNTIMES", "NETWORKS", "Options", "settings_of"]
 
-CONTAINER_RUNTIMES = ("process", "hollow")
+CONTAINER_RUNTIMES = ("process", "hollow", "cri", "remote")
 NETWORKS = ("auto", "namespace", "loopback", "host")
 AUTHORIZATION_MODES = ("Webhook", "AlwaysAllow")
 VERIFICATION_POLICIES = (
@@ -128,6 +128,13 @@ def _check_size(size: str) -> None:
 
     if Quantity.parse(size).value <= 0:
         raise ValueError(f'"{size}" is no size such as 10Mi')
+
+
+def _check_endpoint(endpoint: str) -> None:
+    from hyperkube_kubelet.runtime.cri.discovery import socket_of
+
+    if endpoint:
+        socket_of(endpoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,8 +340,8 @@ class Options:
         0,
         section="Images",
         minimum=0,
-        help="How many images are pulled at a time without --serialize-image-pulls; 0 for any number. hk's own flag, for"
-        " maxParallelImagePulls of the config file.",
+        help="How many images are pulled at a time without --serialize-image-pulls; 0 for any number. hk's own flag,"
+        " for maxParallelImagePulls of the config file.",
     )
     image_credential_provider_config: Path | None = flag(
         None,
@@ -430,8 +437,31 @@ class Options:
         section="Pods",
         choices=CONTAINER_RUNTIMES,
         metavar="runtime",
-        help="What runs containers: process, supervised processes of this machine, or hollow, nothing at all: pods go"
-        " through their states by rule. hk's own flag.",
+        help="What runs containers: process, supervised processes of this machine; cri, a container runtime such as"
+        " containerd (remote is its old name); or hollow, nothing at all: pods go through their states by rule. hk's"
+        " own flag.",
+    )
+    container_runtime_endpoint: str = flag(
+        "",
+        section="Pods",
+        metavar="url",
+        check=_check_endpoint,
+        help="The socket of the container runtime, as unix:///run/containerd/containerd.sock; given, it means"
+        " --container-runtime=cri. Without it that looks where containerd, CRI-O and cri-dockerd listen.",
+    )
+    image_service_endpoint: str = flag(
+        "",
+        section="Pods",
+        metavar="url",
+        check=_check_endpoint,
+        help="The socket of who has the runtime's images, where that is not the runtime itself.",
+    )
+    runtime_request_timeout: float = flag(
+        120.0,
+        section="Pods",
+        kind="duration",
+        minimum=0,
+        help="How long the container runtime may take to answer; pulling images, streams and logs aside. 0 is 2m.",
     )
     network: str = flag(
         "auto",
@@ -667,10 +697,23 @@ class Options:
         section="Serving",
         help="Serve the machine's log files at /logs/, to who may read them. A key of upstream's config file.",
     )
+    read_only_port: int = flag(
+        0,
+        section="Serving",
+        minimum=0,
+        maximum=65535,
+        help="A port of plain HTTP on which everybody may read pods, metrics and usage; 0 for none. Upstream's flag is"
+        " 10255 unless told otherwise, its config file none as here.",
+    )
     healthz_bind_address: str = flag(
         "127.0.0.1", section="Serving", kind="ip", help="The address that /healthz is served on in plain HTTP."
     )
     healthz_port: int = flag(10248, section="Serving", minimum=0, maximum=65535, help="The port of it; 0 for none.")
+
+    @property
+    def uses_cri(self) -> bool:
+        """Whether containers are run by a container runtime such as containerd."""
+        return bool(self.container_runtime_endpoint) or self.container_runtime in ("cri", "remote")
 
     @staticmethod
     def foreign_flags() -> Mapping[str, ForeignFlag]:
@@ -698,6 +741,9 @@ class Options:
             if self.tls_cert_file is None:
                 given, missing = missing, given
             raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        if self.container_runtime_endpoint and self.container_runtime == "hollow":
+            name = "container-runtime-endpoint"
+            raise SettingsError(name, f"flag --{name}", "can't be given together with --container-runtime=hollow")
         if self.hollow_nodes and self.container_runtime != "hollow":
             name = "hollow-nodes"
             raise SettingsError(name, f"flag --{name}", "needs --container-runtime=hollow")
@@ -718,3 +764,8 @@ class Options:
         if not reachable and self.pod_manifest_path is None:
             name, why = "kubeconfig", "must be given, or --pod-manifest-path for pods without an API server"
             raise SettingsError(name, f"flag --{name}", why)
+
+
+def settings_of(options: Options) -> dict[str, Any]:
+    """Every field, by its name."""
+    return {name: getattr(options, name) for name in Options.__dataclass_fields__}

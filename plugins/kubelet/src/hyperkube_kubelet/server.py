@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperkube_core import NotProvided, SettingsError
+from hyperkube_kubelet.admission import Permits
 from hyperkube_kubelet.api.figures import FiguresAPI
 from hyperkube_kubelet.api.serving import api_served
 from hyperkube_kubelet.certificates.client import ClientIdentity, client_identity
 from hyperkube_kubelet.certificates.metrics import count_client
+from hyperkube_kubelet.containers.profiles import why_no_apparmor
 from hyperkube_kubelet.containers.security import Confinement, masked_paths
+from hyperkube_kubelet.containers.sysctls import Allowlist, safe_sysctls
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, groups_of, rules_of
 from hyperkube_kubelet.hollow import Fleet, hollow_node_running, node_ranges
@@ -101,7 +104,7 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
                     runtime,
                     client=cluster.client if cluster is not None else None,
                     clock=clock,
-                    checks={},
+                    checks={"syncloop": node.loop.check},
                     registry=node.counts.registry,
                     figures=FiguresAPI(node.keeping.provider, machine, node.keeping.places.top_group, node.counts),
                 ) as port,
@@ -295,6 +298,17 @@ def _facts(options: Options, machine: Machine) -> NodeFacts:
     )
 
 
+def _permits(options: Options, machine: Machine) -> Permits | None:
+    if options.container_runtime == "hollow":
+        return None  # nothing is done, whatever is asked for
+    try:
+        allowed = Allowlist([*safe_sysctls(machine.kernel_version), *options.allowed_unsafe_sysctls])
+    except ValueError as exc:
+        name = "allowed-unsafe-sysctls"
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+    return Permits(allowed, why_no_apparmor())
+
+
 def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
     return Upkeep(
         root=options.root_dir,
@@ -309,6 +323,7 @@ def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
         rules=rules_of(options, facts, machine),
         keeping=keeping_of(options),
         pulls=pulls_of(options),
+        permits=_permits(options, machine),
         confinement=Confinement(
             seccomp_default=options.seccomp_default,
             seccomp_root=options.root_dir / "seccomp",

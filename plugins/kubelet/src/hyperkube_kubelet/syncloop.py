@@ -16,12 +16,14 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from hyperkube_kubelet.admission import Rejection, admit
+from hyperkube_kubelet.allocation.allocations import resize_order
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.eviction.evictor import Eviction
 from hyperkube_kubelet.housekeeping import Housekeeper
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
 from hyperkube_kubelet.pods.tools import Tools
+from hyperkube_kubelet.pods.worker import Stage
 from hyperkube_kubelet.podspec import Tree, described, is_mirror, is_static, is_terminal, phase_of, status_of
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.sources.mirrors import Mirrors
@@ -37,6 +39,8 @@ __all__ = ["SyncLoop"]
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 30.0
+_LEAST_HANGING_SECONDS = 300.0
+"""After which a loop that does not go round is taken to hang, however seldom pods are looked at."""
 RUNTIME_SECONDS = 1.0
 
 
@@ -71,6 +75,7 @@ class SyncLoop:
         self._roster = Roster(tools, self._finished)
         self._beside: Companions | None = None
         self._clearing: set[str] = set()
+        self._went_round = tools.clock.monotonic()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -79,6 +84,7 @@ class SyncLoop:
         async with self._roster.running(), companions() as self._beside:
             self._beside.start(self._follow_runtime(), name="runtime events")
             self._beside.start(self._keep_house(), name="housekeeping")
+            self._beside.start(self._tools.allocations.run(self._retry_resizes), name="resizes")
             yield
 
     # What sources tell.
@@ -101,6 +107,7 @@ class SyncLoop:
         worker = self._roster.get(uid)
         if worker is not None:
             worker.update(pod)
+            self._resize(pod)
         else:
             self._judge(pod, self._node(), again=self._fetch_node is not None)
         self._tools.writer.check(uid)
@@ -140,16 +147,37 @@ class SyncLoop:
         """
         status = status_of(pod)
         known = is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running"
-        others = [one for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
-        rejection = None if known else self._refuses(pod) or admit(pod, node, others)
+        rejection = None if known else self._refuses(pod) or self._fits(pod, node)
         if rejection is None:
+            self._tools.allocations.admit(pod)
             if self._tools.objects is not None:
                 self._tools.objects.expire(meta.namespace(pod))
             self._roster.begin(pod)
+            self._resize(pod)  # it may ask for more than an earlier kubelet has given it
         elif again and rejection.reason == "NodeAffinity":
             self._do(self._judge_again(pod))
         else:
             self._reject(pod, rejection)
+
+    def _fits(self, pod: Tree, node: Tree, *, as_asked: bool = False) -> Rejection | None:
+        """Why the node can't take a pod, with what it was given before or else `as_asked`, beside all others."""
+        allocations = self._tools.allocations
+        others = [allocations.of(one) for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
+        return admit(pod if as_asked else allocations.of(pod), node, others)
+
+    def _resize(self, pod: Tree) -> None:
+        """Give a pod what it asks for by now, if the node has it."""
+        worker = self._roster.get(meta.uid(pod))
+        if worker is None or worker.stage is not Stage.SYNCING or is_terminal(status_of(pod)):
+            return
+        if self._tools.allocations.resize(pod, lambda one: self._fits(one, self._node(), as_asked=True)):
+            worker.wake()
+
+    def _retry_resizes(self) -> None:
+        """See whether what was put off fits by now."""
+        pods = [pod for uid in self._tools.allocations.pending if (pod := self._directory.get(uid)) is not None]
+        for pod in resize_order(pods, self._tools.allocations):
+            self._resize(pod)
 
     async def _judge_again(self, pod: Tree) -> None:
         """By the node as it is now."""
@@ -218,6 +246,7 @@ class SyncLoop:
     def _finished(self, uid: str) -> None:
         """A worker has ended."""
         pod = self._directory.get(uid)
+        self._retry_resizes()
         if pod is None:
             self._clear(uid)
         elif is_static(pod) and not is_terminal(status_of(pod)) and self._ended_by_removal(uid):
@@ -242,6 +271,8 @@ class SyncLoop:
         self._roster.forget(uid)
         self._tools.writer.forget(uid)
         self._tools.starter.forget(uid)
+        self._tools.allocations.forget(uid)
+        self._retry_resizes()
         if (pod := self._directory.get(uid)) is not None:
             self._seen(pod)
 
@@ -249,6 +280,7 @@ class SyncLoop:
         """Clear away what belongs to no pod that any source knows, once they have all told of theirs."""
         clock = self._tools.clock
         while True:
+            self._went_round = clock.monotonic()
             if not self._sources_ready():
                 await clock.sleep(RUNTIME_SECONDS)
                 continue
@@ -261,6 +293,9 @@ class SyncLoop:
                 if self._directory.get(uid) is None and self._roster.get(uid) is None:
                     log.info("clearing away what is left of the pod with uid %s", uid)
                     self._clear(uid)
+            for uid in self._tools.allocations.records.uids():
+                if self._directory.get(uid) is None and self._roster.get(uid) is None:
+                    self._tools.allocations.forget(uid)
             for mirror in self._directory.mirrors():
                 if self._directory.static_of(mirror) is None:
                     self._do(self._mirrors.remove(mirror))
@@ -272,6 +307,12 @@ class SyncLoop:
 
     # What others ask.
 
+    async def check(self) -> None:
+        """Raise RuntimeError where the loop hangs. Source: SyncLoopHealthCheck in pkg/kubelet/kubelet.go"""
+        longest = max(2 * self._tools.sync_seconds, _LEAST_HANGING_SECONDS)
+        if self._tools.clock.monotonic() - self._went_round > longest:
+            raise RuntimeError("sync Loop took longer than expected")
+
     def count(self, registry: Registry) -> None:
         """Have the pods and containers of this node counted."""
         registry.collect("kubelet_desired_pods", "Pods that sources tell of.", self._desired, ["static"])
@@ -279,9 +320,7 @@ class SyncLoop:
             "kubelet_mirror_pods", "Mirrors of static pods.", lambda: [((), len(self._directory.mirrors()))]
         )
         registry.collect("kubelet_active_pods", "Pods that have not ended.", self._active, ["static"])
-        registry.collect(
-            "kubelet_node_name", "The node's name.", lambda: [((self._tools.facts.name,), 1)], ["node"]
-        )
+        registry.collect("kubelet_node_name", "The node's name.", lambda: [((self._tools.facts.name,), 1)], ["node"])
         registry.collect("kubelet_running_pods", "Pods whose sandbox is ready.", self._running_pods)
         registry.collect(
             "kubelet_running_containers", "Containers by their state.", self._containers, ["container_state"]

@@ -29,7 +29,7 @@ from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Request, Response, StreamingResponse
 from hyperkube_machinery.streaming.sessions import Streams, StreamsError
 
-__all__ = ["KubeletAPI", "Pods"]
+__all__ = ["KubeletAPI", "Pods", "ReadOnlyAPI"]
 
 Tree = Mapping[str, Any]
 Query = Mapping[str, Sequence[str]]
@@ -42,6 +42,19 @@ class Pods(Protocol):
     def pod_named(self, namespace: str, name: str) -> Tree | None: ...
 
     def pods(self) -> Sequence[Tree]: ...
+
+
+class ReadOnlyAPI:
+    """The handler of what everybody may read, where there is a port for it."""
+
+    def __init__(self, pods: Pods, other: Callable[[Request], Awaitable[Answer | None]]) -> None:
+        self._pods = pods
+        self._other = other
+
+    async def __call__(self, request: Request) -> Answer:
+        if request.path.rstrip("/") == "/pods" and request.method == "GET":
+            return _listing(self._pods.pods())
+        return await self._other(request) or Response(404, b"404 page not found\n", _TEXT)
 
 
 class KubeletAPI:
@@ -83,7 +96,7 @@ class KubeletAPI:
         query = parse_qs(request.query, keep_blank_values=True)
         match request.path.strip("/").split("/"):
             case ["pods"]:
-                return self._listing(self._pods.pods())
+                return _listing(self._pods.pods())
             case ["runningpods"]:
                 return await self._running()
             case ["containerLogs", namespace, pod, container]:
@@ -138,9 +151,6 @@ class KubeletAPI:
         except NoLog:
             raise APIError.of(404, "NotFound", f"container not found ({quoted(container)})") from None
 
-    def _listing(self, pods: Sequence[Tree]) -> Response:
-        return Response(200, encode({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(pods)}))
-
     async def _running(self) -> Response:
         running = {
             container.sandbox_id
@@ -148,7 +158,7 @@ class KubeletAPI:
             if container.state is ContainerState.RUNNING
         }
         uids = {sandbox.config.uid for sandbox in await self._runtime.sandboxes() if sandbox.id in running}
-        return self._listing([pod for pod in self._pods.pods() if pod["metadata"].get("uid") in uids])
+        return _listing([pod for pod in self._pods.pods() if pod["metadata"].get("uid") in uids])
 
     async def _logs(self, pod: Tree, container: str, query: Query) -> Answer:
         try:
@@ -186,6 +196,10 @@ class KubeletAPI:
         if sandbox_id is None:
             raise APIError.of(500, "InternalError", f"pod {quoted(name)} has no sandbox that is ready")
         return Target(name, uid, lambda port: self._runtime.dial(sandbox_id, port))
+
+
+def _listing(pods: Sequence[Tree]) -> Response:
+    return Response(200, encode({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": list(pods)}))
 
 
 def _streams(query: Query) -> Streams:

@@ -12,15 +12,17 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from urllib.parse import parse_qs
 
 from hyperkube_core import SettingsError
-from hyperkube_kubelet.api.handler import KubeletAPI, Pods
+from hyperkube_kubelet.api.handler import KubeletAPI, Pods, ReadOnlyAPI
 from hyperkube_kubelet.api.permissions import Asked
+from hyperkube_kubelet.api.systemlogs import log_file
 from hyperkube_kubelet.certificates.issuing import Wanted
 from hyperkube_kubelet.certificates.metrics import count_server
 from hyperkube_kubelet.certificates.renewal import Renewal
 from hyperkube_kubelet.certificates.serving import Files, ServingContext, own_certificate
 from hyperkube_kubelet.certificates.store import PairStore
+from hyperkube_kubelet.configuration.showing import shown
 from hyperkube_kubelet.facts import NodeFacts
-from hyperkube_kubelet.options import Options
+from hyperkube_kubelet.options import Options, settings_of
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery import tls
 from hyperkube_machinery.certificaterequests import KUBELET_SERVING
@@ -28,6 +30,7 @@ from hyperkube_machinery.client import Client, ClientError
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.delegation import DelegatedAuthenticator, DelegatedAuthorizer
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.identity import Identity
 from hyperkube_machinery.serving.exposition import exposed
@@ -58,14 +61,16 @@ async def api_served(
     registry: Registry,
     figures: Callable[[Request], Awaitable[Answer | None]],
 ) -> AsyncIterator[int]:
-    """Serve for the length of the block; `figures` answers what is asked of usage. Entered with the port that was got; 0 where none is served.
+    """Serve for the length of the block, entered with the port that was got; 0 where none is served.
+
+    `figures` answers what is asked of usage.
 
     Raises SettingsError, which names the flag that keeps it from that.
     """
-    health = Health({"healthz": {"ping": _ping, **checks}})
+    plain_health, health = Health({"healthz": {"ping": _ping}}), Health({"healthz": {"ping": _ping, **checks}})
     async with AsyncExitStack() as stack:
         if options.healthz_port:
-            plain = HTTPServer(lambda request: _healthy(health, request), clock=clock)
+            plain = HTTPServer(lambda request: _healthy(plain_health, request), clock=clock)
             with _blamed("healthz-port"):
                 await stack.enter_async_context(plain.listening(options.healthz_bind_address, options.healthz_port))
         if not options.enable_server:
@@ -74,21 +79,38 @@ async def api_served(
         with _blamed("tls-cert-file"):
             context = await stack.enter_async_context(_secured(options, facts, client, clock, registry))
         register_process(registry)
+        config = encode({"kubeletconfig": shown(settings_of(options))})
 
-        async def other(request: Request) -> Answer | None:
-            if not options.enable_debugging_handlers and request.path.split("/")[1] in _DEBUGGING:
-                return Response(405, b"Debug endpoints are disabled.\n", TEXT)
+        async def open_to_all(request: Request) -> Answer | None:
+            """What is served on --read-only-port as well. Source: InstallAuthNotRequiredHandlers"""
             if request.path == "/metrics":
                 return await exposed(registry, request)
             if (answer := await figures(request)) is not None:
                 return answer
             return await health.answer(request.path, parse_qs(request.query, keep_blank_values=True))
 
+        async def other(request: Request) -> Answer | None:
+            if not options.enable_debugging_handlers and request.path.split("/")[1] in _DEBUGGING:
+                return Response(405, b"Debug endpoints are disabled.\n", TEXT)
+            if request.path == "/configz":
+                return Response(200, config)
+            if request.path == "/logs" or request.path.startswith("/logs/"):
+                if not options.enable_system_log_handler:
+                    return Response(405, b"logs endpoint is disabled.\n", TEXT)
+                return await log_file(request)
+            return await open_to_all(request)
+
         api = KubeletAPI(pods, runtime, clock, check=_Guard(options, facts.name, client, clock).check, other=other)
         stack.push_async_callback(api.close)
         server = HTTPServer(api, clock=clock, ssl_context=context)
         with _blamed("port"):
             await stack.enter_async_context(server.listening(options.address, options.port))
+        if options.read_only_port:
+            reading = ReadOnlyAPI(pods, open_to_all)
+            with _blamed("read-only-port"):
+                await stack.enter_async_context(
+                    HTTPServer(reading, clock=clock).listening(options.address, options.read_only_port)
+                )
         yield server.port
 
 

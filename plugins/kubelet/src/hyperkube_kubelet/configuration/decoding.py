@@ -132,4 +132,6 @@ def _kind(value: Any) -> str:
         return "number"
     if value is None:
         return "null"
-    return {str: "string", list: "array"}.get(type(value), "object")
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
