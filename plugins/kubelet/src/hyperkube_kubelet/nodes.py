@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hyperkube_kubelet.admission import Permits, Rejection
+from hyperkube_kubelet.allocation.allocations import Allocations
+from hyperkube_kubelet.allocation.records import Records
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.limits import Rules
 from hyperkube_kubelet.containers.security import PLAIN, Confinement
@@ -22,7 +25,9 @@ from hyperkube_kubelet.pods.hooks import Hooks
 from hyperkube_kubelet.pods.images import Images
 from hyperkube_kubelet.pods.killing import Killer
 from hyperkube_kubelet.pods.making import ClusterNames, Maker
+from hyperkube_kubelet.pods.namespaces import PodNamespaces
 from hyperkube_kubelet.pods.pulls import ONE_BY_ONE, PullCredentials, Puller, PullRules, ServiceAccounts
+from hyperkube_kubelet.pods.resizing import Resizer
 from hyperkube_kubelet.pods.sightings import Sightings
 from hyperkube_kubelet.pods.starting import Starter
 from hyperkube_kubelet.pods.tools import Tools
@@ -61,6 +66,7 @@ class Upkeep:
     kept_dead: int = 1
     dead_seconds: float = 0.0
     confinement: Confinement = PLAIN
+    permits: Permits | None = None  # what pods may ask for; None: anything
     pulls: PullRules = ONE_BY_ONE
     rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
     keeping: KeepingRules = KeepingRules(disk_seconds=0)
@@ -153,6 +159,7 @@ async def node_running(
         groups=groups,
         rules=upkeep.rules,
         confinement=upkeep.confinement,
+        namespaces=PodNamespaces(upkeep.root / "pods", objects, lambda: state.shown),
     )
     accounts = ServiceAccounts(client, tokens) if client is not None and tokens is not None else None
     pulls = upkeep.pulls
@@ -172,9 +179,11 @@ async def node_running(
     )
     hooks = Hooks(runtime, clock)
     killer = Killer(runtime, hooks, recorder, clock)
+    records = Records(upkeep.root / "resources.json" if upkeep.own_files else None)
+    allocations = Allocations(records, recorder, clock)
     tools = Tools(
         runtime=runtime,
-        sightings=Sightings(runtime),
+        sightings=Sightings(runtime, records.actuated),
         maker=maker,
         starter=Starter(runtime, maker, images, hooks, killer, recorder, clock),
         killer=killer,
@@ -188,6 +197,8 @@ async def node_running(
         counts=counts,
         objects=objects,
         groups=groups,
+        allocations=allocations,
+        resizer=Resizer(runtime, groups, allocations, maker.rules),
         show=mirrors.show,
         sync_seconds=upkeep.sync_seconds,
         kept_dead=upkeep.kept_dead,
@@ -210,6 +221,15 @@ async def node_running(
         counts,
         discard=maker.discard,
     )
+
+    def refusal(pod: Tree) -> Rejection | None:
+        """Why the pod is not taken whatever the node has."""
+        short = keeping.evictor.refusal(pod)
+        if short is not None or upkeep.permits is None:
+            return short
+        features = state.shown.features
+        return upkeep.permits.refusal(pod, strict_groups=features is None or features.supplemental_groups_policy)
+
     loop = SyncLoop(
         tools,
         directory,
@@ -218,7 +238,7 @@ async def node_running(
         node=lambda: registered() or _unregistered(facts),
         fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
-        refuses=keeping.evictor.refusal,
+        refuses=refusal,
     )
     async with (
         tools.prober.running(),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hyperkube_kubelet.cgroups.tree import PodGroups
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.nodes import Node, Upkeep, node_running
 from hyperkube_kubelet.pods.making import ClusterNames
@@ -178,10 +179,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(root: Path, clock: VirtualClock, runtime: ScriptedRuntime) -> AsyncIterator[Bench]:
+async def bench(
+    root: Path, clock: VirtualClock, runtime: ScriptedRuntime, groups: PodGroups | None = None
+) -> AsyncIterator[Bench]:
     heard = Heard()
     state = RuntimeState(runtime, clock)
     await state.look()
     upkeep = Upkeep(root=root, names=ClusterNames(("10.0.0.10",), resolv_conf=Path("/nonexistent")))
-    async with node_running(FACTS, runtime, state, upkeep, cluster=None, recorder=heard, clock=clock) as node:
+    async with node_running(
+        FACTS, runtime, state, upkeep, cluster=None, recorder=heard, clock=clock, groups=groups
+    ) as node:
         yield Bench(node, runtime, clock, heard, root)

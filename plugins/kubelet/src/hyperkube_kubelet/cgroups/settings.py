@@ -5,13 +5,15 @@ Source: k8s.io/kubernetes/pkg/kubelet/cm (toResources), opencontainers/cgroups (
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hyperkube_kubelet.cgroups.conversions import page_name, shares_of_weight, weight_of
 from hyperkube_kubelet.cgroups.hierarchies import Hierarchies
 
-__all__ = ["UNBOUNDED", "Held", "Settings", "Write", "files_read", "held", "writes_of"]
+__all__ = ["UNBOUNDED", "Held", "Settings", "Step", "Write", "files_read", "held", "steps_to", "writes_of"]
 
 UNBOUNDED = 1 << 62
 """Bytes of huge pages for a group that is to have no limit of its own."""
@@ -86,6 +88,7 @@ class Held:
     cpu_quota: int
     cpu_period: int
     memory_bytes: int
+    version: int = 1  # of the control groups that it was read from
 
 
 _MOST_MEMORY = 1 << 60
@@ -109,6 +112,54 @@ def held(version: int, *texts: str) -> Held:
     if version == 2:
         weight, (quota, period), memory = texts[0].strip(), texts[1].split(), texts[2].strip()
         limit = 0 if memory == "max" else int(memory)
-        return Held(shares_of_weight(int(weight)), 0 if quota == "max" else int(quota), int(period), limit)
+        return Held(shares_of_weight(int(weight)), 0 if quota == "max" else int(quota), int(period), limit, 2)
     shares, quota_us, period_us, limit = (int(text) for text in texts)
     return Held(shares, max(quota_us, 0), period_us, 0 if limit >= _MOST_MEMORY else limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change of what a group is held to."""
+
+    resource: Literal["memory", "cpu"]
+    settings: Settings
+    grows: bool  # so that it has to come before what is in the group grows
+
+
+def steps_to(wanted: Settings, now: Held) -> list[Step]:
+    """What brings a group from `now` to `wanted`, in this order; a limit that `wanted` doesn't have stays.
+
+    Where it grows, limits come before requests, else after them. Source: doPodResizeAction.
+    """
+    steps: list[Step] = []
+    memory, page = wanted.memory_bytes, os.sysconf("SC_PAGE_SIZE")
+    if memory is not None and memory // page != now.memory_bytes // page:  # the kernel counts pages
+        steps.append(Step("memory", Settings(memory_bytes=memory), _more(memory, now.memory_bytes)))
+    before: list[Step] = []
+    after: list[Step] = []
+    if wanted.cpu_quota is not None:
+        same = max(wanted.cpu_quota, 0) == now.cpu_quota and wanted.cpu_period in (None, now.cpu_period)
+        if not same:
+            limit = Settings(cpu_quota=wanted.cpu_quota, cpu_period=wanted.cpu_period)
+            grows = _more(wanted.cpu_quota, now.cpu_quota)
+            (before if grows else after).append(Step("cpu", limit, grows))
+    if wanted.cpu_shares is not None and not _same_shares(wanted.cpu_shares, now.cpu_shares, now.version):
+        grows = wanted.cpu_shares > now.cpu_shares
+        if grows:
+            before.append(Step("cpu", _shares_alone(wanted), grows))
+        else:
+            after.insert(0, Step("cpu", _shares_alone(wanted), grows))
+    return steps + before + after
+
+
+def _more(limit: int, than: int) -> bool:
+    """Of limits, of which none is the most."""
+    return than > 0 and (limit <= 0 or limit > than)
+
+
+def _same_shares(one: int, other: int, version: int) -> bool:
+    return weight_of(one) == weight_of(other) if version == 2 else one == other
+
+
+def _shares_alone(settings: Settings) -> Settings:
+    return Settings(cpu_shares=settings.cpu_shares)

@@ -54,10 +54,13 @@ class PodGroups(Protocol):
     def exists(self, pod: Tree) -> bool:
         """Whether `ensure` has nothing to do."""
 
+    def wanted(self, pod: Tree) -> Settings | None:
+        """What the pod's group is to be held to; None where it has none."""
+
     async def hold(self, pod: Tree, settings: Settings) -> None:
         """Hold the pod's group to other limits. Raises CgroupFailure."""
 
-    async def held(self, pod: Tree) -> Held | None:
+    def held(self, pod: Tree) -> Held | None:
         """What the pod's group is held to; None where it can't be seen."""
 
     async def memory_usage(self, pod: Tree) -> int | None:
@@ -90,10 +93,13 @@ class NoGroups:
     def exists(self, pod: Tree) -> bool:
         return True
 
+    def wanted(self, pod: Tree) -> Settings | None:
+        return None
+
     async def hold(self, pod: Tree, settings: Settings) -> None:
         pass
 
-    async def held(self, pod: Tree) -> Held | None:
+    def held(self, pod: Tree) -> Held | None:
         return None
 
     async def memory_usage(self, pod: Tree) -> int | None:
@@ -171,12 +177,15 @@ class PodTree:
     def exists(self, pod: Tree) -> bool:
         return not self.groups.missing(self._name(pod))
 
+    def wanted(self, pod: Tree) -> Settings | None:
+        return self.policy.pod(pod)
+
     async def hold(self, pod: Tree, settings: Settings) -> None:
         await asyncio.to_thread(self.groups.update, self._name(pod), settings)
         await self.balance()
 
-    async def held(self, pod: Tree) -> Held | None:
-        return await asyncio.to_thread(self.groups.read, self._name(pod))
+    def held(self, pod: Tree) -> Held | None:
+        return self.groups.read(self._name(pod))
 
     async def memory_usage(self, pod: Tree) -> int | None:
         return await asyncio.to_thread(self.groups.memory_usage, self._name(pod))

@@ -17,6 +17,7 @@ from hyperkube_kubelet.containers.observed import (
     POD_UID,
     RESOURCES,
     RESTART_COUNT,
+    WHOLE,
     container_hash,
 )
 from hyperkube_kubelet.containers.security import sandbox_security
@@ -118,6 +119,7 @@ def container_config(pod: Tree, container: Tree, made: Made) -> ContainerConfig:
             CONTAINER_KIND: _kind(pod, container),
             HASH: container_hash(container),
             RESOURCES: json.dumps(container.get("resources") or {}),
+            **({WHOLE: json.dumps(whole)} if (whole := pod["spec"].get("resources")) is not None else {}),
             RESTART_COUNT: str(made.attempt),
             TERMINATION_MESSAGE_PATH: container.get("terminationMessagePath") or "/dev/termination-log",
             TERMINATION_MESSAGE_POLICY: container.get("terminationMessagePolicy") or "File",

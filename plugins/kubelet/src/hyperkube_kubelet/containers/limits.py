@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hyperkube_kubelet.cgroups.conversions import PERIOD_MICROSECONDS, page_name, quota_of, shares_of
 from hyperkube_kubelet.podresources import (
@@ -30,7 +30,7 @@ from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_side
 from hyperkube_kubelet.runtime.values import Limits
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Rules", "container_limits", "resized", "sandbox_limits", "sandbox_overhead"]
+__all__ = ["Rules", "container_limits", "sandbox_limits", "sandbox_overhead"]
 
 _NOTHING = Quantity(0)
 _NODE_CRITICAL = "system-node-critical"
@@ -169,17 +169,4 @@ def _summed(requests: Mapping[str, Quantity], limits: Mapping[str, Quantity], ru
         cpu_quota=(quota_of(cpu.milli, rules.cpu_period) or None) if rules.cpu_quota else None,
         cpu_period=rules.cpu_period,
         memory_bytes=limits.get("memory", _NOTHING).value or None,
-    )
-
-
-def resized(before: Limits, after: Limits, resource: str) -> Limits:
-    """`before` with what `after` has of one resource, cpu or memory: each is changed by itself."""
-    cpu, memory = (after, before) if resource == "cpu" else (before, after)
-    return replace(
-        cpu,
-        memory_bytes=memory.memory_bytes,
-        memory_request_bytes=memory.memory_request_bytes,
-        memory_swap_bytes=memory.memory_swap_bytes,
-        unified=memory.unified,
-        oom_score_adj=memory.oom_score_adj,
     )

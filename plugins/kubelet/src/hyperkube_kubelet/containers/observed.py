@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyperkube_kubelet.podspec import Tree, containers
 from hyperkube_kubelet.runtime.values import Container, ContainerState, Sandbox, SandboxState
@@ -18,8 +18,12 @@ __all__ = [
     "POD_UID",
     "RESOURCES",
     "RESTART_COUNT",
+    "WHOLE",
+    "Having",
     "Observed",
     "container_hash",
+    "having",
+    "having_now",
     "resources_of",
     "restart_count",
 ]
@@ -33,6 +37,11 @@ HASH = "io.kubernetes.container.hash"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
 RESOURCES = "hyperkube.io/resources"
 """What a container was started with, as JSON: its pod may ask for more meanwhile."""
+WHOLE = "hyperkube.io/pod-resources"
+"""What its pod as a whole had then, as JSON; only where something was told of that."""
+
+Having = tuple[Tree, Tree | None]
+"""The resources of a container, and those of its pod as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +94,22 @@ def restart_count(container: Container) -> int:
     return int(container.config.annotations.get(RESTART_COUNT, container.config.attempt))
 
 
+def having(container: Container) -> Having | None:
+    """What a run has, as it was started or last changed; None where that isn't known."""
+    own = container.config.annotations.get(RESOURCES)
+    if own is None:
+        return None
+    return json.loads(own), json.loads(container.config.annotations.get(WHOLE, "null"))
+
+
+def having_now(container: Container, changed: Having) -> Container:
+    """The run with what it was changed to, which its labels can't follow."""
+    own, whole = changed
+    annotations = {**container.config.annotations, RESOURCES: json.dumps(own), WHOLE: json.dumps(whole)}
+    return replace(container, config=replace(container.config, annotations=annotations))
+
+
 def resources_of(spec: Tree, container: Container) -> Tree:
-    """The resources that a run has: those it was started with while it runs, and then those that the spec asks for."""
-    known = container.config.annotations.get(RESOURCES)
-    if known is None or container.state is not ContainerState.RUNNING:
-        return spec.get("resources") or {}
-    return dict(json.loads(known))
+    """The resources that a run has: its own while it runs, and then those that the spec asks for."""
+    has = having(container) if container.state is ContainerState.RUNNING else None
+    return dict(has[0]) if has is not None else spec.get("resources") or {}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hyperkube_kubelet.containers.observed import HASH, Observed, container_hash
+from hyperkube_kubelet.containers.observed import HASH, Observed, container_hash, having
+from hyperkube_kubelet.containers.resizing import Needed, Resource, needed
 from hyperkube_kubelet.containers.restarts import restarts_after, restarts_killed, restarts_latest
 from hyperkube_kubelet.containers.verdicts import Verdicts
 from hyperkube_kubelet.podspec import (
@@ -22,7 +23,7 @@ from hyperkube_kubelet.podspec import (
 )
 from hyperkube_kubelet.runtime.values import Container, ContainerState, SandboxState
 
-__all__ = ["Kill", "KillReason", "Plan", "plan_for", "sandbox_changed"]
+__all__ = ["Kill", "KillReason", "Plan", "Resize", "plan_for", "sandbox_changed"]
 
 KillReason = Literal["StartupProbe", "LivenessProbe", ""]
 
@@ -36,6 +37,15 @@ class Kill:
     reason: KillReason = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """A container that is to have other resources as it runs."""
+
+    spec: Tree
+    container: Container
+    resources: tuple[Resource, ...]
+
+
 @dataclass(slots=True)
 class Plan:
     """What to do, in this order."""
@@ -45,6 +55,7 @@ class Plan:
     sandbox_id: str = ""
     attempt: int = 0
     kill: list[Kill] = field(default_factory=list)
+    resize: list[Resize] = field(default_factory=list)
     start_ephemeral: list[Tree] = field(default_factory=list)
     start_init: list[Tree] = field(default_factory=list)
     start: list[Tree] = field(default_factory=list)
@@ -143,9 +154,13 @@ def _plan_init(plan: Plan, pod: Tree, observed: Observed, verdicts: Verdicts) ->
                 initialized = True
             elif not passed:
                 plan.start_init.append(all_init[index + 1])
-            if is_sidecar(container) and (kill := _sidecar_kill(container, latest, verdicts)) is not None:
-                plan.kill.append(kill)
-                plan.start_init.append(container)
+            if is_sidecar(container):
+                kill = _sidecar_kill(container, latest, verdicts)
+                if kill is None and _resize(plan, pod, container, latest).restart:
+                    kill = _resize_kill(container, latest)
+                if kill is not None:
+                    plan.kill.append(kill)
+                    plan.start_init.append(container)
         passed = True
     if not passed:
         plan.start_init.append(all_init[0])
@@ -164,6 +179,7 @@ def _init_step(plan: Plan, pod: Tree, container: Tree, latest: Container, verdic
         case ContainerState.RUNNING if is_sidecar(container):
             return _sidecar_step(plan, container, latest, verdicts)
         case ContainerState.RUNNING:
+            _resize(plan, pod, container, latest)  # none that runs to its end can ask to be started again for that
             return "wait"
         case ContainerState.EXITED if is_sidecar(container):
             return "again"
@@ -221,6 +237,10 @@ def _plan_regular(plan: Plan, pod: Tree, observed: Observed, verdicts: Verdicts)
             message, reason = f"Container {name} failed liveness probe", "LivenessProbe"
         elif verdicts.startup.get(latest.id) is False:
             message, reason = f"Container {name} failed startup probe", "StartupProbe"
+        elif _resize(plan, pod, container, latest).restart:
+            plan.kill.append(_resize_kill(container, latest))
+            plan.start.append(container)
+            continue
         else:
             kept += 1
             continue
@@ -231,6 +251,21 @@ def _plan_regular(plan: Plan, pod: Tree, observed: Observed, verdicts: Verdicts)
     if not kept and not plan.start:
         plan.kill_pod = True
         plan.start_init = []  # sidecars don't keep a pod alive
+
+
+def _resize(plan: Plan, pod: Tree, container: Tree, latest: Container) -> Needed:
+    """Plan what changes the resources of a container that goes on; it may have to be started anew instead."""
+    current = having(latest)
+    if latest.state is not ContainerState.RUNNING or current is None:
+        return Needed()
+    wanted = needed(container, (container.get("resources") or {}, pod["spec"].get("resources")), current)
+    if wanted.update:
+        plan.resize.append(Resize(container, latest, wanted.update))
+    return wanted
+
+
+def _resize_kill(container: Tree, latest: Container) -> Kill:
+    return Kill(latest, f"Container {container['name']} resize requires restart")
 
 
 def _definition_changed(container: Tree, latest: Container) -> bool:

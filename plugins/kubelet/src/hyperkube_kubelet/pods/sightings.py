@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from hyperkube_kubelet.containers.config import TERMINATION_MESSAGE_PATH, TERMINATION_MESSAGE_POLICY
-from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.containers.observed import Having, Observed, having_now
 from hyperkube_kubelet.runtime.errors import NotFound
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtime.values import Container, ContainerState
@@ -22,8 +23,10 @@ LOG_LINES = 80
 class Sightings:
     """Which sandboxes each pod has; what is in them is asked anew each time."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, changed: Callable[[str], Mapping[str, Having]] = lambda uid: {}) -> None:
+        """`changed`: tells what containers of a pod were changed to since they were started, by their ids."""
         self._runtime = runtime
+        self._changed = changed
         self._sandboxes: dict[str, dict[str, int]] = {}  # by uid of the pod: ids and their attempts
         self._uids: dict[str, str] = {}  # by id of the sandbox
 
@@ -63,6 +66,12 @@ class Sightings:
             except NotFound:
                 self.remove(sandbox_id)
         containers.sort(key=lambda container: (container.created_at, container.config.attempt), reverse=True)
+        changed = self._changed(uid)
+        if changed:
+            containers = [
+                having_now(container, changed[container.id]) if container.id in changed else container
+                for container in containers
+            ]
         return Observed(tuple(sandboxes), tuple(last_words(container) for container in containers))
 
 

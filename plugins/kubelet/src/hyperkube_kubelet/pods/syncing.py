@@ -65,9 +65,12 @@ class Syncer:
             sandbox_id = await self._create_sandbox(pod, plan.attempt)
             observed = await tools.sightings.observe(meta.uid(pod))
             publish(observed)
-        acted = plan.kill_pod or bool(plan.kill) or plan.create_sandbox or bool(plan.starts)
+        acted = plan.kill_pod or bool(plan.kill) or plan.create_sandbox or bool(plan.starts) or bool(plan.resize)
+        resized = await tools.resizer.resize(pod, plan.resize, observed)
         await self._start(pod, plan, sandbox_id, observed, volumes)
         await self._bury(pod, observed)
+        if not resized:
+            raise Deferred(0.0)
         return acted
 
     async def _ensure_group(self, pod: Tree, observed: Observed) -> Observed:
@@ -116,7 +119,7 @@ class Syncer:
     async def _create_sandbox(self, pod: Tree, attempt: int) -> str:
         tools = self._tools
         try:
-            config = tools.maker.sandbox(pod, attempt)
+            config = await tools.maker.sandbox(pod, attempt)
             for remark in tools.maker.dns(pod).remarks:
                 tools.recorder.event(pod, "Warning", remark.reason, remark.message)
             sandbox_id = await unbroken(tools.runtime.run_sandbox(config))

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hyperkube_kubelet.allocation.allocations import Allocations
 from hyperkube_kubelet.cgroups.tree import PodGroups
 from hyperkube_kubelet.containers.fieldpaths import Addresses
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.pods.killing import Killer
 from hyperkube_kubelet.pods.making import Maker
+from hyperkube_kubelet.pods.resizing import Resizer
 from hyperkube_kubelet.pods.sightings import Sightings
 from hyperkube_kubelet.pods.starting import Starter
 from hyperkube_kubelet.podspec import Tree
@@ -55,6 +57,8 @@ class Tools:
     state: RuntimeState
     counts: Counts
     groups: PodGroups
+    allocations: Allocations
+    resizer: Resizer
     objects: ObjectCache | None  # None without an API server
     show: Callable[[Tree], Awaitable[None]]  # lets the API server show a static pod; it has been seen to
     sync_seconds: float = 60.0

@@ -16,12 +16,14 @@ import random
 from enum import IntEnum
 
 from hyperkube_kubelet.cgroups.errors import CgroupFailure
-from hyperkube_kubelet.containers.observed import Observed
+from hyperkube_kubelet.containers.observed import Observed, having
+from hyperkube_kubelet.containers.resizing import needed
 from hyperkube_kubelet.pauses import rest, unbroken
 from hyperkube_kubelet.pods.grace import shortened
+from hyperkube_kubelet.pods.resizing import group_steps
 from hyperkube_kubelet.pods.syncing import Deferred, Syncer
 from hyperkube_kubelet.pods.tools import Tools
-from hyperkube_kubelet.podspec import Tree, described, is_terminal, phase_of, status_of
+from hyperkube_kubelet.podspec import Tree, containers, described, init_containers, is_terminal, phase_of, status_of
 from hyperkube_kubelet.runtime.errors import RuntimeFailure, RuntimeUnavailable
 from hyperkube_kubelet.runtime.values import SandboxState
 from hyperkube_kubelet.status.conditions import with_disruption
@@ -155,12 +157,13 @@ class PodWorker:
 
     async def _sync(self) -> float:
         observed = await self._tools.sightings.observe(self._uid)
+        self._tools.allocations.progressed(self.given, unfinished=self._resizes(observed))
         status = self.publish(observed)
         if is_terminal(status) or self._is_late(status):
             self._terminate_from_within()
             return 0.0
         try:
-            acted = await self._syncer.bring_forward(self.pod, observed, self.publish)
+            acted = await self._syncer.bring_forward(self.given, observed, self.publish)
         except Deferred as exc:
             self.publish(await self._tools.sightings.observe(self._uid))
             return self._at_deadline(min(exc.seconds or RETRY_SECONDS, self._tools.sync_seconds))
@@ -214,6 +217,7 @@ class PodWorker:
         observed = await tools.sightings.observe(self._uid)
         if observed.running:
             raise RuntimeFailure(f"containers still run though they were stopped: {observed.running[0].id}")
+        tools.allocations.ended(self._uid)
         self.stage = Stage.TERMINATED
         self.publish(observed, terminal=True)
         return 0.0
@@ -244,6 +248,24 @@ class PodWorker:
             if phase_of(status_of(self.pod)) != "Running":  # else it ran before this kubelet did
                 self._tools.counts.pod_start_seconds.observe(self._tools.clock.monotonic() - self._first_seen)
 
+    @property
+    def given(self) -> Tree:
+        """The pod with the resources that it was given, which may be other than it asks for by now."""
+        return self._tools.allocations.of(self.pod)
+
+    def _resizes(self, observed: Observed) -> bool:
+        """Whether what runs, or its group, has not what the pod was given."""
+        pod = self.given
+        specs = {one["name"]: one for one in (*init_containers(pod), *containers(pod))}
+        for run in observed.running:
+            spec, has = specs.get(run.config.name), having(run)
+            if spec is None or has is None:
+                continue
+            wanted = needed(spec, (spec.get("resources") or {}, pod["spec"].get("resources")), has)
+            if wanted.restart or wanted.update:
+                return True
+        return bool(observed.running) and bool(group_steps(self._tools.groups, pod))
+
     def publish(self, observed: Observed, *, terminal: bool = False) -> Tree:
         """Make the pod's status of what was seen, have it written, and let probes follow."""
         tools = self._tools
@@ -258,8 +280,10 @@ class PodWorker:
             waiting=self._syncer.waiting,
             scheme=tools.state.scheme,
             host_ips=tools.host_ips,
+            resizing=tuple(tools.allocations.conditions(self._uid)),
+            held=tools.groups.held(self.given),
         )
-        status = pod_status(self.pod, seen, previous, terminal=terminal)
+        status = pod_status(self.given, seen, previous, terminal=terminal)
         if self._evicted is not None:
             reason, message = self._evicted
             status.update(phase="Failed", reason=reason, message=message)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hyperkube_kubelet.containers.observed import Observed, resources_of
+from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.containers.plan import sandbox_changed
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, shown_names
 
@@ -30,18 +30,23 @@ Condition = dict[str, Any]
 
 
 def conditions(
-    pod: Tree, phase: str, statuses: Sequence[Tree], foreign: Iterable[Tree], observed: Observed
+    pod: Tree,
+    phase: str,
+    statuses: Sequence[Tree],
+    foreign: Iterable[Tree],
+    observed: Observed,
+    resizing: Iterable[Mapping[str, Any]] = (),
 ) -> list[Condition]:
     """All conditions but for their times: the `foreign` ones first, as they are.
 
-    `statuses`: of init and regular containers.
+    `statuses`: of init and regular containers. `resizing`: what there is to tell of a resize.
     """
     found = [dict(condition) for condition in foreign]
     generation = (pod.get("metadata") or {}).get("generation")
     ready_to_start = "False" if sandbox_changed(pod, observed)[0] else "True"
     containers_ready = _containers_ready(pod, phase, statuses)
     own = [
-        *_resizing(pod, observed),
+        *(dict(condition) for condition in resizing),
         {"type": "PodReadyToStartContainers", "status": ready_to_start},
         _initialized(pod, phase, statuses),
         _ready(pod, containers_ready, found),
@@ -50,27 +55,8 @@ def conditions(
     ]
     for condition in own:
         if generation:
-            condition["observedGeneration"] = generation
+            condition.setdefault("observedGeneration", generation)
     return found + own
-
-
-def _resizing(pod: Tree, observed: Observed) -> list[Condition]:
-    """That what runs has not the resources that it is asked to have by now. Source: k8s.io/enhancements, KEP 1287."""
-    names = []
-    for spec in (*init_containers(pod), *containers(pod)):
-        latest = observed.latest(spec["name"])
-        if latest is not None and _bare(resources_of(spec, latest)) != _bare(spec.get("resources") or {}):
-            names.append(spec["name"])
-    if not names:
-        return []
-    message = (
-        f"this node resizes nothing in place: {shown_names(names)} will have other resources from the next start on"
-    )
-    return [{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": message}]
-
-
-def _bare(resources: Tree) -> Tree:
-    return {field: amounts for field, amounts in resources.items() if amounts}
 
 
 def _verdict(kind: str, *, reason: str = "", message: str = "", holds: bool = False) -> Condition:

@@ -20,6 +20,7 @@ from hyperkube_kubelet.podspec import (
 )
 from hyperkube_kubelet.status.conditions import OWNED, SHARED, conditions
 from hyperkube_kubelet.status.phase import phase
+from hyperkube_kubelet.status.resources import pod_resources
 from hyperkube_kubelet.status.statuses import Seen, container_statuses
 from hyperkube_machinery import meta
 
@@ -63,8 +64,9 @@ def pod_status(pod: Tree, seen: Seen, previous: Tree, *, terminal: bool = False)
         shared = condition_of(previous, kind) or condition_of(in_object, kind)
         if shared is not None:
             foreign.append(shared)
-    status["conditions"] = conditions(pod, new, [*init, *regular], foreign, seen.observed)
+    status["conditions"] = conditions(pod, new, [*init, *regular], foreign, seen.observed, seen.resizing)
     _add_addresses(status, pod, seen, previous)
+    status.update(pod_resources(pod, new, seen.held, previous))
     for field, statuses in (
         ("initContainerStatuses", init),
         ("containerStatuses", sorted(regular, key=lambda item: str(item["name"]))),
@@ -72,7 +74,7 @@ def pod_status(pod: Tree, seen: Seen, previous: Tree, *, terminal: bool = False)
     ):
         if statuses:
             status[field] = statuses
-    for field in ("qosClass", "startTime", "nominatedNodeName", "resize"):
+    for field in ("qosClass", "startTime", "nominatedNodeName"):
         if value := previous.get(field) or in_object.get(field):
             status[field] = value
     return status

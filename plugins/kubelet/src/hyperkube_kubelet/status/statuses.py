@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hyperkube_kubelet.cgroups.settings import Held
 from hyperkube_kubelet.containers.observed import Observed, resources_of, restart_count
 from hyperkube_kubelet.containers.restarts import restarts_latest
 from hyperkube_kubelet.containers.verdicts import Verdicts
@@ -48,6 +49,8 @@ class Seen:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)  # by container
     scheme: str = "hk-process"  # what ids of containers begin with
     host_ips: Sequence[str] = ()
+    resizing: Sequence[Mapping[str, Any]] = ()  # conditions that tell of a resize
+    held: Held | None = None  # what the pod's group is held to
 
 
 def container_statuses(
@@ -117,7 +120,7 @@ def _converted(spec: Tree, container: Container, old: Tree | None, seen: Seen) -
         "state": _state(container, seen.scheme),
         "resources": dict(resources_of(spec, container)),
     }
-    if requests := status["resources"].get("requests"):
+    if requests := (spec.get("resources") or {}).get("requests"):
         status["allocatedResources"] = dict(requests)
     if container.state is ContainerState.RUNNING and container.user is not None:
         uid, gid, groups = container.user
