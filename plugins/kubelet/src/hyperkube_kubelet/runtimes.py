@@ -33,6 +33,20 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
             await hollow.close()
         return
     from hyperkube_kubelet.images.registries import Registries
+
+    if options.uses_cri:
+        from hyperkube_kubelet.runtime.cri.discovery import find_socket, socket_of
+        from hyperkube_kubelet.runtime.cri.runtime import cri_runtime
+
+        endpoint, images_endpoint = options.container_runtime_endpoint, options.image_service_endpoint
+        async with cri_runtime(
+            socket_of(endpoint) if endpoint else find_socket(),
+            socket_of(images_endpoint) if images_endpoint else None,
+            request_seconds=options.runtime_request_timeout or 120.0,
+            clock=clock,
+        ) as real:
+            yield real
+        return
     from hyperkube_kubelet.images.source import NodeImages
     from hyperkube_kubelet.runtime.process.runtime import process_runtime
     from hyperkube_kubelet.runtime.process.starting import Settings

@@ -162,8 +162,9 @@ class HollowRuntime:
         except KeyError:
             raise NotFound(f"there is no sandbox {sandbox_id}") from None
 
-    async def sandboxes(self) -> list[Sandbox]:
-        return sorted(self._sandboxes.values(), key=lambda sandbox: -sandbox.created_at)
+    async def sandboxes(self, *, uid: str = "") -> list[Sandbox]:
+        found = [sandbox for sandbox in self._sandboxes.values() if not uid or sandbox.config.uid == uid]
+        return sorted(found, key=lambda sandbox: -sandbox.created_at)
 
     # Containers
 

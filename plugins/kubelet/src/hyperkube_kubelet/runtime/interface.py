@@ -70,8 +70,8 @@ class Runtime(Protocol):
     async def sandbox(self, sandbox_id: str) -> Sandbox:
         """Raises NotFound."""
 
-    async def sandboxes(self) -> list[Sandbox]:
-        """All, the newest first."""
+    async def sandboxes(self, *, uid: str = "") -> list[Sandbox]:
+        """All, or those of one pod, the newest first; of their addresses not every runtime tells here."""
 
     # Containers
 

@@ -233,8 +233,9 @@ class ProcessRuntime:
     async def sandbox(self, sandbox_id: str) -> Sandbox:
         return self._listing.sandboxes(await self._ask("list", of="sandboxes", sandbox_id=sandbox_id))[0]
 
-    async def sandboxes(self) -> list[Sandbox]:
-        return self._listing.sandboxes(await self._ask("list", of="sandboxes"))
+    async def sandboxes(self, *, uid: str = "") -> list[Sandbox]:
+        found = self._listing.sandboxes(await self._ask("list", of="sandboxes"))
+        return [sandbox for sandbox in found if not uid or sandbox.config.uid == uid]
 
     # Containers
 
@@ -324,9 +325,7 @@ class ProcessRuntime:
                 await session.close()
 
     @asynccontextmanager
-    async def attach(
-        self, container_id: str, *, tty: bool = False, stdin: bool = False
-    ) -> AsyncIterator[Session]:
+    async def attach(self, container_id: str, *, tty: bool = False, stdin: bool = False) -> AsyncIterator[Session]:
         request = {"op": "attach", "container_id": container_id, "stdin": stdin}
         async with self._call(request) as (call, answer):
             passed = call.take_descriptors()

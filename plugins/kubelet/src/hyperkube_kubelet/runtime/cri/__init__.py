@@ -1,0 +1,1 @@
+"""Real container runtimes: containerd, CRI-O and whatever else speaks CRI."""
