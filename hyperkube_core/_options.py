@@ -11,7 +11,8 @@ one that has no help, and a field without default is a flag that must be given.
 A class may have two more things, neither of them a field: `foreign_flags` (see `ForeignFlag`), and a class method
 `read_config(document)` which turns a config file of a kind of its own (`KubeletConfiguration`) into a mapping from
 field names to values, or raises ValueError. In its place there may be `read_config_files(files)`, for a class whose
-`--config-dir` names a folder of further files: each is a path and a document, the later ones going before.
+`--config-dir` names a folder of further files: each is a path and a document, the later ones going before. Flags go
+before the file but for those that a class method `flags_overruled(document)` names.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from hyperkube_core._flags import Given, near
 from hyperkube_core._options import ForeignFlag, Option, foreign_flags_of, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 DEFAULT = "default"
@@ -86,6 +86,7 @@ class _Fold:
         self.warnings: dict[str, None] = {}  # ordered, and once each
         self._refusals: dict[str, SettingsError] = {}  # by their text: once each
         self._foreign: Mapping[str, ForeignFlag] | None = None
+        self._overruled: Collection[str] = ()  # the flags that the config file goes before
 
     def foreign(self, flag: str) -> ForeignFlag | None:
         if self._foreign is None:
@@ -110,6 +111,7 @@ class _Fold:
 
         source = f"file {path}"
         document: Mapping[str, Any] = read(path)
+        self._overrule([(path, document)])
         translate = getattr(self.cls, "read_config", None)
         if translate is not None:
             document = _translated(translate, document, source)
@@ -122,7 +124,13 @@ class _Fold:
         source = " and ".join(f"{what} {where}" for what, where in (("file", path), ("folder", folder)) if where)
         files = [(path, read(path))] if path is not None else []
         files += [(file, read(file)) for file in dropins(folder)] if folder else []
+        self._overrule(files)
         self._take_document(_translated(self.cls.read_config_files, files, source), source)
+
+    def _overrule(self, files: Iterable[tuple[Path, Mapping[str, Any]]]) -> None:
+        overruled = getattr(self.cls, "flags_overruled", None)
+        if overruled is not None:
+            self._overruled = {flag for _, document in files for flag in overruled(document)}
 
     def _take_document(self, document: Mapping[str, Any], source: str) -> None:
         names = {_key(name): option for option in self.options for name in (option.field, option.flag)}
@@ -161,6 +169,9 @@ class _Fold:
                 continue
             source = f"flag {item.written}"
             value = _convert(option.parse, item.text, item.written, source)
+            if item.flag in self._overruled:
+                self.warnings[f"{source} has no effect: the configuration file goes before it"] = None
+                continue
             # Gates are set one by one, whatever else is replaced by a flag as a whole.
             if option.kind.name == "feature-gates":
                 collected.setdefault(item.flag, self.values[option.field].value)

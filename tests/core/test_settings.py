@@ -13,6 +13,7 @@ import pytest
 
 from hyperkube_core import ForeignFlag, SettingsError, flag
 from hyperkube_core._commandline import flag_set
+from hyperkube_core._flags import Given
 from hyperkube_core._options import OptionsClassError, options_of
 from hyperkube_core._server import Coroutine, Server
 from hyperkube_core._settings import BadDefault, Settings, resolve
@@ -272,6 +273,26 @@ def test_a_class_may_translate_its_config_files_kind(tmp_path: Path) -> None:
     config.write_text('{"kind": "Other"}')
     with pytest.raises(SettingsError, match="no kind 'Other' is known here"):
         resolve(Configured, config=config)
+
+
+def test_a_config_file_may_go_before_flags(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Overruling:
+        port: int = 0
+        name: str = ""
+
+        @classmethod
+        def flags_overruled(cls, document: Mapping[str, Any]) -> frozenset[str]:
+            return frozenset({"port"}) if "port" in document else frozenset()
+
+    config = tmp_path / "c.json"
+    given = [Given("port", "1", "--port"), Given("name", "a", "--name")]
+    config.write_text('{"port": 5}')
+    found = resolve(Overruling, config=config, given=given)
+    assert (found.options.port, found.options.name) == (5, "a")
+    assert found.warnings == ("flag --port has no effect: the configuration file goes before it",)
+    config.write_text("{}")
+    assert resolve(Overruling, config=config, given=given).options.port == 1
 
 
 def test_secrets_are_not_shown() -> None:

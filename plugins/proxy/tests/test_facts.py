@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hyperkube_machinery.podnetwork import Description
-from hyperkube_proxy.facts import NodeFacts, local_sources, node_facts, node_port_addresses
+from hyperkube_proxy.facts import NodeFacts, local_sources, node_facts, node_port_addresses, relay_addresses
 from hyperkube_proxy.hostaddresses import read_fib_trie
 from hyperkube_proxy.model import Locals
 from hyperkube_proxy.options import Options
@@ -36,34 +36,75 @@ def test_a_node_tells_its_zone_and_addresses() -> None:
             ]
         },
     }
-    assert node_facts("n", node) == NodeFacts(Place("n", "a"), ("192.0.2.7", "198.51.100.7"), ("10.1.0.0/24",))
+    assert node_facts("n", node) == NodeFacts(Place("n", "a"), ("192.0.2.7",), ("10.1.0.0/24",))
     assert node_facts("n", None) == NodeFacts(Place("n"))
+    assert node_facts("n", None, "192.0.2.9") == NodeFacts(Place("n"), ("192.0.2.9",))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "description", "nftables", "expected"),
+    ("addresses", "bound", "expected"),
     [
-        ((), HOST, True, ("192.0.2.7",)),
-        (("primary",), HOST, True, ("192.0.2.7",)),
-        (("0.0.0.0/0",), HOST, True, None),
-        (("198.51.100.0/24",), HOST, True, ("198.51.100.7",)),
-        (("203.0.113.0/24",), HOST, True, ()),
-        ((), HOST, False, ()),
-        (("primary",), HOST, False, ("192.0.2.7",)),
-        (("0.0.0.0/0",), HOST, False, ("192.0.2.7", "198.51.100.7")),
-        (("127.0.0.0/8",), HOST, False, ()),
-        ((), APART, True, None),
-        (("primary",), APART, False, ("10.244.0.1",)),
+        (["192.0.2.7", "192.0.2.8", "2001:db8::7"], "0.0.0.0", ("192.0.2.7", "2001:db8::7")),
+        (["2001:db8::7", "192.0.2.7"], "::", ("2001:db8::7", "192.0.2.7")),
+        (["2001:db8::7", "192.0.2.7"], "198.51.100.7", ("198.51.100.7", "2001:db8::7")),
+        ([], "198.51.100.7", ("198.51.100.7",)),
     ],
 )
-def test_node_ports_are_open_where_it_was_asked_for(
+def test_a_node_has_an_address_of_each_family(addresses: list[str], bound: str, expected: tuple[str, ...]) -> None:
+    told = [{"type": "InternalIP", "address": address} for address in addresses]
+    facts = node_facts("n", {"metadata": {}, "status": {"addresses": told}}, bound)
+    assert facts.addresses == expected
+    assert {facts.address("IPv4"), facts.address("IPv6")} - {""} == set(expected)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "mode", "description", "ip4", "ip6"),
+    [
+        ((), "nftables", HOST, ("192.0.2.7",), None),
+        (("primary",), "nftables", HOST, ("192.0.2.7",), None),
+        (("0.0.0.0/0",), "nftables", HOST, None, None),
+        (("198.51.100.0/24",), "nftables", HOST, ("198.51.100.7",), None),
+        (("198.51.100.0/24", "2001:db8::/32"), "nftables", HOST, ("198.51.100.7",), ("2001:db8::7",)),
+        (("203.0.113.0/24", "::/128"), "nftables", HOST, (), ()),
+        (("127.0.0.0/8",), "nftables", HOST, (), None),
+        ((), "iptables", HOST, None, None),
+        ((), "ipvs", HOST, None, None),
+        (("primary",), "iptables", HOST, ("192.0.2.7",), None),
+        ((), "nftables", APART, None, None),
+    ],
+)
+def test_rules_open_node_ports_where_it_was_asked_for(
     wanted: tuple[str, ...],
+    mode: str,
     description: Description,
-    nftables: bool,
-    expected: tuple[str, ...] | None,
+    ip4: tuple[str, ...] | None,
+    ip6: tuple[str, ...] | None,
 ) -> None:
-    given = options(nodeport_addresses=wanted)
-    assert node_port_addresses(given, description, NODE, MACHINE, nftables=nftables) == expected
+    given = options(nodeport_addresses=wanted, proxy_mode=mode)
+    assert node_port_addresses(given, description, NODE, MACHINE, "IPv4") == ip4
+    assert node_port_addresses(given, description, NODE, MACHINE, "IPv6") == ip6
+
+
+def test_node_ports_are_not_open_while_the_node_is_not_known() -> None:
+    unknown = NodeFacts(Place("n"))
+    assert node_port_addresses(options(), HOST, unknown, MACHINE, "IPv4") == ()
+    assert node_port_addresses(options(), HOST, unknown, MACHINE, "IPv6") == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "description", "expected"),
+    [
+        ((), HOST, ()),
+        (("primary",), HOST, ("192.0.2.7",)),
+        (("0.0.0.0/0",), HOST, ("192.0.2.7", "198.51.100.7")),
+        (("127.0.0.0/8",), HOST, ()),
+        (("primary",), APART, ("10.244.0.1",)),
+    ],
+)
+def test_relays_open_node_ports_where_it_was_asked_for(
+    wanted: tuple[str, ...], description: Description, expected: tuple[str, ...]
+) -> None:
+    assert relay_addresses(options(nodeport_addresses=wanted), description, NODE, MACHINE) == expected
 
 
 @pytest.mark.parametrize(

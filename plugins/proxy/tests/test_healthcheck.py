@@ -86,7 +86,7 @@ class Ports:
     def __init__(self, clock: VirtualClock, health: Health) -> None:
         self.failures: list[tuple[ServiceName, str]] = []
         self.served = ServiceHealth(
-            clock, health, ["127.0.0.1"], on_failure=lambda name, why: self.failures.append((name, why))
+            clock, health, {"IPv4": ["127.0.0.1"]}, on_failure=lambda name, why: self.failures.append((name, why))
         )
 
 

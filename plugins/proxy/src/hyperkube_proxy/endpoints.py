@@ -48,7 +48,7 @@ def about(instruments: Instruments, config: Mapping[str, Any], mode: Callable[[]
             case "/proxyMode":
                 return _text(mode())
             case "/configz":
-                return Response(200, encode({"kubeproxy.hk": config}))
+                return Response(200, encode({"kubeproxy.config.k8s.io": config}))
             case "/metrics":
                 return exposed(instruments.registry, request)
         return _not_found()

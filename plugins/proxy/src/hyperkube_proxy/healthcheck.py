@@ -15,7 +15,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.messages import Request, Response
 from hyperkube_machinery.timestamps import format_micro
-from hyperkube_proxy.model import PortName, ServiceName
+from hyperkube_proxy.model import Family, PortName, ServiceName
 from hyperkube_proxy.parts import Routes
 
 __all__ = ["Health", "ServiceHealth"]
@@ -34,7 +34,12 @@ class Health:
         self._timeout_seconds = timeout_seconds
         self._queued_at: float | None = None  # the oldest change that waits, on the monotonic clock
         self._updated_at = clock.now()
+        self._families: Sequence[Family] = ("IPv4",)
         self.node: Mapping[str, Any] | None = None
+
+    def use(self, families: Sequence[Family]) -> None:
+        """Tell of these, which are brought in step at once."""
+        self._families = families
 
     def queued(self) -> None:
         if self._queued_at is None:
@@ -68,7 +73,8 @@ class Health:
         if healthy and eligible:
             body["lastUpdated"] = now
         body["healthy"] = healthy
-        body["status"] = {"IPv4": {"lastUpdated": self._updated_at, "healthy": healthy}}
+        each = {"lastUpdated": self._updated_at, "healthy": healthy}
+        body["status"] = dict.fromkeys(self._families, each)
         text = json.dumps(_timed(body), separators=(",", ":"))
         return Response(200 if healthy and eligible else 503, text.encode(), headers=_NO_SNIFF)
 
@@ -80,62 +86,67 @@ def _timed(value: Any) -> Any:
     return format_micro(value) if isinstance(value, float) else value
 
 
+_Port = tuple[ServiceName, Family]
+
+
 class ServiceHealth:
-    """A port for each service whose load balancer asks which nodes have endpoints of it."""
+    """A port in each family for each service whose load balancer asks which nodes have endpoints of it."""
 
     def __init__(
         self,
         clock: Clock,
         health: Health,
-        hosts: Sequence[str],
+        hosts: Mapping[Family, Sequence[str]],
         *,
         on_failure: Callable[[ServiceName, str], None],
     ) -> None:
+        """`hosts` are the addresses to listen on; a service in a family that has none has no port there."""
         self._clock = clock
         self._health = health
-        self._hosts = tuple(hosts)
+        self._hosts = hosts
         self._on_failure = on_failure
-        self._ports: dict[ServiceName, int] = {}  # as they are wanted
-        self._stacks: dict[ServiceName, AsyncExitStack] = {}
-        self._endpoints: dict[ServiceName, int] = {}
+        self._ports: dict[_Port, int] = {}  # as they are wanted
+        self._stacks: dict[_Port, AsyncExitStack] = {}
+        self._endpoints: dict[_Port, int] = {}
 
     async def sync(self, routes: Routes, changed: Collection[PortName] | None) -> None:
         """Follow `routes`; a port that can't be had is told of and tried again at the next change of its service."""
-        wanted, endpoints = _wanted(routes)
-        self._endpoints = endpoints
-        again = {name.service_name for name in changed} if changed is not None else set(wanted)
-        for service in list(self._ports):
-            if wanted.get(service) != self._ports[service]:
-                await self._close(service)
-        for service, port in wanted.items():
-            if service not in self._stacks and (service not in self._ports or service in again):
-                self._ports[service] = port
-                await self._open(service, port)
+        wanted, self._endpoints = _wanted(routes)
+        wanted = {key: port for key, port in wanted.items() if key[1] in self._hosts}
+        again = {(name.service_name, name.family) for name in changed} if changed is not None else set(wanted)
+        for key in list(self._ports):
+            if wanted.get(key) != self._ports[key]:
+                await self._close(key)
+        for key, port in wanted.items():
+            if key not in self._stacks and (key not in self._ports or key in again):
+                self._ports[key] = port
+                await self._open(key, port)
 
     async def close(self) -> None:
-        for service in list(self._ports):
-            await self._close(service)
+        for key in list(self._ports):
+            await self._close(key)
 
-    async def _open(self, service: ServiceName, port: int) -> None:
+    async def _open(self, key: _Port, port: int) -> None:
+        service, family = key
         async with AsyncExitStack() as stack:
-            for host in self._hosts:
-                server = HTTPServer(lambda request: self._answer(service, request), clock=self._clock)
+            for host in self._hosts[family]:
+                server = HTTPServer(lambda request: self._answer(key, request), clock=self._clock)
                 try:
                     await stack.enter_async_context(server.listening(host, port))
                 except OSError as exc:
                     log.error("cannot open the health check port %d of %s: %s", port, service, exc)
                     self._on_failure(service, f"failed to start healthcheck {str(service)!r} on port {port}: {exc}")
                     return
-            self._stacks[service] = stack.pop_all()
+            self._stacks[key] = stack.pop_all()
 
-    async def _close(self, service: ServiceName) -> None:
-        self._ports.pop(service, None)
-        stack = self._stacks.pop(service, None)
+    async def _close(self, key: _Port) -> None:
+        self._ports.pop(key, None)
+        stack = self._stacks.pop(key, None)
         if stack is not None:
             await stack.aclose()
 
-    def _answer(self, service: ServiceName, request: Request) -> Response:
-        count, healthy = self._endpoints.get(service, 0), self._health.healthy
+    def _answer(self, key: _Port, request: Request) -> Response:
+        service, healthy, count = key[0], self._health.healthy, self._endpoints.get(key, 0)
         body = {
             "service": {"namespace": service.namespace, "name": service.name},
             "localEndpoints": count,
@@ -145,14 +156,14 @@ class ServiceHealth:
         return Response(200 if count and healthy else 503, json.dumps(body, indent="\t").encode(), headers=headers)
 
 
-def _wanted(routes: Routes) -> tuple[dict[ServiceName, int], dict[ServiceName, int]]:
+def _wanted(routes: Routes) -> tuple[dict[_Port, int], dict[_Port, int]]:
     """The health check ports, and how many endpoints on this node each of their services has."""
-    ports: dict[ServiceName, int] = {}
-    addresses: dict[ServiceName, set[str]] = {}
+    ports: dict[_Port, int] = {}
+    addresses: dict[_Port, set[str]] = {}
     for name, route in routes.items():
         if route.port.health_check_node_port:
-            service = name.service_name
-            ports[service] = route.port.health_check_node_port
+            key = name.service_name, name.family
+            ports[key] = route.port.health_check_node_port
             ready = (endpoint.ip for endpoint in route.local if endpoint.ready and endpoint.local)
-            addresses.setdefault(service, set()).update(ready)
-    return ports, {service: len(found) for service, found in addresses.items()}
+            addresses.setdefault(key, set()).update(ready)
+    return ports, {key: len(found) for key, found in addresses.items()}

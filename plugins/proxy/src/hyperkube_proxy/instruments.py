@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
-from hyperkube_machinery.serving.metrics import Registry, exponential_buckets
+from hyperkube_machinery.serving import metrics
+from hyperkube_machinery.serving.metrics import Counter, Histogram, Registry, exponential_buckets
 from hyperkube_machinery.serving.process import LAG_BOUNDS, register_process
 from hyperkube_proxy.model import Family
 
@@ -12,8 +13,6 @@ __all__ = ["Instruments"]
 
 _SYNC_BOUNDS = exponential_buckets(0.001, 2, 15)
 _PROGRAMMING_BOUNDS = [0.25, 0.5, *range(1, 60), *range(60, 120, 5), *range(120, 301, 30)]
-_FAMILY = "IPv4"
-"""The value of the label ip_family: both families are brought in step at once here, and told of as the first."""
 
 
 class Instruments:
@@ -23,9 +22,10 @@ class Instruments:
         self.registry = registry = Registry()
         register_process(registry)
         labels = ("ip_family",)
+        self._families: Sequence[Family] = ("IPv4",)
 
-        def latency(name: str, text: str) -> Callable[[float], None]:
-            return registry.histogram(name, text, labels, bounds=_SYNC_BOUNDS).labels(_FAMILY).observe
+        def latency(name: str, text: str) -> metrics.Family[Histogram]:
+            return registry.histogram(name, text, labels, bounds=_SYNC_BOUNDS)
 
         self._sync = latency("kubeproxy_sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds")
         self._full = latency(
@@ -40,32 +40,32 @@ class Instruments:
             "In Cluster Network Programming Latency in seconds",
             labels,
             bounds=_PROGRAMMING_BOUNDS,
-        ).labels(_FAMILY)
+        )
         self._last = registry.gauge(
             "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
             "The last time proxy rules were successfully synced",
             labels,
-        ).labels(_FAMILY)
+        )
         self._last_queued = registry.gauge(
             "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
             "The last time a sync of proxy rules was queued",
             labels,
-        ).labels(_FAMILY)
+        )
         self._no_local = registry.gauge(
             "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
             "Number of services with a Local traffic policy and no endpoints",
             ("traffic_policy", "ip_family"),
         )
-        self.nftables_failures = registry.counter(
+        self._nftables_failures = registry.counter(
             "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
             "Cumulative proxy nftables sync failures",
             labels,
-        ).labels(_FAMILY)
-        self.nftables_cleanup_failures = registry.counter(
+        )
+        self._nftables_cleanup_failures = registry.counter(
             "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
             "Cumulative proxy nftables cleanup failures",
             labels,
-        ).labels(_FAMILY)
+        )
         self._flows = registry.histogram(
             "kubeproxy_conntrack_reconciler_sync_duration_seconds",
             "ReconcileConntrackFlowsLatency latency in seconds",
@@ -85,22 +85,33 @@ class Instruments:
             "hk_event_loop_lag_seconds", "How late the event loop wakes a sleeper.", bounds=LAG_BOUNDS
         ).labels()
 
+    def use(self, families: Sequence[Family]) -> None:
+        """Tell of these; they are brought in step at once here, where upstream has one proxier a family."""
+        self._families = families
+
+    def nftables_failures(self, family: Family) -> tuple[Counter, Counter]:
+        """What counts refused changes, and refused removals of what is stale."""
+        return self._nftables_failures.labels(family), self._nftables_cleanup_failures.labels(family)
+
     def queued(self, now: float) -> None:
-        self._last_queued.value = now
+        for family in self._families:
+            self._last_queued.labels(family).value = now
 
     def synced(self, seconds: float, *, full: bool) -> None:
-        self._sync(seconds)
-        (self._full if full else self._partial)(seconds)
+        for family in self._families:
+            self._sync.labels(family).observe(seconds)
+            (self._full if full else self._partial).labels(family).observe(seconds)
 
-    def succeeded(self, now: float, latencies: Iterable[float]) -> None:
+    def succeeded(self, now: float, latencies: Sequence[float]) -> None:
         """A sync went well; `latencies` are how long ago the changes were that it made effective."""
-        self._last.value = now
-        for latency in latencies:
-            self._programming.observe(latency)
+        for family in self._families:
+            self._last.labels(family).value = now
+            for latency in latencies:
+                self._programming.labels(family).observe(latency)
 
-    def without_local(self, *, internal: int, external: int) -> None:
-        self._no_local.labels("internal", _FAMILY).value = internal
-        self._no_local.labels("external", _FAMILY).value = external
+    def without_local(self, family: Family, *, internal: int, external: int) -> None:
+        self._no_local.labels("internal", family).value = internal
+        self._no_local.labels("external", family).value = external
 
     def flows_ended(self, family: Family, count: int, seconds: float) -> None:
         """Flows of UDP whose endpoint is gone were looked for, and ended."""

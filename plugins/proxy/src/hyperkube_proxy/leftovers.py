@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hyperkube_machinery.podnetwork import pod_network
 from hyperkube_proxy.backends import nftables, userspace
+from hyperkube_proxy.othermodes import remove_iptables, remove_ipvs
 
 __all__ = ["clean_up"]
 
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 async def clean_up(path: Path | None) -> None:
     """Remove tables and local addresses from the pods' network; connections that are there go on.
 
-    Raises SyncError where the kernel refuses. A network of the pods' own that is gone has taken all with it.
+    From the machine's own network what kube-proxy left in any mode is removed too. Raises SyncError where the kernel
+    refuses. A network of the pods' own that is gone has taken all with it.
     """
     network = pod_network(path)
     try:
@@ -26,6 +28,9 @@ async def clean_up(path: Path | None) -> None:
         return
     try:
         await nftables.cleanup(network)
-    except FileNotFoundError:
-        log.info("nft is not installed: there are no rules")
+        if path is None:
+            await remove_iptables(network)
+            await remove_ipvs(network)
+    except OSError as exc:
+        log.info("this kernel has no such rules: %s", exc.strerror or exc)
     await userspace.LocalAddresses(network).keep_only(())

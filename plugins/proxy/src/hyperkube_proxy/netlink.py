@@ -5,6 +5,7 @@ Source: netlink(7), linux/netlink.h, linux/netfilter/nfnetlink.h.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -119,6 +120,15 @@ class Conversation:
             if code:
                 raise Refused(code, message)
             return
+
+    def answer(self, message: Message) -> Message:
+        """What the kernel says to a question that has one answer. Raises Refused."""
+        self._send([message])
+        for kind, flags, _, body in _messages(self._socket.recv(1 << 20)):
+            if kind != _ERROR:
+                return Message(kind, body, flags)
+            raise Refused(-struct.unpack_from("=i", body)[0], message)
+        raise Refused(errno.EPROTO, message)
 
     def dump(self, message: Message) -> list[Message]:
         """All that there is of what `message` asks for. Raises Refused."""

@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["LOCAL_MODES", "MODES", "PRIMARY", "Options", "split_address"]
+__all__ = ["LEGACY_MODES", "LOCAL_MODES", "MODES", "PRIMARY", "Options", "split_address"]
 
 MODES = ("auto", "nftables", "userspace", "relays")
+LEGACY_MODES = ("iptables", "ipvs")
+"""Those in whose place nftables acts."""
 LOCAL_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 PRIMARY = "primary"
 """Of --nodeport-addresses: the node's own addresses, as its Node tells them."""
-
-_NO_MODE = {
-    "iptables": "its rules are nftables' by another name: use nftables",
-    "ipvs": "use nftables",
-    "kernelspace": "there is no Windows here",
-}
 
 
 def split_address(text: str, default_port: int) -> tuple[str, int]:
@@ -38,9 +34,9 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
 
 
 def _check_mode(mode: str) -> None:
-    if mode in _NO_MODE:
-        raise ValueError(f"the mode {mode} is refused: {_NO_MODE[mode]}")
-    if mode and mode not in MODES:
+    if mode == "kernelspace":
+        raise ValueError("the mode kernelspace is refused: there is no Windows here")
+    if mode and mode not in (*MODES, *LEGACY_MODES):
         raise ValueError(f'"{mode}" is not a mode; there are {", ".join(MODES)}')
 
 
@@ -62,6 +58,10 @@ def _check_node_ports(texts: tuple[str, ...]) -> None:
         return
     for text in texts:
         ipaddress.ip_network(text, strict=False)
+
+
+def _check_ip(text: str) -> None:
+    ipaddress.ip_address(text)
 
 
 def _check_address(text: str) -> None:
@@ -91,6 +91,14 @@ class Options:
         help="How many requests a second the API server is sent; less than 0 for any number.",
     )
     kube_api_burst: int = flag(10, section="API server", minimum=0, help="How many it may be sent at once.")
+    bind_address: str = flag(
+        "0.0.0.0",
+        section="Node",
+        check=_check_ip,
+        metavar="ip",
+        help="The node's primary address, in place of the one that its Node tells; 0.0.0.0 and :: are none. Nothing is"
+        " bound to it.",
+    )
     hostname_override: str = flag(
         "", section="Node", metavar="name", help="The name of the node, in place of the machine's."
     )
@@ -102,7 +110,7 @@ class Options:
         metavar="mode",
         help="How services are made to work: nftables, by rules in the kernel; userspace, by relays in this process;"
         " auto, nftables where nft is installed and works, else userspace; relays, on loopback alone, as"
-        " --relay-status-file has it. kube-proxy has iptables and ipvs beside nftables.",
+        " --relay-status-file has it. In place of kube-proxy's iptables and ipvs nftables acts.",
     )
     pod_network: Path | None = flag(
         None,
@@ -124,8 +132,8 @@ class Options:
         check=_check_node_ports,
         metavar="cidrs",
         help="Where node ports are opened: at the node's addresses within these ranges, or at its primary ones"
-        " (primary). Without it that is primary under nftables, and nowhere but loopback in userspace; in a network"
-        " of the pods' own every address of the node in it.",
+        " (primary). Without it that is primary under nftables, all where it acts in place of iptables or ipvs, and"
+        " nowhere but loopback in userspace; in a network of the pods' own every address of the node in it.",
     )
     cluster_cidr: str = flag(
         "",
@@ -159,6 +167,41 @@ class Options:
         help="The bit of a packet's mark that says that it is to be masqueraded. A flag of hk's own; kube-proxy knows"
         " it from its configuration alone.",
     )
+    iptables_masquerade_bit: int = flag(
+        14,
+        section="Services",
+        minimum=0,
+        maximum=31,
+        help="What --masquerade-bit is where --proxy-mode is iptables or ipvs.",
+    )
+    iptables_min_sync_period: float | None = flag(
+        None,
+        section="Services",
+        kind="duration",
+        minimum=0,
+        help="In place of --min-sync-period, unless --proxy-mode is ipvs.",
+    )
+    iptables_sync_period: float | None = flag(
+        None,
+        section="Services",
+        kind="duration",
+        minimum=0.001,
+        help="In place of --sync-period, unless --proxy-mode is ipvs.",
+    )
+    ipvs_min_sync_period: float | None = flag(
+        None,
+        section="Services",
+        kind="duration",
+        minimum=0,
+        help="In place of --min-sync-period, where --proxy-mode is ipvs.",
+    )
+    ipvs_sync_period: float | None = flag(
+        None,
+        section="Services",
+        kind="duration",
+        minimum=0,
+        help="In place of --sync-period, where --proxy-mode is ipvs.",
+    )
     min_sync_period: float = flag(
         0.1,
         section="Services",
@@ -174,6 +217,48 @@ class Options:
         minimum=0.001,
         help="The longest time before what failed is tried again, and half of what a change may wait before the proxy"
         " counts as unhealthy. A flag of hk's own; kube-proxy knows it from its configuration alone.",
+    )
+
+    conntrack_max_per_core: int = flag(
+        32768,
+        section="Connections",
+        minimum=0,
+        help="How many connections the kernel tracks for each processor, a million at most in all; 0 leaves it as it"
+        " is. This, and what follows, is set where rules are the machine's own.",
+    )
+    conntrack_min: int = flag(
+        131072, section="Connections", minimum=0, help="How many at least, whatever --conntrack-max-per-core comes to."
+    )
+    conntrack_tcp_timeout_established: float = flag(
+        86400.0,
+        section="Connections",
+        kind="duration",
+        minimum=0,
+        help="How long an idle connection is tracked; 0 leaves it as it is.",
+    )
+    conntrack_tcp_timeout_close_wait: float = flag(
+        3600.0,
+        section="Connections",
+        kind="duration",
+        minimum=0,
+        help="How long a connection is tracked that one end has closed; 0 leaves it as it is.",
+    )
+    conntrack_tcp_be_liberal: bool = flag(
+        False, section="Connections", help="Take packets for valid whose sequence numbers are out of the window."
+    )
+    conntrack_udp_timeout: float = flag(
+        0.0,
+        section="Connections",
+        kind="duration",
+        minimum=0,
+        help="How long a flow of UDP is tracked that nobody has answered; 0 leaves it as it is.",
+    )
+    conntrack_udp_timeout_stream: float = flag(
+        0.0,
+        section="Connections",
+        kind="duration",
+        minimum=0,
+        help="How long one is tracked that goes both ways; 0 leaves it as it is.",
     )
 
     healthz_bind_address: str = flag(
@@ -195,8 +280,33 @@ class Options:
         False, section="Serving", help="End where a port to serve on is taken, rather than go on without."
     )
 
+    feature_gates: dict[str, bool] = flag(
+        {},
+        metavar="gates",
+        help="kube-proxy's gates. What is done here is done always, and one that asks for anything else is warned of.",
+    )
+    oom_score_adj: int = flag(
+        -999,
+        minimum=-1000,
+        maximum=1000,
+        help="How much less, or more, likely than others this process is to be killed for memory, where it may say so.",
+    )
     cleanup: bool = flag(
-        False, help="Remove from the kernel what a proxy left there, and end. Connections that are there go on."
+        False,
+        help="Remove from the kernel what a proxy left there, kube-proxy's in other modes too, and end. Connections"
+        " that are there go on.",
+    )
+    end_with_change_of: Path | None = flag(
+        None,
+        metavar="file",
+        help="End when what is in this file changes, for whoever started the proxy to start it again. Of a"
+        " KubeProxyConfiguration in --config that is so anyway. A flag of hk's own.",
+    )
+    init_only: bool = flag(
+        False, help="Do what only an administrator may, and end: then a proxy needs no rights but to the network."
+    )
+    write_config_to: Path | None = flag(
+        None, metavar="file", help="Write what the settings come to, as a KubeProxyConfiguration, and end."
     )
 
     @staticmethod
@@ -207,13 +317,51 @@ class Options:
         return foreign_flags()
 
     @classmethod
-    def read_config(cls, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    def read_config_files(cls, files: Sequence[tuple[Path, Mapping[str, Any]]]) -> Mapping[str, Any]:
         """What a KubeProxyConfiguration says in the words of these fields; other files are these words already."""
+        ((file, document),) = files
         if document.get("kind") != "KubeProxyConfiguration":
             return document
         from hyperkube_proxy.configuration import translate
 
-        return translate(document)
+        return {**translate(document), "end_with_change_of": str(file)}
+
+    @classmethod
+    def flags_overruled(cls, document: Mapping[str, Any]) -> frozenset[str]:
+        """The flags before which a config file goes: kube-proxy's, with few exceptions, where it is kube-proxy's."""
+        if document.get("kind") != "KubeProxyConfiguration":
+            return frozenset()
+        from hyperkube_proxy.configuration import FLAGS_BESIDE
+        from hyperkube_proxy.flags import treatments
+
+        honoured = {flag for flag, treatment in treatments().items() if treatment == "honoured"}
+        return frozenset(honoured - FLAGS_BESIDE)
+
+    @property
+    def legacy(self) -> bool:
+        """Whether a mode was asked for in whose place nftables acts."""
+        return self.proxy_mode in LEGACY_MODES
+
+    @property
+    def mode(self) -> str:
+        """The mode that acts."""
+        return "nftables" if self.legacy else self.proxy_mode or "auto"
+
+    @property
+    def mark_bit(self) -> int:
+        return self.iptables_masquerade_bit if self.legacy else self.masquerade_bit
+
+    @property
+    def sync_seconds(self) -> float:
+        """The longest time before what failed is tried again."""
+        asked = self.ipvs_sync_period if self.proxy_mode == "ipvs" else self.iptables_sync_period
+        return asked or self.sync_period
+
+    @property
+    def min_sync_seconds(self) -> float:
+        """The least time between two changes of what is in the kernel."""
+        asked = self.ipvs_min_sync_period if self.proxy_mode == "ipvs" else self.iptables_min_sync_period
+        return self.min_sync_period if asked is None else asked
 
     def __post_init__(self) -> None:
         needed = {
@@ -224,11 +372,12 @@ class Options:
         if not value:
             why = f"must be given with --detect-local-mode={self.detect_local_mode}"
             raise SettingsError(name, f"flag --{name}", why)
-        if self.min_sync_period > self.sync_period:
+        if self.min_sync_seconds > self.sync_seconds:
             raise SettingsError("sync-period", "flag --sync-period", "must not be less than --min-sync-period")
         if self.proxy_mode == "relays" and self.relay_status_file is None:
             name = "relay-status-file"
             raise SettingsError(name, f"flag --{name}", "must be given with --proxy-mode=relays")
-        if self.kubeconfig is None and not self.master and not self.cleanup:
+        ends = self.cleanup or self.init_only or self.write_config_to is not None
+        if self.kubeconfig is None and not self.master and not ends:
             name = "kubeconfig"
             raise SettingsError(name, f"flag --{name}", "must be given, or --master for an API server that asks nobody")

@@ -9,14 +9,16 @@ import asyncio
 import dataclasses
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hyperkube_core import CommandEnded, NotProvided, SettingsError
 from hyperkube_machinery import kubeconfig
-from hyperkube_machinery.builtin import ENDPOINT_SLICES, NODES, SERVICES
+from hyperkube_machinery.builtin import ENDPOINT_SLICES, NODES, SERVICE_CIDRS, SERVICES
 from hyperkube_machinery.client import Client, LocalServer, connect
+from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.events import SeriesRecorder
 from hyperkube_machinery.informers import Informers
@@ -25,17 +27,20 @@ from hyperkube_machinery.podnetwork import NetworkUnavailable
 from hyperkube_machinery.serving.process import measure_lag
 from hyperkube_machinery.tls import CertificateError
 from hyperkube_proxy.changes import Model
+from hyperkube_proxy.configuration import shown, write_configuration
 from hyperkube_proxy.endpoints import about, health, serving
 from hyperkube_proxy.facts import node_facts
+from hyperkube_proxy.gates import gate_warnings
 from hyperkube_proxy.healthcheck import Health
 from hyperkube_proxy.instruments import Instruments
 from hyperkube_proxy.leftovers import clean_up
 from hyperkube_proxy.model import ServiceName
 from hyperkube_proxy.objects import PROXIED
-from hyperkube_proxy.openfiles import allow_open_files
+from hyperkube_proxy.processlimits import allow_open_files, less_likely_killed
 from hyperkube_proxy.relaying.openings import Relays
 from hyperkube_proxy.session import ModeUnavailable, Session, Surroundings
 from hyperkube_proxy.syncer import Syncer
+from hyperkube_proxy.sysctls import processors, set_sysctls, wanted
 
 if TYPE_CHECKING:
     from hyperkube_core import Context
@@ -46,18 +51,62 @@ __all__ = ["serve"]
 log = logging.getLogger(__name__)
 
 _HEALTHZ_PORT, _METRICS_PORT = 10256, 10249
+_WATCH_SECONDS = 2.0
+_SOON_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5
 """After the pods' network went away while it was looked at."""
 
 
 async def serve(context: Context[Options]) -> None:
     """Serve until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
-    if context.options.cleanup:
-        await clean_up(context.options.pod_network)
-        raise CommandEnded(0)
-    _check_folder(context.options)
+    options = context.options
+    await _only(options)
+    _check_folder(options)
+    for text in gate_warnings(options.feature_gates):
+        log.warning("%s", text)
+    if options.legacy:
+        log.warning(
+            "nftables acts in place of --proxy-mode=%s: this proxy writes no rules of that mode. Node ports are open at"
+            " all addresses but loopback, as there",
+            options.proxy_mode,
+        )
     allow_open_files()
+    less_likely_killed(options.oom_score_adj)
     await _Proxy(context).run()
+
+
+async def changed_file(file: Path, clock: Clock) -> NoReturn:
+    """Raises CommandEnded once there is something else in `file`. One that is gone may come back as it was.
+
+    Source: k8s.io/kubernetes/cmd/kube-proxy/app/options.go (eventHandler).
+    """
+    began = _content(file)
+    while True:
+        await clock.sleep(_WATCH_SECONDS)
+        now = _content(file)
+        if now is not None and now != began:
+            raise CommandEnded(1, f"the configuration in {file} was changed: start again with what it is now")
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
+
+
+async def _only(options: Options) -> None:
+    """Do what was asked for in place of proxying, if something was; raises CommandEnded then."""
+    if options.write_config_to is not None:
+        write_configuration(options, options.write_config_to)
+    elif options.cleanup:
+        await clean_up(options.pod_network)
+    elif options.init_only:
+        set_sysctls(wanted(options, processors()))
+        log.info("what needs an administrator is done")
+    else:
+        return
+    raise CommandEnded(0)
 
 
 def _check_folder(options: Options) -> None:
@@ -73,17 +122,18 @@ class _Proxy:
         self._clock = clock = context.clock
         self._node_name = (options.hostname_override or socket.gethostname()).strip().lower()
         self._instruments = Instruments()
-        self._health = Health(clock, timeout_seconds=2 * options.sync_period)
+        self._health = Health(clock, timeout_seconds=2 * options.sync_seconds)
         self._model = Model(self._node_name)
         self._syncer = Syncer(
             self._model,
             clock,
             self._instruments,
             self._health,
-            min_seconds=options.min_sync_period,
-            longest_retry_seconds=options.sync_period,
+            min_seconds=options.min_sync_seconds,
+            longest_retry_seconds=options.sync_seconds,
         )
-        self._node = node_facts(self._node_name, None)
+        self._node = node_facts(self._node_name, None, options.bind_address)
+        self._service_cidrs: tuple[str, ...] = ()
         self._node_changed = asyncio.Event()
         self._mode = ""
 
@@ -97,6 +147,9 @@ class _Proxy:
             self._measure(relays)
             lag = measure_lag(self._clock, self._instruments.lag)
             await stack.enter_async_context(companions(lag))
+            if self._options.end_with_change_of is not None:
+                watching = changed_file(self._options.end_with_change_of, self._clock)
+                await stack.enter_async_context(companions(watching))
             await stack.enter_async_context(self._following(client))
             given = Surroundings(
                 options=self._options,
@@ -105,7 +158,9 @@ class _Proxy:
                 instruments=self._instruments,
                 health=self._health,
                 on_health_port_failure=lambda service, why: _tell(recorder, self._node_name, service, why),
+                service_cidrs=lambda: self._service_cidrs,
             )
+            _tell_node(recorder, self._node_name)
             while True:
                 await self._proxy(given)
         raise AssertionError("it goes on until it is cancelled")
@@ -121,7 +176,7 @@ class _Proxy:
             must=must,
         )
         metrics = serving(
-            about(self._instruments, _shown(options), lambda: self._mode),
+            about(self._instruments, shown(dataclasses.asdict(options)), lambda: self._mode),
             self._clock,
             options.metrics_bind_address,
             flag="metrics-bind-address",
@@ -155,9 +210,22 @@ class _Proxy:
         services.on_change(lambda old, new: self._queue(changed=self._model.on_service(old, new)))
         slices.on_change(lambda old, new: self._queue(changed=self._model.on_slice(old, new)))
         nodes.on_change(lambda old, new: self._take_node(new))
-        async with informers.running():
+        ranges = Informers(client, self._clock)
+        cidrs = ranges.of(SERVICE_CIDRS)
+        cidrs.on_change(lambda old, new: self._take_service_cidrs(cidrs.list()))
+        async with informers.running(), ranges.running():
             await informers.synced()
+            await self._soon(cidrs.wait_synced())  # servers before 1.33 may not have them
             yield
+
+    async def _soon(self, waited: Coroutine[Any, Any, None]) -> None:
+        """Wait, though not for long."""
+        both = [asyncio.ensure_future(waited), asyncio.ensure_future(self._clock.sleep(_SOON_SECONDS))]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in both:
+                each.cancel()
 
     def _queue(self, *, changed: bool) -> None:
         if changed:
@@ -165,11 +233,17 @@ class _Proxy:
 
     def _take_node(self, node: Mapping[str, Any] | None) -> None:
         self._health.node = node
-        facts = node_facts(self._node_name, node)
+        facts = node_facts(self._node_name, node, self._options.bind_address)
         self._syncer.move(facts.place)
         if (facts.addresses, facts.pod_cidrs) != (self._node.addresses, self._node.pod_cidrs):
             self._node_changed.set()
         self._node = facts
+
+    def _take_service_cidrs(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        found = {cidr for each in objects for cidr in (each.get("spec") or {}).get("cidrs") or ()}
+        if tuple(sorted(found)) != self._service_cidrs:
+            self._service_cidrs = tuple(sorted(found))
+            self._node_changed.set()
 
     async def _proxy(self, given: Surroundings) -> None:
         """In the network that is there, until that is another, or the node's addresses are."""
@@ -202,7 +276,7 @@ class _Proxy:
 
     async def _changed_node(self) -> None:
         await self._node_changed.wait()
-        log.info("the node's addresses are others now")
+        log.info("the addresses of the node, or those of services, are others now")
 
 
 @asynccontextmanager
@@ -232,13 +306,9 @@ def _access(options: Options) -> Access:
     return kubeconfig.read(options.kubeconfig, master=options.master)
 
 
-def _shown(options: Options) -> dict[str, Any]:
-    """The options as JSON, by their flags."""
-    values = dataclasses.asdict(options)
-    return {
-        name.replace("_", "-"): value if isinstance(value, str | int | float | bool | tuple) else str(value or "")
-        for name, value in values.items()
-    }
+def _tell_node(recorder: SeriesRecorder, node: str) -> None:
+    about = {"apiVersion": "v1", "kind": "Node", "name": node}
+    recorder.event(about, "Normal", "Starting", "", action="StartKubeProxy")
 
 
 def _tell(recorder: SeriesRecorder, node: str, service: ServiceName, why: str) -> None:

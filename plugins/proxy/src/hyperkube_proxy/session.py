@@ -6,7 +6,6 @@ network: then everything is made anew in that.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -20,7 +19,7 @@ from hyperkube_proxy import netroutes
 from hyperkube_proxy.backends.nftables import NFTablesBackend, Terms, works
 from hyperkube_proxy.backends.userspace import UserspaceBackend
 from hyperkube_proxy.conntrack import StaleFlows
-from hyperkube_proxy.facts import NodeFacts, local_sources, node_port_addresses
+from hyperkube_proxy.facts import NodeFacts, local_sources, node_port_addresses, relay_addresses
 from hyperkube_proxy.healthcheck import Health, ServiceHealth
 from hyperkube_proxy.hostaddresses import host_addresses
 from hyperkube_proxy.instruments import Instruments
@@ -28,9 +27,11 @@ from hyperkube_proxy.inward import InwardRelays
 from hyperkube_proxy.loopback import HOST, LoopbackRelays, StatusFile
 from hyperkube_proxy.model import Endpoint, Family, PortName, Protocol, ServiceName
 from hyperkube_proxy.options import PRIMARY, Options
+from hyperkube_proxy.othermodes import remove_iptables, remove_ipvs
 from hyperkube_proxy.parts import Part, Routes, SyncError
 from hyperkube_proxy.reach import Reach
 from hyperkube_proxy.relaying.openings import Relays
+from hyperkube_proxy.sysctls import processors, set_sysctls, wanted
 
 __all__ = ["ModeUnavailable", "Session", "Surroundings"]
 
@@ -81,6 +82,7 @@ class Surroundings:
     instruments: Instruments
     health: Health
     on_health_port_failure: Callable[[ServiceName, str], None]
+    service_cidrs: Callable[[], Sequence[str]] = tuple  # where services' addresses are from, as far as is known
 
     @property
     def path(self) -> Path | None:
@@ -124,9 +126,13 @@ class Session:
         """
         network = pod_network(given.path)
         description, agent = await described(network, given.clock, given.path)
-        mode = await _chosen(given.options.proxy_mode, network, description)
+        mode = await _chosen(given.options.mode, network, description)
         log.info("proxying by %s in the pods' network (%s)", mode, description.mode)
         families = await _families(network) if mode == "nftables" else ()
+        if mode == "nftables" and description.mode == "host":
+            await _take_over(given.options, network)
+        given.instruments.use(families or ("IPv4",))
+        given.health.use(families or ("IPv4",))
         session = cls(given, agent, _Building(given, node, network, description, mode, families))
         try:
             yield session
@@ -152,6 +158,16 @@ async def _chosen(mode: str, network: PodNetwork, description: Description) -> s
         raise ModeUnavailable(f"nftables cannot be used: {reason}")
     log.info("nftables cannot be used: %s", reason)
     return "userspace"
+
+
+async def _take_over(options: Options, network: PodNetwork) -> None:
+    """Have this machine's kernel do nothing but what nftables tells it; what can't be had of that is told of."""
+    set_sysctls(wanted(options, processors()))
+    try:
+        await remove_iptables(network)
+        await remove_ipvs(network)
+    except (OSError, SyncError) as exc:
+        log.warning("what kube-proxy left in its other modes is still there: %s", exc)
 
 
 async def _families(network: PodNetwork) -> Sequence[Family]:
@@ -182,9 +198,8 @@ class _Building:
         self._description = description
         self.mode = mode
         self._families = families
-        nftables = mode == "nftables"
         self._reach = Reach(network, description, given.options.cluster_cidr.split(","))
-        self._node_ports = node_port_addresses(given.options, description, node, host_addresses(), nftables=nftables)
+        self._machine = host_addresses()
 
     @property
     def depends_on_node(self) -> bool:
@@ -197,7 +212,7 @@ class _Building:
         if self.mode == "nftables":
             parts += self._nftables_parts()
         elif self.mode == "userspace":
-            at = self._node_ports or ()
+            at = relay_addresses(given.options, self._description, self._node, self._machine)
             parts.append(UserspaceBackend(self._network, self._reach, given.relays, given.clock, node_addresses=at))
         if given.options.relay_status_file is not None:
             file = StatusFile(given.options.relay_status_file)
@@ -215,12 +230,13 @@ class _Building:
             parts += [_Prepared(self._network, self._description.bridge), inward]
             inside = inward.inside
         for family in self._families:
+            failures, cleanup_failures = given.instruments.nftables_failures(family)
             backend = NFTablesBackend(
                 self._network,
                 given.clock,
                 self._terms(family),
-                failures=given.instruments.nftables_failures,
-                cleanup_failures=given.instruments.nftables_cleanup_failures,
+                failures=failures,
+                cleanup_failures=cleanup_failures,
                 inside=inside,
             )
             parts.append(backend)
@@ -229,26 +245,29 @@ class _Building:
 
     def _terms(self, family: Family) -> Terms:
         options, version = self._given.options, 4 if family == "IPv4" else 6
-        addresses = self._node_ports
-        if addresses is not None:
-            addresses = tuple(ip for ip in addresses if ipaddress.ip_address(ip).version == version)
-        own = (ip for ip in self._node.addresses if ipaddress.ip_address(ip).version == version)
         return Terms(
             family=family,
-            masquerade_bit=options.masquerade_bit,
+            masquerade_bit=options.mark_bit,
             masquerade_all=options.masquerade_all,
             locals=local_sources(options, self._description, self._node, family),
-            node_addresses=addresses,
-            node_ip=next(own, ""),
+            node_addresses=self._node_port_addresses(family),
+            node_ip=self._node.address(family),
+            service_cidrs=tuple(cidr for cidr in self._given.service_cidrs() if (":" in cidr) == (version == 6)),
         )
 
-    def _health_hosts(self) -> tuple[str, ...]:
+    def _node_port_addresses(self, family: Family) -> tuple[str, ...] | None:
+        return node_port_addresses(self._given.options, self._description, self._node, self._machine, family)
+
+    def _health_hosts(self) -> dict[Family, tuple[str, ...]]:
         """Where health check ports are opened: where node ports are, on the host."""
         if self._description.mode == "namespace":
-            return (HOST,)
-        if self._node_ports is None:
-            return ("0.0.0.0",)
-        return self._node_ports or (HOST,)
+            return {"IPv4": (HOST,)}
+        if self.mode != "nftables":
+            at = relay_addresses(self._given.options, self._description, self._node, self._machine)
+            return {"IPv4": at or (HOST,)}
+        everywhere: dict[Family, str] = {"IPv4": "0.0.0.0", "IPv6": "::"}
+        found = {family: self._node_port_addresses(family) for family in self._families}
+        return {family: (everywhere[family],) if at is None else at for family, at in found.items()}
 
 
 class _Prepared:

@@ -16,7 +16,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_proxy.changes import Changed, Model
 from hyperkube_proxy.healthcheck import Health
 from hyperkube_proxy.instruments import Instruments
-from hyperkube_proxy.model import PortName, ServiceName
+from hyperkube_proxy.model import Family, PortName, ServiceName
 from hyperkube_proxy.parts import Part, SyncError
 from hyperkube_proxy.rules import Place, Route, route
 from hyperkube_proxy.slices import sliced
@@ -154,10 +154,19 @@ class Syncer:
     def _note_success(self, taken: Changed) -> None:
         now = self._clock.now()
         self._instruments.succeeded(now, [now - trigger for trigger in taken.triggers])
-        unreachable = [found for found in self.routes.values() if found.anywhere]
-        self._instruments.without_local(
-            internal=sum(found.port.internal_local and not found.local for found in unreachable),
-            external=sum(found.port.external_local and not found.local for found in unreachable),
-        )
+        self._count_without_local()
         self._health.updated()
         self.synced.set()
+
+    def _count_without_local(self) -> None:
+        families: tuple[Family, ...] = ("IPv4", "IPv6")
+        distant = [
+            (name.family, found.port) for name, found in self.routes.items() if found.anywhere and not found.local
+        ]
+        for family in families:
+            ports = [port for of, port in distant if of == family]
+            self._instruments.without_local(
+                family,
+                internal=sum(port.internal_local for port in ports),
+                external=sum(port.external_local for port in ports),
+            )
