@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -209,6 +210,14 @@ def test_a_revision_holds_a_template() -> None:
     assert holds(revision, of)
     of["spec"]["template"] = {**of["spec"]["template"], "spec": {"hostname": "other"}}
     assert not holds(revision, of)
+
+
+def test_a_revision_is_written_in_the_order_in_which_upstream_compares_it() -> None:
+    of = stateful_set(template={"spec": {"z": [{"b": 1, "a": 2}]}, "metadata": {"labels": {"y": "", "x": ""}}})
+    written = json.dumps(new_revision(of, STATEFUL_SETS, "abc", 4)["data"], separators=(",", ":"))
+    assert written == (
+        '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"x":"","y":""}},"spec":{"z":[{"a":2,"b":1}]}}}}'
+    )
 
 
 @pytest.mark.parametrize(("limit", "gone"), [(0, ["r1", "r2"]), (1, ["r1"]), (2, []), (5, [])])

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.encoding import encode_as_go
 
 __all__ = ["body_of", "decode_body", "decode_stored", "encode_body", "encode_stored", "type_prefix", "with_version"]
 
@@ -42,7 +42,7 @@ def encode_stored(kind: Kind, tree: dict[str, Any]) -> bytes:
     for name, value in tree.items():
         if name not in ordered:
             ordered[name] = value
-    return encode(ordered)
+    return encode_as_go(ordered)
 
 
 def encode_body(tree: dict[str, Any]) -> bytes:
@@ -53,7 +53,7 @@ def encode_body(tree: dict[str, Any]) -> bytes:
     for name, value in tree.items():
         if name not in ("kind", "apiVersion", "metadata"):
             ordered[name] = value
-    return encode(ordered)[1:]
+    return encode_as_go(ordered)[1:]
 
 
 def body_of(stored: bytes, prefix_length: int, revision: int) -> bytes:

@@ -93,3 +93,20 @@ async def test_a_long_answer_in_yaml_leaves_others_their_turns(api: Any) -> None
     assert (reply.status, reply.content_type) == (200, "application/yaml")
     assert reply.body.count(b"x" * 40) == 9000
     assert turns > 10
+
+
+async def test_what_go_programs_keep_as_bytes_comes_back_as_go_wrote_it(api: Any) -> None:
+    """Upstream's daemon set controller makes revision after revision where it finds its own changed."""
+    path = "/apis/apps/v1/namespaces/default/controllerrevisions"
+    data = b'{"b":"a \\u0026\\u0026 b \\u003c c \\u003e d\\u2028\\u2029","a":{"z":1,"$patch":"replace"}}'
+    body = b'{"metadata":{"name":"go"},"data":%b,"revision":1}' % data
+    made = await api.call("POST", path, body)
+    assert made.status == 201, made.body
+    for reply in (made, await api.get(f"{path}/go"), await api.get(path)):
+        assert b'"data":' + data in reply.body
+    async with api.watch(f"{path}?watch=1&resourceVersion=0") as stream:
+        await stream.next()
+        assert b'"data":' + data in stream.frames[0]
+    changed = await api.merge(f"{path}/go", b'{"revision":2}')
+    assert b'"data":' + data in changed.body
+    await api.delete(f"{path}/go")

@@ -48,6 +48,17 @@ def new_revision(owner: Tree, kind: Resource, code: str, number: int) -> dict[st
         "apiVersion": CONTROLLER_REVISIONS.api_version,
         "kind": CONTROLLER_REVISIONS.kind,
         "metadata": meta,
-        "data": {"spec": {"template": {**template, "$patch": "replace"}}},  # what `kubectl rollout undo` applies
+        "data": _in_order(
+            {"spec": {"template": {**template, "$patch": "replace"}}}
+        ),  # `kubectl rollout undo` applies it
         "revision": number,
     }
+
+
+def _in_order(value: Any) -> Any:
+    """The value with the keys of all maps in order, as upstream's controllers write it: they compare the bytes."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_in_order(item) for item in value]
+    return value

@@ -13,7 +13,7 @@ from hyperkube_machinery.client.paths import path_of, query_of
 from hyperkube_machinery.client.requests import Requester
 from hyperkube_machinery.client.transport import ClientError, RawResponse
 from hyperkube_machinery.client.watching import WatchEvent, WatchStream
-from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.encoding import encode, encode_as_go
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.resources import Resource
 
@@ -119,7 +119,7 @@ class Client:
         """`name` is for a subresource, such as a pod's binding."""
         path = path_of(resource, namespace or meta.namespace(obj), name, subresource)
         query = query_of((("dryRun", "All" if dry_run else ""), ("fieldManager", field_manager)))
-        return await self._tree("POST", path + query, body=encode(obj))
+        return await self._tree("POST", path + query, body=encode_as_go(obj))
 
     async def replace(
         self, resource: Resource, obj: Tree, *, subresource: str = "", dry_run: bool = False, field_manager: str = ""
@@ -127,7 +127,7 @@ class Client:
         """Write `obj` over the one of its name; refused with 409 if that has changed since `obj` was read."""
         path = path_of(resource, meta.namespace(obj), _named(meta.name(obj)), subresource)
         query = query_of((("dryRun", "All" if dry_run else ""), ("fieldManager", field_manager)))
-        return await self._tree("PUT", path + query, body=encode(obj))
+        return await self._tree("PUT", path + query, body=encode_as_go(obj))
 
     async def patch(
         self,
@@ -151,7 +151,7 @@ class Client:
             )
         )
         path = path_of(resource, namespace, _named(name), subresource)
-        return await self._tree("PATCH", path + query, body=encode(patch), content_type=_PATCH_TYPES[kind])
+        return await self._tree("PATCH", path + query, body=encode_as_go(patch), content_type=_PATCH_TYPES[kind])
 
     async def delete(
         self,
