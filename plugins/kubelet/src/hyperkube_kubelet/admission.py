@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from hyperkube_kubelet.containers.profiles import apparmor_refusal
+from hyperkube_kubelet.containers.sysctls import Allowlist
 from hyperkube_kubelet.podresources import Amounts, add_amounts, pod_requests
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, is_static
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Rejection", "admit", "tolerates"]
+__all__ = ["Permits", "Rejection", "admit", "tolerates"]
 
 Host = tuple[str, int, str]
 """Protocol, port and address."""
@@ -29,6 +31,26 @@ class Rejection:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permits:
+    """What the node lets pods ask for, whatever else it has."""
+
+    sysctls: Allowlist
+    apparmor: str = ""  # why no profile can be enforced here; "": they can
+
+    def refusal(self, pod: Tree, *, strict_groups: bool = True) -> Rejection | None:
+        """`strict_groups`: whether the runtime can leave out the groups that an image has for its user."""
+        if why := self.sysctls.refusal(pod):
+            return Rejection("SysctlForbidden", why)
+        policy = (pod["spec"].get("securityContext") or {}).get("supplementalGroupsPolicy")
+        if policy == "Strict" and not strict_groups:
+            message = "SupplementalGroupsPolicy=Strict is not supported in this node"
+            return Rejection("SupplementalGroupsPolicyNotSupported", message)
+        if why := apparmor_refusal(pod, self.apparmor):
+            return Rejection("AppArmor", f"Cannot enforce AppArmor: {why}")
+        return None
 
 
 def admit(pod: Tree, node: Tree, others: Sequence[Tree]) -> Rejection | None:

@@ -670,9 +670,35 @@ async def test_a_read_only_root_is_read_only(node: Node, process: ProcessRuntime
     assert b"Read-only" in (await process.exec_sync(container, ["touch", "/x"])).stderr
 
 
-async def test_an_image_that_is_not_here_says_how_to_load_it(process: ProcessRuntime) -> None:
-    with pytest.raises(ImageUnavailable, match="hk image load FILE"):
-        await process.pull_image("shop/nothing:1")
+async def test_an_image_that_its_registry_does_not_have_is_told(process: ProcessRuntime) -> None:
+    with pytest.raises(ImageUnavailable, match="connection refused"):
+        await process.pull_image("127.0.0.1:1/shop/nothing:1")
+
+
+async def test_a_profile_that_this_runtime_cant_apply_is_refused(process: ProcessRuntime) -> None:
+    security = Security(seccomp="/var/lib/kubelet/seccomp/audit.json")
+    with pytest.raises(InvalidConfig, match=r"audit\.json can't be applied"):
+        await run(process, config=replace(WEB, security=security))
+
+
+@with_namespaces
+async def test_an_image_is_a_volume(node: Node, process: ProcessRuntime, archive: Path) -> None:
+    node.load(archive)
+    mounts = tuple(
+        Mount(container_path=path, host_path=Path(), image="shop/app:1", image_sub_path=part)
+        for path, part in (("/tmp/whole", ""), ("/tmp/part", "etc"))
+    )
+    config = replace(WEB, image="shop/app:1", command=("sleep", "1000"), mounts=mounts)
+    container = await run(process, config=config)
+    shown = await process.exec_sync(
+        container, ["sh", "-c", "ls -d /tmp/whole/etc/group /tmp/part/group; touch /tmp/part/x"]
+    )
+    assert shown.stdout == b"/tmp/part/group\n/tmp/whole/etc/group\n"
+    assert b"Read-only" in shown.stderr
+    for part in ("../..", "nowhere"):
+        wrong = Mount(container_path="/x", host_path=Path(), image="shop/app:1", image_sub_path=part)
+        with pytest.raises(InvalidConfig, match="has no"):
+            await run(process, config=replace(config, mounts=(wrong,)))
 
 
 # Kubelets and reapers that come and go

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.volumes.errors import VolumeFailure
 from hyperkube_kubelet.volumes.hostpaths import check_host_path
 from hyperkube_kubelet.volumes.manager import Mounted
-from hyperkube_kubelet.volumes.mounts import container_mounts
+from hyperkube_kubelet.volumes.mounts import Givens, MountRefused, container_mounts
 from hyperkube_kubelet.volumes.payload import PayloadError
 from hyperkube_kubelet.volumes.subpaths import within
 
@@ -92,7 +92,8 @@ def test_mounts_are_made_from_the_outside_in(tmp_path: Path) -> None:
         {"name": "ro", "mountPath": "/data"},
         {"name": "rw", "mountPath": "etc", "readOnly": True},
     ]
-    mounts = container_mounts({"name": "c", "volumeMounts": given}, volumes, {"POD": "p"})
+    givens = Givens(volumes=volumes, environment={"POD": "p"})
+    mounts = container_mounts({"name": "c", "volumeMounts": given}, givens)
     assert [(mount.container_path, mount.host_path, mount.readonly, mount.resolved) for mount in mounts] == [
         ("/data", tmp_path / "ro", True, False),
         ("/etc", tmp_path, True, False),
@@ -101,5 +102,48 @@ def test_mounts_are_made_from_the_outside_in(tmp_path: Path) -> None:
 
 
 def test_a_volume_that_the_pod_lacks_is_told(tmp_path: Path) -> None:
-    with pytest.raises(VolumeFailure, match='volume "v"'):
-        container_mounts({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, {}, {})
+    with pytest.raises(MountRefused, match='cannot find volume "v" to mount into container "c"'):
+        container_mounts({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}, Givens(volumes={}))
+
+
+@pytest.mark.parametrize(
+    ("mount", "why"),
+    [
+        ({"subPath": "/etc"}, "error SubPath `/etc` must not be an absolute path"),
+        ({"subPath": "a/../b"}, "unable to provision SubPath `a/../b`: must not contain '..'"),
+        ({"subPath": "out"}, 'failed to prepare subPath for volumeMount "v" of container "c"'),
+        ({"subPathExpr": "$(B)/$(A)"}, "missing value for A, B"),
+        ({"recursiveReadOnly": "Enabled"}, 'volume "v" requested recursive read-only mode, but it is not read-only'),
+        ({"recursiveReadOnly": "Enabled", "readOnly": True}, "but it is not supported by the runtime"),
+        (
+            {"recursiveReadOnly": "IfPossible", "readOnly": True, "mountPropagation": "HostToContainer"},
+            'but it is not compatible with propagation "HostToContainer"',
+        ),
+    ],
+)
+def test_mounts_that_cant_be_had(tmp_path: Path, mount: dict[str, Any], why: str) -> None:
+    (tmp_path / "out").symlink_to("/")
+    given = {"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v", **mount}]}
+    with pytest.raises(MountRefused) as caught:
+        container_mounts(given, Givens(volumes={"v": Mounted(tmp_path)}, environment={"A": ""}))
+    assert why in str(caught.value)
+
+
+def test_a_device_is_refused_by_name() -> None:
+    given = {"name": "c", "volumeDevices": [{"name": "disk", "devicePath": "/dev/x"}]}
+    with pytest.raises(MountRefused, match='cannot find volume "disk" to pass into container "c"'):
+        container_mounts(given, Givens(volumes={}))
+
+
+def test_recursion_and_images_are_passed_on(tmp_path: Path) -> None:
+    read = {"readOnly": True, "recursiveReadOnly": "IfPossible"}
+    given = {
+        "name": "c",
+        "volumeMounts": [{"name": "v", "mountPath": "/v", **read}, {"name": "i", "mountPath": "/i/j", "subPath": "x"}],
+    }
+    givens = Givens(volumes={"v": Mounted(tmp_path)}, images={"i": "sha256:1"}, recursive=True)
+    volume, image = container_mounts(given, givens)
+    assert (volume.recursive_readonly, volume.image) == (True, "")
+    assert (image.image, image.image_sub_path, image.readonly) == ("sha256:1", "x", True)
+    [less] = container_mounts({"name": "c", "volumeMounts": given["volumeMounts"][:1]}, Givens(volumes=givens.volumes))
+    assert not less.recursive_readonly

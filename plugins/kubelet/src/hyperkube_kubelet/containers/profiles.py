@@ -11,7 +11,7 @@ from pathlib import Path
 from hyperkube_kubelet.podspec import Tree, all_containers
 from hyperkube_machinery import meta
 
-__all__ = ["InvalidProfile", "apparmor_of", "apparmor_refusal", "seccomp_of"]
+__all__ = ["InvalidProfile", "apparmor_of", "apparmor_refusal", "seccomp_of", "why_no_apparmor"]
 
 _ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 _UNCONFINED = "unconfined"
@@ -66,6 +66,16 @@ def apparmor_refusal(pod: Tree, unavailable: str) -> str:
         if profile and profile["type"] == "Localhost" and not str(profile.get("localhostProfile") or "").strip():
             return f'invalid empty AppArmor profile name: "{profile.get("localhostProfile") or ""}"'
     return ""
+
+
+def why_no_apparmor(system: Path = Path("/sys")) -> str:
+    """Why this machine enforces no profile, or "". Source: validateHost."""
+    try:
+        enabled = (system / "module" / "apparmor" / "parameters" / "enabled").read_text().startswith("Y")
+    except OSError:
+        enabled = False
+    there = enabled and (system / "kernel" / "security" / "apparmor").exists()
+    return "" if there else "AppArmor is not enabled on the host"
 
 
 def _apparmor(pod: Tree, container: Tree) -> Tree | None:

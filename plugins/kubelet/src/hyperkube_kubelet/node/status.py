@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.node.machine import Machine
-from hyperkube_kubelet.runtime.values import Image, RuntimeStatus
+from hyperkube_kubelet.runtime.values import Image, RuntimeHandler, RuntimeStatus
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.timestamps import format_seconds
 
@@ -55,6 +55,7 @@ class NodeView:
     most_images: int = 50  # -1: all of them
     pressures: frozenset[str] = frozenset()  # conditions that eviction tells of: MemoryPressure …
     not_ready: tuple[str, ...] = ()  # what else keeps the node from being ready
+    provided_ips: str = ""  # addresses to tell a cloud's controller of, where there is one
 
 
 def default_labels(name: str, machine: Machine) -> dict[str, str]:
@@ -73,6 +74,9 @@ def new_node(view: NodeView, *, taints: Iterable[tuple[str, str, str]], provider
     spec: dict[str, Any] = {}
     if provider_id:
         spec["providerID"] = provider_id
+    annotations = {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}
+    if view.provided_ips:
+        annotations["alpha.kubernetes.io/provided-node-ip"] = view.provided_ips
     wanted = [_taint(*taint) for taint in taints]
     if wanted:
         spec["taints"] = wanted
@@ -82,7 +86,7 @@ def new_node(view: NodeView, *, taints: Iterable[tuple[str, str, str]], provider
         "metadata": {
             "name": view.facts.name,
             "labels": dict(view.facts.labels),
-            "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+            "annotations": annotations,
         },
         "spec": spec,
         "status": node_status(view, {}, now),
@@ -120,9 +124,34 @@ def node_status(view: NodeView, before: Tree, now: float) -> dict[str, Any]:
             "systemUUID": machine.system_uuid,
         },
     }
+    if runtime.handlers:
+        status["runtimeHandlers"] = [_handler(one) for one in sorted(runtime.handlers, key=lambda one: one.name)]
+    if runtime.features is not None:
+        status["features"] = {"supplementalGroupsPolicy": runtime.features.supplemental_groups_policy}
+    if runtime.features is not None:
+        status["features"] = {"supplementalGroupsPolicy": runtime.features.supplemental_groups_policy}
+    if runtime.handlers:
+        status["runtimeHandlers"] = [
+            {
+                "name": handler.name,
+                "features": {
+                    "recursiveReadOnlyMounts": handler.recursive_readonly_mounts,
+                    "userNamespaces": handler.user_namespaces,
+                },
+            }
+            for handler in sorted(runtime.handlers, key=lambda handler: handler.name)
+        ]
     if machine.swap_bytes:
         status["nodeInfo"]["swap"] = {"capacity": machine.swap_bytes}
     return status
+
+
+def _handler(handler: RuntimeHandler) -> dict[str, Any]:
+    features = {
+        "recursiveReadOnlyMounts": handler.recursive_readonly_mounts,
+        "userNamespaces": handler.user_namespaces,
+    }
+    return {"name": handler.name, "features": features} if handler.name else {"features": features}
 
 
 def changed(before: Tree, after: Tree) -> bool:

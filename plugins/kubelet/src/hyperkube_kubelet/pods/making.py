@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
@@ -19,20 +19,21 @@ from hyperkube_kubelet.containers.observed import POD_UID
 from hyperkube_kubelet.containers.profiles import InvalidProfile
 from hyperkube_kubelet.containers.security import PLAIN, Confinement, RootForbidden, security_of
 from hyperkube_kubelet.facts import NodeFacts
+from hyperkube_kubelet.pods.namespaces import PodNamespaces
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, is_static, uses_host_network
+from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.process.nodefiles import node_dns
 from hyperkube_kubelet.runtime.values import Container, ContainerConfig, Image, Mount, SandboxConfig
-from hyperkube_kubelet.volumes.errors import VolumeFailure
 from hyperkube_kubelet.volumes.manager import Mounted
-from hyperkube_kubelet.volumes.mounts import container_mounts
+from hyperkube_kubelet.volumes.mounts import Givens, MountRefused, container_mounts
 from hyperkube_kubelet.volumes.objects import ObjectCache
 from hyperkube_machinery import meta
 from hyperkube_machinery.client import ClientError
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["ClusterNames", "Maker"]
+__all__ = ["ClusterNames", "Maker", "RunImages"]
 
 HOSTS = "/etc/hosts"
 TERMINATION_LOG = "/dev/termination-log"
@@ -45,6 +46,14 @@ class ClusterNames:
     dns_servers: Sequence[str] = ()
     domain: str = "cluster.local"
     resolv_conf: Path | None = Path("/etc/resolv.conf")  # the node's own; None: pods look nothing up by it
+
+
+@dataclass(frozen=True, slots=True)
+class RunImages:
+    """What a container is made from."""
+
+    own: Image
+    volumes: Mapping[str, str] = field(default_factory=dict)  # ids by the volume that shows an image
 
 
 class Maker:
@@ -62,6 +71,7 @@ class Maker:
         groups: PodGroups | None = None,
         rules: Rules | None = None,
         confinement: Confinement = PLAIN,
+        namespaces: PodNamespaces | None = None,
     ) -> None:
         """`objects`: None without an API server. `services`: all of them, None before they are known.
 
@@ -77,14 +87,18 @@ class Maker:
         self._own_files = own_files
         self._groups = groups or NoGroups()
         self._confinement = confinement
+        self._namespaces = namespaces
         self.rules = rules or Rules(memory_capacity=Quantity.parse(facts.capacity.get("memory", "0")).value)
 
-    def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
-        """The next sandbox of `pod`. Raises InvalidConfig."""
+    async def sandbox(self, pod: Tree, attempt: int) -> SandboxConfig:
+        """The next sandbox of `pod`. Raises InvalidConfig, OSError."""
         dns = self.dns(pod).dns
+        handler = await self._namespaces.handler(pod) if self._namespaces is not None else ""
         config = sandbox_config(pod, attempt=attempt, logs=self.logs, dns=dns, cluster_domain=self._names.domain)
         return replace(
             config,
+            runtime_handler=handler,
+            user_namespace=self._namespaces.users(pod, handler) if self._namespaces is not None else (),
             cgroup_parent=self._groups.parent(pod),
             overhead=sandbox_overhead(pod, self.rules),
             limits=sandbox_limits(pod, self.rules),
@@ -101,16 +115,28 @@ class Maker:
         return Addresses(pod_ips=ips, host_ips=self._facts.ips, allocatable=self._facts.allocatable)
 
     async def container(
-        self, pod: Tree, container: Tree, image: Image, volumes: Mapping[str, Mounted], ips: Sequence[str], attempt: int
+        self,
+        pod: Tree,
+        container: Tree,
+        images: RunImages,
+        volumes: Mapping[str, Mounted],
+        ips: Sequence[str],
+        attempt: int,
     ) -> ContainerConfig:
         """The next run of a container. Raises NotStarted."""
         try:
             variables = await self._environment(pod, container, self.addresses(ips))
+            givens = Givens(
+                volumes=volumes,
+                images=images.volumes,
+                environment=variables,
+                recursive=self._namespaces is not None and await self._namespaces.mounts_recursively(pod),
+            )
             made = Made(
                 environment=variables,
-                mounts=await asyncio.to_thread(self._mounts, pod, container, volumes, variables, ips, attempt),
+                mounts=await asyncio.to_thread(self._mounts, pod, container, givens, ips, attempt),
                 limits=container_limits(pod, container, self.rules),
-                security=security_of(pod, container, image, self._confinement),
+                security=security_of(pod, container, images.own, self._confinement),
                 attempt=attempt,
             )
         except (
@@ -118,7 +144,8 @@ class Maker:
             DownwardError,
             RootForbidden,
             InvalidProfile,
-            VolumeFailure,
+            MountRefused,
+            RuntimeFailure,
             APIError,
             ClientError,
             OSError,
@@ -167,13 +194,12 @@ class Maker:
         self,
         pod: Tree,
         container: Tree,
-        volumes: Mapping[str, Mounted],
-        variables: Mapping[str, str],
+        givens: Givens,
         ips: Sequence[str],
         attempt: int,
     ) -> list[Mount]:
         """Volumes, and the files of the kubelet's own."""
-        mounts = list(container_mounts(container, volumes, variables))
+        mounts = list(container_mounts(container, givens))
         if not self._own_files:
             return mounts
         taken = {mount.container_path for mount in mounts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hyperkube_kubelet.containers.backoff import BackOff
@@ -13,7 +14,7 @@ from hyperkube_kubelet.pauses import unbroken
 from hyperkube_kubelet.pods.hooks import HookFailed, Hooks
 from hyperkube_kubelet.pods.images import IMAGE_REASONS, Images
 from hyperkube_kubelet.pods.killing import Killer
-from hyperkube_kubelet.pods.making import Maker
+from hyperkube_kubelet.pods.making import Maker, RunImages
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.podspec import Tree, described
 from hyperkube_kubelet.runtime.errors import InvalidConfig, RuntimeFailure
@@ -69,11 +70,13 @@ class Starter:
         subject = container_reference(pod, container)
         try:
             image = await self._images.ensure(pod, container)
+            images = RunImages(image, await self._volume_images(pod, container))
             config = await self._maker.container(
-                pod, container, image, volumes, ips, self._attempt(pod, container, observed)
+                pod, container, images, volumes, ips, self._attempt(pod, container, observed)
             )
+            config = replace(config, image_id=image.id, processes_of=_target(container, observed))
             try:
-                made_from = self._maker.sandbox(pod, _attempt_of(sandbox_id, observed))
+                made_from = await self._maker.sandbox(pod, _attempt_of(sandbox_id, observed))
                 container_id = await unbroken(self._runtime.create_container(sandbox_id, config, pod=made_from))
             except RuntimeFailure as exc:
                 reason = "CreateContainerConfigError" if isinstance(exc, InvalidConfig) else "CreateContainerError"
@@ -89,6 +92,18 @@ class Starter:
             raise
         self._recorder.event(subject, "Normal", "Started", "Container started")
         await self._post_start(pod, container, container_id, ips)
+
+    async def _volume_images(self, pod: Tree, container: Tree) -> dict[str, str]:
+        """The ids of images that the container sees in volumes. Raises NotStarted."""
+        shown = {volume["name"]: volume["image"] for volume in pod["spec"].get("volumes") or () if volume.get("image")}
+        found = {}
+        for name in {mount["name"] for mount in container.get("volumeMounts") or ()} & shown.keys():
+            source = shown[name]
+            image = await self._images.ensure_for_pod(
+                pod, source.get("reference") or "", source.get("pullPolicy") or "IfNotPresent"
+            )
+            found[name] = image.id
+        return found
 
     async def _post_start(self, pod: Tree, container: Tree, container_id: str, ips: Sequence[str]) -> None:
         hook = (container.get("lifecycle") or {}).get("postStart")
@@ -134,6 +149,17 @@ class Starter:
 
 def _attempt_of(sandbox_id: str, observed: Observed) -> int:
     return next((sandbox.config.attempt for sandbox in observed.sandboxes if sandbox.id == sandbox_id), 0)
+
+
+def _target(container: Tree, observed: Observed) -> str:
+    """The id of the container whose processes an ephemeral one is to be among, or "". Raises NotStarted."""
+    name = container.get("targetContainerName")
+    if not name:
+        return ""
+    latest = observed.latest(name)
+    if latest is None:
+        raise NotStarted("CreateContainerConfigError", f"unable to find target container {name}")
+    return latest.id
 
 
 def _after_logs(folder: Path) -> int:

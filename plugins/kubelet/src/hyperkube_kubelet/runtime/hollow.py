@@ -34,6 +34,8 @@ from hyperkube_kubelet.runtime.values import (
     ExecResult,
     FilesystemUsage,
     Image,
+    RuntimeFeatures,
+    RuntimeHandler,
     RuntimeStatus,
     Sandbox,
     SandboxConfig,
@@ -121,7 +123,14 @@ class HollowRuntime:
         return self._network
 
     async def status(self) -> RuntimeStatus:
-        return RuntimeStatus(name="hollow", version=self._version, ready=True, network_ready=True)
+        return RuntimeStatus(
+            name="hollow",
+            version=self._version,
+            ready=True,
+            network_ready=True,
+            handlers=(RuntimeHandler(name="", recursive_readonly_mounts=True, user_namespaces=True),),
+            features=RuntimeFeatures(supplemental_groups_policy=True),
+        )
 
     async def use_pod_cidr(self, pod_cidr: str) -> None:
         pass  # each node has the range that it was made with

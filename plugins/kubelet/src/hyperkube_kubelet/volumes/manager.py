@@ -102,6 +102,8 @@ class PodVolumes:
         for volume in pod["spec"].get("volumes") or ():
             name = volume["name"]
             kind = next((one for one in volume if one != "name" and volume[one] is not None), "emptyDir")
+            if kind == "image":
+                continue  # the runtime mounts it, once a container that sees it is started
             mount = self._kinds.get(kind)
             if mount is None:
                 raise VolumeFailure(name, f"this kubelet has no volumes of the type {kind}")

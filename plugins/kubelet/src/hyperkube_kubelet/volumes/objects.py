@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hyperkube_machinery.builtin import CONFIG_MAPS, SECRETS
+from hyperkube_machinery.builtin import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
@@ -38,6 +38,10 @@ class ObjectCache:
     async def secret(self, namespace: str, name: str) -> Tree | None:
         """None where there is none. Raises APIError, ClientError."""
         return await self._get(SECRETS, namespace, name)
+
+    async def runtime_class(self, name: str) -> Tree | None:
+        """None where there is none. Raises APIError, ClientError."""
+        return await self._get(RUNTIME_CLASSES, "", name)
 
     def expire(self, namespace: str) -> None:
         """Read the objects of a namespace anew when they are next asked for: a pod of it has come."""

@@ -57,6 +57,8 @@ def container_request(
     security = config.security
     host = stored.root is None
     _check_user(user, node, host=host)
+    if security.seccomp not in ("", "RuntimeDefault", "Unconfined"):
+        raise InvalidConfig(f"seccomp profile {security.seccomp} can't be applied: this runtime applies none")
     try:
         capabilities = mask(
             add=security.add_capabilities, drop=security.drop_capabilities, privileged=security.privileged

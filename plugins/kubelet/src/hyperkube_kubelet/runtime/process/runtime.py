@@ -7,6 +7,7 @@ import platform
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hyperkube_kubelet.runtime import errors
 from hyperkube_kubelet.runtime.errors import (
     ExecFailed,
     ExecTimeout,
+    InvalidConfig,
     RuntimeFailure,
     RuntimeUnavailable,
 )
@@ -43,6 +45,9 @@ from hyperkube_kubelet.runtime.values import (
     ExecResult,
     FilesystemUsage,
     Image,
+    Mount,
+    RuntimeFeatures,
+    RuntimeHandler,
     RuntimeStatus,
     Sandbox,
     SandboxConfig,
@@ -191,7 +196,19 @@ class ProcessRuntime:
                 network_message=str(exc),
                 limitations=found,
             )
-        return RuntimeStatus(name=NAME, version=f"{VERSION}.0", ready=True, network_ready=True, limitations=found)
+        return RuntimeStatus(
+            name=NAME,
+            version=f"{VERSION}.0",
+            ready=True,
+            network_ready=True,
+            limitations=found,
+            handlers=(
+                RuntimeHandler(
+                    name="", recursive_readonly_mounts=self.node.isolated, user_namespaces=self.node.isolated
+                ),
+            ),
+            features=RuntimeFeatures(supplemental_groups_policy=True),
+        )
 
     async def use_pod_cidr(self, pod_cidr: str) -> None:
         pass  # the reaper gives addresses, of the range that it was started with
@@ -244,12 +261,27 @@ class ProcessRuntime:
     ) -> str:
         sandbox = await self.sandbox(sandbox_id)
         stored = await self._images.prepare(config.image)
+        mounts = tuple([await self._shown(mount) for mount in config.mounts])
+        config = replace(config, mounts=mounts)
         users = await asyncio.to_thread(read_users, stored.root or Path("/"))
         user = resolve_user(config.security, stored.image.user, users)
         ip = sandbox.ips[0] if sandbox.ips else ""
         request = container_request(sandbox.config, ip, config, stored, user, self.node)
         answer = await self._ask(**request, sandbox_id=sandbox_id)
         return str(answer["id"])
+
+    async def _shown(self, mount: Mount) -> Mount:
+        """A mount of an image's files as one of the folder that they are unpacked in."""
+        if not mount.image:
+            return mount
+        stored = await self._images.prepare(mount.image)
+        if stored.root is None:
+            raise InvalidConfig(f"image {stored.reference} is the machine itself, and is no volume")
+        root = await asyncio.to_thread(stored.root.resolve)
+        path = await asyncio.to_thread((root / mount.image_sub_path).resolve)
+        if not path.is_relative_to(root) or not await asyncio.to_thread(path.exists):
+            raise InvalidConfig(f"image {stored.reference} has no {mount.image_sub_path}")
+        return replace(mount, host_path=path, resolved=True, readonly=True, image="", image_sub_path="")
 
     async def start_container(self, container_id: str) -> None:
         await self._ask("start_container", container_id=container_id)

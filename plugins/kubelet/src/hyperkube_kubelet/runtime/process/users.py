@@ -76,7 +76,8 @@ def resolve_user(security: Security, image_user: str, users: Users) -> User:
         gid = security.run_as_group
     elif group:
         gid = _group(group, users)
-    groups = dict.fromkeys((*security.supplemental_groups, *users.members.get(name, ())))
+    of_image = users.members.get(name, ()) if security.supplemental_groups_policy == "Merge" else ()
+    groups = dict.fromkeys((*security.supplemental_groups, *of_image))
     return User(uid, gid, tuple(groups), home or "/")
 
 
