@@ -30,7 +30,7 @@ _ESCAPED = tuple((text.encode(), b"\\u%04x" % ord(text)) for text in "<>&\u2028\
 def encode_as_go(value: Any) -> bytes:
     """`value` as Go writes it, for what Go programs keep as they read it and compare byte by byte.
 
-    The data of a ControllerRevision is such: a daemon set's `a && b` must be `a \\u0026\\u0026 b`, or upstream's
+    The data of a ControllerRevision is such: where the ampersands of a daemon set's `a && b` are no escapes, upstream's
     controller finds the revision changed whenever it looks.
     """
     encoded = encode(value)
