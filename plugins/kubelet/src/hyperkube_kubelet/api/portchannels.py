@@ -58,7 +58,7 @@ class _ChannelLeg(Leg):
             await self._client.send(channel + self.port.to_bytes(2, "little"))
 
     async def send(self, data: bytes) -> None:
-        await self._client.send(self._data + data)
+        await self._client.send(data, channel=self._data)
 
     async def fail(self, text: str) -> None:
         await self._client.send(self._error + text.encode())

@@ -17,6 +17,7 @@ from typing import Any
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.exchange import Peer, failure_text
+from hyperkube_machinery.serving.bell import Bell
 from hyperkube_machinery.streaming.errors import StreamingError
 from hyperkube_machinery.streaming.ports import PortConnection
 
@@ -45,7 +46,7 @@ class Leg(ABC):
         self._pieces: deque[bytes] = deque()
         self._ahead = 0
         self._ended = False
-        self._changed = asyncio.Event()
+        self._changed = Bell()
 
     @abstractmethod
     async def send(self, data: bytes) -> None:
@@ -69,7 +70,7 @@ class Leg(ABC):
             return
         self._pieces.append(data)
         self._ahead += len(data)
-        self._tell()
+        self._changed.ring()
         while self._ahead > _AHEAD_BYTES and not self._ended:
             await self._changed.wait()
 
@@ -81,17 +82,13 @@ class Leg(ABC):
             await self._changed.wait()
         piece = self._pieces.popleft()
         self._ahead -= len(piece)
-        self._tell()
+        self._changed.ring()
         return piece
 
     def end(self) -> None:
         """The client sends no more, or nobody will take it."""
         self._ended = True
-        self._tell()
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.ring()
 
 
 async def forward(leg: Leg, target: Target, clock: Clock) -> None:

@@ -35,7 +35,7 @@ async def talk(
             exit_code = await pass_on(channels, process, streams)
             status = ended(0 if attached else exit_code)
     except RemoteFailure as exc:
-        status = exc.status
+        status = dict(exc.status)
     except RuntimeFailure as exc:
         status = _refused(exc, "attaching to container" if attached else "executing command in container")
         if isinstance(exc, ExecFailed) and (streams.stdout or streams.stderr):  # of an exit code kubectl tells no more

@@ -132,7 +132,8 @@ class ByteStream(Upgraded["ByteStream"]):
     async def send(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
-            await self._writable.wait()
+            if not self._writable.is_set():
+                await self._writable.wait()
 
     def close(self) -> None:
         """A connection says it by being closed."""

@@ -2,7 +2,7 @@
 
     accept(request, offered, talk) ─→ Upgrade ─→ talk(socket): `async for message in socket`, `await socket.send(…)`
 
-The frames are the library's; connections, back-pressure and tasks are ours.
+The frames are the library's, but for those of data that are sent; connections, back-pressure and tasks are ours.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from hyperkube_machinery.serving.upgraded import Start, Upgraded
 
 __all__ = ["WebSocket", "accept", "asks_for_websocket", "offered_protocols"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.WARNING)
+"""The library's, which has a word for each connection."""
 
 _ACCEPT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server mixes into its client's key. Source: RFC 6455, section 1.3."""
@@ -79,23 +81,33 @@ def _is_key(key: str) -> bool:
         return False
 
 
+def _head(size: int) -> bytes:
+    """Of a whole binary message, as servers send it. Source: RFC 6455, section 5.2."""
+    if size < 126:
+        return bytes((0x82, size))
+    return b"\x82\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x82\x7f" + size.to_bytes(8, "big")
+
+
 class WebSocket(Upgraded["WebSocket"]):
     """One connection. Messages are bytes, those that were sent as text too (UTF-8)."""
 
     def __init__(self, protocol: str, talk: Callable[[WebSocket], Awaitable[None]], start: Start, clock: Clock) -> None:
         super().__init__(talk, start, clock)
         self.protocol = protocol  # the subprotocol, "" for none
-        self._frames = Protocol(Side.SERVER, state=State.OPEN, max_size=_LONGEST_MESSAGE, logger=log)
+        self._frames = Protocol(Side.SERVER, state=State.OPEN, max_size=_LONGEST_MESSAGE, logger=_log)
         self._parts: list[bytes] = []
 
     # What the coroutine does.
 
-    async def send(self, data: bytes) -> None:
-        """Send a binary message, when there is room for it; a no-op once the connection is closed."""
+    async def send(self, data: bytes, *, channel: bytes = b"") -> None:
+        """Send a binary message, when there is room for it; a no-op once the connection is closed.
+
+        `channel` stands in front of the data.
+        """
         if self._frames.state is State.OPEN:
-            self._frames.send_binary(data)
-            self._flush()
-            await self._writable.wait()
+            self._transport.write(b"".join((_head(len(channel) + len(data)), channel, data)))
+            if not self._writable.is_set():
+                await self._writable.wait()
 
     async def send_text(self, message: str) -> None:
         """The same as text."""

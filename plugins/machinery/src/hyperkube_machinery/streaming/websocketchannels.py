@@ -46,7 +46,7 @@ class WebSocketChannels:
                 yield size
 
     async def send(self, stream: Stream, data: bytes) -> None:
-        await self._socket.send(_CHANNELS[stream] + data)
+        await self._socket.send(data, channel=_CHANNELS[stream])
 
     async def end(self, status: Mapping[str, Any]) -> None:
         if self._socket.protocol != "channel.k8s.io":

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.bell import Bell
 from hyperkube_machinery.serving.messages import Request, Upgrade
 from hyperkube_machinery.serving.spdy.frames import FrameError, HeaderMap, ResetStatus
 from hyperkube_machinery.serving.spdy.session import Arrived, Event, Session
@@ -26,6 +27,8 @@ _NAME = "SPDY/3.1"
 _AHEAD_BYTES = 1 << 20
 _AHEAD_EVENTS = 4096
 """What is kept of what nobody has taken; then nothing more is read."""
+_WHOLE_BYTES = 64 << 10
+"""Pieces that make as much together are taken as one."""
 
 
 class Channel(Protocol):
@@ -86,22 +89,38 @@ class SPDY:
         self._events: deque[Event] = deque()
         self._ahead = 0
         self._ended = False
-        self._changed = asyncio.Event()
+        self._changed = Bell()
 
     async def events(self) -> AsyncIterator[Event]:
         """What the peer does, until it is gone."""
         while True:
             while self._events:
-                event = self._events.popleft()
+                event = self._next()
                 if isinstance(event, Arrived):
                     self._ahead -= len(event.data)
                     self._session.consumed(event.stream_id, len(event.data))
                     await self._flush()
-                self._tell()
+                self._changed.ring()
                 yield event
             if self._ended:
                 return
             await self._changed.wait()
+
+    def _next(self) -> Event:
+        """The next event; data that came in small pieces is one."""
+        events = self._events
+        event = events.popleft()
+        if not isinstance(event, Arrived):
+            return event
+        pieces, size = [event.data], len(event.data)
+        while events and size < _WHOLE_BYTES:
+            other = events[0]
+            if not isinstance(other, Arrived) or other.stream_id != event.stream_id:
+                break
+            pieces.append(other.data)
+            size += len(other.data)
+            events.popleft()
+        return event if len(pieces) == 1 else Arrived(event.stream_id, b"".join(pieces))
 
     async def open(self, headers: HeaderMap) -> int:
         """Begin a stream."""
@@ -148,24 +167,19 @@ class SPDY:
                 async for data in self._channel:
                     for event in self._session.receive(data):
                         self._put(event)
-                    self._tell()
+                    self._changed.ring()
                     await self._flush()
                     while self._ahead > _AHEAD_BYTES or len(self._events) > _AHEAD_EVENTS:
                         await self._changed.wait()
             await self._flush()
         finally:
             self._ended = True
-            self._tell()
+            self._changed.ring()
 
     def _put(self, event: Event) -> None:
         self._events.append(event)
         if isinstance(event, Arrived):
             self._ahead += len(event.data)
-
-    def _tell(self) -> None:
-        """Wake all who wait for something to change."""
-        self._changed.set()
-        self._changed = asyncio.Event()
 
     async def _flush(self) -> None:
         if data := self._session.data_to_send():

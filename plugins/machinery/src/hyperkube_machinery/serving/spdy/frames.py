@@ -151,7 +151,7 @@ class FrameReader:
     """Frames out of bytes that come in pieces of any size."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""  # what came last and is not whole yet: never a piece of data
         self._data_left = -1  # bytes of the present frame of data that are still to come; -1 outside of one
         self._stream_id = 0
         self._fin = False
@@ -159,9 +159,8 @@ class FrameReader:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """All that is complete now. Raises FrameError, and is of no use after that."""
-        self._buffer += data
+        view = self._buffer + data if self._buffer else data
         at = 0
-        view = bytes(self._buffer)
         try:
             while True:
                 if self._data_left >= 0:
@@ -194,7 +193,7 @@ class FrameReader:
                 if (frame := self._control(first & 0xFFFF, flags, body)) is not None:
                     yield frame
         finally:
-            del self._buffer[:at]
+            self._buffer = view[at:]
 
     def _control(self, kind: int, flags: int, body: bytes) -> Frame | None:
         """None for a type that is not known, which is to be ignored."""
