@@ -24,7 +24,7 @@ __all__ = ["Details", "GroupReader", "PodGroup"]
 _NANOSECONDS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _UNLIMITED = 1 << 62
 """What is more than this is no limit: version 1 shows the largest number of pages."""
-_POD = re.compile(r"pod([0-9a-zA-Z_-]+?)(?:\.slice)?$")
+_POD = re.compile(r"^pod([0-9a-zA-Z-]+)$|-pod([0-9a-zA-Z_]+)\.slice$")
 _QUALITY = re.compile(r"(?:^|-)(burstable|besteffort)(?:\.slice)?$")
 _CONTAINER = re.compile(r"([0-9a-f]{64})(?:\.scope)?$")
 
@@ -77,7 +77,7 @@ class GroupReader:
             for name in self._children(path):
                 if match := _POD.search(name):
                     # A slice's dashes tell its parents, and so it has underscores for the uid's.
-                    uid = match[1].replace("_", "-") if name.endswith(".slice") else match[1]
+                    uid = match[1] or match[2].replace("_", "-")
                     inner = f"{path}/{name}"
                     found[uid] = PodGroup(inner, dict(self._containers(inner)))
         return found

@@ -44,7 +44,11 @@ _NODE_SWAP = "Current swap usage of the node in bytes. Reported only on non-wind
 
 
 def resource_families(figures: NodeFigures | None) -> Iterator[Family]:
-    """None where there are no figures: then it is told that there was an error."""
+    """In the order of their names. None where there are no figures: then it is told that there was an error."""
+    return iter(sorted(_families(figures), key=lambda family: family.name))
+
+
+def _families(figures: NodeFigures | None) -> Iterator[Family]:
     if figures is not None:
         containers = [(_labels(pod, container), container) for pod in figures.pods for container in pod.containers]
         of_containers = [(labels, container.usage) for labels, container in containers]
