@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -38,14 +39,17 @@ _IDENTITIES = {
 class Process:
     """A server in a process of its own, which ends with this one at the latest."""
 
-    def __init__(self, name: str, args: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, args: Sequence[str], environment: dict[str, str], *, inside: Sequence[str] = ()
+    ) -> None:
+        """`inside` is what the command line begins with, such as `nsenter`."""
         self.name = name
         self._lines: list[bytes] = []
         theirs, self._lifeline = os.pipe()
         self._told, telling = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hyperkube_core", name, *args],
+                [*inside, sys.executable, "-m", "hyperkube_core", name, *args],
                 env={**os.environ, **environment, LIFELINE: str(theirs), NOTIFY: str(telling)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -196,9 +200,9 @@ class Cluster:
         """Start a server that is told by `args` alone, who it is included, and return once it is ready."""
         return await self._start(name, args)
 
-    def begin(self, name: str, *args: str) -> Process:
+    def begin(self, name: str, *args: str, inside: Sequence[str] = ()) -> Process:
         """The same in a process of its own, without waiting for anything."""
-        process = Process(name, args, {})
+        process = Process(name, args, {}, inside=inside)
         self._stack.push_async_callback(_let_go, process)
         return process
 
@@ -233,19 +237,22 @@ class Cluster:
         """Exit status, output and complaints."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        process = await asyncio.create_subprocess_exec(
-            str(self._kubectl()),
-            f"--kubeconfig={self.kubeconfig}",
-            f"--namespace={namespace}",
-            *args,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
-        )
+        with tempfile.TemporaryFile() as given:  # a pipe that kubectl reads nothing from would break
+            given.write(stdin.encode())
+            given.seek(0)
+            process = await asyncio.create_subprocess_exec(
+                str(self._kubectl()),
+                f"--kubeconfig={self.kubeconfig}",
+                f"--namespace={namespace}",
+                *args,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
+            )
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                output, complaint = await process.communicate(stdin.encode())
+                output, complaint = await process.communicate()
         except BaseException:
             with suppress(ProcessLookupError):
                 process.kill()

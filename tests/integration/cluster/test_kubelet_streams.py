@@ -9,6 +9,7 @@ import re
 import signal
 import struct
 import sys
+import tempfile
 import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -106,8 +107,11 @@ class Kubectl:
 
     async def run(self, *args: str, stdin: bytes = b"") -> tuple[int | None, bytes, str]:
         """Exit code, output and complaints."""
-        async with self.started(*args) as process:
-            output, complaint = await process.communicate(stdin)
+        with tempfile.TemporaryFile() as given:  # a pipe that kubectl reads nothing from would break
+            given.write(stdin)
+            given.seek(0)
+            async with self.started(*args, stdin=given) as process:
+                output, complaint = await process.communicate()
         return process.returncode, output, complaint.decode()
 
 

@@ -8,7 +8,7 @@ import random
 import socket
 import statistics
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -39,8 +39,9 @@ async def proxied(request: pytest.FixtureRequest, processes: Cluster, tmp_path: 
 
 async def echo(net: PodNet, address: str, port: int) -> asyncio.Server:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(100):
-            writer.write(data)
+        with suppress(ConnectionError):  # the proxy that was between may have been killed
+            while data := await reader.read(100):
+                writer.write(data)
         writer.close()
 
     return await asyncio.start_server(serve, sock=await net.pods[address].listen(address, port))
