@@ -24,7 +24,7 @@ SwapFree:        40 kB
 """
 INTERFACES = """\
 Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
     lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0
 veth12: 8 8 0 0 0 0 0 0 8 8 0 0 0 0 0 0
   wlan0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0
@@ -33,10 +33,7 @@ veth12: 8 8 0 0 0 0 0 0 8 8 0 0 0 0 0 0
 
 
 def host(root: Path, kind: str | None = "v1") -> Host:
-    if kind is None:
-        groups = GroupReader(None)
-    else:
-        groups = GroupReader(find_hierarchies(machine(root, kind, "/")))
+    groups = GroupReader(find_hierarchies(machine(root, kind, "/")) if kind is not None else None)
     write(root / "proc/meminfo", MEMINFO)
     write(root / "proc/stat", "cpu  300 0 200 500 0 0 0 0 0 0\nbtime 1700000000\n")
     write(root / "proc/loadavg", "0.10 0.20 0.30 2/345 6789\n")
