@@ -75,9 +75,9 @@ def _holds_by_quality(options: Options) -> bool:
     The process runtime, which most users run without a right to any, has groups of its own for containers unless a
     place for a tree of them is named.
     """
-    if options.container_runtime == "hollow" or not options.cgroups_per_qos:
+    if not options.cgroups_per_qos:
         return False
-    return options.container_runtime != "process" or bool(options.cgroup_root)
+    return options.uses_cri or (options.container_runtime == "process" and bool(options.cgroup_root))
 
 
 async def groups_of(
