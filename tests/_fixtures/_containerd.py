@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import _tools
+from _cgroups import GroupRoot
 from _images import write_image
 
 PAUSE = "hk.test/pause:1"
@@ -76,6 +77,7 @@ class Containerd:
         assert len(str(self.socket)) < 100, f"no socket can have a path as long as {self.socket}"
         number = os.getpid()  # others may run such daemons beside this one
         self.bridge = f"hkt{number}"
+        self.groups = GroupRoot(f"hk-test-{number}")
         self.pod_cidr = f"10.{200 + number % 40}.{number // 40 % 256}.0/24"
         self.conf_dir = folder / "cni"
         self.registries = folder / "registries"
@@ -132,6 +134,7 @@ class Containerd:
     def start(self) -> None:
         """Start it and return once it answers."""
         assert self._process is None or self._process.poll() is not None, "it runs"
+        self.groups.make()
         programs = _tools.containerd()
         path = os.pathsep.join([str(programs), str(_tools.iptables().parent), os.environ["PATH"], "/usr/sbin", "/sbin"])
         with self.log.open("ab") as log:
@@ -208,6 +211,7 @@ class Containerd:
         found = [f"container {container}" for container in self.containers()]
         found += [f"shim {pid}" for pid in self.shims()]
         found += [f"mount {path}" for path in self._mounts()]
+        found += [f"control group {path}" for path in sorted(self.groups.pods())]
         addresses = self.folder / "addresses" / self.bridge
         if addresses.is_dir():
             found += [f"address {path.name}" for path in addresses.iterdir() if path.name[0].isdigit()]
@@ -238,6 +242,7 @@ class Containerd:
         for point in self._mounts():
             subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
         subprocess.run(["ip", "link", "delete", self.bridge], check=False, capture_output=True)
+        self.groups.remove()
         for path in (self.folder / "root", self.folder / "state"):
             shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)

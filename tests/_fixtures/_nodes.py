@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from _clusters import Cluster, Process, open_cluster
+from _clusters import Cluster, Process, eventually, open_cluster
 from _containerd import BUSYBOX, Containerd
 from _watching import gone, until_object
 
-from hyperkube_machinery.builtin import NODES, PODS, SERVICE_ACCOUNTS
+from hyperkube_machinery.builtin import CONFIG_MAPS, NODES, PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.client import Client
 
 NODE = "node-1"
@@ -32,6 +32,7 @@ class RealNode:
             f"--hostname-override={NODE}",
             f"--root-dir={folder}",
             f"--container-runtime-endpoint={containerd.endpoint}",
+            f"--cgroup-root={containerd.groups.path}",
             "--port=0",
             "--healthz-port=0",
             *flags,
@@ -80,9 +81,10 @@ class RealNode:
             await gone(self.client, PODS, name, "default")
 
     async def emptied(self) -> None:
-        """Let no pod go on."""
+        """Let no pod go on, and nothing be left of any."""
         for found in (await self.client.list(PODS, "default")).items:
             await self.delete(found["metadata"]["name"], grace_seconds=1)
+        await eventually(lambda: not self.containerd.containers())
 
 
 def pod(name: str, spec: Mapping[str, Any] | None = None, **metadata: Any) -> Tree:
@@ -108,12 +110,19 @@ async def real_node(
     No pod of it is left after the block. `beside`: servers more, such as the proxy.
     """
     async with open_cluster("process", folder, kubectl) as cluster:
+        authority = cluster.data_dir / "pki" / "ca.crt"
         await asyncio.gather(
-            cluster.start("controller-manager", "--secure-port=0"),
+            cluster.start(
+                "controller-manager",
+                "--secure-port=0",
+                "--use-service-account-credentials",
+                f"--root-ca-file={authority}",
+            ),
             cluster.start("scheduler", "--secure-port=0"),
             *(cluster.start(name) for name in beside),
         )
-        await until_object(cluster.client, SERVICE_ACCOUNTS, "default", lambda found: True, "default")
+        for resource, name in ((SERVICE_ACCOUNTS, "default"), (CONFIG_MAPS, "kube-root-ca.crt")):
+            await until_object(cluster.client, resource, name, lambda found: True, "default")
         node = RealNode(cluster, containerd, folder / "kubelet", flags)
         await node.start_kubelet()
         await node.node(is_ready)
