@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from hyperkube_core import SettingsError
@@ -93,6 +94,12 @@ async def groups_of(
 
     Raises SettingsError, which names the flag that can't be followed.
     """
+    if options.uses_cri and not may_lower_scores():
+        # The runtime may have the right, so what is asked of it stays as it is.
+        log.warning(
+            "this process may not lower the kernel's score of others (CAP_SYS_RESOURCE): where that is so of the"
+            " container runtime as well, it has to be told (containerd: restrict_oom_score_adj = true)"
+        )
     if not _holds_by_quality(options):
         return NoGroups(options.cgroup_root)
     driver: Driver = told_driver or ("systemd" if options.cgroup_driver == "systemd" else "cgroupfs")
@@ -133,6 +140,19 @@ async def groups_of(
     except CgroupFailure as exc:
         name = "cgroup-root"
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc
+
+
+def may_lower_scores(status: Path = Path("/proc/self/status")) -> bool:
+    """Whether this process has CAP_SYS_RESOURCE, without which it can spare nobody when memory runs out."""
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return True  # nothing is known
+    effective = next((line.split()[1] for line in lines if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_SYS_RESOURCE & 1)
+
+
+_CAP_SYS_RESOURCE = 24
 
 
 def _held(capacity: Mapping[str, str]) -> dict[str, str]:
