@@ -20,11 +20,11 @@ from hyperkube_machinery.packaged import read_packaged
 UPSTREAM: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "data" / "kubelet-flags-v1.36.json").read_text("utf-8")
 )
-OWN = {"container-runtime", "hollow-nodes", "master", "network", "orphan-grace-period"}
+OWN = {"container-runtime", "hollow-nodes", "master", "network", "orphan-grace-period", "registry-config-dir"}
 """Options that upstream has no flag for."""
 CONFIG = "--kubeconfig=node.kubeconfig"
 TABLE: dict[str, Any] = json.loads(read_packaged("hyperkube_kubelet", "flags.json"))
-REMOVED = [flag for group in TABLE["removed"] for flag in group["flags"]]
+REMOVED = [flag for group in TABLE["removed"] if group["treatment"] == "warned" for flag in group["flags"]]
 
 
 def launcher(output: io.StringIO | None = None) -> HyperKube:
@@ -84,15 +84,13 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
     "name",
     [
         "protect-kernel-defaults",
-        "rotate-certificates",
-        "tls-min-version",
     ],
 )
 def test_what_would_make_the_node_stricter_is_refused(name: str) -> None:
     assert treatments()[name] == "refused"
 
 
-@pytest.mark.parametrize("arg", ["--tls-min-version=VersionTLS12", "--pod-max-pids=-1", "--read-only-port=0"])
+@pytest.mark.parametrize("arg", ["--pod-max-pids=-1", "--read-only-port=0"])
 def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
     assert parse(arg) == parse()
 

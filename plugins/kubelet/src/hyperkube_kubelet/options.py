@@ -117,6 +117,18 @@ def _check_eviction(
     parse_thresholds(hard or {}, {}, graces or {}, reclaims or {}, allocatable=False)
 
 
+def _check_node_ip(text: str) -> None:
+    from hyperkube_kubelet.nodeaddresses import parse_node_ips
+
+    parse_node_ips(text)
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    from hyperkube_kubelet.nodelabels import check_labels
+
+    check_labels(labels)
+
+
 def _check_suites(suites: tuple[str, ...]) -> None:
     from hyperkube_kubelet.certificates.tlsterms import check_suites
 
@@ -182,19 +194,34 @@ class Options:
     hostname_override: str = flag(
         "", section="Node", metavar="name", help="The name of the node, in place of the machine's."
     )
-    node_ip: str | None = flag(
-        None,
+    node_ip: str = flag(
+        "",
         section="Node",
-        kind="ip",
-        help="The address of the node. Without it that is loopback, 127.0.0.1, where all of this kubelet is; upstream's"
-        " takes the address of the default interface.",
+        check=_check_node_ip,
+        metavar="addresses",
+        help="The address of the node, or one of each family. 0.0.0.0 or :: stands for the one that the machine's"
+        " default route leads by, which is the node's without the flag; but where the API server is on loopback, so is"
+        " the node.",
     )
-    node_labels: dict[str, str] = flag({}, section="Node", help="Labels that the node is registered with.")
+    node_labels: dict[str, str] = flag(
+        {},
+        section="Node",
+        check=_check_labels,
+        help="Labels that the node is registered with. Those of kubernetes.io that are not a kubelet's to give are left"
+        " out, with a warning.",
+    )
     register_node: bool = flag(
         True, section="Node", help="Register the node; else it must be created by somebody else."
     )
     register_with_taints: tuple[str, ...] = flag(
         (), section="Node", check=_check_taints, metavar="taints", help="Taints that the node is registered with."
+    )
+    cloud_provider: str = flag(
+        "",
+        section="Node",
+        metavar="name",
+        help="With `external`, a cloud's controller is waited for before pods come: the node has a taint until then."
+        " Any other cloud is warned of, for kubelets have known none since Kubernetes 1.31.",
     )
     provider_id: str = flag("", section="Node", metavar="id", help="What a cloud calls this machine.")
     max_pods: int = flag(110, section="Node", minimum=0, help="How many pods this node runs at most.")
@@ -697,6 +724,20 @@ class Options:
         section="Serving",
         help="Serve the machine's log files at /logs/, to who may read them. A key of upstream's config file.",
     )
+    lock_file: Path | None = flag(
+        None, section="Process", metavar="file", help="A file to lock, after whoever has it locked has let go of it."
+    )
+    exit_on_lock_contention: bool = flag(
+        False, section="Process", help="Leave when another process opens --lock-file, which a next kubelet does."
+    )
+    oom_score_adj: int | None = flag(
+        None,
+        section="Process",
+        minimum=-1000,
+        maximum=1000,
+        help="How soon the kernel kills the kubelet when memory is short: -1000 never, 1000 first. Without it that is"
+        " left as it is; upstream takes -999.",
+    )
     read_only_port: int = flag(
         0,
         section="Serving",
@@ -734,6 +775,9 @@ class Options:
         object.__setattr__(self, "root_dir", self.root_dir.expanduser().absolute())
         if self.cert_dir is None:
             object.__setattr__(self, "cert_dir", self.root_dir / "pki")
+        if self.exit_on_lock_contention and self.lock_file is None:
+            why = "cannot exit on lock file contention: no lock file specified"
+            raise SettingsError("lock-file", "flag --lock-file", why)
         if self.bootstrap_kubeconfig is not None and self.kubeconfig is None:
             raise SettingsError("kubeconfig", "flag --kubeconfig", "must be given with --bootstrap-kubeconfig")
         if (self.tls_cert_file is None) != (self.tls_private_key_file is None):

@@ -34,10 +34,20 @@ def read_configurations(files: Sequence[tuple[Path, Mapping[str, Any]]], fields:
     if len(files) == 1 and not {"kind", "apiVersion"} & files[0][1].keys():
         return {key.replace("-", "_"): value for key, value in files[0][1].items()}
     values = merged(_decoded(path, document, alone=len(files) == 1) for path, document in files)
+    _derive(values)
     wrong = complaints(values)
     if wrong:
         raise ValueError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
     return dict(_options(values, fields))
+
+
+def _derive(values: dict[str, Any]) -> None:
+    """What follows from other keys unless it is told. Source: SetDefaults_KubeletConfiguration"""
+    often = values.get("nodeStatusUpdateFrequency")
+    if often is not None:
+        values.setdefault("nodeStatusReportFrequency", often)
+    if (values.get("maxParallelImagePulls") or 0) > 1:
+        values.setdefault("serializeImagePulls", False)
 
 
 def _decoded(path: Path, document: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from hyperkube_kubelet.node.happenings import Happening, happenings
 from hyperkube_kubelet.node.status import NodeView, changed, new_node, node_status
 from hyperkube_machinery import meta
 from hyperkube_machinery.backoff import Backoff
@@ -51,8 +52,15 @@ class NodeKeeper:
         registers: bool = True,
         taints: Sequence[tuple[str, str, str]] = (),
         provider_id: str = "",
+        report_seconds: float = REPORT_SECONDS,
+        lease_seconds: int = LEASE_SECONDS,
+        tell: Callable[[Happening], None] = lambda happening: None,
+        clouded: bool = False,
     ) -> None:
-        """`look` tells what the node is now; `known` its object, as far as that was heard of."""
+        """`look` tells what the node is now; `known` its object, as far as that was heard of; `tell` makes events.
+
+        `clouded`: whether somebody else, who knows the cloud, gives the node its addresses.
+        """
         self._name = name
         self._client = client
         self._clock = clock
@@ -62,7 +70,13 @@ class NodeKeeper:
         self._registers = registers
         self._taints = taints
         self._provider_id = provider_id
+        self._report_seconds = report_seconds
+        self._lease_seconds = lease_seconds
+        self._tell = tell
+        self._clouded = clouded
+        self._schedulable: bool | None = None  # as it was last told
         self._registered = asyncio.Event()
+        self._created = False
         self._reported = 0.0
         self._lease: Tree | None = None
 
@@ -104,6 +118,8 @@ class NodeKeeper:
             if exc.reason != "AlreadyExists":
                 raise
             await self._correct(node)
+        else:
+            self._created = True
         log.info("node %s is registered", self._name)
 
     async def _correct(self, wanted: Tree) -> None:
@@ -136,10 +152,24 @@ class NodeKeeper:
     async def _report_once(self, node: Tree) -> None:
         before, now = node.get("status") or {}, self._clock.now()
         after = node_status(await self._look(), before, now)
-        due = self._clock.monotonic() - self._reported >= REPORT_SECONDS or not self._registered.is_set()
+        if self._clouded and before.get("addresses"):
+            after["addresses"] = before["addresses"]
+        due = self._clock.monotonic() - self._reported >= self._report_seconds or not self._registered.is_set()
         if due or changed(before, after):
             await self._client.patch(NODES, self._name, {"status": after}, kind="strategic", subresource="status")
             self._reported = self._clock.monotonic()
+        self._tell_of(node, before, after)
+
+    def _tell_of(self, node: Tree, before: Tree, after: Tree) -> None:
+        # A new node's first status was written when it was registered.
+        told = before if self._registered.is_set() or not self._created else {}
+        for happening in happenings(self._name, told, after):
+            self._tell(happening)
+        schedulable = not (node.get("spec") or {}).get("unschedulable")
+        if self._schedulable is not None and schedulable != self._schedulable:
+            reason = "NodeSchedulable" if schedulable else "NodeNotSchedulable"
+            self._tell(Happening("Normal", reason, f"Node {self._name} status is now: {reason}"))
+        self._schedulable = schedulable
 
     # Its lease.
 
@@ -154,7 +184,7 @@ class NodeKeeper:
                 await self._clock.sleep(backoff.next())
                 continue
             backoff.reset()
-            await self._clock.sleep(LEASE_SECONDS / 4)
+            await self._clock.sleep(self._lease_seconds / 4)
 
     async def _renew(self) -> None:
         renewed = format_micro(self._clock.now())
@@ -166,7 +196,7 @@ class NodeKeeper:
 
     async def _lease_there(self, renewed: str) -> Tree:
         """The lease, renewed, made if there is none; it goes with its node."""
-        spec = {"holderIdentity": self._name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed}
+        spec = {"holderIdentity": self._name, "leaseDurationSeconds": self._lease_seconds, "renewTime": renewed}
         try:
             there = await self._client.get(LEASES, self._name, LEASE_NAMESPACE)
         except APIError as exc:
