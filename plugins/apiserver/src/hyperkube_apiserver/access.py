@@ -21,6 +21,7 @@ from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.issuance import CachedObjects
 from hyperkube_apiserver.noderelations import NodeRelations
+from hyperkube_apiserver.tokentracking import TokenUses
 from hyperkube_machinery.clock import Clock
 
 __all__ = ["Access", "Terms", "open_access"]
@@ -66,8 +67,11 @@ def _core(api: API) -> dict[str, Served]:
     return {name: api.resource("", name) for name in ("endpoints", "nodes", "pods", "services")}
 
 
-def open_access(api: API, clock: Clock, terms: Terms) -> Access:
-    """Put it together; roles, bindings and what nodes may read are followed from here on."""
+def open_access(api: API, clock: Clock, terms: Terms, uses: TokenUses | None = None) -> Access:
+    """Put it together; roles, bindings and what nodes may read are followed from here on.
+
+    `uses` is told which tokens that are kept in secrets are used.
+    """
     resources = {name: api.resource("", name) for name in _BOUND}
     issuer, objects = terms.issuer, CachedObjects(resources)
     authenticator = Authenticator(
@@ -80,6 +84,7 @@ def open_access(api: API, clock: Clock, terms: Terms) -> Access:
             objects,
             clock,
             lookup=terms.looks_up_kept,
+            used=(uses or TokenUses(clock)).note,
         ),
         bootstrap=BootstrapTokens(partial(objects.whole, "secrets"), clock) if terms.bootstrap else None,
         audiences=issuer.audiences,

@@ -45,6 +45,7 @@ from hyperkube_apiserver.storage.backends import FILE_NAME
 from hyperkube_apiserver.storage.datadir import DataDirectoryError
 from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.storage.schedule import keep_compacted
+from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
@@ -106,8 +107,10 @@ async def _serve_on(
     api = assemble(store, clock, settings)
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
+    uses = TokenUses(clock)
     companions = (
         api.addresses.keep,
+        partial(keep_tracked, api, clock, uses),
         partial(keep_gathered, api, clock),
         partial(keep_settled, api, clock),
         partial(keep_conditions, api, clock),
@@ -124,8 +127,9 @@ async def _serve_on(
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
         await publish_authorities(api, clock, pki.client_ca.read_text("ascii"))
+        await publish_tracking(api, clock)
         tls = server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca)
-        pipeline = _pipeline(api, options, clock, address, desk)
+        pipeline = _pipeline(api, options, clock, address, desk, uses)
         server = HTTPServer(pipeline, clock=clock, ssl_context=tls)
         local = LocalServer(f"https://{address}", pipeline, partial(admit_client, tls))
         api.instruments.follow_listener(lambda: server.failed_handshakes)
@@ -226,9 +230,9 @@ def _shutdown(options: Options) -> Shutdown:
     )
 
 
-def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk) -> Pipeline:
+def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk, uses: TokenUses) -> Pipeline:
     terms = _terms(options)
-    access = open_access(api, clock, terms)
+    access = open_access(api, clock, terms, uses)
     shortest = options.min_request_timeout
     router = Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
     keys_uri = options.service_account_jwks_uri

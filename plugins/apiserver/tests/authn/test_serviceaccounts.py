@@ -294,6 +294,20 @@ def test_a_token_in_a_secret_ends_with_it(tokens: ServiceAccountTokens, world: W
     assert why(tokens, token) == "Token has been invalidated"
 
 
+def test_uses_of_tokens_in_secrets_are_told(world: World, clock: VirtualClock) -> None:
+    used: list[Any] = []
+    tokens = ServiceAccountTokens(KeySet([KEY.public]), (ISSUER,), AUDIENCES, world, clock, used=used.append)
+    token = signed(KEY, LEGACY)
+    why(tokens, token)
+    assert used == []
+    secret = keep(world, token)
+    identity(tokens, token)
+    assert used == [secret]
+    secret["metadata"]["labels"] = {"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}
+    why(tokens, token)
+    assert used == [secret, secret]
+
+
 def test_without_lookup_a_token_in_a_secret_counts_by_its_signature(world: World, clock: VirtualClock) -> None:
     tokens = ServiceAccountTokens(KeySet([KEY.public]), (ISSUER,), AUDIENCES, world, clock, lookup=False)
     world.objects.clear()

@@ -20,7 +20,7 @@ from hyperkube_machinery.identity import Identity, service_account_groups, split
 from hyperkube_machinery.schema.exact import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from hyperkube_machinery.clock import Clock
 
@@ -109,6 +109,7 @@ class ServiceAccountTokens:
         clock: Clock,
         *,
         lookup: bool = True,
+        used: Callable[[Mapping[str, Any]], None] = lambda secret: None,
     ) -> None:
         self._keys = keys
         self._issuers = frozenset(issuers)
@@ -116,6 +117,7 @@ class ServiceAccountTokens:
         self._objects = objects
         self._clock = clock
         self._lookup = lookup  # whether tokens that are kept in secrets must still be there
+        self._used = used  # is told of each secret whose token was shown
         self._secret = secrets.token_bytes(32)
         self._verified: dict[bytes, Tree] = {}
 
@@ -241,6 +243,7 @@ class ServiceAccountTokens:
             raise TokenError(f"ServiceAccount {namespace}/{account.name} has been deleted")
         if meta.uid(found) != account.uid:
             raise TokenError(f"ServiceAccount UID ({meta.uid(found)}) does not match claim ({account.uid})")
+        self._used(secret)  # also if it is of no use any more: whoever has it would like to know
         if meta.labels_of(secret).get(_INVALID_SINCE):
             raise TokenError(
                 f"the token in secret {namespace}/{secret_name} for service account {namespace}/{account.name} has "
