@@ -365,6 +365,10 @@ class SyncLoop:
         worker = self._roster.get(uid)
         return worker is None or worker.finished
 
+    def settled(self) -> bool:
+        """Whether all pods are known, and each was looked at: until then what runs seems to be nobody's."""
+        return self._sources_ready() and all(worker.has_looked for worker in self._roster.workers())
+
     def has_ended(self, uid: str) -> bool:
         """Whether a pod is known here that nothing will run of any more."""
         worker = self._roster.get(uid)

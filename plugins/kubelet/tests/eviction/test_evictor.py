@@ -43,6 +43,7 @@ class Stage:
         self.work: list[str] = []
         self.makes_room = False
         self.lingers = False
+        self.is_settled = True
         self.failure: Exception | None = None
         self.heard = Heard()
         self.counts = Counts()
@@ -62,6 +63,9 @@ class Stage:
         if self.failure is not None:
             raise self.failure
         return self.figures
+
+    def settled(self) -> bool:
+        return self.is_settled
 
     def active(self) -> Sequence[dict[str, Any]]:
         return self.pods
@@ -196,6 +200,20 @@ async def test_a_runtime_that_does_not_answer_is_survived(clock: VirtualClock) -
     await clock.advance(1.0)
     stage.failure, stage.figures = None, node_figures(memory_free=1)
     await clock.advance(10.0)
+    await until(lambda: stage.evicted)
+    running.cancel()
+
+
+async def test_nobody_is_evicted_before_it_is_known_what_runs(clock: VirtualClock) -> None:
+    stage = Stage(clock, rules(MEMORY), pod())
+    stage.is_settled, stage.figures = False, node_figures(memory_free=1)
+    running = asyncio.ensure_future(stage.evictor.run())
+    for _ in range(30):
+        await clock.advance(1.0)
+        await asyncio.sleep(0)
+    assert stage.evicted == []
+    stage.is_settled = True
+    await clock.advance(1.0)
     await until(lambda: stage.evicted)
     running.cancel()
 

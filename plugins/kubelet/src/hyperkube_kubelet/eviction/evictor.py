@@ -79,6 +79,9 @@ class Eviction:
 class Pods(Protocol):
     """The pods of the node, as far as eviction is concerned."""
 
+    def settled(self) -> bool:
+        """Whether it is known what there is: soon after the start."""
+
     def active(self) -> Sequence[Tree]:
         """Those that have not ended."""
 
@@ -134,6 +137,8 @@ class Evictor:
 
     async def run(self) -> NoReturn:
         """Look until cancelled."""
+        while not self._pods().settled():
+            await self._clock.sleep(_POLL_SECONDS)
         while True:
             self._alarm.clear()
             evicted: Sequence[str] = ()

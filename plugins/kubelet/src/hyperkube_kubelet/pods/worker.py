@@ -71,6 +71,7 @@ class PodWorker:
         self._first_seen = tools.clock.monotonic()
         self._has_run = False
         self.observed = Observed()  # what was last seen of it
+        self.has_looked = False  # whether anything was seen yet
         self._operation = "create"
         self.update(pod)
 
@@ -269,7 +270,7 @@ class PodWorker:
     def publish(self, observed: Observed, *, terminal: bool = False) -> Tree:
         """Make the pod's status of what was seen, have it written, and let probes follow."""
         tools = self._tools
-        self.observed = observed
+        self.observed, self.has_looked = observed, True
         previous = tools.writer.status(self._uid) or status_of(self.pod)
         if self.stage <= Stage.TERMINATING:
             ips = tuple(tools.host_ips) if self.pod["spec"].get("hostNetwork") else observed.ips
