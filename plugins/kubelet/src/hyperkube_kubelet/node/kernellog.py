@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from hyperkube_kubelet.telling import Recorder, node_reference
@@ -48,10 +48,8 @@ async def kernel_followed(node: str, recorder: Recorder, path: Path = KERNEL_LOG
         yield
         return
     try:
-        try:
+        with suppress(OSError):  # what is no log has no end
             os.lseek(descriptor, 0, os.SEEK_END)  # what was before was told of before
-        except OSError:
-            pass  # what is no log has no end
         async with companions(_follow(descriptor, node, recorder)):
             yield
     finally:
@@ -71,6 +69,8 @@ async def _follow(descriptor: int, node: str, recorder: Recorder) -> None:
                     message = f"System OOM encountered, victim process: {name}, pid: {pid}"
                     log.warning("%s", message)
                     recorder.event(node_reference(node), "Warning", "SystemOOM", message)
+    except EOFError:
+        log.warning("the kernel's log has ended: system-wide OOM kills are not told of any more")
     finally:
         loop.remove_reader(descriptor)
 
@@ -85,5 +85,5 @@ def _records(descriptor: int) -> Iterator[str]:
         except BrokenPipeError:
             continue  # records were overwritten before they were read; the next is the oldest there is
         if not data:
-            return
+            raise EOFError
         yield data.decode("utf-8", "replace")
