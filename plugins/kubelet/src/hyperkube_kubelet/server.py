@@ -64,6 +64,8 @@ __all__ = ["serve"]
 log = logging.getLogger(__name__)
 
 AGENT = "kubelet"
+FIRST_LOOK_SECONDS = 10.0
+"""How long a kubelet that starts waits for its runtime to say what it is."""
 
 UNINITIALIZED = ("node.cloudprovider.kubernetes.io/uninitialized", "true", "NoSchedule")
 """The taint of a node that a cloud's controller has not seen yet."""
@@ -105,7 +107,7 @@ async def _serve_locked(context: Context[Options], ready: Callable[[], None]) ->
             _runtime(options, clock) as runtime,
         ):
             state = RuntimeState(runtime, clock)
-            await state.look()
+            await state.look_for(FIRST_LOOK_SECONDS)
             driver = state.latest.cgroup_driver if state.latest is not None else ""
             groups = await groups_of(options, facts, machine, recorder, clock, told_driver=driver)
             async with (
@@ -275,12 +277,12 @@ def _keeper(
 
 
 async def _look(node: Node, facts: NodeFacts, machine: Machine, options: Options, port: int) -> NodeView:
-    await node.state.look()
     return NodeView(
         facts=facts,
         machine=machine,
         runtime=node.state.shown,
         images=await node.state.images(),
+        not_ready=node.state.troubles(),
         pressures=node.keeping.evictor.conditions,
         port=port,
         most_images=options.node_status_max_images,

@@ -128,19 +128,6 @@ def node_status(view: NodeView, before: Tree, now: float) -> dict[str, Any]:
         status["runtimeHandlers"] = [_handler(one) for one in sorted(runtime.handlers, key=lambda one: one.name)]
     if runtime.features is not None:
         status["features"] = {"supplementalGroupsPolicy": runtime.features.supplemental_groups_policy}
-    if runtime.features is not None:
-        status["features"] = {"supplementalGroupsPolicy": runtime.features.supplemental_groups_policy}
-    if runtime.handlers:
-        status["runtimeHandlers"] = [
-            {
-                "name": handler.name,
-                "features": {
-                    "recursiveReadOnlyMounts": handler.recursive_readonly_mounts,
-                    "userNamespaces": handler.user_namespaces,
-                },
-            }
-            for handler in sorted(runtime.handlers, key=lambda handler: handler.name)
-        ]
     if machine.swap_bytes:
         status["nodeInfo"]["swap"] = {"capacity": machine.swap_bytes}
     return status
@@ -151,7 +138,7 @@ def _handler(handler: RuntimeHandler) -> dict[str, Any]:
         "recursiveReadOnlyMounts": handler.recursive_readonly_mounts,
         "userNamespaces": handler.user_namespaces,
     }
-    return {"name": handler.name, "features": features} if handler.name else {"features": features}
+    return {"name": handler.name, "features": features}
 
 
 def changed(before: Tree, after: Tree) -> bool:
@@ -206,7 +193,7 @@ def _ready(view: NodeView, condition: Callable[[str, str, str, str], dict[str, A
     runtime, wrong = view.runtime, list(view.not_ready)
     if not runtime.ready:
         why = _why("RuntimeReady", runtime.ready_reason, runtime.ready_message)
-        wrong.insert(0, f"container runtime not ready: {why}")
+        wrong.append(f"container runtime not ready: {why}")
     if not runtime.network_ready:
         why = _why("NetworkReady", runtime.network_reason, runtime.network_message)
         wrong.append(f"container runtime network not ready: {why}")

@@ -30,9 +30,9 @@ class Sightings:
         self._sandboxes: dict[str, dict[str, int]] = {}  # by uid of the pod: ids and their attempts
         self._uids: dict[str, str] = {}  # by id of the sandbox
 
-    async def refresh(self) -> None:
-        """Ask the runtime for all that there is; what is gone is noticed when it is looked at."""
-        for sandbox in await self._runtime.sandboxes():
+    async def refresh(self, uid: str = "") -> None:
+        """Ask the runtime for all that there is, or all of one pod; what is gone is noticed when it is looked at."""
+        for sandbox in await self._runtime.sandboxes(uid=uid):
             self.add(sandbox.config.uid, sandbox.id, sandbox.config.attempt)
 
     def add(self, uid: str, sandbox_id: str, attempt: int) -> None:

@@ -197,7 +197,7 @@ class PodWorker:
     async def _stop(self) -> float:
         """Stop all that runs."""
         tools = self._tools
-        await tools.sightings.refresh()  # what was being made when this began is found here
+        await tools.sightings.refresh(self._uid)  # what was being made when this began is found here
         observed = await tools.sightings.observe(self._uid)
         self.publish(observed)
         tools.prober.spare(self._uid)

@@ -122,6 +122,10 @@ class HollowRuntime:
     def network(self) -> PodNetwork:
         return self._network
 
+    @property
+    def seen_at(self) -> float | None:
+        return None
+
     async def status(self) -> RuntimeStatus:
         return RuntimeStatus(
             name="hollow",

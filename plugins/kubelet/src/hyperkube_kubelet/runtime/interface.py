@@ -44,6 +44,10 @@ class Runtime(Protocol):
     def network(self) -> PodNetwork:
         """The network that pods are in, for probes and whoever else speaks to them."""
 
+    @property
+    def seen_at(self) -> float | None:
+        """When it was last looked at what runs, in monotonic seconds; None for a runtime that is the kubelet's own."""
+
     async def status(self) -> RuntimeStatus:
         """Whether pods can be run now, and what this machine can't do for them."""
 

@@ -89,6 +89,10 @@ class CRIRuntime:
         self._driver: Literal["", "cgroupfs", "systemd"] | None = None
         self.network: PodNetwork = HostNetwork()
 
+    @property
+    def seen_at(self) -> float | None:
+        return self._watcher.looked_at
+
     async def status(self) -> RuntimeStatus:
         version = await self._client.call("Version", {"version": "0.1.0"})
         if version != self._version:  # at first, or it is another one meanwhile

@@ -58,6 +58,7 @@ class Watcher:
         self._touched: set[str] = set()  # what was seen since a look at all began, which knows less of it
         self._awaited: set[str] = set()  # what is said to have ended
         self._readers: set[asyncio.Queue[Event | None]] = set()
+        self.looked_at: float | None = None  # when all was seen, in monotonic seconds
 
     def sandbox_of(self, container_id: str) -> str:
         """The sandbox that a container is in; "" where that is not known."""
@@ -213,3 +214,4 @@ class Watcher:
         for gone in before - listed - newer:
             self.see_container_gone(gone)
             self.see_sandbox_gone(gone)
+        self.looked_at = self._clock.monotonic()

@@ -180,6 +180,10 @@ class ProcessRuntime:
     def network(self) -> PodNetwork:
         return AgentNetwork(self._settings.network_socket) if self.node.network == "namespace" else HostNetwork()
 
+    @property
+    def seen_at(self) -> float | None:
+        return None
+
     async def status(self) -> RuntimeStatus:
         found = limitations(self.node)
         try:
