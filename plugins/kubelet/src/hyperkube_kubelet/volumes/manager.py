@@ -11,7 +11,9 @@ Source: the layout of k8s.io/kubernetes/pkg/kubelet/kubelet_getters.go and pkg/v
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import stat
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ _TOKEN_SECONDS = 3600
 _READONLY = ("configMap", "secret", "projected", "downwardAPI")
 _FOLDER_MODE = 0o750
 _OPEN_MODE = 0o777
+_GROUP_MODE = 0o2770
 
 
 class Folders(Protocol):
@@ -132,10 +135,12 @@ class PodVolumes:
             fresh = path.with_name(f".{path.name}")
             fresh.mkdir(parents=True, exist_ok=True)
             fresh.chmod(_OPEN_MODE)
+            _give_to_group(fresh, pod)
             fresh.rename(path)
         if source.get("medium") == "Memory":
             limit = Quantity.parse(str(source.get("sizeLimit") or "0")).value
             await self._folders.mount_memory(path, limit)
+            _give_to_group(path, pod)
         elif source.get("medium"):
             raise PayloadError(f"unknown storage medium {source['medium']!r}")
         return Mounted(path)
@@ -206,3 +211,16 @@ class PodVolumes:
         if not folder.exists():
             folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         return folder / "volumes" / f"kubernetes.io~{kind}" / name
+
+
+def _give_to_group(path: Path, pod: Tree) -> None:
+    """Let the pod's fsGroup have a folder, and what is made in it.
+
+    Source: k8s.io/kubernetes/pkg/volume/volume_linux.go.
+    """
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    if group is None:
+        return
+    with suppress(PermissionError):  # an ordinary user gives nothing away
+        os.chown(path, -1, group)
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | _GROUP_MODE)
