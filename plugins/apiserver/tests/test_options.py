@@ -132,6 +132,7 @@ def test_defaults_are_upstreams_but_for_the_ones_that_say_so() -> None:
         ("--service-account-jwks-uri=https://keys/x", "service_account_jwks_uri", "https://keys/x"),
         ("--authorization-mode=AlwaysDeny,RBAC", "authorization_mode", ("AlwaysDeny", "RBAC")),
         ("--service-cluster-ip-range=10.96.0.0/12", "service_cluster_ip_range", "10.96.0.0/12"),
+        ("--service-cluster-ip-range=fd00::/112,10.0.0.0/24", "service_cluster_ip_range", "fd00::/112,10.0.0.0/24"),
         ("--service-node-port-range=100-200", "service_node_port_range", (100, 200)),
     ],
 )
@@ -171,6 +172,7 @@ def test_certificate_and_key_come_together() -> None:
         ("--request-timeout=0s", "it must be more than 0"),
         ("--event-ttl=-1s", "-1s is less than 0s"),
         ("--service-cluster-ip-range=10.0.0.1/99", "is not an address range"),
+        ("--service-cluster-ip-range=10.0.0.0/24,10.1.0.0/24", "must be one range, or one of each family"),
         ("--service-node-port-range=5-1", "is not a range of ports"),
     ],
 )

@@ -6,7 +6,7 @@ Nothing here knows how the server is started or what it listens on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Network
@@ -93,20 +93,20 @@ class Settings:
     event_ttl_seconds: float = 3600.0
     policy: Policy = DEFAULT_POLICY
     admission: AdmissionSettings = DEFAULT_ADMISSION
-    service_network: Network = _SERVICE_NETWORK
+    service_networks: Sequence[Network] = (_SERVICE_NETWORK,)  # one of each family at most, the default one first
     node_ports: range = range(30000, 32768)
 
     @property
     def service_address(self) -> str:
-        """The address of the service `kubernetes`: the first of the range."""
-        return str(self.service_network[1])
+        """The address of the service `kubernetes`: the first of the default range."""
+        return str(self.service_networks[0][1])
 
 
 def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     """Put the API together over `store`; the caches are empty until the hub runs."""
     kinds = load_kinds()
     by_kind = strategies(
-        kinds, policy=settings.policy, service_networks=(settings.service_network,), node_ports=settings.node_ports
+        kinds, policy=settings.policy, service_networks=settings.service_networks, node_ports=settings.node_ports
     )
     stored = {key: kind for key, kind in kinds.items() if kind.is_stored}
     instruments = Instruments(version=KUBERNETES)

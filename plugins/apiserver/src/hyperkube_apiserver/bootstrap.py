@@ -175,7 +175,7 @@ def _service_range(text: str) -> Tree:
         "kind": "ServiceCIDR",
         "apiVersion": "networking.k8s.io/v1",
         "metadata": {"name": SERVICE_RANGE.name},
-        "spec": {"cidrs": [text]},
+        "spec": {"cidrs": text.split(",")},
     }
 
 
@@ -183,7 +183,8 @@ def ready(service_range: Tree, wanted: str, *, now: str) -> Tree | None:
     """The range with a status that says it is ready; None where somebody has said, or it is not the `wanted` one."""
     conditions = (service_range.get("status") or {}).get("conditions") or []
     told = any(one.get("type") == "Ready" and one.get("status") != "Unknown" for one in conditions)
-    if told or service_range["metadata"].get("deletionTimestamp") or service_range["spec"].get("cidrs") != [wanted]:
+    other = service_range["spec"].get("cidrs") != wanted.split(",")
+    if told or other or service_range["metadata"].get("deletionTimestamp"):
         return None
     condition = {
         "type": "Ready",

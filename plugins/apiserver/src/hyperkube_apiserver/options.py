@@ -32,6 +32,21 @@ _NO_BACKEND = dict.fromkeys(("etcd2", "etcd3"), "etcd is not spoken to: objects 
 PortRange = tuple[int, int]
 
 
+def parse_service_ranges(text: str) -> str:
+    """One range, or two of different families. Raises ValueError."""
+    import ipaddress
+
+    versions = []
+    for part in text.split(","):
+        try:
+            versions.append(ipaddress.ip_network(part).version)
+        except ValueError:
+            raise ValueError(f'"{part}" is not an address range such as 10.0.0.0/24') from None
+    if len(set(versions)) < len(versions):
+        raise ValueError("must be one range, or one of each family")
+    return text
+
+
 def parse_port_range(text: str) -> PortRange:
     """First and last port of `30000-32767`, `30000+2767` or `30000`. Source: k8s.io/apimachinery/pkg/util/net."""
     first, dash, last = text.strip().partition("-")
@@ -376,8 +391,10 @@ class Options:
     service_cluster_ip_range: str = flag(
         "10.0.0.0/24",
         section="Services",
-        kind="cidr",
-        help="The range that addresses of services are taken from; its first one is that of the service kubernetes.",
+        kind=parse_service_ranges,
+        metavar="cidrs",
+        help="The range that addresses of services are taken from, or one of each family, the default one first; its"
+        " first address is that of the service kubernetes.",
     )
     service_node_port_range: PortRange = flag(
         (30000, 32767),

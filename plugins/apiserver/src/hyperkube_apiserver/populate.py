@@ -42,7 +42,7 @@ async def populate(api: API, clock: Clock, settings: Settings, *, secure_port: i
     `address` is where others reach this server, None where nobody knows that.
     """
     await api.addresses.settle()  # else an earlier server that crashed might hold the address of the service
-    service_range, service_ip = str(settings.service_network), settings.service_address
+    service_range, service_ip = ",".join(map(str, settings.service_networks)), settings.service_address
     wanted = [
         *objects(service_range=service_range, service_ip=service_ip, secure_port=secure_port, address=address),
         *cluster_objects(api.kinds.values()),

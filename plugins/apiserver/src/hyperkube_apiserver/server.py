@@ -191,7 +191,7 @@ def _settings(options: Options) -> Settings:
         event_ttl_seconds=options.event_ttl,
         policy=Policy(allow_privileged=options.allow_privileged, loopback_endpoints=options.allow_loopback_endpoints),
         admission=_admission(options),
-        service_network=ipaddress.ip_network(options.service_cluster_ip_range),
+        service_networks=tuple(map(ipaddress.ip_network, options.service_cluster_ip_range.split(","))),
         node_ports=range(first, last + 1),
     )
 

@@ -128,7 +128,7 @@ async def test_a_second_range_gives_addresses_too(api: Any) -> None:
     assert (await recorded(api))["10.1.0.9"] == "s"
 
 
-@pytest.mark.parametrize("api", [Settings(service_network=IPv4Network("10.0.0.0/27"))], indirect=True)
+@pytest.mark.parametrize("api", [Settings(service_networks=(IPv4Network("10.0.0.0/27"),))], indirect=True)
 async def test_concurrent_services_never_share_an_address(api: Any) -> None:
     replies = await asyncio.gather(*(api.call("POST", SERVICES, service(f"s{number}")) for number in range(40)))
     made = [reply.json["spec"]["clusterIP"] for reply in replies if reply.status == 201]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ async def test_privileged_containers_are_taken_where_they_are_allowed(api: Any) 
 
 
 @pytest.mark.parametrize(
-    "api", [Settings(service_network=IPv4Network("192.168.7.0/29"), node_ports=range(31000, 31001))], indirect=True
+    "api", [Settings(service_networks=(IPv4Network("192.168.7.0/29"),), node_ports=range(31000, 31001))], indirect=True
 )
 async def test_addresses_and_ports_of_services_come_from_their_ranges(api: Any) -> None:
     kubernetes = (await api.get(f"{SERVICES}/kubernetes")).json
@@ -52,6 +52,21 @@ async def test_addresses_and_ports_of_services_come_from_their_ranges(api: Any) 
     full = await api.call("POST", SERVICES, body)
     assert full.status == 500
     assert "range is full" in full.json["message"]
+
+
+DUAL = Settings(service_networks=(IPv4Network("192.168.7.0/24"), IPv6Network("fd00::/112")))
+
+
+@pytest.mark.parametrize("api", [DUAL], indirect=True)
+async def test_services_of_both_families_have_an_address_of_each_range(api: Any) -> None:
+    (range_,) = (await api.get("/apis/networking.k8s.io/v1/servicecidrs")).json["items"]
+    assert range_["spec"]["cidrs"] == ["192.168.7.0/24", "fd00::/112"]
+    assert range_["status"]["conditions"][0]["status"] == "True"
+    spec = {"ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]}
+    made = (await api.create(SERVICES, {"metadata": {"name": "s"}, "spec": spec}))["spec"]
+    assert made["ipFamilies"] == ["IPv4", "IPv6"]
+    assert IPv4Address(made["clusterIPs"][0]) in IPv4Network("192.168.7.0/24")
+    assert IPv6Address(made["clusterIPs"][1]) in IPv6Network("fd00::/112")
 
 
 @pytest.mark.parametrize("api", [Settings(event_ttl_seconds=60)], indirect=True)
