@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _runtimecontract import POD, WEB, run
 
 from hyperkube_kubelet.runtime.errors import RuntimeFailure, Unsupported
 from hyperkube_kubelet.runtime.process.reaper.cgroups import hierarchies, settings_of
@@ -19,7 +20,6 @@ from hyperkube_kubelet.runtime.values import ContainerState, Limits
 from hyperkube_machinery.testing.waiting import until
 
 from .nodes import Node
-from .runtimecontract import POD, WEB, run
 
 pytestmark = pytest.mark.anyio
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _runtimecontract import POD, WEB, RuntimeContract, run
 
 from hyperkube_kubelet.runtime import logformat
 from hyperkube_kubelet.runtime.errors import ExecFailed, ExecTimeout, ImageUnavailable, InvalidConfig, StartFailed
@@ -30,7 +31,6 @@ from hyperkube_kubelet.runtime.values import (
 from hyperkube_machinery.testing.waiting import until
 
 from .nodes import Node, descendants, node_of_mode
-from .runtimecontract import POD, WEB, RuntimeContract, run
 
 pytestmark = pytest.mark.anyio
 

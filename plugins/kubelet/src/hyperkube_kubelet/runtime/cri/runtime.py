@@ -147,8 +147,12 @@ class CRIRuntime:
         return str(answer["pod_sandbox_id"])
 
     async def _left_of(self, config: SandboxConfig) -> Sandbox | None:
-        found = await self.sandboxes(uid=config.uid)
-        return next((sandbox for sandbox in found if sandbox.config.attempt == config.attempt), None)
+        wanted = (config.name, config.namespace, config.uid, config.attempt)
+        for sandbox in await self.sandboxes():
+            known = sandbox.config
+            if (known.name, known.namespace, known.uid, known.attempt) == wanted:
+                return sandbox
+        return None
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         try:

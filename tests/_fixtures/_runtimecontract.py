@@ -61,9 +61,8 @@ class RuntimeContract:
         assert await runtime.run_sandbox(replace(POD, attempt=1)) != first
 
     async def test_two_sandboxes_have_two_addresses(self, runtime: Runtime) -> None:
-        for uid in ("1", "2"):
-            await runtime.run_sandbox(replace(POD, uid=uid))
-        assert len({sandbox.ips for sandbox in await runtime.sandboxes()}) == 2
+        made = [await runtime.run_sandbox(replace(POD, uid=uid)) for uid in ("1", "2")]
+        assert len({(await runtime.sandbox(sandbox)).ips for sandbox in made}) == 2
 
     async def test_a_pod_in_the_nodes_network_has_no_address_of_its_own(self, runtime: Runtime) -> None:
         sandbox = await runtime.sandbox(await runtime.run_sandbox(replace(POD, host_network=True)))
