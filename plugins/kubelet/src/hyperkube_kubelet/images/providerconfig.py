@@ -60,7 +60,9 @@ def read_providers(path: Path) -> list[Provider]:
     found: list[Provider] = []
     for file in files:
         try:
-            document = parse_yaml(file.read_bytes())
+            document, doubled = parse_yaml(file.read_bytes())
+            if doubled:
+                raise ValueError(doubled[0])
             found += [_provider(one) for one in _listed(document)]
         except (BadYAML, ValueError) as exc:
             raise ValueError(f'error decoding config "{file}": {exc}') from exc
