@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from hyperkube_kubelet.counting import Counts
+from hyperkube_kubelet.eviction.alarms import alarms
 from hyperkube_kubelet.eviction.evictor import EvictionRules, Evictor, Pods
 from hyperkube_kubelet.garbage.collecting import Garbage
 from hyperkube_kubelet.garbage.containers import ContainerCollector, ContainerRules
 from hyperkube_kubelet.garbage.images import ImageCollector, ImageRules
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtime.values import Container
-from hyperkube_kubelet.stats.host import Host
+from hyperkube_kubelet.stats.groups import GroupReader
+from hyperkube_kubelet.stats.host import Host, hierarchies_here
 from hyperkube_kubelet.stats.provider import DISK_SECONDS, Places, Provider, Seen
 from hyperkube_kubelet.telling import Recorder, node_reference
 from hyperkube_machinery.clock import Clock
@@ -63,8 +66,10 @@ class Keeping:
         node = node_reference(name)
         self._rules = rules
         self.places = places
+        self._hierarchies = hierarchies_here()
+        host = Host(Path("/proc"), GroupReader(self._hierarchies))
         self.provider = Provider(
-            name, runtime, clock, places, lambda: pods().seen(), Host.here(), disk_seconds=rules.disk_seconds
+            name, runtime, clock, places, lambda: pods().seen(), host, disk_seconds=rules.disk_seconds
         )
         containers = ContainerCollector(
             rules.containers, runtime, clock, finished=lambda uid: pods().has_ended(uid), discard=discard
@@ -87,7 +92,11 @@ class Keeping:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep it for the length of the block."""
-        async with companions() as beside:
+        async with AsyncExitStack() as stack:
+            if self._rules.eviction is not None and self._rules.eviction.wakes_early:
+                ring = self.evictor.wake
+                self.evictor.alarm = stack.enter_context(alarms(self._hierarchies, self.places.top_group, ring))
+            beside = await stack.enter_async_context(companions())
             if self._rules.disk_seconds:
                 beside.start(self.provider.follow_disks(), name="disks of pods")
             if self._rules.eviction is not None:

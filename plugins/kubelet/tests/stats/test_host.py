@@ -9,10 +9,11 @@ import pytest
 
 from hyperkube_kubelet.cgroups.hierarchies import find_hierarchies
 from hyperkube_kubelet.stats.groups import GroupReader
-from hyperkube_kubelet.stats.host import Host, filesystem
+from hyperkube_kubelet.stats.host import Host, filesystem, hierarchies_here
 
 from .machines import machine, write
 
+HERE = Host(Path("/proc"), GroupReader(hierarchies_here()))
 MEMINFO = """\
 MemTotal:       100 kB
 MemFree:         30 kB
@@ -86,12 +87,11 @@ def test_the_start_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_this_machine_can_be_read() -> None:
-    here = Host.here()
-    usage = here.usage(now=1.0)
+    usage = HERE.usage(now=1.0)
     assert usage.available_bytes
     assert usage.cpu_nanoseconds
-    assert here.own(now=1.0).rss_bytes
-    assert here.booted_at() > 0
+    assert HERE.own(now=1.0).rss_bytes
+    assert HERE.booted_at() > 0
 
 
 def test_a_file_system_is_what_statvfs_says(tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_a_file_system_is_what_statvfs_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/proc", "/"])
 def test_the_device_of_a_file_system(path: str) -> None:
-    assert Host.here().device_of(Path(path))
-    assert Host.here().device_of(Path("/nonexistent")) == ""
+    assert HERE.device_of(Path(path))
+    assert HERE.device_of(Path("/nonexistent")) == ""

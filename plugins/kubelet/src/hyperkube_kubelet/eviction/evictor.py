@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 
 from hyperkube_kubelet.admission import Rejection
 from hyperkube_kubelet.counting import Counts
+from hyperkube_kubelet.eviction.alarms import Alarm, NoAlarm
 from hyperkube_kubelet.eviction.judging import Judgement, Memory, judge, met
 from hyperkube_kubelet.eviction.localstorage import excess, is_limited
 from hyperkube_kubelet.eviction.pressure import refusal
@@ -124,6 +125,7 @@ class Evictor:
         self._clock = clock
         self._counts = counts
         self._memory = Memory()
+        self.alarm: Alarm = NoAlarm()
         self._alarm = asyncio.Event()
         self.conditions: frozenset[str] = frozenset()  # pressures that the node has
 
@@ -155,6 +157,7 @@ class Evictor:
         if not rules.thresholds and not rules.local_storage:
             return ()
         figures: NodeFigures = await self._figures(0.0)
+        self.alarm.aim(figures, rules.thresholds)
         observations = observe(figures)
         thresholds = with_container_disk(rules.thresholds, separate_images=figures.separate_images)
         judged = judge(

@@ -7,7 +7,8 @@ Sizes are in bytes, times in seconds since 1970, and None is what nobody told. T
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 from hyperkube_kubelet.runtime.values import InterfaceUsage
@@ -61,6 +62,8 @@ class Usage:
     pressure: Mapping[str, tuple[Pressure, Pressure]] = field(default_factory=dict)  # cpu, memory, io: some and full
 
 
+_OPTIONAL = tuple(each.name for each in fields(Usage) if each.name not in ("at", "pressure"))
+_options = attrgetter(*_OPTIONAL)
 _ADDED = (
     "cpu_nanoseconds",
     "cpu_nanocores",
@@ -76,12 +79,9 @@ _ADDED = (
 
 def completed(first: Usage, second: Usage) -> Usage:
     """`first`, and of `second` what it doesn't tell."""
-    missing = {
-        each.name: getattr(second, each.name)
-        for each in fields(Usage)
-        if getattr(first, each.name) is None or (not getattr(first, each.name) and each.name in ("at", "pressure"))
-    }
-    return replace(first, **missing)
+    known = zip(_OPTIONAL, _options(first), _options(second), strict=True)
+    values: dict[str, Any] = {name: mine if mine is not None else other for name, mine, other in known}
+    return Usage(at=first.at or second.at, pressure=first.pressure or second.pressure, **values)
 
 
 def summed(parts: list[Usage]) -> Usage:

@@ -11,15 +11,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hyperkube_kubelet.cgroups.errors import CgroupsUnavailable
-from hyperkube_kubelet.cgroups.hierarchies import find_hierarchies
+from hyperkube_kubelet.cgroups.hierarchies import Hierarchies, find_hierarchies
 from hyperkube_kubelet.runtime.values import InterfaceUsage
 from hyperkube_kubelet.stats.figures import Filesystem, Usage
 from hyperkube_kubelet.stats.groups import GroupReader
 
-__all__ = ["Host", "filesystem"]
+__all__ = ["Host", "filesystem", "hierarchies_here"]
 
 _IGNORED = ("lo", "veth", "docker", "nerdctl")
 """Beginnings of the names of interfaces that are none of the machine's own. Source: cadvisor."""
+
+
+def hierarchies_here() -> Hierarchies | None:
+    """Those of this machine, if it has any."""
+    try:
+        return find_hierarchies()
+    except CgroupsUnavailable:
+        return None
 
 
 def filesystem(path: Path, *, now: float) -> Filesystem | None:
@@ -45,15 +53,6 @@ class Host:
     def __init__(self, proc: Path, groups: GroupReader) -> None:
         self._proc = proc
         self.groups = groups
-
-    @classmethod
-    def here(cls) -> Host:
-        """This machine."""
-        try:
-            hierarchies = find_hierarchies()
-        except CgroupsUnavailable:
-            hierarchies = None
-        return cls(Path("/proc"), GroupReader(hierarchies))
 
     def booted_at(self) -> float:
         """0.0 where it isn't known."""

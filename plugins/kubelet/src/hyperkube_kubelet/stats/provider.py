@@ -154,8 +154,7 @@ class Provider:
         imagefs = _images(whole, told)
         top = places.top_group
         groups = host.groups.pods(top) if top else {}
-        wanted = [groups[uid] for pod, _ in seen if (uid := meta.uid(pod)) in groups]
-        paths = [path for group in wanted for path in (group.path, *group.containers.values())]
+        paths = [path for pod, observed in seen for path in _paths(groups.get(meta.uid(pod)), observed)]
         usages = {path: usage for path in paths if (usage := host.groups.usage(path, now=now)) is not None}
         reading = Reading(
             at=now,
@@ -207,6 +206,13 @@ class Provider:
         if not pids and (group := groups.get(meta.uid(pod))) is not None:
             pids = [pid for path in group.containers.values() for pid in self._host.groups.processes(path)[:1]]
         return self._host.interfaces(pids[0]) if pids else ()
+
+
+def _paths(group: PodGroup | None, observed: Observed) -> list[str]:
+    """The groups of a pod and of what runs in it, but for its sandbox's, which does nothing."""
+    if group is None:
+        return []
+    return [group.path, *(group.containers[one.id] for one in observed.running if one.id in group.containers)]
 
 
 def _images(whole: Filesystem | None, told: _Told) -> Filesystem | None:

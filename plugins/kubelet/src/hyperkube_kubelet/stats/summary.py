@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from hyperkube_kubelet.runtime.values import InterfaceUsage
@@ -145,5 +146,7 @@ def _told(**values: object) -> Tree:
     return {name: value for name, value in values.items() if value is not None}
 
 
+@lru_cache(maxsize=512)
 def _time(seconds: float) -> str | None:
+    """Most of what is told at one time was measured at a few."""
     return format_seconds(seconds) if seconds > 0 else None

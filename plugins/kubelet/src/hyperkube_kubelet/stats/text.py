@@ -20,7 +20,7 @@ __all__ = ["Family", "Line", "lines", "told"]
 Line = tuple[str, float, float]
 """Labels as `label_text` writes them, what was read, and when; 0.0 for now."""
 
-_SLICE_LINES = 1000
+_SLICE_LINES = 500
 """Written before others have their turn: about a millisecond."""
 _GZIP_BYTES = 1024
 
