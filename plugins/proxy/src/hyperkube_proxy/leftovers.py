@@ -15,8 +15,9 @@ log = logging.getLogger(__name__)
 
 
 async def clean_up(path: Path | None) -> None:
-    """Remove tables and local addresses from the pods' network; connections that are there go on.
+    """Remove tables and local addresses from the pods' network.
 
+    Connections that are there go on as long as others have the kernel translate addresses; else it stops to.
     From the machine's own network what kube-proxy left in any mode is removed too. Raises SyncError where the kernel
     refuses. A network of the pods' own that is gone has taken all with it.
     """

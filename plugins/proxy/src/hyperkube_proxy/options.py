@@ -294,7 +294,7 @@ class Options:
     cleanup: bool = flag(
         False,
         help="Remove from the kernel what a proxy left there, kube-proxy's in other modes too, and end. Connections"
-        " that are there go on.",
+        " that are there go on if others have the kernel translate addresses as well, as CNI does.",
     )
     end_with_change_of: Path | None = flag(
         None,
