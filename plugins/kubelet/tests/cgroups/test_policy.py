@@ -108,7 +108,9 @@ def test_memory_that_is_asked_for_may_be_protected() -> None:
 
 
 def test_huge_pages_of_a_pod() -> None:
-    assert Policy().pod(pod(container(resources={"requests": {"hugepages-2Mi": "4Mi", "memory": "1Gi"}}))).hugepages == {2 * MIB: 4 * MIB}
+    assert Policy().pod(
+        pod(container(resources={"requests": {"hugepages-2Mi": "4Mi", "memory": "1Gi"}}))
+    ).hugepages == {2 * MIB: 4 * MIB}
 
 
 def test_qualities_have_what_their_pods_ask_for() -> None:

@@ -16,6 +16,7 @@ from hyperkube_kubelet.cgroups.errors import CgroupFailure
 from hyperkube_kubelet.cgroups.hierarchies import Hierarchies
 from hyperkube_kubelet.cgroups.names import Driver, Name, described, parse, written
 from hyperkube_kubelet.cgroups.settings import Held, Settings, Write, files_read, held, writes_of
+from hyperkube_kubelet.cgroups.slices import Slices
 
 __all__ = ["Groups"]
 
@@ -26,9 +27,11 @@ _CPUSET = ("cpuset.cpus", "cpuset.mems")
 class Groups:
     """The control groups of a machine."""
 
-    def __init__(self, hierarchies: Hierarchies, driver: Driver = "cgroupfs") -> None:
+    def __init__(self, hierarchies: Hierarchies, driver: Driver = "cgroupfs", slices: Slices | None = None) -> None:
+        """`slices`: who has to be asked for groups, with the driver systemd."""
         self.hierarchies = hierarchies
         self.driver = driver
+        self._slices = slices
 
     def path(self, name: Name) -> str:
         """The group as a runtime is told of it: below each mount."""
@@ -55,15 +58,22 @@ class Groups:
 
     def create(self, name: Name, settings: Settings) -> None:
         """Make a group, and those above it, and hold it to `settings`. Raises CgroupFailure."""
+        if self._slices is not None and name:
+            self._slices.start(_unit(name), _unit(name[:-1]) if name[:-1] else "", settings)
         try:
             for mount in self.hierarchies.mounts:
                 self._make(mount, self.path(name))
         except OSError as exc:
             raise CgroupFailure(f"failed to create control group {described(name)}: {exc}") from exc
-        self.update(name, settings)
+        self._write_all(name, settings)
 
     def update(self, name: Name, settings: Settings) -> None:
         """Hold a group to `settings` from now on. Raises CgroupFailure."""
+        if self._slices is not None and name:
+            self._slices.set(_unit(name), settings)
+        self._write_all(name, settings)
+
+    def _write_all(self, name: Name, settings: Settings) -> None:
         waiting = list(writes_of(settings, self.hierarchies))
         # A quota and its period are refused while they don't fit each other, so what was refused is tried once more.
         refused: list[tuple[Write, OSError]] = []
@@ -129,6 +139,8 @@ class Groups:
 
     def remove(self, name: Name) -> bool:
         """Remove the group and those below it; whether it is gone, for processes in it keep it."""
+        if self._slices is not None and any(place.is_dir() for place in self._places(name)):
+            self._slices.stop(_unit(name))
         gone = True
         for place in self._places(name):
             for folder in reversed(list(_tree(place))):
@@ -158,6 +170,11 @@ class Groups:
                     _inherit(parent / file, folder / file)
         if self.hierarchies.version == 2:
             _hand_down(folder, self.hierarchies.checked, must=False)
+
+
+def _unit(name: Name) -> str:
+    """The slice that has a group."""
+    return written(name, "systemd").rpartition("/")[2]
 
 
 def _hand_down(folder: Path, controllers: tuple[str, ...], *, must: bool = True) -> None:

@@ -18,6 +18,7 @@ from hyperkube_kubelet.cgroups.hierarchies import Hierarchies, find_hierarchies
 from hyperkube_kubelet.cgroups.names import Driver, Name, described, parse
 from hyperkube_kubelet.cgroups.policy import Policy, reserved_settings, whole_settings
 from hyperkube_kubelet.cgroups.settings import Settings
+from hyperkube_kubelet.cgroups.slices import Slices
 from hyperkube_kubelet.cgroups.tree import NODE_GROUP, PodTree
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.quantity import Quantity
@@ -68,7 +69,7 @@ def pod_groups(plan: Plan, clock: Clock, told: Told) -> PodTree:
         )
     if plan.driver == "systemd":
         _check_systemd(plan.machine)
-    groups = Groups(hierarchies, plan.driver)
+    groups = Groups(hierarchies, plan.driver, Slices(hierarchies.version) if plan.driver == "systemd" else None)
     root = parse(plan.root, "cgroupfs")  # whatever the driver: it is a folder's name
     _check_root(groups, hierarchies, root)
     tree = PodTree(
