@@ -41,8 +41,12 @@ async def file_locked(path: Path, clock: Clock, *, yields: bool) -> AsyncIterato
         if not yields:
             yield
             return
-        async with companions(_leave_when_wanted(path)):
-            yield
+        watcher = _watcher(path)
+        try:
+            async with companions(_leave_when_wanted(watcher, path)):
+                yield
+        finally:
+            os.close(watcher)
     finally:
         os.close(descriptor)
 
@@ -60,17 +64,24 @@ async def _acquire(descriptor: int, path: Path, clock: Clock) -> None:
             await clock.sleep(_AGAIN_SECONDS)
 
 
-async def _leave_when_wanted(path: Path) -> None:
-    loop = asyncio.get_running_loop()
+def _watcher(path: Path) -> int:
+    """A descriptor that can be read once somebody has opened or deleted the file. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    watcher = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if watcher < 0 or libc.inotify_add_watch(watcher, os.fsencode(path), _OPENED_OR_DELETED) < 0:
+    watcher: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if watcher < 0:
         raise OSError(ctypes.get_errno(), f"the lock {path} can't be watched")
-    wanted = asyncio.Event()
+    if libc.inotify_add_watch(watcher, os.fsencode(path), _OPENED_OR_DELETED) < 0:
+        number = ctypes.get_errno()
+        os.close(watcher)
+        raise OSError(number, f"the lock {path} can't be watched")
+    return watcher
+
+
+async def _leave_when_wanted(watcher: int, path: Path) -> None:
+    loop, wanted = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(watcher, wanted.set)
     try:
         await wanted.wait()
     finally:
         loop.remove_reader(watcher)
-        os.close(watcher)
     raise LockWanted(f"another process wants the lock {path}")
