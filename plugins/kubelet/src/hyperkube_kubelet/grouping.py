@@ -101,7 +101,7 @@ async def groups_of(
             " container runtime as well, it has to be told (containerd: restrict_oom_score_adj = true)"
         )
     if not _holds_by_quality(options):
-        return NoGroups(options.cgroup_root)
+        return NoGroups()
     driver: Driver = told_driver or ("systemd" if options.cgroup_driver == "systemd" else "cgroupfs")
     if told_driver and told_driver != options.cgroup_driver:
         log.info("the container runtime says that its cgroup driver is %s, which goes before the flag", told_driver)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any
 import pytest
 from _runtimecontract import POD, WEB, run
 
+from hyperkube_kubelet.cgroups.errors import CgroupFailure
+from hyperkube_kubelet.cgroups.groups import Groups
+from hyperkube_kubelet.cgroups.hierarchies import find_hierarchies
+from hyperkube_kubelet.cgroups.settings import Settings
 from hyperkube_kubelet.runtime.errors import RuntimeFailure, Unsupported
 from hyperkube_kubelet.runtime.process.reaper.cgroups import hierarchies, settings_of
 from hyperkube_kubelet.runtime.process.runtime import ProcessRuntime
@@ -174,3 +179,34 @@ async def test_the_next_reaper_removes_groups_that_a_killed_one_left(node: Node,
             await asyncio.sleep(0.02)
     assert node.reaper() != killed
     await until(lambda: container not in [path.name for path in groups()])
+
+
+@pytest.fixture
+def pod_group(limited: ProcessRuntime) -> Iterator[tuple[str, Groups]]:
+    """A group such as the kubelet makes for a pod."""
+    groups = Groups(find_hierarchies())
+    top = (f"hk-test-{os.getpid()}",)
+    try:
+        groups.create((*top, "kubepods", "pod1"), Settings(memory_bytes=30 << 20, pids=50))
+    except CgroupFailure as exc:
+        pytest.skip(f"whoever runs the tests may make no groups of pods: {exc}")
+    yield groups.path((*top, "kubepods", "pod1")), groups
+    while not groups.remove(top):
+        groups.kill(top)
+
+
+async def test_containers_are_in_the_group_of_their_pod(limited: ProcessRuntime, pod_group: tuple[str, Groups]) -> None:
+    parent, groups = pod_group
+    pod = replace(POD, uid="of-group", cgroup_parent=parent)
+    config = replace(WEB, command=("python3", "-c", EATER))
+    container = await run(limited, pod, config)
+    async with asyncio.timeout(20):
+        while True:
+            found = await limited.container(container)
+            if found.state is ContainerState.EXITED:
+                break
+            await asyncio.sleep(0.02)
+    assert found.exit_code == 137, "its pod's limit holds it, though it has none of its own"
+    await limited.remove_container(container)
+    name = tuple(parent.strip("/").split("/"))
+    await until(lambda: groups.below(name) == set())

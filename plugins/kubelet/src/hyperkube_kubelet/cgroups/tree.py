@@ -81,11 +81,8 @@ class NoGroups:
 
     top_path = ""
 
-    def __init__(self, root: str = "") -> None:
-        self._root = root
-
     def parent(self, pod: Tree) -> str:
-        return self._root
+        return ""
 
     async def ensure(self, pod: Tree) -> None:
         pass

@@ -97,6 +97,7 @@ def container_request(
         "stop_signal": stop_signal(config.stop_signal or stored.image.stop_signal),
         "oom_score_adj": config.limits.oom_score_adj,
         "limits": limits_request(config),
+        "cgroup_parent": sandbox.cgroup_parent,
     }
     log = sandbox.log_directory / config.log_path if sandbox.log_directory and config.log_path else ""
     return {

@@ -20,55 +20,69 @@ if TYPE_CHECKING:
 __all__ = ["Cgroups", "find_cgroups", "hierarchies", "limited", "settings_of"]
 
 _CONTROLLERS = ("cpu", "memory")
+_POD_CONTROLLERS = (*_CONTROLLERS, "pids")  # what pods are held to
 _LEAST_SHARES = 2  # what a container has that asks for none
 
 
 class Cgroups:
-    """The node's groups: `folders` has one for each controller, in version 2 all of them the same."""
+    """The node's groups: `folders` has one for each controller, in version 2 all of them the same.
 
-    def __init__(self, version: int, folders: dict[str, str]) -> None:
+    A container whose pod has a group of its own, which the kubelet made, is put in that one (`parent`, the group's path
+    below `points`, where hierarchies are mounted) and not in the node's.
+    """
+
+    def __init__(self, version: int, folders: dict[str, str], points: dict[str, str] | None = None) -> None:
         self.version, self._folders = version, folders
+        self._points = points or {}
         self.clear()
 
     @property
     def controllers(self) -> list[str]:
         return sorted(self._folders)
 
-    def _of(self, identity: str) -> list[str]:
-        return sorted({os.path.join(folder, identity) for folder in self._folders.values()})
+    def _of(self, identity: str, parent: str) -> dict[str, str]:
+        """A container's folders by controller."""
+        above = self._folders
+        if parent:
+            of_pod = {name: os.path.join(point, parent.lstrip("/")) for name, point in self._points.items()}
+            above = {name: folder for name, folder in of_pod.items() if os.path.isdir(folder)}
+        return {controller: os.path.join(folder, identity) for controller, folder in above.items()}
 
-    def make(self, identity: str, limits: dict[str, Any]) -> list[str]:
+    def make(self, identity: str, limits: dict[str, Any], parent: str = "") -> list[str]:
         """Make a container's group and return the files by which processes join it. Raises OSError."""
-        folders = self._of(identity)
+        folders = sorted(set(self._of(identity, parent).values()))
+        if not folders:
+            raise OSError(2, f"the pod's control group {parent} is not there")
         for folder in folders:
             os.makedirs(folder, exist_ok=True)
-        self.hold(identity, limits)
+        self.hold(identity, limits, parent)
         return [os.path.join(folder, "cgroup.procs") for folder in folders]
 
-    def hold(self, identity: str, limits: dict[str, Any]) -> None:
+    def hold(self, identity: str, limits: dict[str, Any], parent: str = "") -> None:
         """Hold a container to other limits from now on. Raises OSError."""
-        for controller, folder in self._folders.items():
+        for controller, folder in self._of(identity, parent).items():
             for name, value, needed in settings_of(self.version, controller, limits):
                 try:
-                    _write(os.path.join(folder, identity, name), value)
+                    _write(os.path.join(folder, name), value)
                 except OSError:
                     if needed:
                         raise
 
-    def ran_out_of_memory(self, identity: str) -> bool:
+    def ran_out_of_memory(self, identity: str, parent: str = "") -> bool:
         """Whether the kernel killed one of a container's processes because it had no more memory."""
-        if "memory" not in self._folders:
+        folder = self._of(identity, parent).get("memory")
+        if folder is None:
             return False
         name = "memory.events" if self.version == 2 else "memory.oom_control"
         try:
-            with open(os.path.join(self._folders["memory"], identity, name)) as file:
+            with open(os.path.join(folder, name)) as file:
                 return any(line.split()[0] == "oom_kill" and line.split()[1] != "0" for line in file)
         except OSError:
             return False
 
-    def remove(self, identity: str) -> bool:
+    def remove(self, identity: str, parent: str = "") -> bool:
         """Remove a container's group; whether it is gone, for it can't be removed while a process is in it."""
-        for folder in self._of(identity):
+        for folder in set(self._of(identity, parent).values()):
             try:
                 os.rmdir(folder)
             except FileNotFoundError:
@@ -108,11 +122,11 @@ def settings_of(version: int, controller: str, limits: dict[str, Any]) -> Iterat
     elif controller == "memory":
         yield "memory.limit_in_bytes", str(memory or -1), memory is not None
         yield "memory.memsw.limit_in_bytes", str(memory or -1), False
-    elif version == 2:
+    elif controller == "cpu" and version == 2:
         weight = 1 + (max(_LEAST_SHARES, shares) - 2) * 9999 // 262142 if shares else 100
         yield "cpu.weight", str(weight), False
         yield "cpu.max", f"{quota if quota and quota > 0 else 'max'} {period}", quota is not None
-    else:
+    elif controller == "cpu":
         yield "cpu.shares", str(shares or 1024), False
         yield "cpu.cfs_period_us", str(period), quota is not None
         yield "cpu.cfs_quota_us", str(quota if quota and quota > 0 else -1), quota is not None
@@ -152,7 +166,7 @@ def find_cgroups(name: str) -> Cgroups:
             held = [controller for controller in _CONTROLLERS if controller in offered]
             if held:
                 _write(os.path.join(folder, "cgroup.subtree_control"), " ".join(f"+{name}" for name in held))
-                return Cgroups(2, dict.fromkeys(held, folder))
+                return Cgroups(2, dict.fromkeys(held, folder), dict.fromkeys(_POD_CONTROLLERS, places[""][0]))
             os.rmdir(folder)
     folders: dict[str, str] = {}
     for controller in _CONTROLLERS:
@@ -164,7 +178,8 @@ def find_cgroups(name: str) -> Cgroups:
                 folders[controller] = folder
     if not folders:
         raise OSError(0, "no control group with cpu or memory is this user's")
-    return Cgroups(1, folders)
+    points = {controller: places[controller][0] for controller in _POD_CONTROLLERS if controller in places}
+    return Cgroups(1, folders, points)
 
 
 def _beside(point: str, path: str, name: str) -> str:

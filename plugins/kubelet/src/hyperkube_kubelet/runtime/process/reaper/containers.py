@@ -154,9 +154,10 @@ class Containers:
 
     def _fork(self, container: Container, sandbox: Sandbox) -> None:
         record, run = container.record, container.record["run"]
-        if self._node.cgroups is not None and limited(run["limits"]):
+        parent = _parent(container)
+        if self._node.cgroups is not None and (parent or limited(run["limits"])):
             try:
-                container.groups = self._node.cgroups.make(container.id, run["limits"])
+                container.groups = self._node.cgroups.make(container.id, run["limits"], parent)
             except OSError as exc:
                 raise Failure("CreateFailed", f"cannot hold the container to its limits: {exc}") from exc
         if record["log_path"]:
@@ -290,19 +291,19 @@ class Containers:
             container.input = -1
         out_of_memory = False
         if self._node.cgroups is not None:
-            out_of_memory = self._node.cgroups.ran_out_of_memory(container.id)
-            self._leave_group(container.id, _GROUP_ATTEMPTS)
+            out_of_memory = self._node.cgroups.ran_out_of_memory(container.id, _parent(container))
+            self._leave_group(container.id, _parent(container), _GROUP_ATTEMPTS)
         container.record.update(ending(status, container.failure, out_of_memory=out_of_memory))
         self._records.amend(container.id, container.record)
         self._tell("stopped", container.record["sandbox_id"], container.id)
         _call_all(container.started)
         _call_all(container.ended)
 
-    def _leave_group(self, identity: str, attempts: int) -> None:
+    def _leave_group(self, identity: str, parent: str, attempts: int) -> None:
         """Remove a container's control groups, in which its last processes may be a moment longer."""
         assert self._node.cgroups is not None
-        if not self._node.cgroups.remove(identity) and attempts:
-            self._loop.after(_GROUP_SECONDS, lambda: self._leave_group(identity, attempts - 1))
+        if not self._node.cgroups.remove(identity, parent) and attempts:
+            self._loop.after(_GROUP_SECONDS, lambda: self._leave_group(identity, parent, attempts - 1))
 
     def hold(self, container: Container, limits: dict[str, Any]) -> None:
         """Hold one that runs to other limits."""
@@ -311,9 +312,9 @@ class Containers:
         container.record["run"]["limits"] = limits
         try:
             if container.groups:
-                self._node.cgroups.hold(container.id, limits)
+                self._node.cgroups.hold(container.id, limits, _parent(container))
             else:
-                container.groups = self._node.cgroups.make(container.id, limits)
+                container.groups = self._node.cgroups.make(container.id, limits, _parent(container))
                 self._join(container)
         except OSError as exc:
             raise Failure("Unsupported", f"cannot hold the container to its limits: {exc}") from exc
@@ -358,6 +359,12 @@ def _call_all(actions: list[Callable[[], None]]) -> None:
     waiting, actions[:] = list(actions), []
     for action in waiting:
         action()
+
+
+def _parent(container: Container) -> str:
+    """The control group of its pod; "" where that has none. An earlier kubelet may have said nothing of it."""
+    parent: str = container.record["run"].get("cgroup_parent", "")
+    return parent
 
 
 def _start_failure(container: Container) -> Failure | None:
