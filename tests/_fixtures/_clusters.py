@@ -200,9 +200,11 @@ class Cluster:
         """Start a server that is told by `args` alone, who it is included, and return once it is ready."""
         return await self._start(name, args)
 
-    def begin(self, name: str, *args: str, inside: Sequence[str] = ()) -> Process:
+    def begin(
+        self, name: str, *args: str, inside: Sequence[str] = (), environment: dict[str, str] | None = None
+    ) -> Process:
         """The same in a process of its own, without waiting for anything."""
-        process = Process(name, args, {}, inside=inside)
+        process = Process(name, args, environment or {}, inside=inside)
         self._stack.push_async_callback(_let_go, process)
         return process
 
