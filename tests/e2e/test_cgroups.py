@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,11 +14,17 @@ from typing import Any
 
 import _tools
 import pytest
-from _cgroups import hierarchies
-from _containerd import BUSYBOX, Containerd
-from _nodes import RealNode, Tree, is_ready, real_node
+from _cgroups import GroupRoot, hierarchies
+from _clusters import open_cluster
+from _containerd import BUSYBOX, WAIT, Containerd
+from _images import write_image
+from _nodes import NODE, RealNode, Tree, is_ready, real_node
+from _nodes import pod as pod_of
+from _watching import gone, until_object
 
-from hyperkube_machinery.builtin import PODS
+from hyperkube_kubelet.images.source import image_folder
+from hyperkube_kubelet.images.store import ImageStore
+from hyperkube_machinery.builtin import PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.quantity import Quantity
 from hyperkube_machinery.testing.waiting import until
 
@@ -44,8 +51,12 @@ def asking(requests: Mapping[str, str] | None = None, **limits: str) -> Tree:
 
 
 def folder_of(node: RealNode, controller: str, path: str) -> Path:
+    return folder_in(node.containerd.groups, controller, path)
+
+
+def folder_in(root: GroupRoot, controller: str, path: str) -> Path:
     top = Path("/sys/fs/cgroup") if UNIFIED else Path("/sys/fs/cgroup") / controller
-    return top / node.containerd.groups.path.lstrip("/") / path
+    return top / root.path.lstrip("/") / path
 
 
 def path_of(pod: Tree, container: str = "") -> str:
@@ -275,3 +286,43 @@ async def test_nothing_is_left_but_the_tree(node: RealNode) -> None:
     tops = [hierarchy / node.containerd.groups.path.lstrip("/") for hierarchy in hierarchies()]
     left = {str(path.relative_to(top)) for top in tops for path in top.rglob("*") if path.is_dir()}
     assert left == {"kubepods", "kubepods/besteffort", "kubepods/burstable"}
+
+
+@pytest.fixture
+def own_root() -> Iterator[GroupRoot]:
+    root = GroupRoot(f"hk-test-process-{os.getpid()}")
+    root.make()
+    yield root
+    assert root.pods() == set()
+    root.remove()
+
+
+async def test_the_process_runtime_keeps_the_tree_too(own_root: GroupRoot, tmp_path: Path) -> None:
+    archive = write_image(tmp_path / "app.tar", BUSYBOX, busybox=_tools.busybox(), command=WAIT)
+    async with open_cluster("process", tmp_path / "cluster", lambda: _tools.kubectl()[0]) as cluster:
+        folder = tmp_path / "kubelet"
+        ImageStore(image_folder(folder)).load(archive, now=1.0)
+        account = {"metadata": {"name": "default"}}
+        await cluster.client.create(SERVICE_ACCOUNTS, account, "default")
+        await cluster.start_process(
+            "kubelet",
+            f"--hostname-override={NODE}",
+            f"--root-dir={folder}",
+            "--port=0",
+            "--healthz-port=0",
+            f"--cgroup-root={own_root.path}",
+            "--pod-max-pids=60",
+        )
+        spec = {"containers": [asking(cpu="100m", memory="48Mi")], "automountServiceAccountToken": False}
+        await cluster.client.create(PODS, pod_of("plain", spec), "default")
+        found = await until_object(cluster.client, PODS, "plain", is_ready, "default")
+        path = f"kubepods/pod{found['metadata']['uid']}"
+        container = found["status"]["containerStatuses"][0]["containerID"].rpartition("//")[2]
+        tops = {"memory": "memory.max" if UNIFIED else "memory.limit_in_bytes", "pids": "pids.max"}
+        folders = {name: folder_in(own_root, name, path) for name in tops}
+        assert (folders["memory"] / tops["memory"]).read_text().strip() == str(48 * MIB)
+        assert (folders["pids"] / "pids.max").read_text().strip() == "60"
+        assert (folders["memory"] / container / "cgroup.procs").read_text().split()
+        await cluster.client.delete(PODS, "plain", "default")
+        await gone(cluster.client, PODS, "plain", "default")
+    assert own_root.pods() == set()
