@@ -705,6 +705,13 @@ class Options:
     authentication_token_webhook_cache_ttl: float = flag(
         120.0, section="Serving", kind="duration", minimum=0, help="How long its answers about tokens are believed."
     )
+    streaming_connection_idle_timeout: float = flag(
+        14400.0,
+        section="Serving",
+        kind="duration",
+        minimum=0,
+        help="How long streams of exec, attach and port-forward may lie still before they are closed; 0 for ever.",
+    )
     authorization_mode: str = flag(
         "Webhook",
         section="Serving",

@@ -68,14 +68,18 @@ class KubeletAPI:
         *,
         check: Callable[[Request, Asked], Awaitable[None]],
         other: Callable[[Request], Awaitable[Answer | None]],
+        idle_seconds: float = 0.0,
     ) -> None:
-        """`check` raises APIError for who may not; `other` answers paths of its own: health, metrics."""
+        """`check` raises APIError for who may not; `other` answers paths of its own: health, metrics.
+
+        `idle_seconds`: how long streams may lie still, 0 for as long as they like.
+        """
         self._pods = pods
         self._runtime = runtime
         self._clock = clock
         self._check = check
         self._other = other
-        self._streaming = Streaming(clock)
+        self._streaming = Streaming(clock, idle_seconds=idle_seconds)
 
     async def close(self) -> None:
         await self._streaming.close()

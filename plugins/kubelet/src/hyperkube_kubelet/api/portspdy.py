@@ -14,6 +14,7 @@ from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.serving.spdy.connection import SPDY, Channel, speaking
 from hyperkube_machinery.serving.spdy.frames import HeaderMap
 from hyperkube_machinery.serving.spdy.session import Arrived, Broken, Ended, Opened
+from hyperkube_machinery.streaming.idleness import unless_idle
 
 __all__ = ["PROTOCOL", "TUNNEL_PROTOCOL", "forward_streams"]
 
@@ -126,7 +127,12 @@ class _Forwarding:
             await leg.close()
 
 
-async def forward_streams(channel: Channel, target: Target, clock: Clock) -> None:
-    """Forward what a client of SPDY asks for, until it is gone."""
-    async with speaking(channel) as connection, asyncio.TaskGroup() as tasks:
-        await _Forwarding(connection, target, clock, tasks).run()
+async def forward_streams(channel: Channel, target: Target, clock: Clock, *, idle_seconds: float = 0.0) -> None:
+    """Forward what a client of SPDY asks for, until it is gone, or nothing has moved for `idle_seconds` (0: ever)."""
+    async with speaking(channel) as connection:
+
+        async def work() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                await _Forwarding(connection, target, clock, tasks).run()
+
+        await unless_idle(work(), lambda: connection.moved, idle_seconds, clock)

@@ -100,7 +100,12 @@ async def api_served(
                 return await log_file(request)
             return await open_to_all(request)
 
-        api = KubeletAPI(pods, runtime, clock, check=_Guard(options, facts.name, client, clock).check, other=other)
+        api = KubeletAPI(
+            *(pods, runtime, clock),
+            check=_Guard(options, facts.name, client, clock).check,
+            other=other,
+            idle_seconds=options.streaming_connection_idle_timeout,
+        )
         stack.push_async_callback(api.close)
         server = HTTPServer(api, clock=clock, ssl_context=context)
         with _blamed("port"):

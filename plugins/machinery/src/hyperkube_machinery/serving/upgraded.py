@@ -38,6 +38,7 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
         self._lingering = False  # what still comes is thrown away
         self._came: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._ahead = 0
+        self.moved = 0  # bytes that were received and sent
         self._paused = False
         self._writable = asyncio.Event()
         self._writable.set()
@@ -67,6 +68,7 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
         if self._lingering:
             return
         self._ahead += len(piece)
+        self.moved += len(piece)
         self._came.put_nowait(piece)
 
     def _end(self) -> None:
@@ -109,7 +111,10 @@ class Upgraded(asyncio.Protocol, ABC, Generic[Self]):
             await self._linger()
         finally:
             self.close()
-            self._transport.close()
+            if self._writable.is_set():
+                self._transport.close()
+            else:  # it would wait for a client that takes nothing
+                self._transport.abort()
 
     async def _linger(self) -> None:
         self._lingering = True
@@ -131,6 +136,7 @@ class ByteStream(Upgraded["ByteStream"]):
 
     async def send(self, data: bytes) -> None:
         if not self._transport.is_closing():
+            self.moved += len(data)
             self._transport.write(data)
             if not self._writable.is_set():
                 await self._writable.wait()

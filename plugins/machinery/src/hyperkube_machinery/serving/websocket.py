@@ -105,6 +105,7 @@ class WebSocket(Upgraded["WebSocket"]):
         `channel` stands in front of the data.
         """
         if self._frames.state is State.OPEN:
+            self.moved += len(data)
             self._transport.write(b"".join((_head(len(channel) + len(data)), channel, data)))
             if not self._writable.is_set():
                 await self._writable.wait()

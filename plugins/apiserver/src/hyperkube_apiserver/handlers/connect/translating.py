@@ -23,6 +23,7 @@ from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.websocket import WebSocket, accept, asks_for_websocket, offered_protocols
 from hyperkube_machinery.streaming.channels import ended, pass_on
 from hyperkube_machinery.streaming.errors import RemoteFailure, UpgradeRefused
+from hyperkube_machinery.streaming.idleness import unless_idle
 from hyperkube_machinery.streaming.remotecommand import remote_command
 from hyperkube_machinery.streaming.sessions import Streams
 from hyperkube_machinery.streaming.websocketchannels import WebSocketChannels
@@ -35,6 +36,8 @@ FEATURE = "ExtendWebSocketsToKubelet"
 _CLOSING = "v5.channel.k8s.io"
 _TUNNEL, _ENDING = "SPDY/3.1+", ".k8s.io"
 _PIECE_BYTES = 64 << 10
+_IDLE_SECONDS = 4 * 3600.0
+"""As upstream has it, and kubelets unless told otherwise."""
 _WEBSOCKETS = ("sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions")
 
 
@@ -75,6 +78,9 @@ class Translator:
         """A command's streams; what goes wrong with the kubelet is told on them. Raises APIError 400."""
 
         async def talk(client: WebSocket) -> None:
+            await unless_idle(converse(client), lambda: client.moved, _IDLE_SECONDS, self._clock)
+
+        async def converse(client: WebSocket) -> None:
             channels = WebSocketChannels(client)
             await channels.begin(streams)
             try:

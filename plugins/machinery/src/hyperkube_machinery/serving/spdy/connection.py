@@ -88,6 +88,7 @@ class SPDY:
         self._session = session
         self._events: deque[Event] = deque()
         self._ahead = 0
+        self.moved = 0  # bytes of data that were received and sent
         self._ended = False
         self._changed = Bell()
 
@@ -139,7 +140,9 @@ class SPDY:
         while left and not self._ended:
             room = self._session.room(stream_id)
             if room:
-                self._session.send(stream_id, bytes(left[:room]))
+                piece = left[:room]
+                self.moved += len(piece)
+                self._session.send(stream_id, bytes(piece))
                 left = left[room:]
                 await self._flush()
             else:
@@ -180,6 +183,7 @@ class SPDY:
         self._events.append(event)
         if isinstance(event, Arrived):
             self._ahead += len(event.data)
+            self.moved += len(event.data)
 
     async def _flush(self) -> None:
         if data := self._session.data_to_send():
