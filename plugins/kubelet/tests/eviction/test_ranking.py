@@ -9,7 +9,7 @@ import pytest
 from hyperkube_kubelet.eviction.localstorage import excess, is_limited
 from hyperkube_kubelet.eviction.pressure import refusal
 from hyperkube_kubelet.eviction.ranking import ranked
-from hyperkube_kubelet.eviction.signals import Observation, Signal
+from hyperkube_kubelet.eviction.signals import Layout, Observation, Signal
 from hyperkube_kubelet.eviction.thresholds import Amount, Threshold
 from hyperkube_kubelet.eviction.words import why_evicted
 
@@ -26,9 +26,12 @@ def asking(uid: str, *, priority: int = 0, **requests: str) -> Tree:
 
 
 def order(
-    pods: list[Tree], figures: list[Any], signal: Signal = "memory.available", *, separate: bool = False
+    pods: list[Tree],
+    figures: list[Any],
+    signal: Signal = "memory.available",
+    layout: Layout = Layout.ALL_TOGETHER,
 ) -> list[str]:
-    found = ranked(pods, {one.uid: one for one in figures}, signal, separate_images=separate)
+    found = ranked(pods, {one.uid: one for one in figures}, signal, layout)
     return [one["metadata"]["uid"] for one in found]
 
 
@@ -68,15 +71,16 @@ def test_processes_count_by_priority_and_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "separate", "first"),
+    ("signal", "layout", "first"),
     [
-        ("nodefs.available", False, "layer"),  # all on one disk: whoever takes most
-        ("imagefs.available", True, "layer"),
-        ("nodefs.available", True, "volume"),
-        ("nodefs.inodesFree", True, "volume"),
+        ("nodefs.available", Layout.ALL_TOGETHER, "layer"),  # whoever takes most
+        ("imagefs.available", Layout.IMAGES_APART, "layer"),
+        ("nodefs.available", Layout.IMAGES_APART, "volume"),
+        ("nodefs.inodesFree", Layout.IMAGES_APART, "volume"),
+        ("nodefs.available", Layout.IMAGES_ALONE, "layer"),
     ],
 )
-def test_disk_counts_as_far_as_it_is_on_that_disk(signal: Signal, separate: bool, first: str) -> None:
+def test_disk_counts_as_far_as_it_is_on_that_disk(signal: Signal, layout: Layout, first: str) -> None:
     pods = [
         pod(uid="layer", name="layer"),
         pod(uid="volume", name="volume", volumes=[{"name": "v", "emptyDir": {}}]),
@@ -85,7 +89,7 @@ def test_disk_counts_as_far_as_it_is_on_that_disk(signal: Signal, separate: bool
         pod_figures("layer", container_figures(root=9 * GI)),
         pod_figures("volume", container_figures(logs=MI), volumes={"v": GI}),
     ]
-    assert order(pods, figures, signal, separate=separate)[0] == first
+    assert order(pods, figures, signal, layout)[0] == first
 
 
 def test_a_volume_in_memory_takes_no_disk() -> None:
@@ -126,7 +130,7 @@ def limited(name: str = "main", **limits: str) -> Tree:
     ],
 )
 def test_a_pod_over_its_own_limit_is_told_which(given: Tree, figures: Any, signal: str, message: str) -> None:
-    found = excess(given, figures, separate_images=False)
+    found = excess(given, figures, layers_counted=True)
     assert ((found.signal, found.message) if found is not None else ("", "")) == (signal, message)
     assert is_limited(given) or not signal
 
@@ -134,8 +138,8 @@ def test_a_pod_over_its_own_limit_is_told_which(given: Tree, figures: Any, signa
 def test_a_layer_on_the_disk_of_images_is_not_in_a_containers_limit() -> None:
     given = pod(limited(ephemeral_storage="1Mi"))
     figures = pod_figures("uid-1", container_figures(root=GI))
-    assert excess(given, figures, separate_images=False) is not None
-    assert excess(given, figures, separate_images=True) is None
+    assert excess(given, figures, layers_counted=True) is not None
+    assert excess(given, figures, layers_counted=False) is None
 
 
 def test_why_a_pod_was_evicted_is_told_as_upstream_does() -> None:

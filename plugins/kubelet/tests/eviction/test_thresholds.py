@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from hyperkube_kubelet.eviction.signals import Layout
 from hyperkube_kubelet.eviction.thresholds import Amount, Threshold, parse_thresholds, with_container_disk
 
 
@@ -101,9 +102,12 @@ def test_where_pods_are_limited_together_their_memory_is_watched_too() -> None:
     assert found[-1].hard
 
 
-@pytest.mark.parametrize(("separate", "source"), [(False, "10%"), (True, "15%")])
-def test_containers_disk_is_the_one_that_it_is_on(separate: bool, source: str) -> None:
+@pytest.mark.parametrize(
+    ("layout", "source"),
+    [(Layout.ALL_TOGETHER, "10%"), (Layout.IMAGES_APART, "15%"), (Layout.IMAGES_ALONE, "10%")],
+)
+def test_containers_disk_is_the_one_that_it_is_on(layout: Layout, source: str) -> None:
     given = parsed({"nodefs.available": "10%", "imagefs.available": "15%", "containerfs.available": "99%"})
-    found = {one.signal: one for one in with_container_disk(given, separate_images=separate)}
+    found = {one.signal: one for one in with_container_disk(given, layout)}
     assert found["containerfs.available"].least == Amount(share=float(source[:-1]) / 100)
     assert len(found) == 3

@@ -45,7 +45,7 @@ def reading(**changes: Any) -> Reading:
             "s0": SandboxStats(sandbox_id="s0", at=AT, interfaces=(InterfaceUsage(name="eth0", received_bytes=5),))
         },
         "nodefs": DISK,
-        "imagefs": DISK,
+        "layers": DISK,
     }
     return Reading(**{**given, **changes})
 
@@ -59,7 +59,7 @@ def node(*pods: Any, **changes: Any) -> NodeFigures:
         "nodefs": DISK,
         "imagefs": DISK,
         "containerfs": DISK,
-        "image_device": "/dev/vda",
+        "layer_device": "/dev/vda",
         "max_processes": 100,
         "processes": 30,
         "pods": pods,

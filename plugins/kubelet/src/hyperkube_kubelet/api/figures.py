@@ -85,5 +85,5 @@ class FiguresAPI:
         details = await self._provider.details(groups)
         own = {pod.sandbox_group for pod in figures.pods if pod.sandbox_group} | {self._top_group} - {""}
         usages = await self._provider.usages(sorted(own))
-        families = cadvisor_families(figures, self._facts, self._top_group, details, usages, figures.image_device)
+        families = cadvisor_families(figures, self._facts, self._top_group, details, usages, figures.layer_device)
         return await told(families, request)

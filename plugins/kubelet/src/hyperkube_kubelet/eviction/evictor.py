@@ -20,7 +20,7 @@ from hyperkube_kubelet.eviction.judging import Judgement, Memory, judge, met
 from hyperkube_kubelet.eviction.localstorage import excess, is_limited
 from hyperkube_kubelet.eviction.pressure import refusal
 from hyperkube_kubelet.eviction.ranking import ranked
-from hyperkube_kubelet.eviction.signals import DISK, RESOURCES, Observations, observe
+from hyperkube_kubelet.eviction.signals import DISK, RESOURCES, Layout, Observations, layout_of, observe
 from hyperkube_kubelet.eviction.thresholds import Threshold, with_container_disk
 from hyperkube_kubelet.eviction.words import why_evicted
 from hyperkube_kubelet.pauses import rest
@@ -159,7 +159,7 @@ class Evictor:
         figures: NodeFigures = await self._figures(0.0)
         self.alarm.aim(figures, rules.thresholds)
         observations = observe(figures)
-        thresholds = with_container_disk(rules.thresholds, separate_images=figures.separate_images)
+        thresholds = with_container_disk(rules.thresholds, layout_of(figures))
         judged = judge(
             thresholds,
             observations,
@@ -195,7 +195,7 @@ class Evictor:
             used = by_uid.get(meta.uid(pod))
             if used is None or is_critical(pod) or not is_limited(pod):
                 continue
-            over = excess(pod, used, separate_images=figures.separate_images)
+            over = excess(pod, used, layers_counted=layout_of(figures) is not Layout.IMAGES_APART)
             if over is not None:
                 self._counts.evictions.labels(over.signal).inc()
                 found.append((pod, self._eviction(pod, over.message, HARD_GRACE_SECONDS, {}, disrupts=False)))
@@ -215,7 +215,7 @@ class Evictor:
             return []
         by_uid: dict[str, PodFigures] = {pod.uid: pod for pod in figures.pods}
         candidates = [pod for pod in self._pods().active() if not is_critical(pod)]
-        order = ranked(candidates, by_uid, urgent.signal, separate_images=figures.separate_images)
+        order = ranked(candidates, by_uid, urgent.signal, layout_of(figures))
         if not order:
             log.error("the node is short of %s, and there is no pod that may be evicted", resource)
             return []
@@ -229,16 +229,28 @@ class Evictor:
 
     async def _reclaimed(self, urgent: Threshold, figures: NodeFigures, thresholds: Sequence[Threshold]) -> bool:
         """Make room without ending a pod; whether there is enough of everything then."""
-        if urgent.signal not in DISK:
+        works = self._works(urgent, layout_of(figures))
+        if not works:
             return False
-        if figures.separate_images and urgent.signal.startswith("nodefs."):
-            return False  # neither layers nor images are there
-        for work in (self._reclaimer.remove_dead_containers, self._reclaimer.remove_unused_images):
+        for work in works:
             try:
                 await work()
             except (RuntimeFailure, OSError) as exc:
                 log.warning("no room could be made: %s", exc)
         return not met(thresholds, observe(await self._figures(0.0)), reclaimed=True)
+
+    def _works(self, urgent: Threshold, layout: Layout) -> list[Callable[[], Awaitable[None]]]:
+        """What may make room on the disk that is short, in order. Source: buildSignalToNodeReclaimFuncs."""
+        if urgent.signal not in DISK:
+            return []
+        containers, images = self._reclaimer.remove_dead_containers, self._reclaimer.remove_unused_images
+        match layout:
+            case Layout.ALL_TOGETHER:
+                return [containers, images]
+            case Layout.IMAGES_APART:
+                return [] if urgent.signal.startswith("nodefs.") else [containers, images]
+            case Layout.IMAGES_ALONE:
+                return [images] if urgent.signal.startswith("imagefs.") else [containers]
 
     def _grace(self, pod: Tree, threshold: Threshold) -> int:
         if threshold.hard:

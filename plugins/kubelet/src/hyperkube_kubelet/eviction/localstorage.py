@@ -32,12 +32,15 @@ def is_limited(pod: Tree) -> bool:
     return sized or _pod_limit(pod) is not None or bool(_container_limits(pod))
 
 
-def excess(pod: Tree, figures: PodFigures, *, separate_images: bool) -> Excess | None:
-    """The first limit that the pod exceeds, if it does."""
-    return next(_excesses(pod, figures, separate_images), None)
+def excess(pod: Tree, figures: PodFigures, *, layers_counted: bool) -> Excess | None:
+    """The first limit that the pod exceeds, if it does.
+
+    `layers_counted`: whether what containers write is on the disk that their limits are of.
+    """
+    return next(_excesses(pod, figures, layers_counted), None)
 
 
-def _excesses(pod: Tree, figures: PodFigures, separate_images: bool) -> Iterator[Excess]:
+def _excesses(pod: Tree, figures: PodFigures, layers_counted: bool) -> Iterator[Excess]:
     used = {volume.name: volume.filesystem.used_bytes or 0 for volume in figures.volumes}
     for volume in pod["spec"].get("volumes") or ():
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
@@ -53,7 +56,7 @@ def _excesses(pod: Tree, figures: PodFigures, separate_images: bool) -> Iterator
         yield Excess("ephemeralpodfs.limit", message)
     limits = _container_limits(pod)
     for container in figures.containers:
-        parts = [container.logs] if separate_images else [container.logs, container.rootfs]
+        parts = [container.logs, container.rootfs] if layers_counted else [container.logs]
         taken = sum(part.used_bytes or 0 for part in parts if part is not None)
         if container.name in limits and taken > limits[container.name].value:
             limit = limits[container.name]

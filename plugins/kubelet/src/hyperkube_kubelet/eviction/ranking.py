@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from hyperkube_kubelet.eviction.signals import RESOURCES, Resource, Signal
+from hyperkube_kubelet.eviction.signals import RESOURCES, Layout, Resource, Signal
 from hyperkube_kubelet.podresources import pod_requests
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.stats.disks import is_local
@@ -25,12 +25,10 @@ Part = Literal["root", "logs", "volumes"]
 _ALL: tuple[Part, ...] = ("root", "logs", "volumes")
 
 
-def ranked(
-    pods: Iterable[Tree], figures: Mapping[str, PodFigures], signal: Signal, *, separate_images: bool
-) -> list[Tree]:
+def ranked(pods: Iterable[Tree], figures: Mapping[str, PodFigures], signal: Signal, layout: Layout) -> list[Tree]:
     """The pods in the order in which they would be evicted. `figures`: by uid; who has none comes first."""
     resource = RESOURCES[signal]
-    parts = disk_parts(signal, separate_images=separate_images)
+    parts = disk_parts(signal, layout)
     return sorted(pods, key=lambda pod: _rank(pod, figures.get(meta.uid(pod)), resource, parts))
 
 
@@ -38,11 +36,16 @@ def priority_of(pod: Tree) -> int:
     return int(pod["spec"].get("priority") or 0)
 
 
-def disk_parts(signal: Signal, *, separate_images: bool) -> tuple[Part, ...]:
-    """What of a pod is on the file system that a signal is of: layers are where images are."""
-    if not separate_images:
-        return _ALL
-    return ("logs", "volumes") if signal.startswith("nodefs.") else ("root",)
+def disk_parts(signal: Signal, layout: Layout) -> tuple[Part, ...]:
+    """What of a pod is on the file system that a signal is of."""
+    of_images = signal.startswith("imagefs.")
+    match layout:
+        case Layout.ALL_TOGETHER:
+            return _ALL
+        case Layout.IMAGES_APART:
+            return ("logs", "volumes") if signal.startswith("nodefs.") else ("root",)
+        case Layout.IMAGES_ALONE:
+            return () if of_images else _ALL
 
 
 def _rank(pod: Tree, figures: PodFigures | None, resource: Resource, parts: Sequence[Part]) -> tuple[int, ...]:

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Literal
 
 from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["CONDITIONS", "DISK", "RESOURCES", "SIGNALS", "Observation", "Observations", "Resource", "Signal", "observe"]
+__all__ = [
+    "CONDITIONS",
+    "DISK",
+    "RESOURCES",
+    "SIGNALS",
+    "Layout",
+    "Observation",
+    "Observations",
+    "Resource",
+    "Signal",
+    "layout_of",
+    "observe",
+]
 
 Signal = Literal[
     "memory.available",
@@ -50,6 +63,20 @@ CONDITIONS: Mapping[Resource, str] = {
     "pids": "PIDPressure",
 }
 """The condition of the node that tells of it."""
+
+
+class Layout(Enum):
+    """What is on which file system; the kubelet's folder has volumes and logs."""
+
+    ALL_TOGETHER = "all together"
+    IMAGES_APART = "images and what containers write apart"
+    IMAGES_ALONE = "images apart, what containers write with the rest"
+
+
+def layout_of(figures: NodeFigures) -> Layout:
+    if not figures.separate_images:
+        return Layout.ALL_TOGETHER
+    return Layout.IMAGES_ALONE if figures.separate_layers else Layout.IMAGES_APART
 
 
 @dataclass(frozen=True, slots=True)

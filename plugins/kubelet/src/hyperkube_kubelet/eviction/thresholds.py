@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from hyperkube_kubelet.eviction.signals import RESOURCES, Signal
+from hyperkube_kubelet.eviction.signals import RESOURCES, Layout, Signal
 from hyperkube_machinery.durations import parse_duration
 from hyperkube_machinery.quantity import Quantity
 
@@ -70,10 +70,10 @@ def parse_thresholds(
     return tuple(found)
 
 
-def with_container_disk(thresholds: Iterable[Threshold], *, separate_images: bool) -> tuple[Threshold, ...]:
+def with_container_disk(thresholds: Iterable[Threshold], layout: Layout) -> tuple[Threshold, ...]:
     """With the thresholds of the file system that containers write to: always those of the one that it is."""
     kept = [one for one in thresholds if not one.signal.startswith("containerfs.")]
-    same = "imagefs." if separate_images else "nodefs."
+    same = "imagefs." if layout is Layout.IMAGES_APART else "nodefs."
     return (
         *kept,
         *(

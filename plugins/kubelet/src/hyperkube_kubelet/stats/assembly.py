@@ -33,7 +33,7 @@ class Reading:
     usages: Mapping[str, Usage] = field(default_factory=dict)  # by group
     interfaces: Mapping[str, tuple[InterfaceUsage, ...]] = field(default_factory=dict)  # by uid
     nodefs: Filesystem | None = None
-    imagefs: Filesystem | None = None
+    layers: Filesystem | None = None  # that containers write to
 
 
 def pod_figures(pod: Tree, observed: Observed, reading: Reading, disks: Disks | None, rates: Rates) -> PodFigures:
@@ -86,7 +86,7 @@ def _container(
         image=container.config.image,
         created_at=container.created_at,
         usage=rates.applied(container.id, usage),
-        rootfs=_layer(stats, reading.imagefs) if stats is not None else None,
+        rootfs=_layer(stats, reading.layers) if stats is not None else None,
         logs=_part(reading.nodefs, disks.at, disks.logs.get(name, (0, 0))) if disks is not None else None,
         group=path,
     )
@@ -124,9 +124,9 @@ def _of_sandbox(stats: SandboxStats | None) -> Usage:
     )
 
 
-def _layer(stats: ContainerStats, imagefs: Filesystem | None) -> Filesystem:
-    """A container's own layer, which is where images are."""
-    return _part(imagefs, stats.at, (stats.writable_bytes, stats.writable_inodes))
+def _layer(stats: ContainerStats, whole: Filesystem | None) -> Filesystem:
+    """What a container wrote over its image."""
+    return _part(whole, stats.at, (stats.writable_bytes, stats.writable_inodes))
 
 
 def _part(whole: Filesystem | None, at: float, size: Size | tuple[int, int | None]) -> Filesystem:

@@ -160,8 +160,9 @@ class NodeFigures:
     nodefs: Filesystem | None = None
     imagefs: Filesystem | None = None
     containerfs: Filesystem | None = None
-    image_device: str = ""  # that the file system of images is on: /dev/sda1
+    layer_device: str = ""  # that the file system is on which containers write to: /dev/sda1
     separate_images: bool = False  # whether images are on another file system than the kubelet's folder
+    separate_layers: bool = False  # whether what containers write is on another one than images
     max_processes: int | None = None
     processes: int | None = None
     kubelet: Usage = Usage()

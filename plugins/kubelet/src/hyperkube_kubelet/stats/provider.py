@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.podspec import Tree, uses_host_network
 from hyperkube_kubelet.runtime.interface import Runtime
-from hyperkube_kubelet.runtime.values import ContainerStats, InterfaceUsage, SandboxStats
+from hyperkube_kubelet.runtime.values import ContainerStats, FilesystemUsage, InterfaceUsage, SandboxStats
 from hyperkube_kubelet.stats.assembly import Reading, pod_figures
 from hyperkube_kubelet.stats.disks import Disks, measure_pod
 from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures, Usage, summed
@@ -57,9 +57,8 @@ class _Told:
 
     stats: Mapping[str, ContainerStats]
     sandboxes: Mapping[str, SandboxStats]
-    images: Path
-    images_bytes: int
-    images_inodes: int
+    images: FilesystemUsage
+    containers: FilesystemUsage
 
 
 class Provider:
@@ -136,13 +135,11 @@ class Provider:
 
     async def _gather(self) -> NodeFigures:
         seen = [(pod, observed) for pod, observed in self._seen() if observed.ready_sandbox is not None]
-        images = await self._runtime.image_usage()
         told = _Told(
             {one.container_id: one for one in await self._runtime.stats()},
             {one.sandbox_id: one for one in await self._runtime.sandbox_stats()},
-            images.path,
-            images.used_bytes,
-            images.inodes_used,
+            await self._runtime.image_usage(),
+            await self._runtime.container_usage(),
         )
         return await asyncio.to_thread(self._read, seen, told, self._clock.now())
 
@@ -150,8 +147,8 @@ class Provider:
 
     def _read(self, seen: Sequence[Seen], told: _Told, now: float) -> NodeFigures:
         host, places = self._host, self._places
-        nodefs, whole = filesystem(places.root, now=now), filesystem(told.images, now=now)
-        imagefs = _images(whole, told)
+        nodefs = filesystem(places.root, now=now)
+        layers, images = (filesystem(one.path, now=now) for one in (told.containers, told.images))
         top = places.top_group
         groups = host.groups.pods(top) if top else {}
         paths = [path for pod, observed in seen for path in _paths(groups.get(meta.uid(pod)), observed)]
@@ -164,7 +161,7 @@ class Provider:
             usages=usages,
             interfaces={meta.uid(pod): self._interfaces(pod, observed, told, groups) for pod, observed in seen},
             nodefs=nodefs,
-            imagefs=whole,
+            layers=layers,
         )
         pods = tuple(
             pod_figures(pod, observed, reading, self._disks.get(meta.uid(pod)), self._rates) for pod, observed in seen
@@ -178,10 +175,11 @@ class Provider:
             usage=self._rates.applied("node", host.usage(now=now)),
             interfaces=host.interfaces(),
             nodefs=nodefs,
-            imagefs=imagefs,
-            containerfs=imagefs,
-            image_device=host.device_of(told.images),
-            separate_images=_separate(places.root, told.images),
+            imagefs=_taken(images, told.images),
+            containerfs=_taken(layers, told.containers),
+            layer_device=host.device_of(told.containers.path),
+            separate_images=_separate(places.root, told.images.path),
+            separate_layers=_separate(told.images.path, told.containers.path),
             max_processes=most,
             processes=count,
             kubelet=self._rates.applied("kubelet", host.own(now=now)),
@@ -215,19 +213,9 @@ def _paths(group: PodGroup | None, observed: Observed) -> list[str]:
     return [group.path, *(group.containers[one.id] for one in observed.running if one.id in group.containers)]
 
 
-def _images(whole: Filesystem | None, told: _Told) -> Filesystem | None:
-    """The file system that images are on, and what they take of it."""
-    if whole is None:
-        return None
-    return Filesystem(
-        at=whole.at,
-        available_bytes=whole.available_bytes,
-        capacity_bytes=whole.capacity_bytes,
-        used_bytes=told.images_bytes,
-        inodes=whole.inodes,
-        inodes_free=whole.inodes_free,
-        inodes_used=told.images_inodes,
-    )
+def _taken(whole: Filesystem | None, usage: FilesystemUsage) -> Filesystem | None:
+    """A file system, and what the runtime takes of it."""
+    return replace(whole, used_bytes=usage.used_bytes, inodes_used=usage.inodes_used) if whole is not None else None
 
 
 def _separate(one: Path, other: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ __all__ = [
     "read_sandbox",
     "read_status",
     "read_usage",
+    "sandbox_image",
 ]
 
 Tree = Mapping[str, Any]
@@ -158,6 +161,16 @@ def read_image(message: Tree) -> Image:
         user=str(uid["value"]) if uid is not None else message["username"],
         pinned=message["pinned"],
     )
+
+
+def sandbox_image(told: Mapping[str, str]) -> str:
+    """The image that sandboxes are made of, by what containerd and CRI-O tell of their configuration; or ""."""
+    for text in told.values():
+        with suppress(ValueError):
+            found = json.loads(text)
+            if isinstance(found, dict) and (name := found.get("sandboxImage") or found.get("sandbox_image")):
+                return str(name)
+    return ""
 
 
 def read_status(message: Tree, version: Tree, cgroup_driver: Literal["", "cgroupfs", "systemd"] = "") -> RuntimeStatus:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from hyperkube_kubelet.images.errors import InvalidReference
 from hyperkube_kubelet.images.references import is_image_id, parse_reference
 from hyperkube_kubelet.runtime.cri import folders
-from hyperkube_kubelet.runtime.cri.answers import read_container, read_image, read_sandbox, read_status, read_usage
+from hyperkube_kubelet.runtime.cri.answers import (
+    read_container,
+    read_image,
+    read_sandbox,
+    read_status,
+    read_usage,
+    sandbox_image,
+)
 from hyperkube_kubelet.runtime.cri.client import CRIClient
 from hyperkube_kubelet.runtime.cri.grpc import Channel
 from hyperkube_kubelet.runtime.cri.requests import (
@@ -87,6 +95,7 @@ class CRIRuntime:
         self._ended: dict[str, Container] = {}  # they don't change any more
         self._version: dict[str, Any] | None = None
         self._driver: Literal["", "cgroupfs", "systemd"] | None = None
+        self._sandbox_image: str | None = None  # None: it was not asked for yet
         self.network: PodNetwork = HostNetwork()
 
     @property
@@ -96,7 +105,7 @@ class CRIRuntime:
     async def status(self) -> RuntimeStatus:
         version = await self._client.call("Version", {"version": "0.1.0"})
         if version != self._version:  # at first, or it is another one meanwhile
-            self._version, self._driver = version, None
+            self._version, self._driver, self._sandbox_image = version, None, None
         if self._driver is None:
             self._driver = await self._cgroup_driver()
         return read_status(await self._client.call("Status"), version, self._driver)
@@ -412,43 +421,7 @@ class CRIRuntime:
     async def remove_tree(self, path: Path) -> None:
         await asyncio.to_thread(folders.remove, path)
 
-    # Images
-
-    async def image(self, reference: str) -> Image | None:
-        found = (await self._client.call("ImageStatus", {"image": {"image": _checked(reference)}}))["image"]
-        return read_image(found) if found is not None else None
-
-    async def images(self) -> list[Image]:
-        return [read_image(one) for one in (await self._client.call("ListImages"))["images"]]
-
-    async def pull_image(self, reference: str, *, credentials: Credentials | None = None) -> str:
-        request = {"image": {"image": _checked(reference)}, "auth": auth_message(credentials)}
-        return str((await self._client.call("PullImage", request, seconds=0))["image_ref"])
-
-    async def remove_image(self, reference: str) -> None:
-        with suppress(NotFound):
-            await self._client.call("RemoveImage", {"image": {"image": reference}})
-
-    async def image_usage(self) -> FilesystemUsage:
-        return read_usage((await self._client.call("ImageFsInfo"))["image_filesystems"])
-
-    async def container_usage(self) -> FilesystemUsage:
-        info = await self._client.call("ImageFsInfo")
-        return read_usage(info["container_filesystems"] or info["image_filesystems"])
-
     # Events
 
     def events(self) -> AsyncIterator[Event]:
         return self._watcher.events()
-
-
-def _checked(reference: str) -> str:
-    """`reference` with the tag latest where it has none. Raises InvalidImageName."""
-    if is_image_id(reference):
-        return reference
-    try:
-        parsed = parse_reference(reference)
-    except InvalidReference as exc:
-        raise InvalidImageName(str(exc)) from exc
-    named = reference.rpartition("/")[2]
-    return reference if ":" in named or parsed.digest else f"{reference}:latest"
