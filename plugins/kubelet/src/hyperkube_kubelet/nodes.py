@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,7 @@ from hyperkube_kubelet.pods.tools import Tools
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.probes.prober import Prober
 from hyperkube_kubelet.probes.trying import Trier
+from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.sources.files import FileSource
@@ -65,6 +66,7 @@ class Upkeep:
     sync_seconds: float = 60.0
     kept_dead: int = 1
     dead_seconds: float = 0.0
+    most_back_off_seconds: float = 300.0
     confinement: Confinement = PLAIN
     permits: Permits | None = None  # what pods may ask for; None: anything
     pulls: PullRules = ONE_BY_ONE
@@ -185,7 +187,7 @@ async def node_running(
         runtime=runtime,
         sightings=Sightings(runtime, records.actuated),
         maker=maker,
-        starter=Starter(runtime, maker, images, hooks, killer, recorder, clock),
+        starter=Starter(runtime, maker, images, hooks, killer, recorder, clock, upkeep.most_back_off_seconds),
         killer=killer,
         prober=Prober(Trier(runtime, clock), recorder, clock, lambda uid: loop.wake(uid)),
         volumes=volumes,
@@ -240,6 +242,8 @@ async def node_running(
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
         refuses=refusal,
     )
+    with suppress(RuntimeFailure, OSError):  # what can't be noted is asked for again, with credentials
+        await images.adopt()
     async with (
         tools.prober.running(),
         companions(tools.writer.run()),

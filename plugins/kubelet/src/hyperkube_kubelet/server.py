@@ -435,6 +435,7 @@ def _upkeep(options: Options, facts: NodeFacts, machine: Machine) -> Upkeep:
         rules=rules_of(options, facts, machine),
         keeping=keeping_of(options),
         pulls=pulls_of(options),
+        most_back_off_seconds=options.max_container_restart_period,
         permits=_permits(options, machine),
         confinement=Confinement(
             seccomp_default=options.seccomp_default,

@@ -42,3 +42,10 @@ def test_keys_are_forgotten_by_how_they_begin() -> None:
         back_off.advance(key, 0.0, 0.0)
     back_off.forget("a_")
     assert [back_off.seconds(key) for key in ("a_1", "a_2", "b_1")] == [0, 0, 10]
+
+
+def test_a_shorter_wait_at_most_is_the_first_one_as_well() -> None:
+    back_off = BackOff(most=4.0)
+    for _ in range(3):
+        back_off.advance("a", 0.0, 0.0)
+        assert back_off.seconds("a") == 4

@@ -178,3 +178,27 @@ def test_messages_say_why_and_what_follows() -> None:
 def test_a_new_sandbox_is_counted() -> None:
     plan = plan_for(pod(), observed(sandboxes=(sandbox("s3", attempt=3, ready=False),)), Verdicts())
     assert (plan.attempt, plan.sandbox_id) == (4, "s3")
+
+
+RESTARTS_ALL = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+
+
+@pytest.mark.parametrize(
+    ("runs", "reset"),
+    [
+        ([run("main"), run("other")], []),
+        ([run("main", "exited", code=1), run("other")], []),
+        ([run("main", "exited", code=88), run("other"), run("first", "exited")], ["other-0", "first-0", "main-0"]),
+        ([run("main", "exited", code=88)], ["main-0"]),  # the rest was forgotten before this kubelet began
+        ([run("main", attempt=1), run("main", "exited", code=88), run("other")], []),
+    ],
+)
+def test_an_end_may_begin_the_whole_pod_anew(runs: list[Any], reset: list[str]) -> None:
+    main = container("main", restartPolicyRules=[RESTARTS_ALL])
+    made = pod(main, container("other"), initContainers=[container("first")], restartPolicy="Never")
+    plan = plan_for(made, observed(*runs), Verdicts())
+    assert [one.id for one in plan.reset] == reset
+    if reset:
+        assert told(plan) == {}
+        anew = plan_for(made, observed(), Verdicts())
+        assert told(anew) == {"start": ["first"]}

@@ -360,3 +360,18 @@ async def test_what_happens_is_counted(node: Bench, runtime: ScriptedRuntime) ->
     await node.until(lambda: waits(node) == "RunContainerError")
     errors = await node.counted("kubelet_started_containers_errors_total")
     assert errors == {'container_type="container",code="RunContainerError"': 1}
+
+
+async def test_an_exit_may_begin_the_whole_pod_anew(node: Bench, runtime: ScriptedRuntime) -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    main = container(restartPolicy="Never", restartPolicyRules=[rule])
+    node.put(pod(main, container("other"), restartPolicy="Never"))
+    await node.until(lambda: node.ready)
+    before = (runtime.running(), runtime.running("other"))
+    runtime.end(code=88)
+    await node.until(lambda: runtime.running() not in ("", before[0]))
+    await node.until(lambda: runtime.running("other") not in ("", before[1]))
+    await node.until(lambda: node.ready)
+    assert node.heard.message("Killing") == "killing"
+    conditions = {one["type"]: one["status"] for one in node.status()["conditions"]}
+    assert conditions["AllContainersRestarting"] == "False"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 __all__ = ["BackOff"]
 
+FORGOTTEN_SECONDS = 600.0
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -17,17 +19,17 @@ class _Entry:
 
 
 class BackOff:
-    """By key: the wait doubles from `first` to `most` seconds, and begins anew after twice `most` without a failure."""
+    """By key: the wait doubles from `first` to `most` seconds, and begins anew after ten minutes without a failure."""
 
     def __init__(self, first: float = 10.0, most: float = 300.0) -> None:
-        self._first = first
+        self._first = min(first, most)
         self._most = most
         self._entries: dict[str, _Entry] = {}
 
     def remaining(self, key: str, since: float, now: float) -> float:
         """Seconds until the next try of what failed at `since`; 0 where it may be now."""
         entry = self._entries.get(key)
-        if entry is None or since - entry.updated > 2 * self._most:
+        if entry is None or since - entry.updated > FORGOTTEN_SECONDS:
             return 0.0
         return max(0.0, since + entry.seconds - now)
 
@@ -44,7 +46,7 @@ class BackOff:
     def advance(self, key: str, since: float, now: float) -> None:
         """A try is made now, the one before having failed at `since`."""
         entry = self._entries.get(key)
-        if entry is None or since - entry.updated > 2 * self._most:
+        if entry is None or since - entry.updated > FORGOTTEN_SECONDS:
             self._entries[key] = _Entry(self._first, now)
         else:
             entry.seconds, entry.updated = min(entry.seconds * 2, self._most), now

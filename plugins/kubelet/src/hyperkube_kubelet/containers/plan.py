@@ -10,7 +10,7 @@ from typing import Literal
 
 from hyperkube_kubelet.containers.observed import HASH, Observed, container_hash, having
 from hyperkube_kubelet.containers.resizing import Needed, Resource, needed
-from hyperkube_kubelet.containers.restarts import restarts_after, restarts_killed, restarts_latest
+from hyperkube_kubelet.containers.restarts import restarts_after, restarts_killed, restarts_latest, runs_to_reset
 from hyperkube_kubelet.containers.verdicts import Verdicts
 from hyperkube_kubelet.podspec import (
     Tree,
@@ -35,6 +35,7 @@ class Kill:
     container: Container
     message: str  # of the event
     reason: KillReason = ""
+    grace_seconds: float | None = None  # None: what the pod and its probe say
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Plan:
     create_sandbox: bool = False
     sandbox_id: str = ""
     attempt: int = 0
+    reset: list[Container] = field(default_factory=list)  # runs to be forgotten, and nothing else is to be done
     kill: list[Kill] = field(default_factory=list)
     resize: list[Resize] = field(default_factory=list)
     start_ephemeral: list[Tree] = field(default_factory=list)
@@ -87,6 +89,9 @@ def plan_for(pod: Tree, observed: Observed, verdicts: Verdicts) -> Plan:
     plan = Plan(kill_pod=create, create_sandbox=create, sandbox_id=sandbox_id, attempt=attempt)
     if create:
         _begin_anew(plan, pod, observed)
+        return plan
+    plan.reset = runs_to_reset(pod, observed)
+    if plan.reset:
         return plan
     for container in ephemeral_containers(pod):
         if observed.latest(container["name"]) is None:

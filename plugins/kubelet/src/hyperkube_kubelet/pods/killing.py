@@ -65,7 +65,8 @@ class Killer:
     async def kill(self, pod: Tree, kill: Kill, pod_ips: Sequence[str]) -> None:
         """Stop one container of a pod that goes on. Raises RuntimeFailure."""
         spec = container_named(pod, kill.container.config.name)
-        await self._stop(pod, kill.container, kill.message, grace_of(pod, spec, kill.reason), pod_ips)
+        grace = grace_of(pod, spec, kill.reason) if kill.grace_seconds is None else kill.grace_seconds
+        await self._stop(pod, kill.container, kill.message, grace, pod_ips)
 
     async def kill_all(self, pod: Tree, observed: Observed, grace_seconds: float, *, tell: bool = True) -> None:
         """Stop all that runs of the pod, sidecars last. Raises RuntimeFailure.

@@ -41,7 +41,9 @@ class Starter:
         killer: Killer,
         recorder: Recorder,
         clock: Clock,
+        most_seconds: float = 300.0,
     ) -> None:
+        """`most_seconds`: what a container that keeps failing waits at most."""
         self._runtime = runtime
         self._maker = maker
         self._images = images
@@ -49,7 +51,7 @@ class Starter:
         self._killer = killer
         self._recorder = recorder
         self._clock = clock
-        self._back_off = BackOff()
+        self._back_off = BackOff(most=most_seconds)
 
     def forget(self, uid: str) -> None:
         """Forget how often containers of a pod that is gone have failed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hyperkube_kubelet.cgroups.errors import CgroupFailure
 from hyperkube_kubelet.containers.observed import Observed
-from hyperkube_kubelet.containers.plan import Plan, plan_for
+from hyperkube_kubelet.containers.plan import Kill, Plan, plan_for
 from hyperkube_kubelet.pauses import unbroken
 from hyperkube_kubelet.pods.refusals import NotStarted
 from hyperkube_kubelet.pods.tools import Tools
@@ -58,6 +58,9 @@ class Syncer:
             await self._kill_pod(pod, observed, plan)
             if not plan.create_sandbox:
                 return True
+        elif plan.reset:
+            await self._reset(pod, observed, plan)
+            return True
         else:
             await self._kill(pod, observed, plan)
         sandbox_id = plan.sandbox_id
@@ -99,6 +102,14 @@ class Syncer:
         for failed in await asyncio.gather(*kills, return_exceptions=True):
             if isinstance(failed, BaseException):
                 raise failed
+
+    async def _reset(self, pod: Tree, observed: Observed, plan: Plan) -> None:
+        """Forget all runs, so that the pod begins anew in the sandbox that it has; logs stay."""
+        tools = self._tools
+        for run in plan.reset:
+            if run in observed.running:
+                await tools.killer.kill(pod, Kill(run, "killing", grace_seconds=0.0), self._ips(pod, observed))
+            await unbroken(tools.runtime.remove_container(run.id))
 
     async def _kill_pod(self, pod: Tree, observed: Observed, plan: Plan) -> None:
         tools = self._tools

@@ -7,6 +7,7 @@ from typing import Any
 
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.containers.plan import sandbox_changed
+from hyperkube_kubelet.containers.restarts import could_restart_all, runs_to_reset
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, shown_names
 
 __all__ = ["OWNED", "SHARED", "conditions", "with_disruption", "with_transitions"]
@@ -53,6 +54,8 @@ def conditions(
         containers_ready,
         {"type": "PodScheduled", "status": "True"},
     ]
+    if could_restart_all(pod):
+        own.append(_restarting(pod, phase, observed))
     for condition in own:
         if generation:
             condition.setdefault("observedGeneration", generation)
@@ -100,6 +103,17 @@ def _ready(pod: Tree, containers_ready: Condition, foreign: Sequence[Tree]) -> C
     if unmet:
         return _verdict("Ready", reason="ReadinessGatesNotReady", message=", ".join(unmet))
     return _verdict("Ready", holds=True)
+
+
+def _restarting(pod: Tree, phase: str, observed: Observed) -> Condition:
+    """Whether all containers are being begun anew."""
+    kind = "AllContainersRestarting"
+    if phase in ("Succeeded", "Failed"):
+        return _verdict(kind, reason="PodCompleted" if phase == "Succeeded" else "PodFailed")
+    if not runs_to_reset(pod, observed):
+        return _verdict(kind)
+    message = "container exited with restart policy rule"
+    return _verdict(kind, reason="RestartAllContainersStarted", message=message, holds=True)
 
 
 def _initialized(pod: Tree, phase: str, statuses: Sequence[Tree]) -> Condition:
