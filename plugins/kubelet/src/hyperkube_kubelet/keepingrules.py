@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hyperkube_core import SettingsError
 from hyperkube_kubelet.eviction.evictor import EvictionRules
-from hyperkube_kubelet.eviction.thresholds import parse_thresholds
 from hyperkube_kubelet.garbage.containers import ContainerRules
 from hyperkube_kubelet.garbage.images import ImageRules
 from hyperkube_kubelet.keeping import KeepingRules
 from hyperkube_kubelet.options import DEFAULT_EVICTION, Options
+from hyperkube_kubelet.thresholds import parse_thresholds
 
 __all__ = ["hard_thresholds", "keeping_of"]
 

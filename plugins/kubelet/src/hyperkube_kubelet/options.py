@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["CONTAINER_RUNTIMES", "NETWORKS", "Options", "settings_of"]
 
 CONTAINER_RUNTIMES = ("process", "hollow", "cri", "remote")
-NETWORKS = ("auto", "namespace", "loopback", "host")
+NETWORKS = ("auto", "namespace", "loopback", "host", "cni")
 AUTHORIZATION_MODES = ("Webhook", "AlwaysAllow")
 VERIFICATION_POLICIES = (
     "NeverVerify",
@@ -112,7 +112,7 @@ def _check_eviction(
 ) -> None:
     if hard == DEFAULT_EVICTION or not (hard or graces or reclaims):
         return
-    from hyperkube_kubelet.eviction.thresholds import parse_thresholds
+    from hyperkube_kubelet.thresholds import parse_thresholds
 
     parse_thresholds(hard or {}, {}, graces or {}, reclaims or {}, allocatable=False)
 
@@ -497,7 +497,8 @@ class Options:
         metavar="network",
         help="What pods are connected to: namespace, a network of their own behind this user's namespaces; loopback,"
         " each an address 127.x.y.z of this machine; host, all of them the machine's own; auto, the first of these that"
-        " can be had. hk's own flag.",
+        " can be had. With a container runtime: cni, what its CNI configuration says; auto, a bridge of hk's own as well"
+        " where there is none. hk's own flag.",
     )
     pod_cidr: str = flag(
         "",
@@ -792,6 +793,10 @@ class Options:
             if self.tls_cert_file is None:
                 given, missing = missing, given
             raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        fitting = ("auto", "cni") if self.uses_cri else NETWORKS[:-1]
+        if self.network not in fitting:
+            what = "a container runtime" if self.uses_cri else f"--container-runtime={self.container_runtime}"
+            raise SettingsError("network", "flag --network", f"can't be {self.network} with {what}")
         if self.container_runtime_endpoint and self.container_runtime == "hollow":
             name = "container-runtime-endpoint"
             raise SettingsError(name, f"flag --{name}", "can't be given together with --container-runtime=hollow")

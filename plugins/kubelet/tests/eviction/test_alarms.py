@@ -14,8 +14,8 @@ import pytest
 from hyperkube_kubelet.cgroups.hierarchies import Hierarchies
 from hyperkube_kubelet.eviction.alarms import NoAlarm, UsageAlarms, alarms, usage_at
 from hyperkube_kubelet.eviction.alarms import _wait as wait_for_pressure
-from hyperkube_kubelet.eviction.thresholds import Amount, Threshold
 from hyperkube_kubelet.stats.figures import Usage
+from hyperkube_kubelet.thresholds import Amount, Threshold
 from hyperkube_machinery.testing.waiting import until
 
 from .figures import GI, MI, node_figures

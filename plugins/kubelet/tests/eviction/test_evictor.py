@@ -10,10 +10,10 @@ import pytest
 
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.eviction.evictor import Eviction, EvictionRules, Evictor
-from hyperkube_kubelet.eviction.thresholds import Amount, Threshold
 from hyperkube_kubelet.runtime.errors import RuntimeUnavailable
 from hyperkube_kubelet.stats.figures import NodeFigures
 from hyperkube_kubelet.telling import node_reference
+from hyperkube_kubelet.thresholds import Amount, Threshold
 from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.waiting import until
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hyperkube_kubelet.eviction.judging import Judgement, Memory, judge, met
-from hyperkube_kubelet.eviction.signals import Observation, Signal, observe
-from hyperkube_kubelet.eviction.thresholds import Amount, Threshold
+from hyperkube_kubelet.eviction.signals import Observation, observe
+from hyperkube_kubelet.thresholds import Amount, Signal, Threshold
 
 from .figures import GI, MI, disk, node_figures
 

@@ -9,9 +9,9 @@ import pytest
 from hyperkube_kubelet.eviction.localstorage import excess, is_limited
 from hyperkube_kubelet.eviction.pressure import refusal
 from hyperkube_kubelet.eviction.ranking import ranked
-from hyperkube_kubelet.eviction.signals import Layout, Observation, Signal
-from hyperkube_kubelet.eviction.thresholds import Amount, Threshold
+from hyperkube_kubelet.eviction.signals import Layout, Observation
 from hyperkube_kubelet.eviction.words import why_evicted
+from hyperkube_kubelet.thresholds import Amount, Signal, Threshold
 
 from ..builders import container, pod
 from .figures import GI, MI, container_figures, pod_figures

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from hyperkube_kubelet.eviction.signals import Layout
-from hyperkube_kubelet.eviction.thresholds import Amount, Threshold, parse_thresholds, with_container_disk
+from hyperkube_kubelet.eviction.signals import Layout, with_container_disk
+from hyperkube_kubelet.thresholds import Amount, Threshold, parse_thresholds
 
 
 def parsed(

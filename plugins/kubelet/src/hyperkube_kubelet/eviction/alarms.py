@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Protocol
 
 from hyperkube_kubelet.cgroups.hierarchies import Hierarchies
-from hyperkube_kubelet.eviction.thresholds import Threshold
 from hyperkube_kubelet.stats.figures import NodeFigures, Usage
+from hyperkube_kubelet.thresholds import Threshold
 
 __all__ = ["Alarm", "NoAlarm", "PressureAlarm", "UsageAlarms", "alarms", "usage_at"]
 

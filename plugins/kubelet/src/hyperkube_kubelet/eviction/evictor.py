@@ -20,8 +20,7 @@ from hyperkube_kubelet.eviction.judging import Judgement, Memory, judge, met
 from hyperkube_kubelet.eviction.localstorage import excess, is_limited
 from hyperkube_kubelet.eviction.pressure import refusal
 from hyperkube_kubelet.eviction.ranking import ranked
-from hyperkube_kubelet.eviction.signals import DISK, RESOURCES, Layout, Observations, layout_of, observe
-from hyperkube_kubelet.eviction.thresholds import Threshold, with_container_disk
+from hyperkube_kubelet.eviction.signals import DISK, Layout, Observations, layout_of, observe, with_container_disk
 from hyperkube_kubelet.eviction.words import why_evicted
 from hyperkube_kubelet.pauses import rest
 from hyperkube_kubelet.podresources import is_critical
@@ -29,6 +28,7 @@ from hyperkube_kubelet.podspec import Tree, described
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.stats.figures import NodeFigures, PodFigures
 from hyperkube_kubelet.telling import Recorder
+from hyperkube_kubelet.thresholds import RESOURCES, Threshold
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 

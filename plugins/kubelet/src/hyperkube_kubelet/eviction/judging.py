@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hyperkube_kubelet.eviction.signals import CONDITIONS, RESOURCES, Observation, Observations, Signal
-from hyperkube_kubelet.eviction.thresholds import Threshold
+from hyperkube_kubelet.eviction.signals import CONDITIONS, Observation, Observations
+from hyperkube_kubelet.thresholds import RESOURCES, Signal, Threshold
 
 __all__ = ["Judgement", "Memory", "judge", "met"]
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from hyperkube_kubelet.eviction.signals import RESOURCES, Layout, Resource, Signal
+from hyperkube_kubelet.eviction.signals import Layout
 from hyperkube_kubelet.podresources import pod_requests
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.stats.disks import is_local
 from hyperkube_kubelet.stats.figures import Filesystem, PodFigures
+from hyperkube_kubelet.thresholds import RESOURCES, Resource, Signal
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 

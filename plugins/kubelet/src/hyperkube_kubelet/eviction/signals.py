@@ -1,59 +1,30 @@
 """What eviction watches, and how much of it there is. Pure.
 
-Source: k8s.io/kubernetes/pkg/kubelet/eviction (api/types.go, makeSignalObservations).
+Source: k8s.io/kubernetes/pkg/kubelet/eviction (api/types.go, makeSignalObservations, UpdateContainerFsThresholds).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal
+from typing import cast
 
 from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures
+from hyperkube_kubelet.thresholds import RESOURCES, Resource, Signal, Threshold
 from hyperkube_machinery.quantity import Quantity
 
 __all__ = [
     "CONDITIONS",
     "DISK",
-    "RESOURCES",
-    "SIGNALS",
     "Layout",
     "Observation",
     "Observations",
-    "Resource",
-    "Signal",
     "layout_of",
     "observe",
+    "with_container_disk",
 ]
 
-Signal = Literal[
-    "memory.available",
-    "allocatableMemory.available",
-    "nodefs.available",
-    "nodefs.inodesFree",
-    "imagefs.available",
-    "imagefs.inodesFree",
-    "containerfs.available",
-    "containerfs.inodesFree",
-    "pid.available",
-]
-Resource = Literal["memory", "ephemeral-storage", "inodes", "pids"]
-
-RESOURCES: Mapping[Signal, Resource] = {
-    "memory.available": "memory",
-    "allocatableMemory.available": "memory",
-    "nodefs.available": "ephemeral-storage",
-    "nodefs.inodesFree": "inodes",
-    "imagefs.available": "ephemeral-storage",
-    "imagefs.inodesFree": "inodes",
-    "containerfs.available": "ephemeral-storage",
-    "containerfs.inodesFree": "inodes",
-    "pid.available": "pids",
-}
-"""What is short where a signal says so."""
-
-SIGNALS = tuple(RESOURCES)
 DISK = tuple(signal for signal, resource in RESOURCES.items() if resource in ("ephemeral-storage", "inodes"))
 
 CONDITIONS: Mapping[Resource, str] = {
@@ -124,3 +95,17 @@ def _disk(space: Signal, inodes: Signal, disk: Filesystem | None) -> Iterator[tu
         yield space, Observation(disk.available_bytes, disk.capacity_bytes, disk.at)
     if disk.inodes_free is not None and disk.inodes:  # some file systems have no number of inodes
         yield inodes, Observation(disk.inodes_free, disk.inodes, disk.at, binary=False)
+
+
+def with_container_disk(thresholds: Iterable[Threshold], layout: Layout) -> tuple[Threshold, ...]:
+    """With the thresholds of the file system that containers write to: always those of the one that it is."""
+    kept = [one for one in thresholds if not one.signal.startswith("containerfs.")]
+    same = "imagefs." if layout is Layout.IMAGES_APART else "nodefs."
+    return (
+        *kept,
+        *(
+            replace(one, signal=cast(Signal, one.signal.replace(same, "containerfs.")))
+            for one in kept
+            if one.signal.startswith(same)
+        ),
+    )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from hyperkube_kubelet.eviction.signals import RESOURCES, Observations, Resource
-from hyperkube_kubelet.eviction.thresholds import Threshold
+from hyperkube_kubelet.eviction.signals import Observations
 from hyperkube_kubelet.podspec import Tree, containers, init_containers
 from hyperkube_kubelet.stats.figures import ContainerFigures, PodFigures
+from hyperkube_kubelet.thresholds import RESOURCES, Resource, Threshold
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 

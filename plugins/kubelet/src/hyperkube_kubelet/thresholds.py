@@ -1,19 +1,45 @@
 """Thresholds: how little there may be of something before pods are evicted. Pure.
 
-Source: k8s.io/kubernetes/pkg/kubelet/eviction/helpers.go (ParseThresholdConfig, UpdateContainerFsThresholds).
+Source: k8s.io/kubernetes/pkg/kubelet/eviction/helpers.go (ParseThresholdConfig).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
-from hyperkube_kubelet.eviction.signals import RESOURCES, Layout, Signal
 from hyperkube_machinery.durations import parse_duration
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Amount", "Threshold", "parse_thresholds", "with_container_disk"]
+__all__ = ["RESOURCES", "Amount", "Resource", "Signal", "Threshold", "parse_thresholds"]
+
+
+Signal = Literal[
+    "memory.available",
+    "allocatableMemory.available",
+    "nodefs.available",
+    "nodefs.inodesFree",
+    "imagefs.available",
+    "imagefs.inodesFree",
+    "containerfs.available",
+    "containerfs.inodesFree",
+    "pid.available",
+]
+Resource = Literal["memory", "ephemeral-storage", "inodes", "pids"]
+
+RESOURCES: Mapping[Signal, Resource] = {
+    "memory.available": "memory",
+    "allocatableMemory.available": "memory",
+    "nodefs.available": "ephemeral-storage",
+    "nodefs.inodesFree": "inodes",
+    "imagefs.available": "ephemeral-storage",
+    "imagefs.inodesFree": "inodes",
+    "containerfs.available": "ephemeral-storage",
+    "containerfs.inodesFree": "inodes",
+    "pid.available": "pids",
+}
+"""What is short where a signal says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +94,6 @@ def parse_thresholds(
             if one.signal == "memory.available" and one.hard
         ]
     return tuple(found)
-
-
-def with_container_disk(thresholds: Iterable[Threshold], layout: Layout) -> tuple[Threshold, ...]:
-    """With the thresholds of the file system that containers write to: always those of the one that it is."""
-    kept = [one for one in thresholds if not one.signal.startswith("containerfs.")]
-    same = "imagefs." if layout is Layout.IMAGES_APART else "nodefs."
-    return (
-        *kept,
-        *(
-            replace(one, signal=cast(Signal, one.signal.replace(same, "containerfs.")))
-            for one in kept
-            if one.signal.startswith(same)
-        ),
-    )
 
 
 def _signal(name: str) -> Signal:
