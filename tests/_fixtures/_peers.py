@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import pytest
 from _clusters import PATIENCE_SECONDS, Cluster, Process, eventually
 
 from hyperkube_apiserver.issuance import open_keys
-from hyperkube_apiserver.pki import open_pki, serving_names, write_admin_kubeconfig
+from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_kubeconfig
 from hyperkube_machinery import tls
 from hyperkube_machinery.builtin import LEASES
 from hyperkube_machinery.clock import SystemClock
@@ -130,17 +130,26 @@ class MixedCluster(Cluster):
         self.peers: dict[str, Peer] = {}
 
     async def open(self, *flags: str) -> None:
-        both = ("--allow-privileged", f"--service-cluster-ip-range={SERVICE_RANGE}", "--enable-bootstrap-token-auth")
+        """Start the API server, with certificates and keys as hk's makes them."""
+        self.data_dir.mkdir(mode=0o700)
+        authority = open_pki(self.data_dir / "pki", serving_names("127.0.0.1", "10.177.0.1"), now=SystemClock().now())
+        certificate, key = self.client_certificate("kube-apiserver-kubelet-client", "system:masters")
+        flags = (
+            "--allow-privileged",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            "--enable-bootstrap-token-auth",
+            f"--kubelet-client-certificate={certificate}",
+            f"--kubelet-client-key={key}",
+            "--kubelet-preferred-address-types=InternalIP",
+            *flags,
+        )
         if "apiserver" not in self.upstream:
-            await super().open(*both, *flags)
+            await super().open(*flags)
             return
-        await self._open_upstream(*both, *flags)
+        await self._open_upstream(authority, *flags)
         self.client = await self.connect(self.kubeconfig)
 
-    async def _open_upstream(self, *flags: str) -> None:
-        """An API server of Kubernetes' with the certificates and keys that hk's would have made."""
-        now = SystemClock().now()
-        authority = open_pki(self.data_dir / "pki", serving_names("127.0.0.1", "10.177.0.1"), now=now)
+    async def _open_upstream(self, authority: PKI, *flags: str) -> None:
         pki = self.data_dir / "pki"
         open_keys(pki, None, ())
         etcd = await self._start_etcd()
@@ -164,7 +173,7 @@ class MixedCluster(Cluster):
                 "--enable-admission-plugins=NodeRestriction",
                 *flags,
             )
-            write_admin_kubeconfig(self.data_dir, authority, f"https://127.0.0.1:{port}", now=now)
+            write_admin_kubeconfig(self.data_dir, authority, f"https://127.0.0.1:{port}", now=SystemClock().now())
             await eventually(self._is_ready)
 
     async def _start_etcd(self) -> str:
@@ -272,19 +281,13 @@ def _listens(url: str) -> bool:
         return probe.connect_ex((host, int(port))) == 0
 
 
-def supported() -> Iterator[str]:
-    """Why such clusters can't be had here, if anything keeps them."""
-    if not sys.platform.startswith("linux"):
-        yield "Kubernetes' own servers are run on Linux alone"
-
-
 @asynccontextmanager
 async def open_mixed(
     upstream: Collection[str], folder: Path, kubectl: Callable[[], Path], *flags: str
 ) -> AsyncIterator[MixedCluster]:
     """An API server with `flags`; all that is started ends with the block, last first. May skip the test."""
-    for why in supported():
-        pytest.skip(why)
+    if not sys.platform.startswith("linux"):
+        pytest.skip("Kubernetes' own servers are run on Linux alone")
     for server in upstream:
         program(server)
     async with AsyncExitStack() as stack:

@@ -144,7 +144,7 @@ async def test_a_job_is_done_and_a_cron_job_makes_one(cluster: MixedCluster) -> 
 
 async def _found(cluster: MixedCluster, resource: Any, name: str, namespace: str = "default") -> Tree | None:
     try:
-        return await cluster.client.get(resource, name, namespace)  # type: ignore[no-any-return]
+        return await cluster.client.get(resource, name, namespace)
     except APIError as exc:
         if exc.code != 404:
             raise
