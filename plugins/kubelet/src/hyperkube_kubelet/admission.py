@@ -16,7 +16,7 @@ from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_side
 from hyperkube_machinery import meta
 from hyperkube_machinery.quantity import Quantity
 
-__all__ = ["Permits", "Rejection", "admit", "tolerates"]
+__all__ = ["Permits", "Rejection", "admit", "rejections", "tolerates"]
 
 Host = tuple[str, int, str]
 """Protocol, port and address."""
@@ -31,6 +31,7 @@ class Rejection:
 
     reason: str
     message: str
+    short: tuple[str, int] | None = None  # the resource that is short, and by how much
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,18 @@ class Permits:
 
 def admit(pod: Tree, node: Tree, others: Sequence[Tree]) -> Rejection | None:
     """None where the node takes the pod. `node`: with labels, taints and allocatable; `others`: pods that it runs."""
+    return next(rejections(pod, node, others), None)
+
+
+def rejections(pod: Tree, node: Tree, others: Sequence[Tree]) -> Iterator[Rejection]:
+    """All that speaks against the pod, the most telling first."""
     labels = meta.labels_of(node)
     system = labels.get(OS_LABEL, "linux")
     if meta.labels_of(pod).get(OS_LABEL, system) != system:
         message = f"Failed to admit pod as the `{OS_LABEL}` label doesn't match node label"
-        return Rejection("PodOSSelectorNodeLabelDoesNotMatch", message)
+        yield Rejection("PodOSSelectorNodeLabelDoesNotMatch", message)
     if ((pod["spec"].get("os") or {}).get("name") or system) != system:
-        return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
-    return next(_unmet(pod, node, others), None)
-
-
-def _unmet(pod: Tree, node: Tree, others: Sequence[Tree]) -> Iterator[Rejection]:
+        yield Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     yield from _resources(pod, node, others)
     spec = pod["spec"]
     if not _selected(spec, node):
@@ -110,7 +112,8 @@ def _counted(resource: str, amount: Quantity) -> int:
 
 def _insufficient(resource: str, requested: int, used: int, capacity: int) -> Rejection:
     numbers = f"requested: {requested}, used: {used}, capacity: {capacity}"
-    return Rejection(f"OutOf{resource}", f"Node didn't have enough resource: {resource}, {numbers}")
+    message = f"Node didn't have enough resource: {resource}, {numbers}"
+    return Rejection(f"OutOf{resource}", message, (resource, requested - (capacity - used)))
 
 
 def _selected(spec: Tree, node: Tree) -> bool:

@@ -15,16 +15,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
-from hyperkube_kubelet.admission import Rejection, admit
+from hyperkube_kubelet.admission import Rejection, admit, rejections
 from hyperkube_kubelet.allocation.allocations import resize_order
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.eviction.evictor import Eviction
 from hyperkube_kubelet.housekeeping import Housekeeper
+from hyperkube_kubelet.podresources import is_critical
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
 from hyperkube_kubelet.pods.tools import Tools
 from hyperkube_kubelet.pods.worker import Stage
 from hyperkube_kubelet.podspec import Tree, described, is_mirror, is_static, is_terminal, phase_of, status_of
+from hyperkube_kubelet.preemption import MESSAGE as PREEMPTED
+from hyperkube_kubelet.preemption import REASON as PREEMPTING
+from hyperkube_kubelet.preemption import preempted
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.sources.mirrors import Mirrors
 from hyperkube_kubelet.status.generate import rejected_status
@@ -75,6 +79,7 @@ class SyncLoop:
         self._roster = Roster(tools, self._finished)
         self._beside: Companions | None = None
         self._clearing: set[str] = set()
+        self._crowded: dict[str, set[str]] = {}  # uids of critical pods, and of those that make room for them
         self._went_round = tools.clock.monotonic()
 
     @asynccontextmanager
@@ -156,14 +161,43 @@ class SyncLoop:
             self._resize(pod)  # it may ask for more than an earlier kubelet has given it
         elif again and rejection.reason == "NodeAffinity":
             self._do(self._judge_again(pod))
+        elif is_critical(pod) and rejection.short is not None:
+            self._make_room(pod, node)
         else:
             self._reject(pod, rejection)
 
+    def _make_room(self, pod: Tree, node: Tree) -> None:
+        """End pods that a critical one takes the place of; it is judged again when all of them have ended."""
+        given, others = self._tools.allocations.of(pod), self._others(pod)
+        chosen = preempted(given, list(rejections(given, node, others)), others)
+        if isinstance(chosen, Rejection):
+            self._reject(pod, chosen)
+            return
+        self._crowded[meta.uid(pod)] = {meta.uid(victim) for victim in chosen}
+        for victim in chosen:
+            worker = self._roster.get(meta.uid(victim))
+            if worker is not None and worker.stage is Stage.SYNCING:
+                self._tools.recorder.event(victim, "Warning", PREEMPTING, PREEMPTED)
+                grace = int(victim["spec"].get("terminationGracePeriodSeconds", 30))
+                worker.evict(PREEMPTING, PREEMPTED, grace, disrupted=True)
+
+    def _judge_crowded(self) -> None:
+        """Judge pods that wait for others to end."""
+        active = {meta.uid(pod) for pod in self._roster.active()}
+        for uid in [uid for uid, victims in self._crowded.items() if not victims & active]:
+            del self._crowded[uid]
+            latest = self._directory.get(uid)
+            if latest is not None and self._roster.get(uid) is None:
+                self._judge(latest, self._node())
+
     def _fits(self, pod: Tree, node: Tree, *, as_asked: bool = False) -> Rejection | None:
         """Why the node can't take a pod, with what it was given before or else `as_asked`, beside all others."""
-        allocations = self._tools.allocations
-        others = [allocations.of(one) for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
-        return admit(pod if as_asked else allocations.of(pod), node, others)
+        return admit(pod if as_asked else self._tools.allocations.of(pod), node, self._others(pod))
+
+    def _others(self, pod: Tree) -> list[Tree]:
+        """The other active pods, with what they were given."""
+        given = self._tools.allocations.of
+        return [given(one) for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
 
     def _resize(self, pod: Tree) -> None:
         """Give a pod what it asks for by now, if the node has it."""
@@ -246,6 +280,7 @@ class SyncLoop:
     def _finished(self, uid: str) -> None:
         """A worker has ended."""
         pod = self._directory.get(uid)
+        self._judge_crowded()
         self._retry_resizes()
         if pod is None:
             self._clear(uid)

@@ -375,3 +375,22 @@ async def test_an_exit_may_begin_the_whole_pod_anew(node: Bench, runtime: Script
     assert node.heard.message("Killing") == "killing"
     conditions = {one["type"]: one["status"] for one in node.status()["conditions"]}
     assert conditions["AllContainersRestarting"] == "False"
+
+
+async def test_pods_make_room_for_one_that_the_cluster_can_not_do_without(node: Bench) -> None:
+    def asking(cpu: str, name: str, **fields: Any) -> dict[str, Any]:
+        return pod(container(resources={"requests": {"cpu": cpu}}), name=name, uid=name, **fields)
+
+    node.put(asking("3", "common", terminationGracePeriodSeconds=1))
+    node.put(asking("1", "small"))
+    await node.until(lambda: all(node.status(name).get("phase") == "Running" for name in ("common", "small")))
+    node.put(asking("2", "critical", priority=2_000_000_000))
+    await node.pass_time(3)
+    await node.until(lambda: node.status("critical").get("phase") == "Running")
+    ended = node.status("common")
+    assert (ended["phase"], ended["reason"]) == ("Failed", "Preempting")
+    assert ended["message"] == "Preempted in order to admit critical pod"
+    assert "DisruptionTarget" in {one["type"] for one in ended["conditions"]}
+    assert node.status("small")["phase"] == "Running"
+    node.put(asking("2", "common-again"))
+    await node.until(lambda: node.status("common-again").get("reason") == "OutOfcpu")
