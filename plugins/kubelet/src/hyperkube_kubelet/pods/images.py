@@ -23,6 +23,7 @@ from hyperkube_kubelet.telling import Recorder, container_reference
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.durations import format_duration
+from hyperkube_machinery.timestamps import format_seconds
 
 __all__ = ["IMAGE_REASONS", "Images", "pull_failure"]
 
@@ -96,8 +97,13 @@ class Images:
         return await self._ensure(_Wanted(pod, pod, name), policy or "IfNotPresent")
 
     async def adopt(self) -> None:
-        """Take note of what an earlier kubelet was pulling when it ended. Raises RuntimeFailure, OSError."""
-        await asyncio.to_thread(self._records.adopt, await self._runtime.images(), self._clock.now())
+        """Take note of what an earlier kubelet was pulling when it ended, and drop what is known of images that are gone.
+
+        Raises RuntimeFailure, OSError.
+        """
+        now, images = self._clock.now(), await self._runtime.images()
+        await asyncio.to_thread(self._records.adopt, images, now)
+        await asyncio.to_thread(self._records.forget, [image.id for image in images], format_seconds(now))
 
     def forget(self, uid: str) -> None:
         """Forget what was tried for a pod that is gone."""
