@@ -13,8 +13,10 @@ from _clusters import Cluster, Process, eventually, open_cluster
 from _containerd import BUSYBOX, Containerd
 from _watching import gone, until_object
 
+from hyperkube_machinery import tls
 from hyperkube_machinery.builtin import CONFIG_MAPS, NODES, PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.client import Client
+from hyperkube_machinery.clock import SystemClock
 
 NODE = "node-1"
 
@@ -35,6 +37,7 @@ class RealNode:
             f"--cgroup-root={containerd.groups.path}",
             "--port=0",
             "--healthz-port=0",
+            "--eviction-hard=memory.available<100Mi",  # however full the machine's disk is
             *flags,
         )
         self.kubelet: Process
@@ -101,15 +104,23 @@ def is_ready(found: Tree) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-@asynccontextmanager
-async def real_node(
-    containerd: Containerd, folder: Path, kubectl: Callable[[], Path], *flags: str, beside: Sequence[str] = ()
-) -> AsyncIterator[RealNode]:
-    """A node that is ready, in a cluster with a scheduler and a controller-manager; `flags` are its kubelet's.
+def _kubelet_keys(folder: Path) -> Path:
+    """A folder with what the API server shows to kubelets, and what they know it by."""
+    now = SystemClock().now()
+    folder.mkdir()
+    authority = tls.create_ca("kubelets", now=now)
+    tls.save(authority, folder / "ca.crt", folder / "ca.key")
+    client = tls.issue_client_certificate(authority, "kube-apiserver-kubelet-client", ["system:masters"], now=now)
+    tls.save(client, folder / "client.crt", folder / "client.key")
+    return folder
 
-    No pod of it is left after the block. `beside`: servers more, such as the proxy.
-    """
-    async with open_cluster("process", folder, kubectl) as cluster:
+
+@asynccontextmanager
+async def real_cluster(
+    folder: Path, kubectl: Callable[[], Path], *flags: str, beside: Sequence[str] = ()
+) -> AsyncIterator[Cluster]:
+    """A cluster without a node, whose default namespace has all that pods ask for; `flags` are its API server's."""
+    async with open_cluster("process", folder, kubectl, *flags) as cluster:
         authority = cluster.data_dir / "pki" / "ca.crt"
         await asyncio.gather(
             cluster.start(
@@ -123,9 +134,36 @@ async def real_node(
         )
         for resource, name in ((SERVICE_ACCOUNTS, "default"), (CONFIG_MAPS, "kube-root-ca.crt")):
             await until_object(cluster.client, resource, name, lambda found: True, "default")
+        yield cluster
+
+
+@asynccontextmanager
+async def real_node(
+    containerd: Containerd,
+    folder: Path,
+    kubectl: Callable[[], Path],
+    *flags: str,
+    beside: Sequence[str] = (),
+    waits: bool = True,
+) -> AsyncIterator[RealNode]:
+    """A node that is ready if `waits`, in a cluster with a scheduler and a controller-manager.
+
+    `flags` are its kubelet's.
+
+    No pod of it is left after the block. `beside`: servers more, such as the proxy.
+    """
+    keys = _kubelet_keys(folder / "kubelets")
+    to_kubelets = (
+        "--kubelet-preferred-address-types=InternalIP",  # the name of the node is no host's
+        f"--kubelet-client-certificate={keys / 'client.crt'}",
+        f"--kubelet-client-key={keys / 'client.key'}",
+    )
+    flags = (f"--client-ca-file={keys / 'ca.crt'}", *flags)
+    async with real_cluster(folder, kubectl, *to_kubelets, beside=beside) as cluster:
         node = RealNode(cluster, containerd, folder / "kubelet", flags)
         await node.start_kubelet()
-        await node.node(is_ready)
+        if waits:
+            await node.node(is_ready)
         try:
             yield node
         finally:

@@ -10,7 +10,8 @@ import pytest
 from _containerd import BUSYBOX, Containerd
 from _runtimecontract import POD, WEB, RuntimeContract, run
 
-from hyperkube_kubelet.runtime.cri.runtime import CRIRuntime, cri_runtime
+from hyperkube_kubelet.images.references import with_tag
+from hyperkube_kubelet.runtime.cri.runtime import CRIRuntime, Settings, cri_runtime
 from hyperkube_kubelet.runtime.errors import (
     ExecFailed,
     ExecTimeout,
@@ -33,7 +34,7 @@ def loaded(containerd: Containerd) -> Containerd:
 @pytest.fixture
 async def runtime(loaded: Containerd) -> AsyncIterator[CRIRuntime]:
     """A kubelet's connection to the runtime, on which nothing is left behind it."""
-    async with cri_runtime(loaded.socket, None, request_seconds=60, clock=SystemClock()) as runtime:
+    async with cri_runtime(Settings(socket=loaded.socket), with_tag, SystemClock()) as runtime:
         yield runtime
         for sandbox in await runtime.sandboxes():
             await runtime.remove_sandbox(sandbox.id)
@@ -78,7 +79,7 @@ async def test_a_container_ends_as_its_program_does(runtime: CRIRuntime, tmp_pat
 
 async def test_another_kubelet_finds_all_that_runs(runtime: CRIRuntime, loaded: Containerd) -> None:
     container = await run(runtime)
-    async with cri_runtime(loaded.socket, None, request_seconds=60, clock=SystemClock()) as other:
+    async with cri_runtime(Settings(socket=loaded.socket), with_tag, SystemClock()) as other:
         (sandbox,) = await other.sandboxes()
         (found,) = await other.containers(sandbox_id=sandbox.id)
         assert (found.id, found.state) == (container, ContainerState.RUNNING)
@@ -95,7 +96,7 @@ async def test_another_kubelet_finds_all_that_runs(runtime: CRIRuntime, loaded: 
 async def test_what_a_broken_off_call_has_left_is_taken_over(runtime: CRIRuntime, loaded: Containerd) -> None:
     sandbox = await runtime.run_sandbox(POD)
     container = await runtime.create_container(sandbox, WEB)
-    async with cri_runtime(loaded.socket, None, request_seconds=60, clock=SystemClock()) as other:
+    async with cri_runtime(Settings(socket=loaded.socket), with_tag, SystemClock()) as other:
         assert await other.run_sandbox(POD) == sandbox
         anew = await other.create_container(sandbox, WEB, pod=POD)
         assert [found.id for found in await other.containers(sandbox_id=sandbox)] == [anew]

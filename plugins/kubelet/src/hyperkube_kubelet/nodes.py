@@ -118,6 +118,11 @@ class Cluster:
         informer = self.informers.of(NODES, fields=f"metadata.name={name}")
         informer.on_change(lambda old, new: handler() if old is None else None)
 
+    def on_node(self, name: str, handler: Callable[[], None]) -> None:
+        """Have `handler` called when the node's object changes."""
+        informer = self.informers.of(NODES, fields=f"metadata.name={name}")
+        informer.on_change(lambda old, new: handler())
+
     def services(self) -> Callable[[], Iterable[Tree] | None]:
         """Tells all services; None before they are known."""
         informer = self.informers.of(SERVICES)

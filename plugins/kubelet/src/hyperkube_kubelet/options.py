@@ -80,6 +80,16 @@ def _check_cpus(text: str) -> None:
     cpu_list(text)
 
 
+def _check_reserved(amounts: Mapping[str, str]) -> None:
+    from hyperkube_machinery.quantity import Quantity
+
+    for name, text in amounts.items():
+        if name not in ("cpu", "memory", "ephemeral-storage", "pid"):
+            raise ValueError(f'cannot reserve "{name}" resource')
+        if Quantity.parse(text).nano < 0:
+            raise ValueError(f'resource quantity for "{name}" cannot be negative: {text}')
+
+
 def _check_percentages(amounts: Mapping[str, str]) -> None:
     for name, text in amounts.items():
         if name != "memory":
@@ -226,10 +236,16 @@ class Options:
     provider_id: str = flag("", section="Node", metavar="id", help="What a cloud calls this machine.")
     max_pods: int = flag(110, section="Node", minimum=0, help="How many pods this node runs at most.")
     kube_reserved: dict[str, str] = flag(
-        {}, section="Node", help="What Kubernetes' own processes take of the machine: cpu, memory, ephemeral-storage."
+        {},
+        section="Node",
+        check=_check_reserved,
+        help="What Kubernetes' own processes take of the machine: cpu, memory, ephemeral-storage, pid.",
     )
     system_reserved: dict[str, str] = flag(
-        {}, section="Node", help="What all other processes of the system take of the machine."
+        {},
+        section="Node",
+        check=_check_reserved,
+        help="What all other processes of the system take of the machine.",
     )
     node_status_update_frequency: float = flag(
         10.0, section="Node", kind="duration", minimum=0.1, help="How often the node's state is looked at."
@@ -497,8 +513,8 @@ class Options:
         metavar="network",
         help="What pods are connected to: namespace, a network of their own behind this user's namespaces; loopback,"
         " each an address 127.x.y.z of this machine; host, all of them the machine's own; auto, the first of these that"
-        " can be had. With a container runtime: cni, what its CNI configuration says; auto, a bridge of hk's own as well"
-        " where there is none. hk's own flag.",
+        " can be had. With a container runtime: cni, what its CNI configuration says; auto, a bridge of hk's own where"
+        " there is none. hk's own flag.",
     )
     pod_cidr: str = flag(
         "",

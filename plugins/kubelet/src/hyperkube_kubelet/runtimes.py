@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.quantity import Quantity
 
+if TYPE_CHECKING:
+    from hyperkube_kubelet.runtime.cri.runtime import Settings as CRISettings
+
 __all__ = ["runtime_open"]
 
 POD_CIDR = "10.244.0.0/24"
+REQUEST_SECONDS = 120.0
 
 
 @asynccontextmanager
@@ -35,16 +39,10 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
     from hyperkube_kubelet.images.registries import Registries
 
     if options.uses_cri:
-        from hyperkube_kubelet.runtime.cri.discovery import find_socket, socket_of
+        from hyperkube_kubelet.images.references import with_tag
         from hyperkube_kubelet.runtime.cri.runtime import cri_runtime
 
-        endpoint, images_endpoint = options.container_runtime_endpoint, options.image_service_endpoint
-        async with cri_runtime(
-            socket_of(endpoint) if endpoint else find_socket(),
-            socket_of(images_endpoint) if images_endpoint else None,
-            request_seconds=options.runtime_request_timeout or 120.0,
-            clock=clock,
-        ) as real:
+        async with cri_runtime(_cri_settings(options), with_tag, clock) as real:
             yield real
         return
     from hyperkube_kubelet.images.source import NodeImages
@@ -64,6 +62,24 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
     images = NodeImages(options.root_dir, Registries(options.registry_config_dir), clock)
     async with process_runtime(settings, images, clock) as runtime:
         yield runtime
+
+
+def _cri_settings(options: Options) -> CRISettings:
+    """Raises RuntimeUnavailable where no runtime is named and none is found."""
+    from hyperkube_kubelet.runtime.cri.discovery import find_socket, socket_of
+    from hyperkube_kubelet.runtime.cri.runtime import Settings
+
+    endpoint, images = options.container_runtime_endpoint, options.image_service_endpoint
+    alone = options.kubeconfig is None and not options.master
+    return Settings(
+        socket=socket_of(endpoint) if endpoint else find_socket(),
+        images_socket=socket_of(images) if images else None,
+        request_seconds=options.runtime_request_timeout or REQUEST_SECONDS,
+        log_bytes=int(Quantity.parse(options.container_log_max_size).value),
+        log_files=options.container_log_max_files,
+        addresses=None if options.network == "cni" else options.root_dir / "addresses",
+        pod_cidr=options.pod_cidr or (POD_CIDR if alone else ""),  # an API server tells the node's
+    )
 
 
 def secrets_of(options: Options) -> tuple[Path, ...]:

@@ -32,6 +32,7 @@ from hyperkube_kubelet.lockfile import file_locked
 from hyperkube_kubelet.node.happenings import Happening
 from hyperkube_kubelet.node.kernellog import kernel_followed
 from hyperkube_kubelet.node.machine import Machine, capacity, examine
+from hyperkube_kubelet.node.ranges import RangeTeller
 from hyperkube_kubelet.node.registration import NodeKeeper
 from hyperkube_kubelet.node.reservations import pods_at_most
 from hyperkube_kubelet.node.status import NodeView, default_labels
@@ -237,7 +238,9 @@ async def _keep_node(
 
     tell(Happening("Normal", "Starting", "Starting kubelet."))
     keeper = _keeper(context.options, cluster.client, context.clock, node, facts, machine, port=port, tell=tell)
-    async with companions(keeper.run()), cluster.informers.running():
+    ranges = RangeTeller(node.runtime, node.registered, context.clock)
+    cluster.on_node(facts.name, ranges.wake)
+    async with companions(keeper.run(), ranges.run()), cluster.informers.running():
         await keeper.registered()
         ready()
         log.info("node %s is ready for pods", facts.name)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from hyperkube_kubelet.images.errors import InvalidReference
+from hyperkube_kubelet.runtime.errors import InvalidImageName
 
-__all__ = ["Reference", "is_image_id", "parse_reference"]
+__all__ = ["Reference", "is_image_id", "parse_reference", "with_tag"]
 
 _DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"
@@ -89,3 +90,15 @@ def _invalid(text: str, why: str) -> InvalidReference:
 def is_image_id(text: str) -> bool:
     """Whether it can be the digest of an image's configuration, with or without sha256: before it."""
     return _ID.fullmatch(text) is not None
+
+
+def with_tag(reference: str) -> str:
+    """`reference` as it is, with the tag latest where it has neither tag nor digest. Raises InvalidImageName."""
+    if is_image_id(reference):
+        return reference
+    try:
+        parsed = parse_reference(reference)
+    except InvalidReference as exc:
+        raise InvalidImageName(str(exc)) from exc
+    named = ":" in reference.rpartition("/")[2]
+    return reference if named or parsed.digest else f"{reference}:{_DEFAULT_TAG}"

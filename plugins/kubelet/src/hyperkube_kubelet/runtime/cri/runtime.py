@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from hyperkube_kubelet.images.errors import InvalidReference
-from hyperkube_kubelet.images.references import is_image_id, parse_reference
 from hyperkube_kubelet.runtime.cri import folders
 from hyperkube_kubelet.runtime.cri.answers import (
     read_container,
-    read_image,
     read_sandbox,
     read_status,
-    read_usage,
-    sandbox_image,
 )
+from hyperkube_kubelet.runtime.cri.bridge import settle
 from hyperkube_kubelet.runtime.cri.client import CRIClient
 from hyperkube_kubelet.runtime.cri.grpc import Channel
+from hyperkube_kubelet.runtime.cri.images import CRIImages, Named
+from hyperkube_kubelet.runtime.cri.logs import LogKeeper
 from hyperkube_kubelet.runtime.cri.requests import (
-    auth_message,
     container_message,
     limits_message,
     sandbox_message,
@@ -35,7 +32,6 @@ from hyperkube_kubelet.runtime.cri.watching import Watcher
 from hyperkube_kubelet.runtime.errors import (
     ExecFailed,
     ExecTimeout,
-    InvalidImageName,
     NotFound,
     NotRunning,
     RuntimeFailure,
@@ -48,11 +44,8 @@ from hyperkube_kubelet.runtime.values import (
     ContainerConfig,
     ContainerState,
     ContainerStats,
-    Credentials,
     Event,
     ExecResult,
-    FilesystemUsage,
-    Image,
     RuntimeStatus,
     Sandbox,
     SandboxConfig,
@@ -60,42 +53,60 @@ from hyperkube_kubelet.runtime.values import (
     SandboxStats,
 )
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.companions import companions
 from hyperkube_machinery.podnetwork import HostNetwork, PodNetwork
 from hyperkube_machinery.streaming.ports import PortConnection
 from hyperkube_machinery.streaming.sessions import Streams
 
-__all__ = ["CRIRuntime", "cri_runtime"]
+__all__ = ["CRIRuntime", "Settings", "cri_runtime"]
 
 _POD_UID = "io.kubernetes.pod.uid"
-_ENDED = (ContainerState.EXITED,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a runtime is used."""
+
+    socket: Path
+    images_socket: Path | None = None  # of who has its images; None: the runtime itself
+    request_seconds: float = 120.0
+    log_bytes: int = 10 << 20  # how large a log grows
+    log_files: int = 5  # how many files there are of it
+    addresses: Path | None = None  # where hk's own bridge notes those that are given away; None: no such bridge
+    pod_cidr: str = ""  # the range of pods' addresses until somebody says another
 
 
 @asynccontextmanager
-async def cri_runtime(
-    runtime_socket: Path, images_socket: Path | None, *, request_seconds: float, clock: Clock
-) -> AsyncIterator[CRIRuntime]:
+async def cri_runtime(settings: Settings, named: Named, clock: Clock) -> AsyncIterator[CRIRuntime]:
     """A runtime for the length of the block; what it runs goes on behind it."""
-    runtime = Channel(runtime_socket, clock)
-    images = Channel(images_socket, clock) if images_socket is not None else runtime
+    channel = Channel(settings.socket, clock)
+    images = Channel(settings.images_socket, clock) if settings.images_socket is not None else channel
     try:
-        yield CRIRuntime(CRIClient(runtime, images, request_seconds), clock)
+        runtime = CRIRuntime(CRIClient(channel, images, settings.request_seconds), named, settings, clock)
+        logs = LogKeeper(
+            runtime.logs, runtime.reopen_log, clock, most_bytes=settings.log_bytes, most_files=settings.log_files
+        )
+        async with companions(logs.run()):
+            yield runtime
     finally:
-        await runtime.close()
+        await channel.close()
         await images.close()
 
 
-class CRIRuntime:
+class CRIRuntime(CRIImages):
     """Fits `hyperkube_kubelet.runtime.interface.Runtime`."""
 
-    def __init__(self, client: CRIClient, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, client: CRIClient, named: Named, settings: Settings, clock: Clock) -> None:
+        super().__init__(client, named)
+        self._settings = settings
         self._clock = clock
         self._watcher = Watcher(client, clock)
+        self._ranges = _ranges(settings.pod_cidr)
         self._pods: dict[str, SandboxConfig] = {}  # what sandboxes were made from here
         self._ended: dict[str, Container] = {}  # they don't change any more
+        self._log_paths: dict[str, Path] = {}  # by container
         self._version: dict[str, Any] | None = None
         self._driver: Literal["", "cgroupfs", "systemd"] | None = None
-        self._sandbox_image: str | None = None  # None: it was not asked for yet
         self.network: PodNetwork = HostNetwork()
 
     @property
@@ -108,7 +119,17 @@ class CRIRuntime:
             self._version, self._driver, self._sandbox_image = version, None, None
         if self._driver is None:
             self._driver = await self._cgroup_driver()
-        return read_status(await self._client.call("Status"), version, self._driver)
+        status = read_status(await self._client.call("Status"), version, self._driver)
+        if status.ready and not status.network_ready and (why := await self._settle_network()):
+            return replace(status, network_message=f"{status.network_message}; {why}")
+        return status
+
+    async def _settle_network(self) -> str:
+        """Give pods a network where nobody else does; returns why that can't be."""
+        if self._settings.addresses is None:
+            return ""
+        told = await self.told_configuration()
+        return await asyncio.to_thread(settle, told, self._ranges, self._settings.addresses)
 
     async def _cgroup_driver(self) -> Literal["", "cgroupfs", "systemd"]:
         try:
@@ -119,14 +140,12 @@ class CRIRuntime:
             return ""
         return "cgroupfs" if linux["cgroup_driver"] else "systemd"
 
-    async def told_configuration(self) -> dict[str, str]:
-        """What the runtime tells of itself when it is asked for more; each has its own."""
-        info: dict[str, str] = (await self._client.call("Status", {"verbose": True}))["info"]
-        return info
-
     async def use_pod_cidr(self, pod_cidr: str) -> None:
         request = {"runtime_config": {"network_config": {"pod_cidr": pod_cidr}}}
         await self._client.call("UpdateRuntimeConfig", request)
+        if pod_cidr:
+            self._ranges = _ranges(pod_cidr)
+        await self._settle_network()
 
     # Sandboxes
 
@@ -320,6 +339,17 @@ class CRIRuntime:
         request = {"container_id": container_id, "linux": limits_message(config.limits)}
         await self._client.call("UpdateContainerResources", request)
 
+    async def logs(self) -> dict[str, Path]:
+        """Where the containers that run write, by their ids."""
+        running = self._watcher.running()
+        for container_id in running - self._log_paths.keys():
+            with suppress(NotFound):
+                path = (await self.container(container_id)).log_path
+                if path is not None:
+                    self._log_paths[container_id] = path
+        self._log_paths = {one: path for one, path in self._log_paths.items() if one in running}
+        return dict(self._log_paths)
+
     async def reopen_log(self, container_id: str) -> None:
         """Have a running container write on in a new file where its log is. Raises NotFound."""
         await self._client.call("ReopenContainerLog", {"container_id": container_id})
@@ -425,3 +455,7 @@ class CRIRuntime:
 
     def events(self) -> AsyncIterator[Event]:
         return self._watcher.events()
+
+
+def _ranges(pod_cidr: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in pod_cidr.split(",") if one.strip())

@@ -64,6 +64,10 @@ class Watcher:
         """The sandbox that a container is in; "" where that is not known."""
         return self._containers.get(container_id, ("", ContainerState.UNKNOWN))[0]
 
+    def running(self) -> set[str]:
+        """The containers that run, as far as is known."""
+        return {one for one, (_, state) in self._containers.items() if state is ContainerState.RUNNING}
+
     # What is seen
 
     def see_sandbox(self, sandbox_id: str, *, ready: bool) -> None:
