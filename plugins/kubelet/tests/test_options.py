@@ -170,3 +170,33 @@ def test_unknown_flags_are_errors() -> None:
 def test_taints_are_read() -> None:
     assert parse_taint("a=b:NoSchedule") == ("a", "b", "NoSchedule")
     assert parse_taint("a:NoExecute") == ("a", "", "NoExecute")
+
+
+@pytest.mark.parametrize(
+    ("args", "complaint"),
+    [
+        (["--kube-reserved=pods=3"], 'cannot reserve "pods" resource'),
+        (["--system-reserved=cpu=-1"], 'resource quantity for "cpu" cannot be negative: -1'),
+        (["--enforce-node-allocatable=pods,all"], '"all" is none of none, pods, system-reserved'),
+        (["--enforce-node-allocatable=pods,none"], "none stands alone"),
+        (
+            ["--enforce-node-allocatable=kube-reserved"],
+            "must be given where --enforce-node-allocatable has kube-reserved",
+        ),
+        (["--reserved-cpus=x"], '"x" is no list of processors'),
+        (["--reserved-cpus=0", "--kube-reserved-cgroup=/k"], "can't be given together with"),
+        (["--qos-reserved=cpu=5%"], 'cannot reserve "cpu" resource'),
+        (["--qos-reserved=memory=5"], '"5" is no percentage'),
+        (["--cpu-cfs-quota-period=2s"], "2s"),
+        (["--cgroup-driver=none"], "none"),
+    ],
+)
+def test_what_can_not_be_of_resources_is_refused(args: list[str], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(*args)
+    assert complaint in str(caught.value)
+
+
+def test_managers_of_single_processors_and_memory_may_be_told_to_do_nothing() -> None:
+    none = parse("--cpu-manager-policy=none", "--memory-manager-policy=None", "--topology-manager-policy=none")
+    assert none == parse()
