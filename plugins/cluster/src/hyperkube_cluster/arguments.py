@@ -99,6 +99,9 @@ def _kubelet(layout: Layout, port: Port) -> dict[str, object]:
         "client-ca-file": layout.ca,
         "cluster-domain": "cluster.local",
         "kube-api-qps": _NO_LIMIT,
+        # It shares its disk with all else of the machine, and images that were loaded by hand are in no registry.
+        "eviction-hard": "memory.available<100Mi,nodefs.available<500Mi",
+        "image-gc-high-threshold": 100,
     }
 
 
