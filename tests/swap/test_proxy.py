@@ -94,7 +94,7 @@ async def reachable_by(path: Path, url: str) -> AsyncIterator[None]:
             there, answer = await asyncio.open_connection(parts.hostname, parts.port), writer
             await asyncio.gather(_pipe(reader, there[1]), _pipe(there[0], answer), return_exceptions=True)
 
-    async with await asyncio.start_unix_server(relay, path) as server:
+    async with await asyncio.start_unix_server(relay, path):
         yield
 
 
@@ -130,7 +130,6 @@ async def test_connections_to_a_service_arrive_at_its_pods(cluster: MixedCluster
                 f"--master=https://127.0.0.1:{PORT}",
                 f"--hostname-override={NODE}",
                 "--proxy-mode=nftables",
-                "--nodeport-addresses=primary",
                 "--cluster-cidr=10.188.0.0/16",
                 "--conntrack-max-per-core=0",
                 "--conntrack-tcp-timeout-established=0",
@@ -168,7 +167,7 @@ async def test_connections_to_a_service_arrive_at_its_pods(cluster: MixedCluster
                 return await asyncio.to_thread(namespace.ask, url) == ""
 
             await eventually(refused)
-            assert peer.complaints([r"nftables|conntrack|sysctl|[Nn]ode IP|localhost|kernel"]) == []
+            assert peer.complaints([r"nftables|nodePortAddresses|conntrack|sysctl|[Nn]ode IP|localhost|kernel"]) == []
             await peer.stop()
         finally:
             namespace.close()
