@@ -47,6 +47,9 @@ def test_hard_eviction_keeps_something_free() -> None:
     assert eviction_reservation(thresholds, capacity) == {"memory": "100Mi", "ephemeral-storage": "102400"}
     assert eviction_reservation({"memory.available": "50%"}, capacity) == {"memory": str(1 << 29)}
     assert eviction_reservation({}, capacity) == {}
+    large = {"ephemeral-storage": "264212084Ki"}  # of a machine on which upstream's kubelet was asked
+    left = allocatable(large, eviction_reservation({"nodefs.available": "10%"}, large))
+    assert left == {"ephemeral-storage": "243497856212"}
 
 
 @pytest.mark.parametrize(("most", "per_core", "expected"), [(110, 0, 110), (110, 10, 40), (30, 10, 30)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_kubelet.containers.observed import RESOURCES, Observed
+from hyperkube_kubelet.containers.observed import RESOURCES, WHOLE, Observed
 from hyperkube_kubelet.containers.verdicts import Verdicts
 from hyperkube_kubelet.runtime.values import ContainerState
 from hyperkube_kubelet.status.generate import pod_status, rejected_status, without_survivors
@@ -243,3 +243,13 @@ def test_what_runs_shows_the_resources_that_it_was_started_with() -> None:
     ended = replace(running, state=ContainerState.EXITED)
     status = status_of(pod(container(resources=after)), observed(ended))
     assert only(status)["resources"] == after
+
+
+def test_what_its_pod_limits_is_told_of_a_container_that_has_limits() -> None:
+    own = {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}
+    whole = {"limits": {"cpu": "2", "memory": "1Gi"}}
+    running = run()
+    annotations = {**running.config.annotations, RESOURCES: json.dumps(own), WHOLE: json.dumps(whole)}
+    running = replace(running, config=replace(running.config, annotations=annotations))
+    shown = only(status_of(pod(container(resources=own), resources=whole), observed(running)))["resources"]
+    assert shown == {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}

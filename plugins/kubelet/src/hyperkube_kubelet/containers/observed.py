@@ -110,6 +110,16 @@ def having_now(container: Container, changed: Having) -> Container:
 
 
 def resources_of(spec: Tree, container: Container) -> Tree:
-    """The resources that a run has: its own while it runs, and then those that the spec asks for."""
+    """The resources that a run has: its own while it runs, and then those that the spec asks for.
+
+    Of what its pod as a whole is limited to, which limits it where it has no limit of its own, only a container with
+    other limits tells, as upstream's do.
+    """
     has = having(container) if container.state is ContainerState.RUNNING else None
-    return dict(has[0]) if has is not None else spec.get("resources") or {}
+    if has is None:
+        return spec.get("resources") or {}
+    own, whole = has
+    if not own.get("limits") or not whole:
+        return dict(own)
+    of_pod = {name: amount for name, amount in (whole.get("limits") or {}).items() if name in ("cpu", "memory")}
+    return {**own, "limits": {**of_pod, **own["limits"]}}
