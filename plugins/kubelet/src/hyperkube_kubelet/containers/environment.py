@@ -9,12 +9,21 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hyperkube_kubelet.containers.envfiles import InvalidFile, value_in
 from hyperkube_kubelet.containers.expansion import expand
 from hyperkube_kubelet.containers.fieldpaths import Addresses, field_value, resource_value
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_machinery import meta
 
-__all__ = ["Holdings", "References", "UnmetReference", "environment", "references", "service_variables"]
+__all__ = [
+    "Holdings",
+    "References",
+    "UnmetReference",
+    "environment",
+    "file_references",
+    "references",
+    "service_variables",
+]
 
 
 class UnmetReference(ValueError):
@@ -35,6 +44,14 @@ class Holdings:
 
     config_maps: Mapping[str, Tree] = field(default_factory=dict)
     secrets: Mapping[str, Tree] = field(default_factory=dict)
+    files: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """By volume and path; None for a file that can't be read, nothing for a volume that the pod lacks."""
+
+
+def file_references(container: Tree) -> set[tuple[str, str]]:
+    """Volumes and paths in them that must be read before the environment of `container` can be made."""
+    refs = (source.get("fileKeyRef") for source in _sources(container))
+    return {(ref["volumeName"], ref["path"]) for ref in refs if ref}
 
 
 def references(container: Tree) -> References:
@@ -103,7 +120,25 @@ def _one_of(source: Tree, pod: Tree, container: Tree, holdings: Holdings, addres
         held = holdings.secrets.get(ref.get("name") or "")
         encoded = ((held or {}).get("data") or {}).get(ref["key"])
         return _decoded(encoded) if encoded is not None else _missing(ref, "Secret", pod)
+    if ref := source.get("fileKeyRef"):
+        return _from_file(ref, holdings)
     raise UnmetReference("a variable has a source that this kubelet does not know")
+
+
+def _from_file(ref: Tree, holdings: Holdings) -> str | None:
+    place = (ref["volumeName"], ref["path"])
+    if place not in holdings.files:
+        raise UnmetReference(f'cannot find the volume "{place[0]}" referenced by FileKeyRef')
+    text = holdings.files[place]
+    try:
+        value = value_in(text, ref["key"]) if text is not None else None
+    except InvalidFile:
+        value = None
+    if value is None:
+        raise UnmetReference("couldn't parse env file")
+    if not value and not ref.get("optional"):
+        raise UnmetReference(f'environment variable key "{ref["key"]}" not found in file "{place[1]}"')
+    return value or None
 
 
 def _missing(ref: Tree, kind: str, pod: Tree) -> str | None:

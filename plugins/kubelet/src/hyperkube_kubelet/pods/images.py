@@ -97,7 +97,7 @@ class Images:
         return await self._ensure(_Wanted(pod, pod, name), policy or "IfNotPresent")
 
     async def adopt(self) -> None:
-        """Take note of what an earlier kubelet was pulling when it ended, and drop what is known of images that are gone.
+        """Take note of what an earlier kubelet was pulling when it ended, and forget images that are gone.
 
         Raises RuntimeFailure, OSError.
         """

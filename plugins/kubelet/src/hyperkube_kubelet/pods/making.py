@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
 from hyperkube_kubelet.containers.config import Made, container_config, sandbox_config
 from hyperkube_kubelet.containers.dns import PodDNS, pod_dns, without_resolver
-from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, references
+from hyperkube_kubelet.containers.environment import Holdings, UnmetReference, environment, file_references, references
 from hyperkube_kubelet.containers.fieldpaths import Addresses, DownwardError
 from hyperkube_kubelet.containers.limits import Rules, container_limits, sandbox_limits, sandbox_overhead
 from hyperkube_kubelet.containers.names import hosts_file
@@ -28,6 +29,8 @@ from hyperkube_kubelet.runtime.values import Container, ContainerConfig, Image, 
 from hyperkube_kubelet.volumes.manager import Mounted
 from hyperkube_kubelet.volumes.mounts import Givens, MountRefused, container_mounts
 from hyperkube_kubelet.volumes.objects import ObjectCache
+from hyperkube_kubelet.volumes.payload import PayloadError
+from hyperkube_kubelet.volumes.subpaths import within
 from hyperkube_machinery import meta
 from hyperkube_machinery.client import ClientError
 from hyperkube_machinery.errors import APIError
@@ -37,6 +40,7 @@ __all__ = ["ClusterNames", "Maker", "RunImages"]
 
 HOSTS = "/etc/hosts"
 TERMINATION_LOG = "/dev/termination-log"
+_MOST_FILE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class Maker:
     ) -> ContainerConfig:
         """The next run of a container. Raises NotStarted."""
         try:
-            variables = await self._environment(pod, container, self.addresses(ips))
+            variables = await self._environment(pod, container, volumes, self.addresses(ips))
             givens = Givens(
                 volumes=volumes,
                 images=images.volumes,
@@ -163,15 +167,17 @@ class Maker:
             if mount.host_path.parent == own:
                 mount.host_path.unlink(missing_ok=True)
 
-    async def _environment(self, pod: Tree, container: Tree, addresses: Addresses) -> dict[str, str]:
+    async def _environment(
+        self, pod: Tree, container: Tree, volumes: Mapping[str, Mounted], addresses: Addresses
+    ) -> dict[str, str]:
         services = self._services()
         if services is None and is_static(pod):  # which waits for no API server
             services = ()
         if services is None:
             raise UnmetReference("services have not yet been read at least once, cannot construct envvars")
-        return environment(pod, container, services, await self._holdings(pod, container), addresses)
+        return environment(pod, container, services, await self._holdings(pod, container, volumes), addresses)
 
-    async def _holdings(self, pod: Tree, container: Tree) -> Holdings:
+    async def _holdings(self, pod: Tree, container: Tree, volumes: Mapping[str, Mounted]) -> Holdings:
         wanted, namespace = references(container), meta.namespace(pod)
         config_maps: dict[str, Tree] = {}
         secrets_: dict[str, Tree] = {}
@@ -188,7 +194,12 @@ class Maker:
                     found[name] = held
                 elif not optional:
                     raise UnmetReference(f'{kind} "{name}" not found')
-        return Holdings(config_maps, secrets_)
+        files = {
+            (name, path): await asyncio.to_thread(_text_within, volumes[name].path, path)
+            for name, path in file_references(container)
+            if name in volumes
+        }
+        return Holdings(config_maps, secrets_, files)
 
     def _mounts(
         self,
@@ -224,6 +235,16 @@ class Maker:
             file.write_text(text, "utf-8")
             file.chmod(0o644)
         return file
+
+
+def _text_within(volume: Path, part: str) -> str | None:
+    """What a file of a volume says, whatever links its containers have made; None where it can't be read."""
+    try:
+        path = within(volume, part, makes=False)
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as opened:
+            return opened.read(_MOST_FILE).decode("utf-8", "replace")
+    except (PayloadError, OSError):
+        return None
 
 
 def _text(file: Path) -> str:
