@@ -20,4 +20,7 @@ def hyperkube_commands() -> list[Tool]:
 @hookimpl
 def hyperkube_checks() -> list[Check]:
     """What `hk doctor` checks for pods."""
-    return [Check(name="pods", run="hyperkube_kubelet.runtime.process.checks:findings")]
+    return [
+        Check(name="pods", run="hyperkube_kubelet.runtime.process.checks:findings"),
+        Check(name="containers", run="hyperkube_kubelet.runtime.cri.checks:findings"),
+    ]
