@@ -56,7 +56,7 @@ async def node_on(containerd: Containerd, folder: Path, *flags: str) -> AsyncIte
 
 
 def is_evicted(found: Tree) -> bool:
-    return found["status"].get("phase") == "Failed" and found["status"].get("reason") == "Evicted"
+    return (found["status"].get("phase"), found["status"].get("reason")) == ("Failed", "Evicted")
 
 
 async def condition(node: RealNode, kind: str, status: str) -> None:

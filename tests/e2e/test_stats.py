@@ -80,3 +80,8 @@ async def test_usage_of_real_containers(node: RealNode) -> None:
     (group,) = {dict(labels)["id"] for labels in throttled if dict(labels)["container"] == "main"}
     assert group.startswith(f"{node.containerd.groups.path}/kubepods/")
     assert group.endswith(runs)
+
+    metrics = await told(kubelet, "/metrics")
+    assert of(samples(metrics, "kubelet_runtime_operations_total"), operation_type="run_podsandbox") >= 1
+    assert of(samples(metrics, "kubelet_runtime_operations_duration_seconds_count"), operation_type="version") >= 1
+    assert of(samples(metrics, "kubelet_running_pods")) == 1

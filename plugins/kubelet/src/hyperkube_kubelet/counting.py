@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hyperkube_machinery.serving.metrics import Registry
+import re
+from functools import cache
+
+from hyperkube_machinery.serving.metrics import Registry, exponential_buckets
 
 __all__ = ["Counts"]
 
@@ -60,6 +63,23 @@ class Counts:
             ["operation_type"],
             bounds=SECONDS,
         )
+        self.operations = make.counter(
+            "kubelet_runtime_operations_total", "What the container runtime was asked for.", ["operation_type"]
+        )
+        self.operation_errors = make.counter(
+            "kubelet_runtime_operations_errors_total", "What it did not do.", ["operation_type"]
+        )
+        self.operation_seconds = make.histogram(
+            "kubelet_runtime_operations_duration_seconds",
+            "How long it took.",
+            ["operation_type"],
+            bounds=exponential_buckets(0.005, 2.5, 14),
+        )
+        self.relist_seconds = make.histogram(
+            "kubelet_pleg_relist_duration_seconds",
+            "How long it takes to list what the runtime has, at the start and after it was lost.",
+            bounds=SECONDS,
+        ).labels()
         self.evictions = make.counter("kubelet_evictions", "Pods that were evicted.", ["eviction_signal"])
         self.eviction_age = make.histogram(
             "kubelet_eviction_stats_age_seconds",
@@ -79,9 +99,18 @@ class Counts:
             bounds=_START_SECONDS,
         ).labels()
         self.probes = Registry()  # is read at a place of its own
-        self.probe_seconds = self.probes.histogram(
-            "prober_probe_duration_seconds",
-            "How long tries of probes take.",
-            ["probe_type", "container", "pod", "namespace"],
-            bounds=SECONDS,
-        )
+
+    def operation(self, name: str, seconds: float, *, failed: bool) -> None:
+        """The runtime was asked for something, by CRI's name: RunPodSandbox."""
+        kind = _operation_type(name)
+        self.operations.labels(kind).inc()
+        self.operation_seconds.labels(kind).observe(seconds)
+        if failed:
+            self.operation_errors.labels(kind).inc()
+
+
+@cache
+def _operation_type(name: str) -> str:
+    """As upstream's counters have it: run_podsandbox."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return words.replace("pod_sandbox", "podsandbox").removesuffix("_resources")

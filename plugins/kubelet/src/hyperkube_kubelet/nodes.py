@@ -140,13 +140,15 @@ async def node_running(
     recorder: Recorder,
     clock: Clock,
     groups: PodGroups | None = None,
+    counts: Counts | None = None,
 ) -> AsyncIterator[Node]:
     """Look after the pods of one node for the length of the block; what runs goes on after it.
 
-    Without a cluster there are but the static pods. `groups`: where pods are held to their limits, None for nowhere.
+    Without a cluster there are but the static pods. `groups`: where pods are held to their limits, None for nowhere;
+    `counts`: where it is counted, if somebody else counts there too.
     """
     client = cluster.client if cluster is not None else None
-    counts = Counts()
+    counts = counts or Counts()
     groups = groups or NoGroups()
     loop: SyncLoop  # has to be told by what it is made of
     directory = PodDirectory()

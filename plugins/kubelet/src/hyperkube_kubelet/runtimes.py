@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_machinery.clock import Clock
@@ -22,7 +23,7 @@ REQUEST_SECONDS = 120.0
 
 
 @asynccontextmanager
-async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]:
+async def runtime_open(options: Options, clock: Clock, counts: Counts) -> AsyncIterator[Runtime]:
     """The runtime that the flags choose; what it runs goes on after the block, if it runs anything.
 
     Raises RuntimeFailure where it can't be had.
@@ -42,7 +43,7 @@ async def runtime_open(options: Options, clock: Clock) -> AsyncIterator[Runtime]
         from hyperkube_kubelet.images.references import with_tag
         from hyperkube_kubelet.runtime.cri.runtime import cri_runtime
 
-        async with cri_runtime(_cri_settings(options), with_tag, clock) as real:
+        async with cri_runtime(_cri_settings(options), with_tag, clock, counts) as real:
             yield real
         return
     from hyperkube_kubelet.images.source import NodeImages

@@ -24,6 +24,7 @@ from hyperkube_kubelet.configuration.gates import warnings as gate_warnings
 from hyperkube_kubelet.containers.profiles import why_no_apparmor
 from hyperkube_kubelet.containers.security import Confinement, masked_paths
 from hyperkube_kubelet.containers.sysctls import Allowlist, safe_sysctls
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, groups_of, rules_of
 from hyperkube_kubelet.hollow import Fleet, hollow_node_running, node_ranges
@@ -103,9 +104,10 @@ async def _serve_locked(context: Context[Options], ready: Callable[[], None]) ->
         if options.hollow_nodes:
             assert identity is not None, "the options know of none without an API server"
             await _serve_fleet(context, identity, facts, machine, ready)
+        counts = Counts()
         async with (
             _cluster(context, identity, facts) as (cluster, recorder),
-            _runtime(options, clock) as runtime,
+            _runtime(options, clock, counts) as runtime,
         ):
             state = RuntimeState(runtime, clock)
             await state.look_for(FIRST_LOOK_SECONDS)
@@ -123,6 +125,7 @@ async def _serve_locked(context: Context[Options], ready: Callable[[], None]) ->
                     recorder=recorder,
                     clock=clock,
                     groups=groups,
+                    counts=counts,
                 ) as node,
                 api_served(
                     options,
@@ -305,10 +308,10 @@ def _root(options: Options) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _runtime(options: Options, clock: Clock) -> AsyncIterator[Runtime]:
+async def _runtime(options: Options, clock: Clock, counts: Counts) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         try:
-            runtime = await stack.enter_async_context(runtime_open(options, clock))
+            runtime = await stack.enter_async_context(runtime_open(options, clock, counts))
         except RuntimeFailure as exc:
             raise SettingsError("container-runtime", "flag --container-runtime", str(exc)) from exc
         yield runtime

@@ -252,8 +252,10 @@ class SyncLoop:
     async def _find_runtime(self) -> None:
         """Wait for the runtime, and learn what runs already."""
         while True:
+            began = self._tools.clock.monotonic()
             try:
                 await self._tools.sightings.refresh()
+                self._tools.counts.relist_seconds.observe(self._tools.clock.monotonic() - began)
                 return
             except RuntimeFailure as exc:
                 log.warning("waiting for the runtime: %s", exc)

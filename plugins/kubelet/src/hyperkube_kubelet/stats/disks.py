@@ -76,8 +76,8 @@ def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries
-    except (FileNotFoundError, PermissionError):
-        return  # it went meanwhile, or belongs to a user of the pod's
+    except OSError:
+        return  # it went meanwhile, belongs to a user of the pod's, or can't be read
 
 
 def is_local(volume: Tree) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from hyperkube_kubelet.cgroups.errors import CgroupsUnavailable
@@ -22,6 +23,7 @@ _IGNORED = ("lo", "veth", "docker", "nerdctl")
 """Beginnings of the names of interfaces that are none of the machine's own. Source: cadvisor."""
 
 
+@cache
 def hierarchies_here() -> Hierarchies | None:
     """Those of this machine, if it has any."""
     try:

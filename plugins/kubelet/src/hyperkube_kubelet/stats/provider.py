@@ -88,7 +88,6 @@ class Provider:
         self._latest: NodeFigures | None = None
         self._taken = 0.0
         self._lock = asyncio.Lock()
-        self._booted_at = host.booted_at()
         self._started_at = clock.now()
 
     async def figures(self, max_age: float = FRESH_SECONDS) -> NodeFigures:
@@ -171,7 +170,7 @@ class Provider:
         figures = NodeFigures(
             at=now,
             name=self._name,
-            booted_at=self._booted_at,
+            booted_at=host.booted_at(),
             usage=self._rates.applied("node", host.usage(now=now)),
             interfaces=host.interfaces(),
             nodefs=nodefs,

@@ -9,11 +9,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.runtime.cri.failures import failure_of
 from hyperkube_kubelet.runtime.cri.grpc import CallFailed, Channel
 from hyperkube_kubelet.runtime.cri.messages import MESSAGES
 from hyperkube_kubelet.runtime.cri.protobuf import BadMessage
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
+from hyperkube_machinery.clock import Clock
 
 __all__ = ["CRIClient"]
 
@@ -26,13 +28,33 @@ _PACKAGE = "runtime.v1"
 class CRIClient:
     """Asks a runtime, and who has its images, for which most are one."""
 
-    def __init__(self, runtime: Channel, images: Channel, request_seconds: float) -> None:
+    def __init__(
+        self,
+        runtime: Channel,
+        images: Channel,
+        request_seconds: float,
+        clock: Clock,
+        counts: Counts | None = None,
+    ) -> None:
+        """Without `counts` nobody is told how often and how long it was asked."""
+        self._clock = clock
+        self._counts = counts
         self._runtime = runtime
         self._images = images
         self.request_seconds = request_seconds
 
     async def call(self, name: str, request: Mapping[str, Any] | None = None, *, seconds: float | None = None) -> Tree:
         """The answer to a call; `seconds` is how long it may take, 0 for ever. Raises RuntimeFailure."""
+        began, failed = self._clock.monotonic(), True
+        try:
+            answer = await self._call(name, request, seconds)
+            failed = False
+            return answer
+        finally:
+            if self._counts is not None:
+                self._counts.operation(name, self._clock.monotonic() - began, failed=failed)
+
+    async def _call(self, name: str, request: Mapping[str, Any] | None, seconds: float | None) -> Tree:
         of_images = name in _IMAGE_CALLS
         channel = self._images if of_images else self._runtime
         method = f"/{_PACKAGE}.{'Image' if of_images else 'Runtime'}Service/{name}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.runtime.cri import folders
 from hyperkube_kubelet.runtime.cri.answers import (
     read_container,
@@ -77,12 +78,15 @@ class Settings:
 
 
 @asynccontextmanager
-async def cri_runtime(settings: Settings, named: Named, clock: Clock) -> AsyncIterator[CRIRuntime]:
-    """A runtime for the length of the block; what it runs goes on behind it."""
+async def cri_runtime(
+    settings: Settings, named: Named, clock: Clock, counts: Counts | None = None
+) -> AsyncIterator[CRIRuntime]:
+    """A runtime for the length of the block; what it runs goes on behind it. `counts` is told what it is asked for."""
     channel = Channel(settings.socket, clock)
     images = Channel(settings.images_socket, clock) if settings.images_socket is not None else channel
     try:
-        runtime = CRIRuntime(CRIClient(channel, images, settings.request_seconds), named, settings, clock)
+        client = CRIClient(channel, images, settings.request_seconds, clock, counts)
+        runtime = CRIRuntime(client, named, settings, clock)
         logs = LogKeeper(
             runtime.logs, runtime.reopen_log, clock, most_bytes=settings.log_bytes, most_files=settings.log_files
         )
