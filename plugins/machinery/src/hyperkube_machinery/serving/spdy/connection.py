@@ -159,9 +159,12 @@ class SPDY:
         await self._flush()
 
     async def leave(self) -> None:
-        """Break all streams off, and say that no more are taken."""
+        """Break all streams off, and say that no more are taken; nobody waits until the peer hears it."""
         self._session.leave()
-        await self._flush()
+        saying = asyncio.ensure_future(self._flush())
+        await asyncio.sleep(0)
+        saying.cancel()
+        await asyncio.gather(saying, return_exceptions=True)
 
     async def read(self) -> None:
         """Take what comes, until the peer is gone. What it says of windows is heard before data is taken."""
