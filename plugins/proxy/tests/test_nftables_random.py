@@ -138,7 +138,7 @@ class Driven:
         return ServicePort(
             name=PortName("default", f"s{number}", "p", step.protocol, self.family),  # type: ignore[arg-type]
             cluster_ip=IPS[self.family].format(number % 3 + 1),  # some share one
-            port=80 + number,
+            port=80 + number % 3,  # and its port too, as external addresses may be
             node_port=30000 + number if step.node_port else 0,
             external_ips=(outside.format(number),) if step.external else (),
             load_balancer_ips=(outside.format(number + 10),) if step.balanced else (),
