@@ -1,0 +1,1 @@
+"""The kubelet's options, by what they are about."""
