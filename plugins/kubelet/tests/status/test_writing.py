@@ -240,3 +240,11 @@ async def test_times_and_the_start_stay(desk: Desk) -> None:
     assert status is not None
     assert status["startTime"] == "2023-11-14T22:13:20Z"
     assert status["conditions"][0]["lastTransitionTime"] == "2023-11-14T22:13:20Z"
+
+
+def test_what_an_object_of_the_status_lacks_by_now_is_taken_out() -> None:
+    old = {"resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}}
+    new = {"resources": {"limits": {"cpu": "2"}}}
+    assert status_patch(old, new) == {"resources": {"limits": {"cpu": "2", "memory": None}, "requests": None}}
+    assert status_patch({}, new) == new
+    assert status_patch(old, {}) == {"resources": None}

@@ -116,7 +116,8 @@ class Allocations:
         self._pending[uid] = after = _State(reason, rejection.message, generation, since)
         if before is None or (before.reason, before.generation) != (reason, generation):
             event = f"Resize{reason}"
-            self._tell(pod, "Warning", event, f"Pod resize {reason}", generation, rejection.message)
+            # The reason of the rejection itself, as upstream has it.
+            self._tell(pod, "Warning", event, f"Pod resize {rejection.reason}", generation, rejection.message)
         return before != after
 
     def since(self, uid: str) -> float:
@@ -170,11 +171,17 @@ class Allocations:
         summary: dict[str, Any] = {}
         for name, found in (("initContainers", init_containers(pod)), ("containers", containers(pod))):
             if found:
-                summary[name] = [{"name": one["name"], "resources": one.get("resources") or {}} for one in found]
+                summary[name] = [{"name": one["name"], "resources": _ordered(one.get("resources"))} for one in found]
         summary["generation"] = generation
         if error:
             summary["error"] = error
         self._recorder.event(pod, kind, reason, f"{words}: {json.dumps(summary, separators=(',', ':'))}")
+
+
+def _ordered(resources: Tree | None) -> dict[str, Any]:
+    """As Go writes them."""
+    told = resources or {}
+    return {kind: dict(sorted(told[kind].items())) for kind in ("limits", "requests") if told.get(kind)}
 
 
 def resize_order(pods: Sequence[Tree], allocations: Allocations) -> list[Tree]:

@@ -19,7 +19,11 @@ __all__ = ["NodeView", "changed", "default_labels", "new_node", "node_status"]
 
 Tree = Mapping[str, Any]
 
-_FEATURES = ("ExtendWebSocketsToKubelet",)
+_FEATURES = (
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+)
 """What API servers and schedulers may rely on. Source: k8s.io/component-helpers/nodedeclaredfeatures."""
 _MOST_NAMES = 5
 """Of an image, in a node's status."""

@@ -58,10 +58,18 @@ def status_patch(old: Tree, new: Tree) -> dict[str, Any]:
         if _says_the_same(before, after):
             continue
         key = _MERGE_KEYS.get(field)
-        patch[field] = _merged(key, before or (), after or ()) if key else after
+        patch[field] = _merged(key, before or (), after or ()) if key else _replacing(before, after)
         if key and after:
             patch[f"$setElementOrder/{field}"] = [{key: item[key]} for item in after]
     return patch
+
+
+def _replacing(before: Any, after: Any) -> Any:
+    """What makes `before` the same as `after`: objects are merged, so what is to go has to be named."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return after
+    gone = {name: None for name in before if name not in after}
+    return {**{name: _replacing(before.get(name), value) for name, value in after.items()}, **gone}
 
 
 def _merged(key: str, before: Any, after: Any) -> list[dict[str, Any]]:
