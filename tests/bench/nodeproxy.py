@@ -1,8 +1,8 @@
 """What the proxy takes on a node, as root: `python -m tests.bench.nodeproxy [kube-proxy]`.
 
-A node of the bench's own, in a network namespace, and an API server with a thousand services of five endpoints each. A
-proxy is started there; then endpoints change, one after the other; last, nothing happens. Where the path of a kube-proxy
-is given it does the same for comparison, with nftables too.
+A node of the bench's own, in a network namespace, and an API server with a thousand services of five endpoints each.
+A proxy is started there; then endpoints change, one after the other; last, nothing happens. Where the path of a
+kube-proxy is given it does the same for comparison, with nftables too.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ async def bench(name: str, node: Host, cluster: Cluster, argv: Sequence[str]) ->
             fewer = endpoints(number, count=ENDPOINTS - 1)["endpoints"]
             patch = {"endpoints": fewer}
             await cluster.client.patch(ENDPOINT_SLICES, f"service-{number}-1", patch, "default")
-            while (now := await proxy.syncs())[0] == count:
+            while (now := await proxy.syncs())[0] == count:  # noqa: ASYNC110 - another process counts
                 await asyncio.sleep(0.05)
             took.append(1000 * (now[1] - total) / (now[0] - count))
             await asyncio.sleep(1.1)  # kube-proxy syncs once a second at most
