@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_core import ForeignFlag, SettingsError
-from hyperkube_kubelet.optiongroups.checks import DEFAULT_EVICTION, parse_taint
+from hyperkube_kubelet.optiongroups.checks import DEFAULT_EVICTION, NETWORKS, parse_taint
 from hyperkube_kubelet.optiongroups.health import HealthOptions
 from hyperkube_kubelet.optiongroups.node import NodeOptions
 from hyperkube_kubelet.optiongroups.pods import PodOptions
