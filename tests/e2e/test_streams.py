@@ -205,7 +205,7 @@ async def test_a_log_is_followed_to_the_end_of_the_run(kubectl: Kubectl, node: R
 async def test_pods_are_debugged(kubectl: Kubectl, web: str) -> None:
     """A container more, in the namespaces of the one that it is for."""
     terminal = Terminal(rows=33, columns=99)
-    script = "read line; echo seen $line; ps | grep -c httpd; wget -q -O - http://127.0.0.1:8080/; exit 0"
+    script = "read line; echo seen $line; echo servers: $(pidof httpd | wc -w); wget -q -O - http://127.0.0.1:8080/"
     args = (
         "debug",
         "-it",
@@ -223,7 +223,7 @@ async def test_pods_are_debugged(kubectl: Kubectl, web: str) -> None:
         terminal.let_go()
         terminal.write(b"hello\r")
         await terminal.until(b"seen hello")
-        await terminal.until(b"4")  # three servers, and who looks for them
+        await terminal.until(b"servers: 3")
         await terminal.until(b"served")
         assert await run.wait() == 0
     terminal.close()
@@ -231,7 +231,7 @@ async def test_pods_are_debugged(kubectl: Kubectl, web: str) -> None:
 
 async def test_copies_of_pods_are_debugged(kubectl: Kubectl, node: RealNode, web: str) -> None:
     terminal = Terminal(rows=33, columns=99)
-    script = "read line; echo seen $line; ps | grep -c httpd; exit 0"
+    script = "read line; echo seen $line; echo servers: $(pidof httpd | wc -w)"
     args = (
         "debug",
         "-it",
@@ -246,6 +246,7 @@ async def test_copies_of_pods_are_debugged(kubectl: Kubectl, node: RealNode, web
         terminal.let_go()
         terminal.write(b"hello\r")
         await terminal.until(b"seen hello")
+        await terminal.until(b"servers: 3")
         await run.wait()
     terminal.close()
     await node.delete("web-copy", grace_seconds=0)
