@@ -28,6 +28,10 @@ _V1: dict[str, dict[str, str]] = {
         "total_active_file 4000\ntotal_inactive_file 10000\ntotal_pgfault 77\ntotal_pgmajfault 7\n",
         "cgroup.procs": "11\n12\n",
     },
+    "blkio": {
+        "blkio.throttle.io_service_bytes": "253:0 Read 4096\n253:0 Write 8192\n253:0 Total 12288\nTotal 12288\n",
+        "blkio.throttle.io_serviced": "253:0 Read 1\n253:0 Write 2\n253:0 Total 3\nTotal 3\n",
+    },
     "pids": {"pids.current": "5\n", "pids.max": "max\n"},
 }
 _V2 = {
@@ -49,6 +53,7 @@ _V2 = {
     "cgroup.procs": "11\n12\n",
     "pids.current": "5\n",
     "pids.max": "max\n",
+    "io.stat": "253:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n",
 }
 
 

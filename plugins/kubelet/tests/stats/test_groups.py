@@ -8,7 +8,7 @@ import pytest
 
 from hyperkube_kubelet.cgroups.hierarchies import find_hierarchies
 from hyperkube_kubelet.stats.figures import Pressure
-from hyperkube_kubelet.stats.groups import GroupReader
+from hyperkube_kubelet.stats.groups import GroupReader, Transfers
 
 from .machines import CONTAINER, SANDBOX, UID, machine
 
@@ -49,6 +49,7 @@ def test_limits_and_what_happened_at_them(tmp_path: Path, kind: str) -> None:
     assert (details.periods, details.throttled_periods, details.throttled_nanoseconds) == (10, 4, 2 * 10**9)
     assert (details.memory_limit, details.swap_limit, details.highest_bytes) == (100000, None, 60000)
     assert (details.failures, details.kills, details.most_threads) == (3, 2, None)
+    assert details.transfers == (Transfers("253:0", 4096, 8192, 1, 2),)
     assert details.shares is not None
     assert 490 < details.shares < 515  # version 2 has coarser weights
 

@@ -12,7 +12,7 @@ from hyperkube_kubelet.stats.assembly import Reading, pod_figures
 from hyperkube_kubelet.stats.cadvisor import Facts, cadvisor_families, groups_of
 from hyperkube_kubelet.stats.disks import Disks
 from hyperkube_kubelet.stats.figures import Filesystem, NodeFigures, Pressure, Usage, VolumeFigures, completed, summed
-from hyperkube_kubelet.stats.groups import Details, PodGroup
+from hyperkube_kubelet.stats.groups import Details, PodGroup, Transfers
 from hyperkube_kubelet.stats.rates import Rates
 from hyperkube_kubelet.stats.resource import resource_families
 from hyperkube_kubelet.stats.summary import summary
@@ -188,7 +188,6 @@ def test_metrics_server_finds_what_it_looks_for() -> None:
         f'pod_cpu_usage_seconds_total{{namespace="default",pod="web"}} 1.5 {stamp}',
         f'pod_memory_working_set_bytes{{namespace="default",pod="web"}} 1000 {stamp}',
         "resource_scrape_error 0",
-        "scrape_error 0",
     ):
         assert line in text.splitlines()
     families = re.findall(r"# TYPE (\w+) ", text)
@@ -197,7 +196,10 @@ def test_metrics_server_finds_what_it_looks_for() -> None:
 
 def test_a_failure_is_told_and_nothing_else() -> None:
     text = told(resource_families(None))
-    assert re.findall(r"^(\w.*)$", text, re.MULTILINE) == ["resource_scrape_error 1", "scrape_error 1"]
+    assert re.findall(r"^(\w.*)$", text, re.MULTILINE) == ["resource_scrape_error 1"]
+
+
+IO = (Transfers("253:0", 4096, 8192, 1, 2),)
 
 
 def cadvisor(**changes: Any) -> str:
@@ -214,10 +216,18 @@ def cadvisor(**changes: Any) -> str:
         kernel_version="6.1",
         os_image="Debian",
     )
-    limits = Details(quota=50000, period=100000, periods=10, throttled_periods=4, memory_limit=77, kills=2)
+    limits = Details(
+        quota=50000, period=100000, periods=10, throttled_periods=4, memory_limit=77, kills=2, transfers=IO
+    )
     assert f"{POD}/main-0" in groups_of(found, "/kubepods")
     families = cadvisor_families(
-        found, facts, "/kubepods", {f"{POD}/main-0": limits}, {"/kubepods": Usage(at=AT, cpu_nanoseconds=3)}, "/dev/vda"
+        found,
+        facts,
+        "/kubepods",
+        {f"{POD}/main-0": limits},
+        {"/kubepods": Usage(at=AT, cpu_nanoseconds=3)},
+        "/dev/vda",
+        {"253:0": "/dev/vda"},
     )
     return told(families)
 
@@ -232,6 +242,8 @@ def cadvisor(**changes: Any) -> str:
         "container_spec_memory_limit_bytes{MAIN} 77 STAMP",
         "container_oom_events_total{MAIN} 2 STAMP",
         "container_threads{MAIN} 6 STAMP",
+        'container_fs_writes_bytes_total{MAIN,device="/dev/vda"} 8192 STAMP',
+        'container_spec_memory_limit_bytes{container="",id="/",NONE} 1000 STAMP',
         'container_fs_usage_bytes{MAIN,device="/dev/vda"} 7 STAMP',
         "container_start_time_seconds{MAIN} 100",
         f'container_network_receive_bytes_total{{container="",id="{POD}/s0",image="",name="s0",namespace="default",'

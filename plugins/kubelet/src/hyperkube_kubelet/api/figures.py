@@ -85,5 +85,8 @@ class FiguresAPI:
         details = await self._provider.details(groups)
         own = {pod.sandbox_group for pod in figures.pods if pod.sandbox_group} | {self._top_group} - {""}
         usages = await self._provider.usages(sorted(own))
-        families = cadvisor_families(figures, self._facts, self._top_group, details, usages, figures.layer_device)
+        devices = await self._provider.devices()
+        families = cadvisor_families(
+            figures, self._facts, self._top_group, details, usages, figures.layer_device, devices
+        )
         return await told(families, request)

@@ -9,11 +9,11 @@ k8s.io/kubernetes/pkg/kubelet/server/server.go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hyperkube_kubelet.stats.figures import NodeFigures, PodFigures, Usage
 from hyperkube_kubelet.stats.groups import Details
-from hyperkube_kubelet.stats.series import FILESYSTEM, NETWORK, SERIES, Read, Subject
+from hyperkube_kubelet.stats.series import FILESYSTEM, NETWORK, SERIES, TRANSFERS, Read, Subject
 from hyperkube_kubelet.stats.text import Family, Line
 from hyperkube_machinery.serving.metrics import Kind, label_text
 
@@ -53,13 +53,15 @@ def cadvisor_families(
     details: Mapping[str, Details],
     usages: Mapping[str, Usage],
     device: str,
+    devices: Mapping[str, str] | None = None,
 ) -> Iterator[Family]:
     """All series of a node.
 
     `top`: the group that all pods' are in; `usages`: of groups that are no pod's or container's; `device`: where
-    images are.
+    containers write; `devices`: what numbers such as 253:0 are called.
     """
-    subjects = list(_subjects(figures, top, details, usages, device))
+    devices = devices or {}
+    subjects = list(_subjects(figures, top, details, usages, device, facts.memory_bytes))
     yield _family(
         "container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", _cpu(subjects)
     )
@@ -73,6 +75,8 @@ def cadvisor_families(
     )
     for name, text, attribute in FILESYSTEM:
         yield _family(name, "gauge", text, _of_filesystems(subjects, attribute))
+    for name, text, attribute in TRANSFERS:
+        yield _family(name, "counter", text, _of_transfers(subjects, attribute, devices))
     for name, text, attribute in NETWORK:
         yield _family(f"container_network_{name}", "counter", text, _of_networks(subjects, attribute))
     for resource, what in (("cpu", "CPU"), ("memory", "memory"), ("io", "IO")):
@@ -94,6 +98,8 @@ def cadvisor_families(
         "1 if there was an error while getting container metrics, 0 otherwise",
         [("", 0, 0.0)],
     )
+    text = "1 if there was an error while getting machine metrics, 0 otherwise."
+    yield _family("machine_scrape_error", "gauge", text, [("", 0, 0.0)])
     yield from _machine(facts)
 
 
@@ -102,12 +108,17 @@ def _family(name: str, kind: Kind, text: str, lines: Iterable[Line]) -> Family:
 
 
 def _subjects(
-    figures: NodeFigures, top: str, details: Mapping[str, Details], usages: Mapping[str, Usage], device: str
+    figures: NodeFigures,
+    top: str,
+    details: Mapping[str, Details],
+    usages: Mapping[str, Usage],
+    device: str,
+    memory_bytes: int,
 ) -> Iterator[Subject]:
     yield Subject(
         labels=_labelled(id="/"),
         usage=figures.usage,
-        details=details.get("/"),
+        details=replace(details.get("/", Details()), memory_limit=memory_bytes),
         started_at=figures.booted_at,
         filesystem=figures.nodefs,
         device=device,
@@ -182,6 +193,13 @@ def _of_filesystems(subjects: Sequence[Subject], attribute: str) -> Iterator[Lin
     for one in subjects:
         if one.filesystem is not None and (value := getattr(one.filesystem, attribute)) is not None:
             yield f"{one.labels},{label_text(('device',), (one.device,))}", value, one.filesystem.at
+
+
+def _of_transfers(subjects: Sequence[Subject], attribute: str, devices: Mapping[str, str]) -> Iterator[Line]:
+    for one in subjects:
+        for each in one.details.transfers if one.details is not None else ():
+            labels = label_text(("device",), (devices.get(each.device, each.device),))
+            yield f"{one.labels},{labels}", getattr(each, attribute), one.usage.at
 
 
 def _of_networks(subjects: Sequence[Subject], attribute: str) -> Iterator[Line]:

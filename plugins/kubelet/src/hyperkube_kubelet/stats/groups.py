@@ -19,7 +19,7 @@ from pathlib import Path
 from hyperkube_kubelet.cgroups.hierarchies import Hierarchies
 from hyperkube_kubelet.stats.figures import Pressure, Usage
 
-__all__ = ["Details", "GroupReader", "PodGroup"]
+__all__ = ["Details", "GroupReader", "PodGroup", "Transfers"]
 
 _NANOSECONDS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _UNLIMITED = 1 << 62
@@ -35,6 +35,17 @@ class PodGroup:
 
     path: str
     containers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfers:
+    """What was read of a device and written to it, in bytes and times."""
+
+    device: str  # 253:0
+    read_bytes: int
+    written_bytes: int
+    reads: int
+    writes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,7 @@ class Details:
     failures: int | None = None  # how often memory was refused
     kills: int | None = None  # of processes, for want of memory
     most_threads: int | None = None
+    transfers: tuple[Transfers, ...] = ()
 
 
 class GroupReader:
@@ -187,6 +199,7 @@ class GroupReader:
             failures=_number(memory, "memory.failcnt"),
             kills=_pairs(_read(memory, "memory.oom_control")).get("oom_kill"),
             most_threads=_limit(pids, "pids.max"),
+            transfers=_transfers_one(self._folder("blkio", path)),
         )
 
     def _details_two(self, path: str) -> Details:
@@ -209,6 +222,7 @@ class GroupReader:
             failures=events.get("max"),
             kills=events.get("oom_kill"),
             most_threads=_limit(folder, "pids.max"),
+            transfers=_transfers_two(folder),
         )
 
 
@@ -241,6 +255,29 @@ def _pairs(text: str) -> dict[str, int]:
         if value.isdigit():
             found[name] = int(value)
     return found
+
+
+def _transfers_one(folder: Path | None) -> tuple[Transfers, ...]:
+    """Of version 1, whose lines are of one kind: `253:0 Read 4096`."""
+    found: dict[str, dict[str, int]] = {}
+    for name, suffix in (("blkio.throttle.io_service_bytes", "bytes"), ("blkio.throttle.io_serviced", "times")):
+        for line in _read(folder, name).splitlines():
+            device, *rest = line.split()
+            if len(rest) == 2:
+                found.setdefault(device, {})[f"{rest[0]} {suffix}"] = int(rest[1])
+    keys = ("Read bytes", "Write bytes", "Read times", "Write times")
+    return tuple(Transfers(device, *(of.get(key, 0) for key in keys)) for device, of in found.items())
+
+
+def _transfers_two(folder: Path | None) -> tuple[Transfers, ...]:
+    """Of version 2: `253:0 rbytes=4096 wbytes=0 rios=1 wios=0 …`."""
+    found = []
+    for line in _read(folder, "io.stat").splitlines():
+        device, *pairs = line.split()
+        of = dict(pair.partition("=")[::2] for pair in pairs)
+        keys = ("rbytes", "wbytes", "rios", "wios")
+        found.append(Transfers(device, *(int(of.get(key, 0)) for key in keys)))
+    return tuple(found)
 
 
 def _pressures(folder: Path | None) -> Iterator[tuple[str, tuple[Pressure, Pressure]]]:

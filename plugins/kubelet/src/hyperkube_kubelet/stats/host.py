@@ -123,6 +123,14 @@ class Host:
                 return after.split()[1]
         return ""
 
+    def devices(self) -> dict[str, str]:
+        """The block devices by their numbers: 253:0 is /dev/vda."""
+        found = {}
+        for line in self._read("partitions").splitlines()[2:]:
+            major, minor, _, name = line.split()
+            found[f"{major}:{minor}"] = f"/dev/{name}"
+        return found
+
     def own(self, *, now: float) -> Usage:
         """Of this very process."""
         page = os.sysconf("SC_PAGE_SIZE")

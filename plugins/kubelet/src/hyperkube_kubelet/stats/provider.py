@@ -108,6 +108,10 @@ class Provider:
         read = self._host.groups.details
         return await asyncio.to_thread(lambda: {group: read(group) for group in groups})
 
+    async def devices(self) -> dict[str, str]:
+        """Block devices by their numbers."""
+        return await asyncio.to_thread(self._host.devices)
+
     async def usages(self, groups: Sequence[str]) -> dict[str, Usage]:
         """What control groups have used, of those that are there."""
         now, read = self._clock.now(), self._host.groups.usage

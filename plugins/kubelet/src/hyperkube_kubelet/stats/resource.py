@@ -14,7 +14,7 @@ from hyperkube_machinery.serving.metrics import Kind, label_text
 __all__ = ["resource_families"]
 
 _SECOND = 1_000_000_000
-_FAILED = "1 if there was an error while getting container metrics, 0 otherwise"
+_FAILED = "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise"
 
 Value = Callable[[Usage], float | None]
 
@@ -37,10 +37,10 @@ def _swap_limit(usage: Usage) -> float | None:
     return usage.swap_bytes + usage.swap_available_bytes
 
 
-_CPU = "Cumulative cpu time consumed by the {} in core-seconds"
-_MEMORY = "Current working set of the {} in bytes"
-_SWAP = "Current amount of the {} in bytes. Reported only on non-windows systems"
-_NODE_SWAP = "Current swap usage of the node in bytes. Reported only on non-windows systems"
+_CPU = "[STABLE] Cumulative cpu time consumed by the {} in core-seconds"
+_MEMORY = "[STABLE] Current working set of the {} in bytes"
+_SWAP = "[ALPHA] Current amount of the {} in bytes. Reported only on non-windows systems"
+_NODE_SWAP = "[ALPHA] Current swap usage of the node in bytes. Reported only on non-windows systems"
 
 
 def resource_families(figures: NodeFigures | None) -> Iterator[Family]:
@@ -69,11 +69,10 @@ def _families(figures: NodeFigures | None) -> Iterator[Family]:
         for name, kind, text, holders, value in rows:
             yield Family(name, kind, text, _lines(holders, value))
         started = [(labels, container.created_at, 0.0) for labels, container in containers if container.created_at > 0]
-        text = "Start time of the container since unix epoch in seconds"
+        text = "[STABLE] Start time of the container since unix epoch in seconds"
         yield Family("container_start_time_seconds", "gauge", text, started)
     failed = 1.0 if figures is None else 0.0
     yield Family("resource_scrape_error", "gauge", _FAILED, [("", failed, 0.0)])
-    yield Family("scrape_error", "gauge", _FAILED, [("", failed, 0.0)])
 
 
 def _labels(pod: PodFigures, container: ContainerFigures) -> str:

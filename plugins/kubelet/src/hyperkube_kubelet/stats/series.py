@@ -13,7 +13,7 @@ from hyperkube_kubelet.stats.figures import Filesystem, Usage
 from hyperkube_kubelet.stats.groups import Details
 from hyperkube_machinery.serving.metrics import Kind
 
-__all__ = ["FILESYSTEM", "NETWORK", "SERIES", "Read", "Subject"]
+__all__ = ["FILESYSTEM", "NETWORK", "SERIES", "TRANSFERS", "Read", "Subject"]
 
 _SECOND = 1_000_000_000
 
@@ -144,6 +144,13 @@ NETWORK: tuple[tuple[str, str, str], ...] = (
     ("transmit_errors_total", "Cumulative count of errors encountered while transmitting", "send_errors"),
     ("transmit_packets_dropped_total", "Cumulative count of packets dropped while transmitting", "send_dropped"),
     ("transmit_packets_total", "Cumulative count of packets transmitted", "sent_packets"),
+)
+
+TRANSFERS: tuple[tuple[str, str, str], ...] = (
+    ("container_fs_reads_bytes_total", "Cumulative count of bytes read", "read_bytes"),
+    ("container_fs_reads_total", "Cumulative count of reads completed", "reads"),
+    ("container_fs_writes_bytes_total", "Cumulative count of bytes written", "written_bytes"),
+    ("container_fs_writes_total", "Cumulative count of writes completed", "writes"),
 )
 
 FILESYSTEM: tuple[tuple[str, str, str], ...] = (
