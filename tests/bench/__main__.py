@@ -24,6 +24,7 @@ NAMES = (
     "proxy",
     "scheduler",
     "cluster",
+    "containers",
 )
 ASKING = ("apiserver", "curves")
 """Those that can ask a server that runs already."""
