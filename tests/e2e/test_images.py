@@ -188,6 +188,7 @@ async def test_a_program_knows_credentials(containerd: Containerd, closed: Regis
         )
     )
     flags = (f"--image-credential-provider-config={config}", f"--image-credential-provider-bin-dir={programs}")
+    (tmp_path / "cluster").mkdir()
     async with real_node(containerd, tmp_path / "cluster", lambda: _tools.kubectl()[0], *flags) as other:
         await other.create("first", spec(f"{closed.address}/team/app:1"))
         await other.running("first")

@@ -381,3 +381,43 @@ async def test_another_node_allows_what_it_is_told_to(containerd: Containerd, tm
         sysctls = {"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "512"}]}}
         script = "cat /proc/sys/net/core/somaxconn; grep Seccomp: /proc/self/status"
         assert (await said(other, "lax", script, sysctls)).split() == ["512", "Seccomp:", "2"]
+
+
+async def test_an_exit_begins_the_whole_pod_anew(node: RealNode) -> None:
+    rule = {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}}
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    first = "echo init >> /v/x; [ $(wc -l < /v/x) -gt 1 ] || touch /v/once"
+    ends = "[ -e /v/once ] && rm /v/once && exit 88; trap 'exit 0' TERM; while :; do sleep 0.1; done"
+    spec = {
+        "restartPolicy": "Never",
+        "initContainers": [container("first", command=["sh", "-c", first], volumeMounts=mounts)],
+        "containers": [
+            container(
+                command=["sh", "-c", ends], volumeMounts=mounts, restartPolicy="Never", restartPolicyRules=[rule]
+            ),
+            container("other", command=WAIT),
+        ],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+    }
+    await node.create("anew", spec)
+
+    def begun_anew(pod: Tree) -> bool:
+        shown = pod["status"].get("containerStatuses") or ()
+        return len(shown) == 2 and all(one["restartCount"] == 1 and one.get("ready") for one in shown)
+
+    pod = await node.pod("anew", begun_anew)
+    conditions = {one["type"]: one["status"] for one in pod["status"]["conditions"]}
+    assert conditions["AllContainersRestarting"] == "False"
+    assert pod["status"]["initContainerStatuses"][0]["restartCount"] == 1
+
+
+async def test_variables_from_a_file_and_an_image_as_a_volume(node: RealNode) -> None:
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    env = [{"name": "FOUND", "valueFrom": {"fileKeyRef": {"volumeName": "v", "path": "env", "key": "WHAT"}}}]
+    of_pod = {
+        "initContainers": [
+            container("first", command=["sh", "-c", "echo \"WHAT='that'\" > /v/env"], volumeMounts=mounts)
+        ],
+        "volumes": [{"name": "v", "emptyDir": {}}],
+    }
+    assert await said(node, "told", "echo $FOUND", of_pod, env=env) == "that"
