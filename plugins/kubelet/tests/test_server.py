@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperkube_core import SettingsError
+from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.hollow import node_ranges
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.server import _runtime
@@ -21,7 +22,7 @@ async def test_a_runtime_that_can_not_be_had_is_blamed_on_its_flag(tmp_path: Pat
     (tmp_path / "runtime" / "lock").mkdir()  # where the reaper's lock should be
     options = Options(pod_manifest_path=tmp_path, root_dir=tmp_path)
     with pytest.raises(SettingsError, match=r"flag --container-runtime: .*reaper\.log says why"):
-        async with _runtime(options, SystemClock()):
+        async with _runtime(options, SystemClock(), Counts()):
             pass
 
 
