@@ -41,6 +41,7 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of one message. Upstream's limit."""
 
 _WINDOW = LARGEST_ANSWER
+_SETTINGS_FRAME = 4
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 3.0, 1.6
 """Seconds between tries to connect. Upstream's."""
 _CONNECT_SECONDS = 5.0
@@ -245,6 +246,8 @@ class _Connection(asyncio.Protocol):
             )
         )
         self._calls: dict[int, _Answers] = {}
+        self._why = ""  # it is lost
+        self._greeted = False
         self.usable = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -262,7 +265,11 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def begin(self, method: str, message: bytes, seconds: float, headers: Sequence[tuple[str, str]] = ()) -> _Answers:
-        """Send a call."""
+        """Send a call; it has failed already where the connection is lost meanwhile."""
+        if not self.usable:
+            lost = _Answers(0, b"")
+            lost.end((Code.UNAVAILABLE, self._why or "the connection is draining"))
+            return lost
         stream = self._h2.get_next_available_stream_id()
         head = [
             (":method", "POST"),
@@ -300,6 +307,8 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
+            if not self._greeted:
+                self._greeted = _is_greeting(data)
             events = self._h2.receive_data(data)
         except ProtocolError as exc:
             self._end(f"connection error: {exc}")
@@ -339,6 +348,7 @@ class _Connection(asyncio.Protocol):
         self._end("error reading from server: EOF" if exc is None else f"error reading from server: {exc}")
 
     def _end(self, why: str) -> None:
+        self._why = self._why or why
         self.usable = False
         for answers in self._calls.values():
             answers.end((Code.UNAVAILABLE, why))
@@ -350,6 +360,16 @@ class _Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if data := self._h2.data_to_send():
             self._transport.write(data)
+
+
+def _is_greeting(data: bytes) -> bool:
+    """Whether what begins so is HTTP/2, which is settings first; h2 would wait for ever for the rest of what is not.
+
+    Raises ProtocolError for anything else.
+    """
+    if len(data) > 3 and data[3] != _SETTINGS_FRAME:
+        raise ProtocolError("error reading server preface: it speaks no HTTP/2")
+    return True
 
 
 def _reset(event: StreamReset) -> tuple[Code, str]:

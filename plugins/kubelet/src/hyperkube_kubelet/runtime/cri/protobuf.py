@@ -85,7 +85,7 @@ class Messages:
         """The tree of a message. Raises BadMessage."""
         try:
             return self._decoded(kind, data)
-        except (IndexError, struct.error, UnicodeDecodeError, TypeError) as exc:
+        except (AttributeError, IndexError, TypeError, struct.error) as exc:
             raise BadMessage(f"this is no {kind}: {exc}") from exc
 
     def _decoded(self, kind: str, data: bytes) -> Tree:
