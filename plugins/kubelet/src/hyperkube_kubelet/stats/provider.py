@@ -91,9 +91,9 @@ class Provider:
         self._started_at = clock.now()
 
     async def figures(self, max_age: float = FRESH_SECONDS) -> NodeFigures:
-        """Figures that are at most `max_age` seconds old. Raises RuntimeFailure where the runtime doesn't answer."""
-        async with self._lock:  # who asks meanwhile is told the same
-            if self._latest is None or self._clock.monotonic() - self._taken > max_age:
+        """Figures that are less than `max_age` seconds old. Raises RuntimeFailure where the runtime doesn't answer."""
+        async with self._lock:  # who asks meanwhile waits, and mostly is told the same
+            if self._latest is None or self._clock.monotonic() - self._taken >= max_age:
                 self._latest = await self._gather()
                 self._taken = self._clock.monotonic()
             return self._latest
