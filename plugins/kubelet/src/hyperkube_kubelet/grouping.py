@@ -34,7 +34,9 @@ def allocatable_of(options: Options, capacity: Mapping[str, str], machine: Machi
     """What of `capacity` the flags leave for pods. Raises SettingsError."""
     try:
         system, kube = _reserved(options, machine)
-        return allocatable(capacity, system, kube, eviction_reservation(hard_thresholds(options), capacity))
+        # Nothing is evicted from a hollow node, so nothing is kept free there.
+        thresholds = {} if options.container_runtime == "hollow" else hard_thresholds(options)
+        return allocatable(capacity, system, kube, eviction_reservation(thresholds, capacity))
     except ValueError as exc:
         name = "kube-reserved" if options.kube_reserved else "system-reserved"
         raise SettingsError(name, f"flag --{name}", str(exc)) from exc

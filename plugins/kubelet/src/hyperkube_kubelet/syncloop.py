@@ -359,6 +359,11 @@ class SyncLoop:
         registry.collect("kubelet_active_pods", "Pods that have not ended.", self._active, ["static"])
         registry.collect("kubelet_node_name", "The node's name.", lambda: [((self._tools.facts.name,), 1)], ["node"])
         registry.collect("kubelet_running_pods", "Pods whose sandbox is ready.", self._running_pods)
+        allocations = self._tools.allocations
+        registry.collect("kubelet_pod_pending_resizes", "Resizes that are put off.", allocations.counted, ["reason"])
+        registry.collect(
+            "kubelet_pod_in_progress_resizes", "Resizes that are being made.", lambda: [((), allocations.unfinished)]
+        )
         registry.collect(
             "kubelet_running_containers", "Containers by their state.", self._containers, ["container_state"]
         )

@@ -8,6 +8,7 @@ Source: k8s.io/kubernetes/pkg/kubelet/allocation, KEP 1287.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -152,6 +153,16 @@ class Allocations:
         """A pod that has ended is resized no more."""
         self._pending.pop(uid, None)
         self._progress.pop(uid, None)
+
+    def counted(self) -> list[tuple[tuple[str, ...], float]]:
+        """How many resizes are put off, by why."""
+        found = Counter(state.reason.lower() for state in self._pending.values())
+        return [((reason,), count) for reason, count in sorted(found.items())]
+
+    @property
+    def unfinished(self) -> int:
+        """How many resizes are being made."""
+        return len(self._progress)
 
     def conditions(self, uid: str) -> Iterator[Condition]:
         """What the pod's status is to say."""

@@ -73,17 +73,27 @@ class Records:
             self._pods = _read(path)
 
     async def run(self) -> NoReturn:
-        """Write what has changed, until cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            if self._path is None:
-                continue
-            document = {"format": _FORMAT, "pods": {uid: record.as_json() for uid, record in self._pods.items()}}
-            try:
-                await asyncio.to_thread(write_durably, self._path, json.dumps(document).encode())
-            except OSError as exc:
-                log.warning("what pods were given can't be kept: %s", exc)
+        """Write what has changed, until cancelled; what then is not written yet is written at last."""
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await asyncio.to_thread(self._write, self._document())
+        finally:
+            if self._changed.is_set():
+                self._write(self._document())
+
+    def _document(self) -> bytes:
+        pods = {uid: record.as_json() for uid, record in self._pods.items()}
+        return json.dumps({"format": _FORMAT, "pods": pods}).encode()
+
+    def _write(self, document: bytes) -> None:
+        if self._path is None:
+            return
+        try:
+            write_durably(self._path, document)
+        except OSError as exc:
+            log.warning("what pods were given can't be kept: %s", exc)
 
     def allocated(self, uid: str) -> Mapping[str, Any] | None:
         record = self._pods.get(uid)
