@@ -67,15 +67,16 @@ async def condition(node: RealNode, kind: str, status: str) -> None:
     await node.node(holds)
 
 
+@pytest.mark.parametrize("size", [50 * MI, 100 * MI])  # the latter is more than there is: the kubelet can't write either
 async def test_a_full_disk_ends_who_fills_it_and_then_the_node_is_well_again(
-    containerd: Containerd, tmp_path: Path, disk: Path
+    containerd: Containerd, tmp_path: Path, disk: Path, size: int
 ) -> None:
     flags = (f"--root-dir={disk}", "--eviction-hard=nodefs.available<20Mi", "--image-gc-high-threshold=100")
     async with node_on(containerd, tmp_path, *flags) as node:
         volumes = [{"name": "data", "emptyDir": {}}]
         await node.create("modest", {"containers": [container(filling(MI), **DATA)], "volumes": volumes})
         await node.running("modest")
-        await node.create("greedy", {"containers": [container(filling(50 * MI), **DATA)], "volumes": volumes})
+        await node.create("greedy", {"containers": [container(filling(size), **DATA)], "volumes": volumes})
         found = await node.pod("greedy", is_evicted)
         message = found["status"]["message"]
         assert message.startswith(
