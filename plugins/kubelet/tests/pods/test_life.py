@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,22 @@ async def test_then_later_each_time(node: Bench, runtime: ScriptedRuntime) -> No
         await node.until(lambda: runtime.running() and runs(node).endswith(runtime.running()))
         runtime.end(code=1)
     assert node.heard.message("BackOff") == "Back-off restarting failed container main in pod web_default(uid-1)"
+
+
+async def test_a_volume_that_is_missing_is_asked_for_again_soon_and_then_later(node: Bench, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    node.put(pod(volumes=[{"name": "v", "hostPath": {"path": str(there), "type": "Directory"}}]))
+    for tries, wait in enumerate((0.0, 0.5, 1.0, 2.0, 4.0), 1):
+        await node.pass_time(wait)
+        await node.until(partial(_tried, node, tries))
+        assert node.heard.reasons.count("FailedMount") == tries
+    there.mkdir()
+    await node.pass_time(8.5)
+    await node.until(lambda: node.ready)
+
+
+def _tried(node: Bench, tries: int) -> bool:
+    return node.heard.reasons.count("FailedMount") >= tries
 
 
 async def test_nothing_is_started_before_its_turn(node: Bench, runtime: ScriptedRuntime) -> None:

@@ -31,6 +31,7 @@ from hyperkube_kubelet.status.generate import pod_status, without_survivors
 from hyperkube_kubelet.status.statuses import Seen
 from hyperkube_kubelet.volumes.errors import VolumeFailure
 from hyperkube_machinery import meta
+from hyperkube_machinery.backoff import Backoff
 from hyperkube_machinery.timestamps import parse
 
 __all__ = ["PodWorker", "Stage"]
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 UNAVAILABLE_SECONDS = 1.0
+FIRST_MOUNT_SECONDS, LONGEST_MOUNT_SECONDS = 0.5, 122.0
+"""Between attempts to have a volume: what is missing often follows at once, as where an API server is told late that a
+pod is this node's. Source: k8s.io/kubernetes/pkg/util/goroutinemap/exponentialbackoff.
+"""
 LATE = "Pod was active on the node longer than the specified deadline"
 
 
@@ -69,6 +74,7 @@ class PodWorker:
         self._evicted: tuple[str, str] | None = None
         self._disrupted = False
         self._first_seen = tools.clock.monotonic()
+        self._mounting = Backoff(tools.clock, first=FIRST_MOUNT_SECONDS, longest=LONGEST_MOUNT_SECONDS)
         self._has_run = False
         self.observed = Observed()  # what was last seen of it
         self.has_looked = False  # whether anything was seen yet
@@ -146,6 +152,7 @@ class PodWorker:
             return UNAVAILABLE_SECONDS
         except VolumeFailure as exc:
             self._tools.recorder.event(self.pod, "Warning", "FailedMount", str(exc))
+            return self._at_deadline(self._mounting.next())
         except (RuntimeFailure, CgroupFailure, OSError) as exc:
             log.warning("pod %s is not synced: %s", described(self.pod), exc)
         except Exception:  # one pod's trouble is not the others'
@@ -168,6 +175,7 @@ class PodWorker:
         except Deferred as exc:
             self.publish(await self._tools.sightings.observe(self._uid))
             return self._at_deadline(min(exc.seconds or RETRY_SECONDS, self._tools.sync_seconds))
+        self._mounting.reset()
         if acted:
             self._news.set()  # see at once what became of it
         return self._at_deadline(self._tools.sync_seconds * (1 + random.random() / 2))
