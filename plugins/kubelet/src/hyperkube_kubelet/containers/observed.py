@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -42,6 +41,8 @@ WHOLE = "hyperkube.io/pod-resources"
 
 Having = tuple[Tree, Tree | None]
 """The resources of a container, and those of its pod as a whole."""
+
+_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,17 @@ class Observed:
 
 
 def container_hash(container: Tree) -> str:
-    """Tells apart what a running container can't be changed to: its name and its image."""
-    picked = json.dumps([container["name"], container.get("image", "")])
-    return hashlib.sha256(picked.encode()).hexdigest()[:16]
+    """Tells apart what a running container can't be changed to: its name and its image.
+
+    As upstream's kubelet has it, so that each finds the other's containers as they should be: FNV-1a over the bytes of
+    a JSON text as Go prints them. Source: k8s.io/kubernetes/pkg/kubelet/container (HashContainer).
+    """
+    picked = json.dumps({"image": container.get("image", ""), "name": container["name"]}, separators=(",", ":"))
+    printed = f"([]uint8)[{' '.join(map(str, picked.encode()))}]"
+    found = _FNV_OFFSET
+    for byte in printed.encode():
+        found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFF
+    return f"{found:x}"
 
 
 def restart_count(container: Container) -> int:
