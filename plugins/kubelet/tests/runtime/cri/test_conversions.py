@@ -188,7 +188,7 @@ def test_limits_that_are_not_set_are_not_sent() -> None:
         cpu_quota=5000, memory_bytes=7, oom_score_adj=-997, hugepages={"2MB": 1}, unified={"memory.high": "9"}
     )
     found = sent("LinuxContainerResources", limits_message(held))
-    assert (found["cpu_quota"], found["memory_limit_in_bytes"], found["oom_score_adj"]) == (5, 7, -997)
+    assert (found["cpu_quota"], found["memory_limit_in_bytes"], found["oom_score_adj"]) == (5000, 7, -997)
     assert found["hugepage_limits"] == [{"page_size": "2MB", "limit": 1}]
     assert found["unified"] == {"memory.high": "9"}
 
