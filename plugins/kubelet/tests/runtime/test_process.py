@@ -16,7 +16,14 @@ import pytest
 from _runtimecontract import POD, WEB, RuntimeContract, run
 
 from hyperkube_kubelet.runtime import logformat
-from hyperkube_kubelet.runtime.errors import ExecFailed, ExecTimeout, ImageUnavailable, InvalidConfig, StartFailed
+from hyperkube_kubelet.runtime.errors import (
+    ExecFailed,
+    ExecTimeout,
+    ImageUnavailable,
+    InvalidConfig,
+    NotRunning,
+    StartFailed,
+)
 from hyperkube_kubelet.runtime.interface import Runtime, Session
 from hyperkube_kubelet.runtime.process.runtime import ProcessRuntime
 from hyperkube_kubelet.runtime.values import (
@@ -882,3 +889,20 @@ async def test_a_container_ends_though_nothing_can_be_written_down(node: Node, p
     async with asyncio.timeout(10):
         await process.stop_container(container, 0)
     assert (await process.container(container)).state is ContainerState.EXITED
+
+
+@with_namespaces
+async def test_a_container_may_be_among_the_processes_of_another(process: ProcessRuntime) -> None:
+    target = await run(process, config=replace(WEB, command=("sleep", "4321")))
+    sandbox = (await process.container(target)).sandbox_id
+    script = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+    config = replace(WEB, name="debugger", command=script, processes_of=target)
+    debugger = await process.create_container(sandbox, config)
+    await process.start_container(debugger)
+    shown = await process.exec_sync(debugger, ["sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline"])
+    assert shown.stdout.decode().split() == ["sleep", "4321"]
+    await process.stop_container(debugger, 5)
+    assert (await process.container(target)).state is ContainerState.RUNNING
+    late = await process.create_container(sandbox, replace(config, name="late", processes_of=debugger))
+    with pytest.raises(NotRunning):
+        await process.start_container(late)

@@ -21,6 +21,7 @@ from hyperkube_kubelet.containers.observed import (
     container_hash,
 )
 from hyperkube_kubelet.containers.security import sandbox_security
+from hyperkube_kubelet.containers.sysctls import normalized
 from hyperkube_kubelet.podspec import Tree, containers, init_containers, is_sidecar, kind_of, uses_host_network
 from hyperkube_kubelet.runtime.values import (
     CONTAINER_KIND,
@@ -78,7 +79,7 @@ def sandbox_config(pod: Tree, *, attempt: int, logs: Path, dns: DNS | None, clus
         ports=tuple(_ports(pod)),
         dns=dns,
         security=sandbox_security(pod),
-        sysctls={item["name"]: item["value"] for item in context.get("sysctls") or ()},
+        sysctls={normalized(item["name"]): item["value"] for item in context.get("sysctls") or ()},
     )
 
 

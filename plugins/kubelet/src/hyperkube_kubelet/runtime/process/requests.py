@@ -87,6 +87,7 @@ def container_request(
         "groups": list(user.groups),
         "capabilities": capabilities,
         "no_new_privileges": security.no_new_privileges,
+        "processes_of": config.processes_of,
         "readonly_root": security.readonly_root or host,
         "masked": [*security.masked_paths, *(map(str, node.hidden) if host else ())],
         "readonly_paths": list(security.readonly_paths),

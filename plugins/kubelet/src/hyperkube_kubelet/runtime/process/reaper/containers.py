@@ -160,6 +160,9 @@ class Containers:
                 container.groups = self._node.cgroups.make(container.id, run["limits"], parent)
             except OSError as exc:
                 raise Failure("CreateFailed", f"cannot hold the container to its limits: {exc}") from exc
+        own, target = not sandbox.record["config"]["host_pid"], -1
+        if own and sandbox.processes < 0 and run.get("processes_of"):
+            target = self._namespace_of(run["processes_of"])
         if record["log_path"]:
             log = Log(record["log_path"], self._settings["log_bytes"], self._settings["log_files"])
         else:
@@ -174,17 +177,26 @@ class Containers:
             tuple(sandbox.namespaces),
             theirs,
         )
-        shared = sandbox.processes if sandbox.processes >= 0 else -1
-        own = not sandbox.record["config"]["host_pid"]
         try:
-            pid, channel = launch.fork(child, self._node.processes if own else -1, shared)
+            pid, channel = launch.fork(
+                child, self._node.processes if own else -1, target if target >= 0 else sandbox.processes
+            )
         finally:
-            for descriptor in theirs:
+            for descriptor in (*theirs, *([target] if target >= 0 else ())):
                 os.close(descriptor)
         container.pid, container.channel = pid, channel
         record["state"], record["started_at"] = "running", time.time()
         self._loop.when_ended(pid, lambda status: self._ended(container, status))
         self._loop.when_ready(channel.fileno(), lambda _: self._hear(container))
+
+    def _namespace_of(self, identity: str) -> int:
+        """A descriptor of the process namespace of a container that runs; whoever asks closes it."""
+        if not self._node.isolated:
+            return -1
+        try:
+            return os.open(f"/proc/{self.running(identity).pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as exc:
+            raise Failure("StartFailed", f"container {identity} has just ended") from exc
 
     def _mark(self, identity: str) -> list[list[str]]:
         """Without a process namespace, this is how all processes of a container are known."""
@@ -339,7 +351,7 @@ class Containers:
         """Kill what a container leaves behind where its first process was not the first of a namespace of its own."""
         sandbox = self._sandboxes.all.get(container.record["sandbox_id"])
         shared = sandbox is not None and (sandbox.processes >= 0 or sandbox.record["config"]["host_pid"])
-        if shared or not self._node.isolated:
+        if shared or container.record["run"].get("processes_of") or not self._node.isolated:
             processes.kill_all(lambda: self._processes(container))
 
     def remove(self, container: Container, done: Callable[[], None]) -> None:
