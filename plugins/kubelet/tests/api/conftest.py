@@ -25,7 +25,7 @@ from hyperkube_kubelet.runtime.values import (
     SandboxConfig,
     SandboxState,
 )
-from hyperkube_machinery.clock import SystemClock
+from hyperkube_machinery.clock import Clock, SystemClock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.messages import Request, Response
@@ -166,18 +166,18 @@ class Running:
             yield client
 
 
-@pytest.fixture
-async def kubelet(tmp_path: Path) -> AsyncIterator[Running]:
+@asynccontextmanager
+async def kubelet_running(folder: Path, clock: Clock, *, idle_seconds: float = 0.0) -> AsyncIterator[Running]:
     async def check(request: Request, what: Asked) -> None:
         if "who" in request.headers:
             raise APIError.of(403, "Forbidden", f"Forbidden (user=who, verb={what.verb}, resource=nodes)")
 
-    runtime = Pretending(tmp_path / "log")
+    runtime = Pretending(folder / "log")
 
     async def healthy(request: Request) -> Response | None:
         return Response(200, b"ok", "text/plain") if request.path == "/healthz" else None
 
-    api = KubeletAPI(runtime, cast(Runtime, runtime), SystemClock(), check=check, other=healthy)
+    api = KubeletAPI(runtime, cast(Runtime, runtime), clock, check=check, other=healthy, idle_seconds=idle_seconds)
     server = HTTPServer(api)
     await server.start("127.0.0.1", 0)
     try:
@@ -185,3 +185,15 @@ async def kubelet(tmp_path: Path) -> AsyncIterator[Running]:
     finally:
         await api.close()
         await server.close()
+
+
+@pytest.fixture
+def running() -> Any:
+    """`running(folder, clock, idle_seconds=…)`: a kubelet for the length of a block."""
+    return kubelet_running
+
+
+@pytest.fixture
+async def kubelet(tmp_path: Path) -> AsyncIterator[Running]:
+    async with kubelet_running(tmp_path, SystemClock()) as running:
+        yield running

@@ -100,10 +100,11 @@ def asks(path: str, method: str = "GET") -> Request:
 async def content(answer: Answer) -> bytes:
     """All of it."""
     if isinstance(answer, Response):
+        assert isinstance(answer.body, bytes)
         return answer.body
     assert isinstance(answer, StreamingResponse)
     body = Collected()
-    await answer.produce(body)
+    await answer.produce(cast(Any, body))
     return b"".join(body.pieces)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hyperkube_kubelet.api.portchannels import PortsError, ports
 from hyperkube_machinery.serving.spdy.session import Arrived, Broken
+from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.spdy import SPDYClient, tunnelled_spdy_client
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +120,47 @@ async def test_who_can_not_be_understood_is_told(kubelet: Any, headers: str, sta
     assert told in answer.body.decode()
     if status == 403:
         assert "channel.k8s.io" in answer.headers["x-accepted-stream-protocol-versions"]
+
+
+@pytest.mark.parametrize("protocol", ["v4.base64.channel.k8s.io", "base64.channel.k8s.io"])
+async def test_clients_that_have_texts_alone_get_them(kubelet: Any, protocol: str) -> None:
+    async with kubelet.exec("command=3&input=1&output=1&error=1", protocol) as client, asyncio.timeout(30):
+        assert await client.recv() == "1"
+        await client.send("0" + b64encode(b"hello").decode())
+        await client.send("0!")
+        await client.send("4" + b64encode(b'{"Width":1,"Height":2}').decode())
+        found = {"1": b"", "2": b""}
+        while found != {"1": b"hello", "2": b"begun"}:
+            message = await client.recv()
+            found[message[0]] += b64decode(message[1:])
+
+
+async def test_an_idle_command_is_closed_and_told_why(running: Any, tmp_path: Path) -> None:
+    clock = VirtualClock()
+    async with running(tmp_path, clock, idle_seconds=40.0) as kubelet:
+        async with kubelet.exec("command=3&input=1&output=1") as client, asyncio.timeout(30):
+            assert await client.recv() == b"\1"
+            for _ in range(3):  # pings do not count, what is typed does
+                await clock.advance(30)
+                await (await client.ping())
+                await client.send(b"\0x")
+                assert await client.recv() == b"\1x"
+            for _ in range(6):
+                await clock.advance(10)
+            told = json.loads((await client.recv())[1:])
+            assert (told["code"], told["reason"]) == (504, "Timeout")
+            assert "idle for 40s" in told["message"]
+        assert kubelet.runtime.left == 1
+
+
+async def test_idle_ports_are_closed(running: Any, tmp_path: Path) -> None:
+    clock = VirtualClock()
+    async with running(tmp_path, clock, idle_seconds=40.0) as kubelet, direct(kubelet) as client:
+        _, data = await asked(client, 80, "0")
+        assert await client.text(data) == b""
+        for _ in range(6):
+            await clock.advance(10)
+        assert await client.goodbye()
 
 
 # Ports.

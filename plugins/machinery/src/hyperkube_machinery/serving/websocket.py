@@ -113,6 +113,7 @@ class WebSocket(Upgraded["WebSocket"]):
     async def send_text(self, message: str) -> None:
         """The same as text."""
         if self._frames.state is State.OPEN:
+            self.moved += len(message)
             self._frames.send_text(message.encode())
             self._flush()
             await self._writable.wait()
