@@ -80,16 +80,6 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "protect-kernel-defaults",
-    ],
-)
-def test_what_would_make_the_node_stricter_is_refused(name: str) -> None:
-    assert treatments()[name] == "refused"
-
-
 @pytest.mark.parametrize("arg", ["--pod-max-pids=-1", "--read-only-port=0"])
 def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
     assert parse(arg) == parse()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from pathlib import Path
 
 import pytest
 
+from hyperkube_kubelet.kerneldefaults import wrong_settings
 from hyperkube_kubelet.lockfile import LockWanted, file_locked
+from hyperkube_kubelet.preparing import raise_file_limit
 from hyperkube_kubelet.systemd import feed_watchdog, notify, watchdog_seconds
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.companions import companions
@@ -99,3 +102,30 @@ async def test_who_is_told_to_leaves_when_another_comes(tmp_path: Path) -> None:
 
     with pytest.raises(LockWanted, match="another process wants the lock"):
         await hold()
+
+
+def test_kernel_settings_that_are_otherwise_are_told(tmp_path: Path) -> None:
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "kernel" / "keys").mkdir(parents=True)
+    found = {
+        "vm/overcommit_memory": 1,
+        "vm/panic_on_oom": 0,
+        "kernel/panic": 10,
+        "kernel/panic_on_oops": 0,
+        "kernel/keys/root_maxkeys": 1_000_000,
+    }
+    for name, value in found.items():
+        (tmp_path / name).write_text(f"{value}\n")
+    assert list(wrong_settings(tmp_path)) == [
+        "invalid kernel flag: kernel/panic_on_oops, expected value: 1, actual value: 0",
+        "kernel flag kernel/keys/root_maxbytes can't be read: No such file or directory",
+    ]
+
+
+def test_open_files_are_as_many_as_may_be() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        raise_file_limit(before[0] - 1)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[0] - 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

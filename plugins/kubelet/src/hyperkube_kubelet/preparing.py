@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from hyperkube_kubelet.containers.sysctls import Allowlist, safe_sysctls
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, rules_of
 from hyperkube_kubelet.keepingrules import keeping_of
+from hyperkube_kubelet.kerneldefaults import wrong_settings
 from hyperkube_kubelet.lockfile import file_locked
 from hyperkube_kubelet.node.machine import Machine, capacity
 from hyperkube_kubelet.node.reservations import pods_at_most
@@ -33,7 +35,17 @@ from hyperkube_machinery.clock import Clock
 if TYPE_CHECKING:
     pass
 
-__all__ = ["facts_of", "lock_held", "permits_of", "root_held", "set_oom_score", "upkeep_of", "warnings_of"]
+__all__ = [
+    "check_kernel",
+    "facts_of",
+    "lock_held",
+    "permits_of",
+    "raise_file_limit",
+    "root_held",
+    "set_oom_score",
+    "upkeep_of",
+    "warnings_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +68,27 @@ def set_oom_score(score: int) -> None:
         Path("/proc/self/oom_score_adj").write_text(str(score))
     except OSError as exc:  # lowering it needs a right that few have
         log.warning("the kernel's score of this process can't be made %d: %s", score, exc)
+
+
+def raise_file_limit(most: int) -> None:
+    """Let this process have `most` files open, or as many as it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < most:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # which root alone may
+        except (OSError, ValueError):
+            log.warning("this process may have %d open files, and not %d", hard, most)
+            most = hard
+        else:
+            return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def check_kernel() -> None:
+    """Raise SettingsError where the kernel's settings are other than kubelets want them."""
+    wrong = list(wrong_settings())
+    if wrong:
+        raise SettingsError("protect-kernel-defaults", "flag --protect-kernel-defaults", "; ".join(wrong))
 
 
 def warnings_of(options: Options) -> Iterator[str]:

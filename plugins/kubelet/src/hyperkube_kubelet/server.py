@@ -27,7 +27,16 @@ from hyperkube_kubelet.node.machine import Machine, examine
 from hyperkube_kubelet.node.status import default_labels
 from hyperkube_kubelet.nodes import node_running
 from hyperkube_kubelet.options import Options
-from hyperkube_kubelet.preparing import facts_of, lock_held, root_held, set_oom_score, upkeep_of, warnings_of
+from hyperkube_kubelet.preparing import (
+    check_kernel,
+    facts_of,
+    lock_held,
+    raise_file_limit,
+    root_held,
+    set_oom_score,
+    upkeep_of,
+    warnings_of,
+)
 from hyperkube_kubelet.presence import keeper_of, node_shown
 from hyperkube_kubelet.reaching import AGENT, cluster_reached, connected, identity_of, local_server
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
@@ -67,6 +76,10 @@ async def _serve(context: Context[Options], ready: Callable[[], None]) -> None:
     options, clock = context.options, context.clock
     for warning in warnings_of(options):
         log.warning("%s", warning)
+    if options.protect_kernel_defaults:
+        check_kernel()
+    if options.max_open_files:
+        raise_file_limit(options.max_open_files)
     if options.oom_score_adj is not None:
         set_oom_score(options.oom_score_adj)
     async with lock_held(options, clock):

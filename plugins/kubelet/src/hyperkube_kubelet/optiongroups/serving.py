@@ -124,6 +124,18 @@ class ServingOptions:
     exit_on_lock_contention: bool = flag(
         False, section="Process", help="Leave when another process opens --lock-file, which a next kubelet does."
     )
+    max_open_files: int = flag(
+        0,
+        section="Process",
+        minimum=0,
+        help="How many files the kubelet may have open. Without it that is left as it is; upstream takes 1000000.",
+    )
+    protect_kernel_defaults: bool = flag(
+        False,
+        section="Process",
+        help="Don't start where the kernel's settings are other than kubelets want them. Without it they are left"
+        " alone, where upstream changes them.",
+    )
     oom_score_adj: int | None = flag(
         None,
         section="Process",
