@@ -507,6 +507,23 @@ async def test_tracking_of_connections_is_set_up(bench: Bench) -> None:
     assert started.log.count("tracking of connections is left as it is") <= 1
 
 
+async def test_node_ports_are_open_at_an_address_that_comes_later(bench: Bench, services: dict[str, Tree]) -> None:
+    node, client = bench.machines.nodes["one"], bench.machines.client
+    await bench.proxies["one"].stop()
+    await bench.start_proxy("one", "--nodeport-addresses=192.0.2.64/26,2001:db8::/120")
+    port = services["port"]["spec"]["ports"][0]["nodePort"]
+    assert (await ask(partial(client.network.dial, node.address("IPv4"), port)))[0] == REFUSED
+    await node.ip("addr add 192.0.2.77/32 dev eth0")
+
+    async def answered() -> bool:
+        return (await ask(partial(client.network.dial, "192.0.2.77", port)))[0] in (A, C)
+
+    await eventually(answered)
+    await node.ip("addr del 192.0.2.77/32 dev eth0")
+    await bench.proxies["one"].stop()
+    await bench.start_proxy("one")
+
+
 async def test_leftovers_of_other_modes_go_and_others_rules_stay(bench: Bench) -> None:
     node = bench.machines.nodes["two"]
     if _missing(await node.network.run(["sh", "-c", "command -v iptables-restore"])):

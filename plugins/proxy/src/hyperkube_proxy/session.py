@@ -38,6 +38,7 @@ __all__ = ["ModeUnavailable", "Session", "Surroundings"]
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
+_ADDRESSES_SECONDS = 2.0
 
 Inside = Callable[[Endpoint, Protocol], Endpoint]
 
@@ -98,6 +99,7 @@ class Session:
         self._agent = agent
         self.parts = building.parts()
         self.mode = building.mode
+        self._node_ports, self._began = building.node_ports, building.node_ports()
         self.depends_on_node = building.depends_on_node  # whether its parts are others where the node's addresses are
 
     async def _close(self) -> None:
@@ -110,9 +112,14 @@ class Session:
                 part.close()
 
     async def over(self) -> None:
-        """Return once the network is another one, or gone; the host's own never is."""
+        """Return once the network is another one, or gone; the host's own only has other addresses."""
         path, clock = self._given.path, self._given.clock
-        while path is None or identity(path) == self._agent:
+        if path is None:
+            while self.mode != "nftables" or self._node_ports() == self._began:
+                await clock.sleep(_ADDRESSES_SECONDS)
+            log.info("node ports are open at other addresses of this machine now")
+            return
+        while identity(path) == self._agent:
             await clock.sleep(_LOOK_SECONDS)
         log.warning("the pods' network at %s is gone", path)
 
@@ -254,6 +261,11 @@ class _Building:
             node_ip=self._node.address(family),
             service_cidrs=tuple(cidr for cidr in self._given.service_cidrs() if (":" in cidr) == (version == 6)),
         )
+
+    def node_ports(self) -> tuple[tuple[str, ...] | None, ...]:
+        """Where rules are to open node ports, with the addresses that this machine has now."""
+        options, description, node, now = self._given.options, self._description, self._node, host_addresses()
+        return tuple(node_port_addresses(options, description, node, now, family) for family in self._families)
 
     def _node_port_addresses(self, family: Family) -> tuple[str, ...] | None:
         return node_port_addresses(self._given.options, self._description, self._node, self._machine, family)
