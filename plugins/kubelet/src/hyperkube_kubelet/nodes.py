@@ -186,7 +186,7 @@ async def node_running(
         recorder,
         clock,
     )
-    hooks = Hooks(runtime, clock)
+    hooks = Hooks(runtime, recorder, clock)
     killer = Killer(runtime, hooks, recorder, clock)
     records = Records(upkeep.root / "resources.json" if upkeep.own_files else None)
     allocations = Allocations(records, recorder, clock)
@@ -258,11 +258,11 @@ async def node_running(
         loop.running(),
         keeping.running(),
     ):
-        if files is not None:
+        if files is not None and loop.found.is_set():
             files.read()
         async with companions() as beside:
             if files is not None:
-                beside.start(files.follow())
+                beside.start(_follow_files(files, loop))
                 if cluster is not None:
                     cluster.on_registered(facts.name, loop.show_static)
             if cluster is not None and pods is not None:
@@ -274,7 +274,15 @@ async def node_running(
 async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:
     """Let the pods come once it is known what they are judged by and told of: the node's object, and services."""
     await cluster.informers.synced()
+    await loop.found.wait()
     pods.on_change(loop.changed)
+
+
+async def _follow_files(files: FileSource, loop: SyncLoop) -> None:
+    await loop.found.wait()
+    if not files.synced:
+        files.read()
+    await files.follow()
 
 
 def _unregistered(facts: NodeFacts) -> Tree:

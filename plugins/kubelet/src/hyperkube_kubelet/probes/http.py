@@ -12,15 +12,26 @@ from hyperkube_kubelet.probes.ports import port_number
 from hyperkube_machinery.exchange import Exchange, ExchangeError, Peer, exchange, failure_text
 from hyperkube_machinery.podnetwork import PodNetwork
 
-__all__ = ["Answer", "HTTPFailure", "ask"]
+__all__ = ["Answer", "HTTPFailure", "ask", "speaks_no_tls"]
 
 LONGEST_BODY = 10 << 10
 MOST_REDIRECTS = 10
 VERSION = "1.36"
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 
 
 class HTTPFailure(Exception):
     """There was no answer; the text is in Go's words."""
+
+
+def speaks_no_tls(failure: HTTPFailure) -> bool:
+    """Whether a request by TLS failed because plain HTTP came back."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return cause.reason in _NO_TLS
+        cause = cause.__cause__
+    return False
 
 
 @dataclass(frozen=True, slots=True)
