@@ -86,7 +86,7 @@ async def test_a_command_gets_its_input_and_gives_its_output_and_code(kubelet: A
 
 
 async def test_success_is_told(kubelet: Any) -> None:
-    async with kubelet.exec("command=0&input=1&error=1", "v4.channel.k8s.io") as socket:
+    async with kubelet.exec("command=0&input=1&error=1") as socket:
         await socket.send(b"\xff\x00")
         messages = [message async for message in socket]
     assert messages == [b"\x02", b"\x02begun", b'\x03{"metadata":{},"status":"Success"}']
