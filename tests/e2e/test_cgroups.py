@@ -24,7 +24,7 @@ from _watching import gone, until_object
 
 from hyperkube_kubelet.images.source import image_folder
 from hyperkube_kubelet.images.store import ImageStore
-from hyperkube_machinery.builtin import PODS, SERVICE_ACCOUNTS
+from hyperkube_machinery.builtin import PODS, RUNTIME_CLASSES, SERVICE_ACCOUNTS
 from hyperkube_machinery.quantity import Quantity
 from hyperkube_machinery.testing.waiting import until
 
@@ -245,6 +245,19 @@ async def test_a_pod_as_a_whole_may_be_limited(node: RealNode) -> None:
     assert (found["shares"], found["quota"], found["memory"]) == (shares(50), 10_000, 64 * MIB)
     assert held(node, path_of(pod, "beside"))["memory"] == 64 * MIB
     await node.delete("whole")
+
+
+async def test_what_a_runtime_class_takes_itself_is_of_the_pod(node: RealNode) -> None:
+    overhead = {"podFixed": {"cpu": "50m", "memory": "16Mi"}}
+    await node.client.create(RUNTIME_CLASSES, {"metadata": {"name": "heavy"}, "handler": "runc", "overhead": overhead})
+    await node.create("heavy", {"containers": [asking(cpu="100m", memory="32Mi")], "runtimeClassName": "heavy"})
+    pod = await node.running("heavy")
+    found = held(node, path_of(pod))
+    assert (found["shares"], found["quota"], found["memory"]) == (shares(150), 15_000, 48 * MIB)
+    assert held(node, path_of(pod, "main"))["memory"] == 32 * MIB
+    assert pod["status"]["allocatedResources"] == {"cpu": "150m", "memory": "48Mi"}
+    await node.delete("heavy")
+    await node.client.delete(RUNTIME_CLASSES, "heavy")
 
 
 @pytest.fixture
