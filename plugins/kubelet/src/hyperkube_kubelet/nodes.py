@@ -249,8 +249,6 @@ async def node_running(
         sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
         refuses=refusal,
     )
-    with suppress(RuntimeFailure, OSError):  # what can't be noted is asked for again, with credentials
-        await images.adopt()
     async with (
         tools.prober.running(),
         companions(tools.writer.run()),
@@ -261,6 +259,7 @@ async def node_running(
         if files is not None and loop.found.is_set():
             files.read()
         async with companions() as beside:
+            beside.start(_adopt(images, loop), name="images that were being pulled")
             if files is not None:
                 beside.start(_follow_files(files, loop))
                 if cluster is not None:
@@ -276,6 +275,13 @@ async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:
     await cluster.informers.synced()
     await loop.found.wait()
     pods.on_change(loop.changed)
+
+
+async def _adopt(images: Images, loop: SyncLoop) -> None:
+    """Once the runtime answers, take note of what it was pulling when an earlier kubelet ended."""
+    await loop.found.wait()
+    with suppress(RuntimeFailure, OSError):  # what isn't noted is asked for again, with credentials
+        await images.adopt()
 
 
 async def _follow_files(files: FileSource, loop: SyncLoop) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 from hyperkube_kubelet.admission import Rejection, admit, rejections
@@ -35,6 +35,7 @@ from hyperkube_kubelet.status.generate import rejected_status
 from hyperkube_machinery import meta
 from hyperkube_machinery.client import ClientError
 from hyperkube_machinery.companions import Companions, companions
+from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.metrics import Registry, Sample
 
@@ -46,6 +47,8 @@ HOUSEKEEPING_SECONDS = 30.0
 _LEAST_HANGING_SECONDS = 300.0
 """After which a loop that does not go round is taken to hang, however seldom pods are looked at."""
 RUNTIME_SECONDS = 1.0
+FIRST_LOOK_SECONDS = 10.0
+"""How long a kubelet that starts waits for its runtime before it goes on without pods."""
 
 
 class SyncLoop:
@@ -78,14 +81,19 @@ class SyncLoop:
         self._refuses = refuses
         self._roster = Roster(tools, self._finished)
         self._beside: Companions | None = None
+        self.found = asyncio.Event()  # whether it is known what runs already
         self._clearing: set[str] = set()
         self._crowded: dict[str, set[str]] = {}  # uids of critical pods, and of those that make room for them
         self._went_round = tools.clock.monotonic()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look after pods for the length of the block; what runs goes on after it."""
-        await self._find_runtime()
+        """Look after pods for the length of the block; what runs goes on after it.
+
+        Pods are to come once `found` is set: before that it isn't known what runs of them already.
+        """
+        with suppress(TimeoutError, RuntimeFailure):
+            await within(self._tools.clock, FIRST_LOOK_SECONDS, self._look_around())
         async with self._roster.running(), companions() as self._beside:
             self._beside.start(self._follow_runtime(), name="runtime events")
             self._beside.start(self._keep_house(), name="housekeeping")
@@ -252,17 +260,24 @@ class SyncLoop:
     async def _find_runtime(self) -> None:
         """Wait for the runtime, and learn what runs already."""
         while True:
-            began = self._tools.clock.monotonic()
             try:
-                await self._tools.sightings.refresh()
-                self._tools.counts.relist_seconds.observe(self._tools.clock.monotonic() - began)
+                await self._look_around()
                 return
             except RuntimeFailure as exc:
                 log.warning("waiting for the runtime: %s", exc)
                 await self._tools.clock.sleep(RUNTIME_SECONDS)
 
+    async def _look_around(self) -> None:
+        """Learn what runs already. Raises RuntimeFailure."""
+        began = self._tools.clock.monotonic()
+        await self._tools.sightings.refresh()
+        self._tools.counts.relist_seconds.observe(self._tools.clock.monotonic() - began)
+        self.found.set()
+
     async def _follow_runtime(self) -> NoReturn:
         tools = self._tools
+        if not self.found.is_set():
+            await self._find_runtime()
         while True:
             try:
                 async for event in tools.runtime.events():
