@@ -239,6 +239,25 @@ async def test_where_a_registry_must_not_lead(puller: ImagePuller, registry: Scr
         await puller.pull(f"{registry.address}/team/app:1")
 
 
+async def test_a_registry_that_says_nothing_is_given_up(store: ImageStore) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.read()
+        finally:
+            writer.close()
+
+    clock = VirtualClock()
+    async with await asyncio.start_server(swallow, "127.0.0.1", 0) as server:
+        address = "{}:{}".format(*server.sockets[0].getsockname())
+        pulling = asyncio.ensure_future(ImagePuller(store, Registries(), clock).pull(f"{address}/team/app:1"))
+        while not pulling.done():
+            await clock.advance(1)
+            await asyncio.sleep(0)
+        with pytest.raises(PullFailed, match="no answer within 60 seconds"):
+            await pulling
+        assert clock.monotonic() < 120
+
+
 async def test_names_and_absences(puller: ImagePuller, registry: ScriptedRegistry) -> None:
     with pytest.raises(InvalidReference):
         await puller.pull("No/Name")
