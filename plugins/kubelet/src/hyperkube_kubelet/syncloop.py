@@ -15,28 +15,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
-from hyperkube_kubelet.admission import Rejection, admit, rejections
-from hyperkube_kubelet.allocation.allocations import resize_order
+from hyperkube_kubelet.admission import Rejection
 from hyperkube_kubelet.containers.observed import Observed
 from hyperkube_kubelet.eviction.evictor import Eviction
 from hyperkube_kubelet.housekeeping import Housekeeper
-from hyperkube_kubelet.podresources import is_critical
+from hyperkube_kubelet.judging import Judge
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.roster import Roster
 from hyperkube_kubelet.pods.tools import Tools
-from hyperkube_kubelet.pods.worker import Stage
-from hyperkube_kubelet.podspec import Tree, described, is_mirror, is_static, is_terminal, phase_of, status_of
-from hyperkube_kubelet.preemption import MESSAGE as PREEMPTED
-from hyperkube_kubelet.preemption import REASON as PREEMPTING
-from hyperkube_kubelet.preemption import preempted
+from hyperkube_kubelet.podspec import Tree, is_mirror, is_static, is_terminal, status_of
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.sources.mirrors import Mirrors
-from hyperkube_kubelet.status.generate import rejected_status
 from hyperkube_machinery import meta
-from hyperkube_machinery.client import ClientError
 from hyperkube_machinery.companions import Companions, companions
 from hyperkube_machinery.deadlines import within
-from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.metrics import Registry, Sample
 
 __all__ = ["SyncLoop"]
@@ -75,15 +67,14 @@ class SyncLoop:
         self._directory = directory
         self._mirrors = mirrors
         self._housekeeper = housekeeper
-        self._node = node
-        self._fetch_node = fetch_node
         self._sources_ready = sources_ready
-        self._refuses = refuses
         self._roster = Roster(tools, self._finished)
+        self._judge = Judge(
+            tools, directory, self._roster, self._do, node=node, fetch_node=fetch_node, refuses=refuses
+        )
         self._beside: Companions | None = None
         self.found = asyncio.Event()  # whether it is known what runs already
         self._clearing: set[str] = set()
-        self._crowded: dict[str, set[str]] = {}  # uids of critical pods, and of those that make room for them
         self._went_round = tools.clock.monotonic()
 
     @asynccontextmanager
@@ -97,7 +88,7 @@ class SyncLoop:
         async with self._roster.running(), companions() as self._beside:
             self._beside.start(self._follow_runtime(), name="runtime events")
             self._beside.start(self._keep_house(), name="housekeeping")
-            self._beside.start(self._tools.allocations.run(self._retry_resizes), name="resizes")
+            self._beside.start(self._tools.allocations.run(self._judge.retry_resizes), name="resizes")
             yield
 
     # What sources tell.
@@ -120,9 +111,9 @@ class SyncLoop:
         worker = self._roster.get(uid)
         if worker is not None:
             worker.update(pod)
-            self._resize(pod)
+            self._judge.resize(pod)
         else:
-            self._judge(pod, self._node(), again=self._fetch_node is not None)
+            self._judge.judge(pod)
         self._tools.writer.check(uid)
 
     def _mirror_seen(self, mirror: Tree) -> None:
@@ -152,93 +143,6 @@ class SyncLoop:
             self._clear(uid)
         else:
             worker.end()
-
-    def _judge(self, pod: Tree, node: Tree, *, again: bool = False) -> None:
-        """Begin a pod that is new to the node, or let it have failed where the node does not take it.
-
-        `again`: whether to ask for the node first, which may have been given a label that the pod was bound for.
-        """
-        status = status_of(pod)
-        known = is_terminal(status) or meta.deletion_timestamp(pod) is not None or phase_of(status) == "Running"
-        rejection = None if known else self._refuses(pod) or self._fits(pod, node)
-        if rejection is None:
-            self._tools.allocations.admit(pod)
-            if self._tools.objects is not None:
-                self._tools.objects.expire(meta.namespace(pod))
-            self._roster.begin(pod)
-            self._resize(pod)  # it may ask for more than an earlier kubelet has given it
-        elif again and rejection.reason == "NodeAffinity":
-            self._do(self._judge_again(pod))
-        elif is_critical(pod) and rejection.short is not None:
-            self._make_room(pod, node)
-        else:
-            self._reject(pod, rejection)
-
-    def _make_room(self, pod: Tree, node: Tree) -> None:
-        """End pods that a critical one takes the place of; it is judged again when all of them have ended."""
-        given, others = self._tools.allocations.of(pod), self._others(pod)
-        chosen = preempted(given, list(rejections(given, node, others)), others)
-        if isinstance(chosen, Rejection):
-            self._reject(pod, chosen)
-            return
-        self._crowded[meta.uid(pod)] = {meta.uid(victim) for victim in chosen}
-        for victim in chosen:
-            worker = self._roster.get(meta.uid(victim))
-            if worker is not None and worker.stage is Stage.SYNCING:
-                self._tools.recorder.event(victim, "Warning", PREEMPTING, PREEMPTED)
-                grace = int(victim["spec"].get("terminationGracePeriodSeconds", 30))
-                worker.evict(PREEMPTING, PREEMPTED, grace, disrupted=True)
-
-    def _judge_crowded(self) -> None:
-        """Judge pods that wait for others to end."""
-        active = {meta.uid(pod) for pod in self._roster.active()}
-        for uid in [uid for uid, victims in self._crowded.items() if not victims & active]:
-            del self._crowded[uid]
-            latest = self._directory.get(uid)
-            if latest is not None and self._roster.get(uid) is None:
-                self._judge(latest, self._node())
-
-    def _fits(self, pod: Tree, node: Tree, *, as_asked: bool = False) -> Rejection | None:
-        """Why the node can't take a pod, with what it was given before or else `as_asked`, beside all others."""
-        return admit(pod if as_asked else self._tools.allocations.of(pod), node, self._others(pod))
-
-    def _others(self, pod: Tree) -> list[Tree]:
-        """The other active pods, with what they were given."""
-        given = self._tools.allocations.of
-        return [given(one) for one in self._roster.active() if meta.uid(one) != meta.uid(pod)]
-
-    def _resize(self, pod: Tree) -> None:
-        """Give a pod what it asks for by now, if the node has it."""
-        worker = self._roster.get(meta.uid(pod))
-        if worker is None or worker.stage is not Stage.SYNCING or is_terminal(status_of(pod)):
-            return
-        if self._tools.allocations.resize(pod, lambda one: self._fits(one, self._node(), as_asked=True)):
-            worker.wake()
-
-    def _retry_resizes(self) -> None:
-        """See whether what was put off fits by now."""
-        pods = [pod for uid in self._tools.allocations.pending if (pod := self._directory.get(uid)) is not None]
-        for pod in resize_order(pods, self._tools.allocations):
-            self._resize(pod)
-
-    async def _judge_again(self, pod: Tree) -> None:
-        """By the node as it is now."""
-        assert self._fetch_node is not None
-        try:
-            node = await self._fetch_node()
-        except (APIError, ClientError) as exc:
-            log.warning("the node can't be read anew: %s", exc)
-            node = self._node()
-        latest = self._directory.get(meta.uid(pod))
-        if latest is not None and self._roster.get(meta.uid(pod)) is None:
-            self._judge(latest, node)
-
-    def _reject(self, pod: Tree, rejection: Rejection) -> None:
-        log.info("pod %s is rejected: %s", described(pod), rejection.message)
-        self._tools.counts.rejections.labels(rejection.reason).inc()
-        self._tools.recorder.event(pod, "Warning", rejection.reason, rejection.message)
-        message = f"Pod was rejected: {rejection.message}"
-        self._tools.writer.set(pod, rejected_status(pod, rejection.reason, message), alive=False)
 
     # What the runtime and probes tell.
 
@@ -297,8 +201,7 @@ class SyncLoop:
     def _finished(self, uid: str) -> None:
         """A worker has ended."""
         pod = self._directory.get(uid)
-        self._judge_crowded()
-        self._retry_resizes()
+        self._judge.made_room()
         if pod is None:
             self._clear(uid)
         elif is_static(pod) and not is_terminal(status_of(pod)) and self._ended_by_removal(uid):
@@ -324,7 +227,7 @@ class SyncLoop:
         self._tools.writer.forget(uid)
         self._tools.starter.forget(uid)
         self._tools.allocations.forget(uid)
-        self._retry_resizes()
+        self._judge.retry_resizes()
         if (pod := self._directory.get(uid)) is not None:
             self._seen(pod)
 
