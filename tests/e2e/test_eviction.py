@@ -142,7 +142,7 @@ async def test_images_that_nobody_uses_make_room(containerd: Containerd, tmp_pat
     async with node_on(containerd, tmp_path, "--eviction-hard=", *flags) as node:
 
         def only_used(found: Tree) -> bool:
-            names = {name for image in found["status"].get("images") or () for name in image["names"]}
+            names = {name for image in found["status"].get("images") or () for name in image["names"] or ()}
             return "hk.test/idle:1" not in names
 
         await node.node(only_used)

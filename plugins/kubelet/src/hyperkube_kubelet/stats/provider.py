@@ -32,6 +32,8 @@ DISK_SECONDS = 60.0
 """Between two measurements of the pods' volumes and logs. Source: volumeStatsAggPeriod."""
 TREE_SECONDS = 2.0
 """What walking one volume may take."""
+LAYER_SECONDS = 30.0
+"""Between two questions to the runtime of what groups don't tell: what containers wrote. It costs the runtime most."""
 FRESH_SECONDS = 10.0
 """How old figures may be for who doesn't ask for new ones."""
 
@@ -53,8 +55,9 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the runtime told."""
+    """What the runtime told `at` a moment of the steady clock."""
 
+    at: float
     stats: Mapping[str, ContainerStats]
     sandboxes: Mapping[str, SandboxStats]
     images: FilesystemUsage
@@ -85,6 +88,7 @@ class Provider:
         self._disk_seconds = disk_seconds
         self._disks: dict[str, Disks] = {}
         self._rates = Rates()
+        self._told: _Told | None = None
         self._latest: NodeFigures | None = None
         self._taken = 0.0
         self._lock = asyncio.Lock()
@@ -138,22 +142,31 @@ class Provider:
 
     async def _gather(self) -> NodeFigures:
         seen = [(pod, observed) for pod, observed in self._seen() if observed.ready_sandbox is not None]
-        told = _Told(
+        top = self._places.top_group
+        groups = await asyncio.to_thread(self._host.groups.pods, top) if top else {}
+        told = self._told
+        if told is None or self._clock.monotonic() - told.at >= LAYER_SECONDS or not _suffices(told, seen, groups):
+            told = self._told = await self._ask(_are_grouped(seen, groups))
+        return await asyncio.to_thread(self._read, seen, told, groups, self._clock.now())
+
+    async def _ask(self, grouped: bool) -> _Told:
+        """`grouped`: whether all that runs has a group, which tells more of it than the runtime does."""
+        at = self._clock.monotonic()
+        return _Told(
+            at,
             {one.container_id: one for one in await self._runtime.stats()},
-            {one.sandbox_id: one for one in await self._runtime.sandbox_stats()},
+            {one.sandbox_id: one for one in await self._runtime.sandbox_stats()} if not grouped else {},
             await self._runtime.image_usage(),
             await self._runtime.container_usage(),
         )
-        return await asyncio.to_thread(self._read, seen, told, self._clock.now())
 
     # What follows runs in a thread, one at a time.
 
-    def _read(self, seen: Sequence[Seen], told: _Told, now: float) -> NodeFigures:
+    def _read(self, seen: Sequence[Seen], told: _Told, groups: Mapping[str, PodGroup], now: float) -> NodeFigures:
         host, places = self._host, self._places
         nodefs = filesystem(places.root, now=now)
         layers, images = (filesystem(one.path, now=now) for one in (told.containers, told.images))
         top = places.top_group
-        groups = host.groups.pods(top) if top else {}
         paths = [path for pod, observed in seen for path in _paths(groups.get(meta.uid(pod)), observed)]
         usages = {path: usage for path in paths if (usage := host.groups.usage(path, now=now)) is not None}
         reading = Reading(
@@ -203,10 +216,25 @@ class Provider:
             return ()
         if (stats := told.sandboxes.get(sandbox.id)) is not None and stats.interfaces:
             return ()
-        pids = [container.pid for container in observed.running if container.pid]
-        if not pids and (group := groups.get(meta.uid(pod))) is not None:
-            pids = [pid for path in group.containers.values() for pid in self._host.groups.processes(path)[:1]]
-        return self._host.interfaces(pids[0]) if pids else ()
+        group = groups.get(meta.uid(pod), PodGroup(""))
+        grouped = (pid for path in group.containers.values() for pid in self._host.groups.processes(path))
+        pid = next((container.pid for container in observed.running if container.pid), 0) or next(grouped, 0)
+        return self._host.interfaces(pid) if pid else ()
+
+
+def _are_grouped(seen: Iterable[Seen], groups: Mapping[str, PodGroup]) -> bool:
+    """Whether all that runs has a control group that is known."""
+    return all(
+        (group := groups.get(meta.uid(pod))) is not None and container.id in group.containers
+        for pod, observed in seen
+        for container in observed.running
+    )
+
+
+def _suffices(told: _Told, seen: Sequence[Seen], groups: Mapping[str, PodGroup]) -> bool:
+    """Whether what the runtime told before still says all of what runs that groups don't."""
+    known = all(container.id in told.stats for _, observed in seen for container in observed.running)
+    return known and _are_grouped(seen, groups)
 
 
 def _paths(group: PodGroup | None, observed: Observed) -> list[str]:
