@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,35 @@ def test_groups_are_started_changed_and_stopped_as_slices(machine: FakeMachine) 
         ("SetUnitProperties", unit),
         ("StopUnit", unit),
     ]
+
+
+@pytest.fixture
+def bus_address(tmp_path: Path) -> Iterator[str]:
+    """A message bus of the test's own, on which there is no systemd."""
+    programs = [shutil.which("busctl"), shutil.which("dbus-daemon")]
+    if not all(programs):
+        pytest.skip("busctl or dbus-daemon is not installed")
+    command = ["dbus-daemon", "--session", "--nofork", f"--address=unix:path={tmp_path}/bus", "--print-address=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
+        assert daemon.stdout is not None
+        yield daemon.stdout.readline().strip()
+        daemon.terminate()
+
+
+def test_busctl_can_make_messages_of_what_it_is_told(bus_address: str) -> None:
+    complaints: list[str] = []
+
+    def run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        told = [words[0], f"--address={bus_address}", *words[1:]]
+        done = subprocess.run(told, capture_output=True, text=True, timeout=60, check=False)
+        complaints.append(done.stderr)
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    slices = Slices(2, run)
+    slices.start("kubepods-burstable.slice", "kubepods.slice", ALL)
+    slices.set("kubepods.slice", ALL)
+    slices.stop("kubepods.slice")
+    # Of words that don't fit the types it complains before anything is sent.
+    assert [complaint.partition(":")[0] for complaint in complaints] == ["Call failed"] * 3
+    run(["busctl", "call", *MANAGER, "StopUnit", "ss", "kubepods.slice"])
+    assert complaints[-1].startswith("Too few parameters")
