@@ -83,8 +83,8 @@ async def test_it_tells_its_mode_its_settings_and_what_it_counts(proxy: Process)
     number = port(proxy, "metrics")
     assert (await get(number, "/proxyMode")).body == b"nftables"
     assert (await get(number, "/healthz")).body == b"ok"
-    settings = json.loads((await get(number, "/configz")).body)["kubeproxy.hk"]
-    assert (settings["hostname-override"], settings["proxy-mode"]) == (NODE, "auto")
+    settings = json.loads((await get(number, "/configz")).body)["kubeproxy.config.k8s.io"]
+    assert (settings["hostnameOverride"], settings["mode"]) == (NODE, "auto")
     metrics = (await get(number, "/metrics")).body.decode()
     for name in (
         'kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1',
@@ -129,7 +129,7 @@ async def test_a_port_that_is_taken_ends_it_only_where_that_was_asked_for(proces
     [
         ("--kubeconfig=/nowhere/kubeconfig", "--kubeconfig"),
         ("--relay-status-file=/nowhere/relays.json", "there is no folder /nowhere"),
-        ("--proxy-mode=ipvs", "the mode ipvs is refused"),
+        ("--proxy-mode=kernelspace", "the mode kernelspace is refused"),
     ],
 )
 async def test_what_keeps_it_from_starting_is_told_by_its_flag(
