@@ -228,6 +228,8 @@ class MixedCluster(Cluster):
         if not upstream:
             return await self.start_process(server, "--secure-port=0", *flags)
         config = self.identity(f"system:kube-{server}")
+        if server == "controller-manager":  # it makes the folder, which would be the machine's
+            flags = (*flags, f"--flex-volume-plugin-dir={self.folder / 'flex'}")
         before = await self._holder(server)
         peer = self._run(server, program(server), f"--kubeconfig={config}", "--secure-port=0", *flags)
         await eventually(lambda: self._leads(server, peer, before))
