@@ -188,3 +188,18 @@ async def test_a_bridge_is_made_where_no_network_is_configured(bare: Containerd,
         await node.emptied()
         removed = await asyncio.create_subprocess_exec("ip", "link", "delete", bridge_name([pod_cidr]))
         assert await removed.wait() == 0
+
+
+async def test_a_kubelet_may_start_before_its_runtime(node: RealNode) -> None:
+    await node.create("stays")
+    before = container_ids(await node.running("stays"))
+    await node.kubelet.stop()
+    node.containerd.stop()
+    await node.start_kubelet()
+    found = await node.node(lambda node: not is_ready(node))
+    assert "container runtime status check may not have completed yet" in ready(found)["message"]
+    node.containerd.start()
+    await node.node(is_ready)
+    pod = await node.running("stays")
+    assert (container_ids(pod), _restarts(pod)) == (before, 0)
+    assert len(node.containerd.containers()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -214,6 +215,7 @@ async def node_running(
         dead_seconds=upkeep.dead_seconds,
     )
     pods = cluster.pods(facts.name) if cluster is not None else None
+    told = asyncio.Event()
     files = None
     if upkeep.manifests is not None:
         files = FileSource(
@@ -246,7 +248,7 @@ async def node_running(
         Housekeeper(runtime, tools.sightings, volumes, maker.logs, groups),
         node=lambda: registered() or _unregistered(facts),
         fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
-        sources_ready=lambda: (pods is None or pods.synced) and (files is None or files.synced),
+        sources_ready=lambda: (pods is None or told.is_set()) and (files is None or files.synced),
         refuses=refusal,
     )
     async with (
@@ -265,16 +267,20 @@ async def node_running(
                 if cluster is not None:
                     cluster.on_registered(facts.name, loop.show_static)
             if cluster is not None and pods is not None:
-                beside.start(_follow(cluster, pods, loop))
+                beside.start(_follow(cluster, pods, loop, told))
             loop.count(counts.registry)
             yield Node(loop, runtime, state, registered, counts, keeping)
 
 
-async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop) -> None:
-    """Let the pods come once it is known what they are judged by and told of: the node's object, and services."""
+async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop, told: asyncio.Event) -> None:
+    """Let the pods come once it is known what they are judged by and told of: the node's object, and services.
+
+    `told` is set once the loop has them all: before that nothing may be taken for what is left of a pod that is gone.
+    """
     await cluster.informers.synced()
     await loop.found.wait()
     pods.on_change(loop.changed)
+    told.set()
 
 
 async def _adopt(images: Images, loop: SyncLoop) -> None:
