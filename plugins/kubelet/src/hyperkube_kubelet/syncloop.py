@@ -69,9 +69,7 @@ class SyncLoop:
         self._housekeeper = housekeeper
         self._sources_ready = sources_ready
         self._roster = Roster(tools, self._finished)
-        self._judge = Judge(
-            tools, directory, self._roster, self._do, node=node, fetch_node=fetch_node, refuses=refuses
-        )
+        self._judge = Judge(tools, directory, self._roster, self._do, node=node, fetch_node=fetch_node, refuses=refuses)
         self._beside: Companions | None = None
         self.found = asyncio.Event()  # whether it is known what runs already
         self._clearing: set[str] = set()
