@@ -69,7 +69,7 @@ class Registry:
 
     def _put_manifest(self, path: str, tag: str, body: bytes, kind: str) -> str:
         _, headers = self._ask("PUT", f"/v2/{path}/manifests/{tag}", body, {"Content-Type": kind}, 201)
-        return headers["docker-content-digest"]
+        return str(headers["docker-content-digest"])
 
     def _ask(
         self, method: str, target: str, body: bytes, headers: dict[str, str], wanted: int

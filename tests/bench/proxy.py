@@ -118,13 +118,13 @@ async def sync_figures(name: str, parts: list[Part], *, first: float, change: fl
 
 async def rules(net: PodNet) -> list[Figure]:
     """nftables."""
-    metrics = Instruments()
+    failures, cleanup_failures = Instruments().nftables_failures("IPv4")
     backend = NFTablesBackend(
         net.node,
         CLOCK,
         Terms(),
-        failures=metrics.nftables_failures,
-        cleanup_failures=metrics.nftables_cleanup_failures,
+        failures=failures,
+        cleanup_failures=cleanup_failures,
     )
     return await sync_figures("nftables", [backend], first=2.0, change=20.0)
 

@@ -67,7 +67,8 @@ async def condition(node: RealNode, kind: str, status: str) -> None:
     await node.node(holds)
 
 
-@pytest.mark.parametrize("size", [50 * MI, 100 * MI])  # the latter is more than there is: the kubelet can't write either
+# The larger is more than there is: then the kubelet can't write either.
+@pytest.mark.parametrize("size", [50 * MI, 100 * MI])
 async def test_a_full_disk_ends_who_fills_it_and_then_the_node_is_well_again(
     containerd: Containerd, tmp_path: Path, disk: Path, size: int
 ) -> None:

@@ -15,7 +15,7 @@ NODE = {
     "metadata": {"name": "n"},
     "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}},
 }
-CRITICAL = {"priority": 2_000_000_000}
+CRITICAL: dict[str, Any] = {"priority": 2_000_000_000}
 
 
 def asking(name: str, cpu: str = "0", memory: str = "0", quality: str = "Burstable", **fields: Any) -> dict[str, Any]:

@@ -71,7 +71,7 @@ async def test_what_a_node_does_not_do_is_refused(cluster: Any, kubelet: Any) ->
     assert message == 'Pod was rejected: forbidden sysctl: "net.core.somaxconn" not allowlisted'
     await create(cluster, "long", subdomain="a" * 60, setHostnameAsFQDN=True)
     assert "is too long (64 characters is the max" in await told(cluster, "long", "FailedCreatePodSandBox")
-    unset = {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(NOTHING)"}]}
+    unset: Tree = {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPathExpr": "$(NOTHING)"}]}
     volumes = [{"name": "v", "emptyDir": {}}]
     await create(cluster, "mount", container(**unset), volumes=volumes)
     assert await told(cluster, "mount", "Failed") == "Error: missing value for NOTHING"

@@ -101,7 +101,7 @@ async def test_usage_is_told_in_every_way(cluster: Any, account: None, started: 
 
     async def measured() -> Tree:
         found: Tree = json.loads(await told(cluster, "stats/summary"))
-        mine = next((one for one in found["pods"] if one["podRef"]["name"] == "busy"), {})
+        mine: Tree = next((one for one in found["pods"] if one["podRef"]["name"] == "busy"), {})
         volumes = {one["name"]: one for one in mine.get("volume") or ()}
         used = mine.get("cpu", {}).get("usageCoreNanoSeconds", 0)
         enough = volumes.get("scratch", {}).get("usedBytes", 0) >= 3 << 20 and used > 100_000_000

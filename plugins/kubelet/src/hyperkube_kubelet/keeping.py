@@ -23,7 +23,7 @@ from hyperkube_kubelet.telling import Recorder, node_reference
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 
-__all__ = ["Keeping", "KeepingRules", "KeptPods"]
+__all__ = ["DISKS_UNWATCHED", "Keeping", "KeepingRules", "KeptPods"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,10 @@ class KeepingRules:
     images: ImageRules | None = None
     containers: ContainerRules = field(default_factory=ContainerRules)
     disk_seconds: float = DISK_SECONDS  # between two measurements of what pods take of the disk; 0: none is made
+
+
+DISKS_UNWATCHED = KeepingRules(disk_seconds=0)
+"""For nodes whose pods use nothing of the machine."""
 
 
 class KeptPods(Pods, Protocol):

@@ -6,7 +6,7 @@ from hyperkube_core import SettingsError
 from hyperkube_kubelet.eviction.evictor import EvictionRules
 from hyperkube_kubelet.garbage.containers import ContainerRules
 from hyperkube_kubelet.garbage.images import ImageRules
-from hyperkube_kubelet.keeping import KeepingRules
+from hyperkube_kubelet.keeping import DISKS_UNWATCHED, KeepingRules
 from hyperkube_kubelet.options import DEFAULT_EVICTION, Options
 from hyperkube_kubelet.thresholds import parse_thresholds
 
@@ -22,7 +22,7 @@ def hard_thresholds(options: Options) -> dict[str, str]:
 def keeping_of(options: Options) -> KeepingRules:
     """The rules for a node. Hollow pods use nothing, and nothing goes for their sake. Raises SettingsError."""
     if options.container_runtime == "hollow":
-        return KeepingRules(disk_seconds=0)
+        return DISKS_UNWATCHED
     return KeepingRules(
         eviction=_eviction(options),
         images=_images(options),

@@ -20,7 +20,7 @@ from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
 from hyperkube_kubelet.images.providers import CredentialProviders
 from hyperkube_kubelet.images.pullrecords import PullRecords
-from hyperkube_kubelet.keeping import Keeping, KeepingRules
+from hyperkube_kubelet.keeping import DISKS_UNWATCHED, Keeping, KeepingRules
 from hyperkube_kubelet.pods.directory import PodDirectory
 from hyperkube_kubelet.pods.hooks import Hooks
 from hyperkube_kubelet.pods.images import Images
@@ -72,7 +72,7 @@ class Upkeep:
     permits: Permits | None = None  # what pods may ask for; None: anything
     pulls: PullRules = ONE_BY_ONE
     rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
-    keeping: KeepingRules = KeepingRules(disk_seconds=0)
+    keeping: KeepingRules = DISKS_UNWATCHED
     own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
 
 

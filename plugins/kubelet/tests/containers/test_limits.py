@@ -71,7 +71,7 @@ def test_who_is_killed_first(quality: str, score: int) -> None:
 
 
 def test_pods_that_the_node_can_not_do_without_are_killed_last() -> None:
-    critical = {"priorityClassName": "system-node-critical", "priority": 2_000_001_000}
+    critical: dict[str, Any] = {"priorityClassName": "system-node-critical", "priority": 2_000_001_000}
     assert limits_of(container(), **critical).oom_score_adj == -997
     assert limits_of(container(), priorityClassName="system-node-critical", priority=5).oom_score_adj == 1000
 

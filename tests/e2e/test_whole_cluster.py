@@ -1,0 +1,167 @@
+"""The first cluster again, on real containers: `hk up` as root beside containerd, a session with kubectl, and kills.
+
+`HK_TEST_KILLS` is how often each server, and containerd, is killed. The proxy writes to this machine's own table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import _tools
+import pytest
+from _cgroups import GroupRoot
+from _containerd import Containerd
+from _users import User
+from _usersclusters import PLAIN, UsersCluster, eventually
+from _wheels import Environment
+
+ROUNDS = int(os.environ.get("HK_TEST_KILLS", "1"))
+ONE, TWO = "hk.test/one:1", "hk.test/two:1"
+SERVERS = ("apiserver", "controller-manager", "scheduler", "kubelet", "proxy")
+_KEEPS = ("conntrack-max-per-core", "conntrack-tcp-timeout-established", "conntrack-tcp-timeout-close-wait")
+"""What is this machine's own stays as it is."""
+
+
+class RealCluster(UsersCluster):
+    """One whose services are reached at their own addresses, by rules in the kernel."""
+
+    def address(self, service: str) -> tuple[str, int]:
+        spec = json.loads(self.kubectl("get", "service", service, "-o", "json"))["spec"]
+        return spec["clusterIP"], spec["ports"][0]["port"]
+
+    def containers(self) -> list[dict[str, Any]]:
+        """The statuses of all containers, of pods that stay."""
+        items = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
+        return [one for pod in items for one in pod["status"].get("containerStatuses", ())]
+
+
+@pytest.fixture(scope="module")
+def cluster(containerd: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    if "kube-proxy" in tables():
+        pytest.skip("a proxy is at work on this machine")
+    containerd.load(ONE, command=("sh", "-c", PLAIN))
+    containerd.load(TWO, command=("sh", "-c", f"true; {PLAIN}"))
+    home = tmp_path_factory.mktemp("root")
+    root = User(0, home, Environment(Path(sys.prefix), home), _tools.nft().parent)
+    cluster = RealCluster(root, home / "cluster", _tools.kubectl()[0])
+    groups = GroupRoot(f"hk-whole-{os.getpid()}")
+    groups.make()
+    try:
+        cluster.up(
+            f"--set=kubelet.container-runtime-endpoint={containerd.endpoint}",
+            f"--set=kubelet.cgroup-root={groups.path}",
+            "--set=proxy.proxy-mode=nftables",
+            "--set=proxy.oom-score-adj=0",
+            *(f"--set=proxy.{name}=0" for name in _KEEPS),
+        )
+        yield cluster
+        cluster.kubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=50s")
+        eventually(cluster, lambda: not containerd.containers())
+    finally:
+        cluster.down()
+        subprocess.run([sys.executable, "-m", "hyperkube_core", "proxy", "--cleanup"], check=True, capture_output=True)
+        groups.remove()
+    assert "kube-proxy" not in tables()
+    assert str(cluster.folder) not in Path("/proc/self/mountinfo").read_text()
+
+
+def tables() -> str:
+    done = subprocess.run([_tools.nft(), "list", "tables"], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_a_deployment_becomes_containers_behind_a_service(cluster: RealCluster) -> None:
+    for app, image in (("web", ONE), ("second", TWO)):
+        cluster.kubectl("create", "deployment", app, f"--image={image}", "--replicas=3")
+        cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=50s")
+        cluster.kubectl("expose", "deployment", app, "--port=80", "--target-port=8080")
+        answers(cluster, app)
+    before = cluster.pods("web")
+    cluster.kubectl("set", "image", "deployment/web", f"*={TWO}")
+    cluster.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
+    assert not cluster.pods("web") & before
+    answers(cluster, "web")
+    cluster.kubectl("scale", "deployment/web", "--replicas=2")
+    eventually(cluster, lambda: cluster.pods("web"), lambda pods: len(pods) == 2)
+    gone, kept = sorted(cluster.pods("web"))
+    cluster.kubectl("delete", "pod", gone)
+    after = eventually(cluster, lambda: cluster.pods("web"), lambda pods: len(pods) == 2)
+    assert kept in after
+    assert gone not in after
+    answers(cluster, "web")
+    assert cluster.kubectl("exec", kept, "--", "cat", "/etc/hostname").strip() == kept
+    assert cluster.kubectl("logs", kept) == ""
+    cluster.kubectl("delete", "deployment,service", "web", "second")
+
+
+def answers(cluster: RealCluster, app: str) -> None:
+    """Every ready pod answers in its turn, and nobody else."""
+
+    def asked() -> Counter[str]:
+        return Counter(cluster.ask(app) for _ in range(8 * len(cluster.pods(app))))
+
+    eventually(cluster, asked, lambda said: set(said) == cluster.pods(app))
+
+
+@pytest.mark.parametrize("victim", [*SERVERS, "containerd"])
+def test_no_pod_is_lost_and_none_is_there_twice_whoever_is_killed(
+    cluster: RealCluster, containerd: Containerd, victim: str
+) -> None:
+    chance = random.Random(victim)
+    app = f"kept-{victim}"
+    cluster.kubectl("create", "deployment", app, f"--image={ONE}", "--replicas=4")
+    cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=50s")
+    for turn in range(ROUNDS):
+        image = (TWO, ONE)[turn % 2]
+        cluster.kubectl("set", "image", f"deployment/{app}", f"*={image}")
+        time.sleep(chance.random() * 2)  # at any moment of the update
+        if victim == "containerd":
+            containerd.stop(signal.SIGKILL)
+            containerd.start()
+        else:
+            os.kill(eventually(cluster, lambda: process_of(cluster, victim)), signal.SIGKILL)
+        eventually(cluster, lambda image=image: rolled_out(cluster, app, image))  # type: ignore[misc]
+        eventually(cluster, lambda: all(row["state"] == "ready" for row in cluster.status(check=False)["servers"]))
+    pods = cluster.pods(app)
+    assert len(pods) == 4
+    wanted = sorted(one["containerID"].removeprefix("containerd://") for one in cluster.containers())
+    eventually(cluster, lambda: running(containerd), lambda found: found == wanted)
+    cluster.kubectl("delete", "deployment", app, "--cascade=foreground", "--timeout=50s")
+    eventually(cluster, lambda: not containerd.containers() or None)
+
+
+def process_of(cluster: UsersCluster, server: str) -> int:
+    """The process of a server that is ready."""
+    row = next(row for row in cluster.status(check=False)["servers"] if row["name"] == server)
+    return int(row["pid"] or 0) if row["state"] == "ready" else 0
+
+
+def rolled_out(cluster: UsersCluster, app: str, image: str) -> bool:
+    text = cluster.kubectl("get", "deployment", app, "-o", "json", check=False)
+    if not text:
+        return False
+    found = json.loads(text)
+    status = found["status"]
+    return bool(
+        found["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        and status.get("observedGeneration") == found["metadata"]["generation"]
+        and status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == 4
+    )
+
+
+def running(containerd: Containerd) -> list[str]:
+    """The containers that run, but for those that sandboxes are made of."""
+    rows = [line.split() for line in containerd.ctr("tasks", "ls").splitlines()[1:]]
+    named = containerd.ctr("containers", "ls").splitlines()[1:]
+    images = {line.split()[0]: line.split()[1] for line in named}
+    return sorted(row[0] for row in rows if row[2] == "RUNNING" and "pause" not in images[row[0]])
