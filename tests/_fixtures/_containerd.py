@@ -204,6 +204,13 @@ class Containerd:
                 found[pid] = words[words.index("-id") + 1]
         return found
 
+    def end_strays(self) -> None:
+        """End what looks after no container: of a shim that it was just starting, a killed containerd knows nothing."""
+        known = self.containers()
+        for pid, sandbox in self.shims().items():
+            if sandbox not in known:
+                _kill_below(pid)
+
     # What is left in the end
 
     def leftovers(self) -> list[str]:

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import _tools
 import pytest
@@ -39,10 +38,11 @@ class RealCluster(UsersCluster):
         spec = json.loads(self.kubectl("get", "service", service, "-o", "json"))["spec"]
         return spec["clusterIP"], spec["ports"][0]["port"]
 
-    def containers(self) -> list[dict[str, Any]]:
-        """The statuses of all containers, of pods that stay."""
+    def containers(self) -> list[str]:
+        """The ids of all containers that pods' statuses tell of."""
         items = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
-        return [one for pod in items for one in pod["status"].get("containerStatuses", ())]
+        statuses = [one for pod in items for one in pod["status"].get("containerStatuses", ())]
+        return sorted(one["containerID"].removeprefix("containerd://") for one in statuses)
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +132,12 @@ def test_no_pod_is_lost_and_none_is_there_twice_whoever_is_killed(
             os.kill(eventually(cluster, lambda: process_of(cluster, victim)), signal.SIGKILL)
         eventually(cluster, lambda image=image: rolled_out(cluster, app, image))  # type: ignore[misc]
         eventually(cluster, lambda: all(row["state"] == "ready" for row in cluster.status(check=False)["servers"]))
-    pods = cluster.pods(app)
-    assert len(pods) == 4
-    wanted = sorted(one["containerID"].removeprefix("containerd://") for one in cluster.containers())
-    eventually(cluster, lambda: running(containerd), lambda found: found == wanted)
+    assert len(cluster.pods(app)) == 4
+    eventually(cluster, lambda: (cluster.containers(), running(containerd)), lambda both: both[0] == both[1])
     cluster.kubectl("delete", "deployment", app, "--cascade=foreground", "--timeout=50s")
     eventually(cluster, lambda: not containerd.containers() or None)
+    if victim == "containerd":
+        containerd.end_strays()
 
 
 def process_of(cluster: UsersCluster, server: str) -> int:
@@ -162,6 +162,5 @@ def rolled_out(cluster: UsersCluster, app: str, image: str) -> bool:
 def running(containerd: Containerd) -> list[str]:
     """The containers that run, but for those that sandboxes are made of."""
     rows = [line.split() for line in containerd.ctr("tasks", "ls").splitlines()[1:]]
-    named = containerd.ctr("containers", "ls").splitlines()[1:]
-    images = {line.split()[0]: line.split()[1] for line in named}
-    return sorted(row[0] for row in rows if row[2] == "RUNNING" and "pause" not in images[row[0]])
+    pods = containerd.ctr("containers", "ls", "-q", 'labels."io.cri-containerd.kind"==container').split()
+    return sorted(row[0] for row in rows if row[2] == "RUNNING" and row[0] in pods)
