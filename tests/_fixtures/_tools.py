@@ -80,8 +80,8 @@ def cni_plugins() -> Path:
     if (installed / "bridge").exists():
         return installed
     package = "containernetworking-plugins"
-    _programs("bridge", package, (package,), at="usr/lib/cni/bridge")
-    return CACHE / "bridge" / "usr" / "lib" / "cni"
+    _bring("host-local", package, packages=(package,), at="usr/lib/cni/host-local")
+    return CACHE / "host-local" / "usr" / "lib" / "cni"
 
 
 @functools.cache
@@ -207,8 +207,9 @@ def _unpack(packages: tuple[str, ...], program: str, target: Path, at: str) -> N
         # The libraries are unpacked beside the program, where the loader does not look by itself; all can be copied.
         wrapper.write_text(
             '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\n'
-            'LD_LIBRARY_PATH="$here/usr/lib/$(uname -m)-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" \\\n'
-            f'exec "$here/{at}" "$@"\n'
+            'libraries="$here/usr/lib/$(uname -m)-linux-gnu"\n'
+            'export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n'
+            f'{_EXTENSIONS if "iptables" in packages else ""}exec "$here/{at}" "$@"\n'
         )
         wrapper.chmod(0o755)
         try:
@@ -216,6 +217,10 @@ def _unpack(packages: tuple[str, ...], program: str, target: Path, at: str) -> N
         except OSError:  # another run was quicker; its copy is as good
             if not (target / program).exists():
                 raise
+
+
+_EXTENSIONS = 'export XTABLES_LIBDIR="$libraries/xtables"\n'
+"""Where iptables finds its matches and targets."""
 
 
 def _run(*command: str, cwd: str) -> None:
