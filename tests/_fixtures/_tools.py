@@ -89,7 +89,14 @@ def iptables() -> Path:
     """What the plugins of Debian's containernetworking-plugins program host ports and masquerading with."""
     libraries = ("libip4tc2", "libip6tc2", "libxtables12", "libmnl0", "libnfnetlink0", "libnftnl11")
     packages = ("iptables", *libraries, "libnetfilter-conntrack3")
-    return _programs("iptables", "iptables", packages, at="usr/sbin/iptables-nft")
+    found = _programs("iptables", "iptables", packages, at="usr/sbin/iptables-nft")
+    if CACHE in found.parents:
+        for name in ("iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"):
+            family, dash, rest = name.partition("-")
+            wrapper = found.with_name(name)
+            wrapper.write_text(found.read_text().replace("iptables-nft", f"{family}-nft{dash}{rest}"))
+            wrapper.chmod(0o755)
+    return found
 
 
 @functools.cache

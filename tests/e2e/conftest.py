@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,6 +24,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.skip(reason=f"{VARIABLE} is not 1: `nox -s e2e` runs real containers"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def path() -> Iterator[None]:
+    """Let tests, and what they start, find the programs that were brought for them."""
+    if sys.platform != "linux":
+        yield
+        return
+    brought = [str(program.parent) for program in (_tools.nft(), _tools.iptables(), _tools.conntrack())]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", os.pathsep.join([*brought, os.environ["PATH"]]))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -60,17 +60,17 @@ async def test_commands_have_their_streams_and_exit_codes(kubectl: Kubectl, web:
 
 async def test_commands_have_a_terminal(kubectl: Kubectl, web: str) -> None:
     terminal = Terminal(rows=33, columns=99)
-    args = ("exec", "-it", web, "--", "sh", "-c", "read line; stty size; read line; stty size; tty; exit 5")
+    waiting = "until [ \"$(stty size)\" = '{}' ]; do sleep 0.1; done; echo {} columns;"
+    script = f"{waiting.format('33 99', 99)} {waiting.format('44 111', 111)} read line; echo got $line; tty; exit 5"
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
-    async with kubectl.started(*args, **streams) as run:
+    async with kubectl.started("exec", "-it", web, "--", "sh", "-c", script, **streams) as run:
         terminal.let_go()
-        terminal.write(b"\r")
-        await terminal.until(b"33 99")
+        await terminal.until(b"99 columns")
         terminal.resize(rows=44, columns=111)
         run.send_signal(signal.SIGWINCH)
-        await asyncio.sleep(0.3)  # nothing tells when it has got there
-        terminal.write(b"\r")
-        await terminal.until(b"44 111")
+        await terminal.until(b"111 columns")
+        terminal.write(b"this\r")
+        await terminal.until(b"got this")
         await terminal.until(b"/dev/pts/")
         assert await run.wait() == 5
     terminal.close()
