@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _clusters import eventually
 from _containerd import BUSYBOX, Containerd
 from _runtimecontract import POD, WEB, RuntimeContract, run
 
@@ -26,9 +27,11 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-def loaded(containerd: Containerd) -> Containerd:
-    containerd.load("hk.local/host:latest")
-    return containerd
+def loaded(containerd: Containerd) -> Iterator[Containerd]:
+    name = "hk.local/host:latest"
+    containerd.load(name)
+    yield containerd
+    containerd.ctr("images", "rm", "--sync", name)  # one image may have many names, and statuses tell any of them
 
 
 @pytest.fixture
@@ -73,8 +76,10 @@ async def test_a_container_ends_as_its_program_does(runtime: CRIRuntime, tmp_pat
     assert (ended.exit_code, ended.reason) == (7, "Error")
     assert ended.finished_at >= ended.started_at > 0
     assert ended.log_path == tmp_path / "logs" / "web" / "0.log"
-    lines = [line.split(" ", 1)[1] for line in ended.log_path.read_text().splitlines()]
-    assert sorted(lines) == ["stderr F err", "stdout F out"]
+    wanted = ["stderr F err", "stdout F out"]
+    log = ended.log_path
+    # It may end before all that it wrote has been written down.
+    await eventually(lambda: sorted(line.split(" ", 1)[1] for line in log.read_text().splitlines()) == wanted)
 
 
 async def test_another_kubelet_finds_all_that_runs(runtime: CRIRuntime, loaded: Containerd) -> None:
