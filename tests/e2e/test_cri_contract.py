@@ -63,7 +63,7 @@ async def test_a_runtime_says_what_it_is(runtime: CRIRuntime) -> None:
 
 async def test_a_container_ends_as_its_program_does(runtime: CRIRuntime, tmp_path: Path) -> None:
     pod = replace(POD, log_directory=tmp_path / "logs")
-    config = replace(WEB, command=("sh", "-c", "echo out; echo err >&2; exit 7"))
+    config = replace(WEB, command=("sh", "-c", "echo out; echo err >&2; sleep 0.1; exit 7"))
     sandbox = await runtime.run_sandbox(pod)
     container = await runtime.create_container(sandbox, config, pod=pod)
     events = runtime.events()

@@ -198,6 +198,8 @@ class Watcher:
             self._awaited.discard(about)
 
     async def _look_at_all_every(self, seconds: float) -> NoReturn:
+        await self.look_at_all()
+        await self._clock.sleep(POLL_SECONDS)  # what ended before anybody listened, the runtime knows by then
         while True:
             await self.look_at_all()
             await self._clock.sleep(seconds)
