@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
@@ -84,6 +85,27 @@ class UsersCluster:
             and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
         }
 
+    def process_of(self, server: str) -> int:
+        """The process of a server that is ready, else 0."""
+        row = next(row for row in self.status(check=False)["servers"] if row["name"] == server)
+        return int(row["pid"] or 0) if row["state"] == "ready" else 0
+
+    def all_ready(self) -> bool:
+        return all(row["state"] == "ready" for row in self.status(check=False)["servers"])
+
+    def rolled_out(self, deployment: str, image: str, *, replicas: int) -> bool:
+        """Whether all that is declared has come to pass; not while the API server is away."""
+        text = self.kubectl("get", "deployment", deployment, "-o", "json", check=False)
+        if not text:
+            return False
+        found = json.loads(text)
+        status = found["status"]
+        return bool(
+            found["spec"]["template"]["spec"]["containers"][0]["image"] == image
+            and status.get("observedGeneration") == found["metadata"]["generation"]
+            and status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == replicas
+        )
+
     def address(self, service: str) -> tuple[str, int]:
         """Where the host reaches a service's first port, which stays the same."""
         if service in self._addresses:
@@ -103,6 +125,15 @@ class UsersCluster:
             return connection.getresponse().read().decode().strip()
         finally:
             connection.close()
+
+
+def answers(cluster: UsersCluster, app: str, *, asked: int) -> None:
+    """Every ready pod answers in its turn, and nobody else, when the service is `asked` so often for each."""
+
+    def said() -> Counter[str]:
+        return Counter(cluster.ask(app) for _ in range(asked * len(cluster.pods(app))))
+
+    eventually(cluster, said, lambda said: set(said) == cluster.pods(app))
 
 
 @contextmanager

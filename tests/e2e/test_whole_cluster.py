@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pytest
 from _cgroups import GroupRoot
 from _containerd import Containerd
 from _users import User
-from _usersclusters import PLAIN, UsersCluster, eventually
+from _usersclusters import PLAIN, UsersCluster, answers, eventually
 from _wheels import Environment
 
 ROUNDS = int(os.environ.get("HK_TEST_KILLS", "1"))
@@ -85,12 +84,12 @@ def test_a_deployment_becomes_containers_behind_a_service(cluster: RealCluster) 
         cluster.kubectl("create", "deployment", app, f"--image={image}", "--replicas=3")
         cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=50s")
         cluster.kubectl("expose", "deployment", app, "--port=80", "--target-port=8080")
-        answers(cluster, app)
+        answers(cluster, app, asked=8)
     before = cluster.pods("web")
     cluster.kubectl("set", "image", "deployment/web", f"*={TWO}")
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     assert not cluster.pods("web") & before
-    answers(cluster, "web")
+    answers(cluster, "web", asked=8)
     cluster.kubectl("scale", "deployment/web", "--replicas=2")
     eventually(cluster, lambda: cluster.pods("web"), lambda pods: len(pods) == 2)
     gone, kept = sorted(cluster.pods("web"))
@@ -98,19 +97,10 @@ def test_a_deployment_becomes_containers_behind_a_service(cluster: RealCluster) 
     after = eventually(cluster, lambda: cluster.pods("web"), lambda pods: len(pods) == 2)
     assert kept in after
     assert gone not in after
-    answers(cluster, "web")
+    answers(cluster, "web", asked=8)
     assert cluster.kubectl("exec", kept, "--", "cat", "/etc/hostname").strip() == kept
     assert cluster.kubectl("logs", kept) == ""
     cluster.kubectl("delete", "deployment,service", "web", "second")
-
-
-def answers(cluster: RealCluster, app: str) -> None:
-    """Every ready pod answers in its turn, and nobody else."""
-
-    def asked() -> Counter[str]:
-        return Counter(cluster.ask(app) for _ in range(8 * len(cluster.pods(app))))
-
-    eventually(cluster, asked, lambda said: set(said) == cluster.pods(app))
 
 
 @pytest.mark.parametrize("victim", [*SERVERS, "containerd"])
@@ -129,34 +119,15 @@ def test_no_pod_is_lost_and_none_is_there_twice_whoever_is_killed(
             containerd.stop(signal.SIGKILL)
             containerd.start()
         else:
-            os.kill(eventually(cluster, lambda: process_of(cluster, victim)), signal.SIGKILL)
-        eventually(cluster, lambda image=image: rolled_out(cluster, app, image))  # type: ignore[misc]
-        eventually(cluster, lambda: all(row["state"] == "ready" for row in cluster.status(check=False)["servers"]))
+            os.kill(eventually(cluster, lambda: cluster.process_of(victim)), signal.SIGKILL)
+        eventually(cluster, lambda image=image: cluster.rolled_out(app, image, replicas=4))  # type: ignore[misc]
+        eventually(cluster, cluster.all_ready)
     assert len(cluster.pods(app)) == 4
     eventually(cluster, lambda: (cluster.containers(), running(containerd)), lambda both: both[0] == both[1])
     cluster.kubectl("delete", "deployment", app, "--cascade=foreground", "--timeout=50s")
     eventually(cluster, lambda: not containerd.containers() or None)
     if victim == "containerd":
         containerd.end_strays()
-
-
-def process_of(cluster: UsersCluster, server: str) -> int:
-    """The process of a server that is ready."""
-    row = next(row for row in cluster.status(check=False)["servers"] if row["name"] == server)
-    return int(row["pid"] or 0) if row["state"] == "ready" else 0
-
-
-def rolled_out(cluster: UsersCluster, app: str, image: str) -> bool:
-    text = cluster.kubectl("get", "deployment", app, "-o", "json", check=False)
-    if not text:
-        return False
-    found = json.loads(text)
-    status = found["status"]
-    return bool(
-        found["spec"]["template"]["spec"]["containers"][0]["image"] == image
-        and status.get("observedGeneration") == found["metadata"]["generation"]
-        and status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == 4
-    )
 
 
 def running(containerd: Containerd) -> list[str]:

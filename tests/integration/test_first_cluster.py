@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import _tools
 import pytest
 from _users import User
-from _usersclusters import AWARE, PLAIN, UsersCluster, eventually, make_image, users_cluster
+from _usersclusters import AWARE, PLAIN, UsersCluster, answers, eventually, make_image, users_cluster
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="containers are Linux's")
 
@@ -23,22 +22,13 @@ def start(user: User) -> Iterator[Callable[..., UsersCluster]]:
         yield lambda name, *flags: stack.enter_context(users_cluster(user, name, *flags))
 
 
-def answers(cluster: UsersCluster, app: str) -> None:
-    """Every ready pod answers in its turn, and nobody else."""
-
-    def asked() -> Counter[str]:
-        return Counter(cluster.ask(app) for _ in range(2 * len(cluster.pods(app))))
-
-    eventually(cluster, asked, lambda said: set(said) == cluster.pods(app))
-
-
 def deploy(cluster: UsersCluster, app: str, image: str) -> None:
     cluster.kubectl("create", "deployment", app, f"--image={image}", "--replicas=3")
     cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=50s")
     cluster.kubectl("expose", "deployment", app, "--port=80", "--target-port=8080")
     eventually(cluster, lambda: cluster.ask(app))
     assert len(cluster.pods(app)) == 3
-    answers(cluster, app)
+    answers(cluster, app, asked=2)
 
 
 def change(cluster: UsersCluster, app: str, image: str) -> None:
@@ -47,7 +37,7 @@ def change(cluster: UsersCluster, app: str, image: str) -> None:
     cluster.kubectl("set", "image", f"deployment/{app}", f"*={image}")
     cluster.kubectl("rollout", "status", f"deployment/{app}", "--timeout=50s")
     assert not cluster.pods(app) & before
-    answers(cluster, app)
+    answers(cluster, app, asked=2)
     cluster.kubectl("scale", f"deployment/{app}", "--replicas=2")
     eventually(cluster, lambda: cluster.pods(app), lambda pods: len(pods) == 2)
     gone, kept = sorted(cluster.pods(app))
@@ -55,7 +45,7 @@ def change(cluster: UsersCluster, app: str, image: str) -> None:
     after = eventually(cluster, lambda: cluster.pods(app), lambda pods: len(pods) == 2)
     assert kept in after
     assert gone not in after
-    answers(cluster, app)
+    answers(cluster, app, asked=2)
 
 
 @pytest.mark.parametrize("mode", ["process", "in-process"])
@@ -110,6 +100,6 @@ def test_pods_that_read_their_address_need_no_network_of_their_own(start: Callab
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=50s")
     cluster.kubectl("expose", "deployment", "web", "--port=80", "--target-port=8080")
     eventually(cluster, lambda: cluster.ask("web"))
-    answers(cluster, "web")
+    answers(cluster, "web", asked=2)
     pod = sorted(cluster.pods("web"))[0]
     assert cluster.kubectl("logs", pod).startswith("serving on 127.")

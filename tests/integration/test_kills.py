@@ -96,16 +96,6 @@ def always(do: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
-def process_of(cluster: UsersCluster, server: str) -> int:
-    """The process of a server that is ready."""
-    row = next(row for row in cluster.status(check=False)["servers"] if row["name"] == server)
-    return int(row["pid"] or 0) if row["state"] == "ready" else 0
-
-
-def all_ready(cluster: UsersCluster) -> bool:
-    return all(row["state"] == "ready" for row in cluster.status(check=False)["servers"])
-
-
 @pytest.mark.parametrize("mode", ["nftables", "userspace"])
 def test_what_is_declared_comes_to_pass_whichever_server_is_killed(user: User, mode: str) -> None:
     chance = random.Random(1)
@@ -133,14 +123,14 @@ def test_what_is_declared_comes_to_pass_whichever_server_is_killed(user: User, m
         ):
             for turn in range(ROUNDS * len(SERVERS)):
                 server = SERVERS[turn % len(SERVERS)]
-                victim = eventually(cluster, lambda server=server: process_of(cluster, server))  # type: ignore[misc]
+                victim = eventually(cluster, lambda server=server: cluster.process_of(server))  # type: ignore[misc]
                 image = ("two:1", "one:1")[turn % 2]
                 eventually(cluster, lambda image=image: _told(cluster, image))  # type: ignore[misc]
                 time.sleep(chance.random() * 1.5)  # at any moment of the update
                 os.kill(victim, signal.SIGKILL)
                 killed = time.monotonic()
-                eventually(cluster, lambda image=image: _rolled_out(cluster, image))  # type: ignore[misc]
-                eventually(cluster, lambda: all_ready(cluster))
+                eventually(cluster, lambda image=image: cluster.rolled_out("web", image, replicas=3))  # type: ignore[misc]
+                eventually(cluster, cluster.all_ready)
                 if server == "proxy":
                     eventually(cluster, lambda killed=killed: load.answered > killed)  # type: ignore[misc]
                     slowest = max(slowest, *(at - killed for at in load.failed if at > killed), 0.0)
@@ -163,16 +153,3 @@ def test_what_is_declared_comes_to_pass_whichever_server_is_killed(user: User, m
 def _told(cluster: UsersCluster, image: str) -> bool:
     """Declare an image; the API server may be on its way back."""
     return bool(cluster.kubectl("set", "image", "deployment/web", f"*={image}", "-o", "name", check=False))
-
-
-def _rolled_out(cluster: UsersCluster, image: str) -> bool:
-    text = cluster.kubectl("get", "deployment", "web", "-o", "json", check=False)
-    if not text:
-        return False
-    found = json.loads(text)
-    status = found["status"]
-    return bool(
-        found["spec"]["template"]["spec"]["containers"][0]["image"] == image
-        and status.get("observedGeneration") == found["metadata"]["generation"]
-        and status.get("updatedReplicas") == status.get("availableReplicas") == status.get("replicas") == 3
-    )
