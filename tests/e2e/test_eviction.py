@@ -89,8 +89,12 @@ async def test_a_full_disk_ends_who_fills_it_and_then_the_node_is_well_again(
         assert (await node.pod("modest"))["status"]["phase"] == "Running"
         metrics = await told(await node.node(), "/metrics")
         assert of(samples(metrics, "kubelet_evictions"), eviction_signal="nodefs.available") == 1
-        reasons = {event["reason"] for event in (await node.client.list(EVENTS, "default")).items}
-        assert {"Evicted", "EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"} <= reasons
+
+        async def heard() -> bool:
+            reasons = {event["reason"] for event in (await node.client.list(EVENTS, "default")).items}
+            return {"Evicted", "EvictionThresholdMet", "NodeHasDiskPressure", "NodeHasNoDiskPressure"} <= reasons
+
+        await eventually(heard)
 
 
 async def test_limits_of_the_disk_are_held_to_each(containerd: Containerd, tmp_path: Path) -> None:

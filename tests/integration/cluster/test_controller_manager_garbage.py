@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from _clusters import Cluster
+from _clusters import Cluster, eventually
 from _watching import gone, until_object
 
 from hyperkube_machinery.builtin import (
@@ -151,7 +151,11 @@ async def test_an_owner_in_another_namespace_is_told_of_in_an_event(collected: C
     uid = owner["metadata"]["uid"]
     await make(collected, "child", reference(owner), namespace="elsewhere")
     await gone(client, CONFIG_MAPS, "child", "elsewhere")
-    events = (await client.list(EVENTS, "elsewhere", fields="reason=OwnerRefInvalidNamespace")).items
+
+    async def told() -> list[Tree]:
+        return list((await client.list(EVENTS, "elsewhere", fields="reason=OwnerRefInvalidNamespace")).items)
+
+    events = await eventually(told)  # nothing waits for an event to be written, not even the end of the dependent
     owner_shown = f"[v1/ConfigMap, namespace: elsewhere, name: owner, uid: {uid}]"
     assert [(one["type"], one["message"], one["source"]["component"]) for one in events] == [
         (

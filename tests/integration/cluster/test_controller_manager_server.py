@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _clusters import Cluster, Process
+from _clusters import Cluster, Process, eventually
 from _watching import gone, until_object
 
 from hyperkube_machinery import kubeconfig, tls
@@ -207,7 +207,11 @@ async def test_a_node_that_is_silent_loses_its_pods(cluster: Cluster) -> None:
     assert told["DisruptionTarget"]["reason"] == "DeletionByTaintManager"
     assert told["Ready"]["status"] == "False"
     assert "deletionTimestamp" not in staying["metadata"]
-    assert (await client.list(EVENTS, "default", fields="reason=TaintManagerEviction")).items
+
+    async def told() -> list[dict[str, Any]]:
+        return list((await client.list(EVENTS, "default", fields="reason=TaintManagerEviction")).items)
+
+    assert await eventually(told)
 
 
 async def test_kills_neither_lose_nor_double_anything(processes: Cluster) -> None:

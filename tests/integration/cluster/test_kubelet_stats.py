@@ -202,5 +202,9 @@ async def test_memory_that_is_scarce_ends_who_uses_most(cluster: Any, account: N
     late = await until_pod(cluster, "late", phase_is("Failed"))
     assert late["status"]["message"] == "Pod was rejected: The node had condition: [MemoryPressure]. "
     assert is_ready(await until_pod(cluster, "vital", is_ready))
-    events = (await cluster.client.list(EVENTS, "default")).items
-    assert {"EvictionThresholdMet", "NodeHasInsufficientMemory"} <= {event["reason"] for event in events}
+
+    async def heard() -> bool:
+        events = (await cluster.client.list(EVENTS, "default")).items
+        return {"EvictionThresholdMet", "NodeHasInsufficientMemory"} <= {event["reason"] for event in events}
+
+    await eventually(heard)
