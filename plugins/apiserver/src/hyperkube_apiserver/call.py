@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.registry.attributes import Annotate, unrecorded
 from hyperkube_apiserver.requestinfo import Query, RequestInfo
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.serving.messages import Request
@@ -48,6 +49,7 @@ class Call:
     query: Query
     identity: Identity
     warnings: list[str] = field(default_factory=list)
+    annotate: Annotate = unrecorded  # notes something for the audit log
     guard: Guard | None = None  # what its writes must pass beside authorization
 
     @property

@@ -60,7 +60,9 @@ class Evictions:
         asked = _delete_options(eviction, name, dry_run=_dry_run(call, options))
         await admission.validate(attributes)
         # What follows the server does by itself: who may evict need not be allowed to delete.
-        own = WriteContext(now=now, namespace=context.namespace, dry_run=asked.dry_run, warn=call.warn)
+        own = WriteContext(
+            now=now, namespace=context.namespace, dry_run=asked.dry_run, warn=call.warn, annotate=call.annotate
+        )
         pod = await self._delete_ignorable(name, asked, own)
         if pod is not None:
             await self._delete_guarded(pod, asked, own)

@@ -86,6 +86,7 @@ class Virtual:
             identity=call.identity,
             dry_run=options.dry_run,
             warn=call.warn,
+            annotate=call.annotate,
         )
         await self.admission.admit(attributes)
         answer = await self.create(call, tree, lambda: self.admission.validate(attributes))

@@ -138,6 +138,7 @@ def write_context(
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=options.dry_run,
         warn=call.warn,
+        annotate=call.annotate,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
 
-__all__ = ["AdmissionControl", "Attributes", "Operation", "Part"]
+__all__ = ["AdmissionControl", "Annotate", "Attributes", "Operation", "Part", "unrecorded"]
 
 Tree = dict[str, Any]
 
@@ -26,6 +26,20 @@ class Operation(StrEnum):
     UPDATE = "UPDATE"
     DELETE = "DELETE"
     CONNECT = "CONNECT"
+
+
+class Annotate(Protocol):
+    """Notes for the audit log. Source: k8s.io/apiserver/pkg/audit (AddAuditAnnotation, AddAuditAnnotationWithLevel)."""
+
+    def __call__(self, key: str, value: str, level: str = "Metadata", /) -> None:
+        """Add a note to the request's audit event, if that is of `level` at least; the first one of a key stays.
+
+        `key` is a qualified name, such as `patch.webhook.admission.k8s.io/round_0_index_0`.
+        """
+
+
+def unrecorded(key: str, value: str, level: str = "Metadata", /) -> None:
+    """The notes of requests that no audit log tells of."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +57,7 @@ class Attributes:
     dry_run: bool = False
     options: Tree = field(default_factory=dict)  # CreateOptions and the like, as a tree
     warn: Callable[[str], None]
+    annotate: Annotate = unrecorded  # notes something for the audit log
     reinvoke: bool = False  # set by a plugin that changed what plugins before it have seen: they are asked once more
     reinvoked: bool = False  # whether this is that second time
 

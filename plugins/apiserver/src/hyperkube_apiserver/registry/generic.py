@@ -154,6 +154,7 @@ class Registry:
             identity=context.identity,
             dry_run=context.dry_run,
             warn=context.warn,
+            annotate=context.annotate,
         )
 
     async def _create(self, tree: Tree, context: WriteContext, warn: Warn, attributes: Attributes) -> Written:

@@ -19,7 +19,7 @@ from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
-from hyperkube_apiserver.registry.attributes import Part
+from hyperkube_apiserver.registry.attributes import Annotate, Part, unrecorded
 from hyperkube_apiserver.registry.resetfields import reset_fields
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
@@ -50,6 +50,7 @@ class WriteContext:
     dry_run: bool = False
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
     warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
+    annotate: Annotate = unrecorded  # for what admission has to say to auditors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
