@@ -1,0 +1,1 @@
+"""Custom resources: their schemas, their rules, and how they are served."""
