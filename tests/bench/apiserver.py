@@ -21,11 +21,11 @@ from itertools import islice, repeat
 from pathlib import Path
 from statistics import median
 
-from hyperkube_apiserver.storage.backends import FILE_NAME
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
 from hyperkube_machinery import tls
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.serving.stream import chunk
+from hyperkube_machinery.storage.backends import FILE_NAME
+from hyperkube_machinery.storage.sqlite import SQLiteStore
 from tests.bench.load import Answer, Delays, Load, ask, connected, request, told
 from tests.bench.peer import Peer
 from tests.bench.processes import Process, bare, printed

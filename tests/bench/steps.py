@@ -38,13 +38,13 @@ from hyperkube_apiserver.registry import generic
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.core.pods import Pods
 from hyperkube_apiserver.registry.ownership import FieldOwners
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Health
 from hyperkube_machinery.serving.loop import new_event_loop
 from hyperkube_machinery.serving.messages import Request, Response
+from hyperkube_machinery.storage.memory import MemoryStore
 from tests.bench.targets import TOKEN, write_tokens
 from tests.bench.workload import pod
 

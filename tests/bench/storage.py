@@ -20,10 +20,10 @@ from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperkube_apiserver.storage.interface import Revision, Store
-from hyperkube_apiserver.storage.schema import connect_reader, open_file
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
 from hyperkube_machinery.clock import SystemClock
+from hyperkube_machinery.storage.interface import Revision, Store
+from hyperkube_machinery.storage.schema import connect_reader, open_file
+from hyperkube_machinery.storage.sqlite import SQLiteStore
 
 VALUE = random.Random(1).randbytes(1500)
 

@@ -13,9 +13,9 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.tokentracking import CONFIG_MAP, LAST_USED, TokenUses, keep_tracked, publish_tracking
 from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage.memory import MemoryStore
 from hyperkube_machinery.timestamps import format_seconds
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,10 @@ import orjson
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.storage.interface import Entry, Revision
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_machinery.storage.interface import Entry, Revision
+from hyperkube_machinery.storage.memory import MemoryStore
 from hyperkube_machinery.testing.clock import VirtualClock
 
 KIND = load_kinds()["", "v1", "configmaps"]

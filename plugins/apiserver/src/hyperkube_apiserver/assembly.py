@@ -36,7 +36,6 @@ from hyperkube_apiserver.registry.strategy import DEFAULT_POLICY, Policy, Strate
 from hyperkube_apiserver.registry.versioned import VersionRegistry
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.requestinfo import RequestInfo
-from hyperkube_apiserver.storage.interface import Store
 from hyperkube_apiserver.storage.measured import MeasuredStore, Operation
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.gauges import register_caches
@@ -47,6 +46,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.release import KUBERNETES
+from hyperkube_machinery.storage.interface import Store
 
 __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "front_desk", "send_bookmarks"]
 

@@ -34,8 +34,8 @@ def backup(
     The keys and certificates in the data directory's folder `pki` are not in it. Copy that folder too, once, or after a
     restore elsewhere the server makes an authority of its own, whom clients don't know.
     """
-    from hyperkube_apiserver.storage.backends import FILE_NAME
-    from hyperkube_apiserver.storage.backup import BackupError, back_up
+    from hyperkube_machinery.storage.backends import FILE_NAME
+    from hyperkube_machinery.storage.backup import BackupError, back_up
 
     try:
         copied = back_up(_directory(context, data_dir) / FILE_NAME, file.absolute())
@@ -69,9 +69,9 @@ def restore(
 
     Start the server afterwards as usual. Controllers and nodes need no restart, but take a while to notice.
     """
-    from hyperkube_apiserver.storage.backup import BUMP, BackupError
-    from hyperkube_apiserver.storage.backup import restore as put_back
-    from hyperkube_apiserver.storage.datadir import DataDirectoryError
+    from hyperkube_machinery.storage.backup import BUMP, BackupError
+    from hyperkube_machinery.storage.backup import restore as put_back
+    from hyperkube_machinery.storage.datadir import DataDirectoryError
 
     directory = _directory(context, data_dir)
     try:

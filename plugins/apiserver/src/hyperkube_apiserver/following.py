@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.storage.interface import Unavailable
 
 __all__ = ["keep_up"]
 

@@ -26,13 +26,13 @@ from hyperkube_apiserver.printers import error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
-from hyperkube_apiserver.storage.interface import NoSpace, Unavailable
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.compression import accepts_gzip, body_size, compressed
 from hyperkube_machinery.serving.eager import eagerly
 from hyperkube_machinery.serving.messages import Answer, Request, Response
+from hyperkube_machinery.storage.interface import NoSpace, Unavailable
 
 __all__ = ["Pipeline"]
 

@@ -24,9 +24,9 @@ from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.storage.interface import Unavailable
 from hyperkube_machinery.timestamps import format_seconds
 
 __all__ = ["keep_flow_control", "populate", "publish_authorities"]

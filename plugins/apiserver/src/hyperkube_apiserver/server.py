@@ -40,11 +40,6 @@ from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_ku
 from hyperkube_apiserver.populate import keep_flow_control, populate, publish_authorities
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
-from hyperkube_apiserver.storage import Backend, open_store
-from hyperkube_apiserver.storage.backends import FILE_NAME
-from hyperkube_apiserver.storage.datadir import DataDirectoryError
-from hyperkube_apiserver.storage.interface import Store
-from hyperkube_apiserver.storage.schedule import keep_compacted
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
@@ -57,6 +52,11 @@ from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
+from hyperkube_machinery.storage import Backend, open_store
+from hyperkube_machinery.storage.backends import FILE_NAME
+from hyperkube_machinery.storage.datadir import DataDirectoryError
+from hyperkube_machinery.storage.interface import Store
+from hyperkube_machinery.storage.schedule import keep_compacted
 from hyperkube_machinery.tls import CertificateError, admit_client, client_context, server_context
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from hyperkube_apiserver.authz.attributes import Attributes as Question
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.representation import encode_stored
-from hyperkube_apiserver.storage.interface import Change, Entry, Revision
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_core.testing import VirtualClock
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.storage.interface import Change, Entry, Revision
+from hyperkube_machinery.storage.memory import MemoryStore
 
 Tree = dict[str, Any]
 

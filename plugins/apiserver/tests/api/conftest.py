@@ -24,11 +24,11 @@ from hyperkube_apiserver.issuance import openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.pipeline import Pipeline
 from hyperkube_apiserver.populate import populate
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_core.testing import VirtualClock
 from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Health
 from hyperkube_machinery.serving.messages import Request, Response, StreamingResponse
+from hyperkube_machinery.storage.memory import MemoryStore
 
 TOKENS = """\
 admin-token,admin,1,"system:masters"

@@ -13,8 +13,8 @@ import pytest
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings
 from hyperkube_apiserver.populate import populate
 from hyperkube_apiserver.registry.strategy import WriteContext
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.storage.interface import Unavailable
+from hyperkube_machinery.storage.interface import Unavailable
 
 pytestmark = pytest.mark.anyio
 

@@ -18,13 +18,13 @@ from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.catalog import strategies
 from hyperkube_apiserver.registry.conversions import Version, versions
 from hyperkube_apiserver.registry.strategy import Reservation, Strategy, WriteContext
-from hyperkube_apiserver.storage.memory import MemoryStore
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_core.testing import VirtualClock
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.schema import Schemas
+from hyperkube_machinery.storage.memory import MemoryStore
 
 NOW = "2026-01-01T00:00:00Z"
 NAMESPACE = "t-u1"

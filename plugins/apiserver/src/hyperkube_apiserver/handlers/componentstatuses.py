@@ -19,13 +19,13 @@ from hyperkube_apiserver.parameters import list_options
 from hyperkube_apiserver.printers import check_form, negotiate
 from hyperkube_apiserver.registry.strategy import Strategy
 from hyperkube_apiserver.selection import select
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Answer, Response
+from hyperkube_machinery.storage.interface import Unavailable
 
 __all__ = ["ComponentStatuses", "cluster_checks"]
 

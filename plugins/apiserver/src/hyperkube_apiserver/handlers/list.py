@@ -17,12 +17,12 @@ from hyperkube_apiserver.handlers.continuation import decode_token, encode_token
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.parameters import ListOptions, list_options
 from hyperkube_apiserver.selection import Selected, select
-from hyperkube_apiserver.storage.interface import Compacted, Entry, FutureRevision, Revision
 from hyperkube_apiserver.versions import fresh_enough, invalid_version, parse_version, too_large
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery.errors import APIError, failure
 from hyperkube_machinery.serving.messages import Response
+from hyperkube_machinery.storage.interface import Compacted, Entry, FutureRevision, Revision
 
 __all__ = ["Listing", "list_collection", "read_list"]
 

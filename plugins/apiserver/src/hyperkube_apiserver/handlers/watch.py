@@ -20,7 +20,6 @@ from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output, bookmark, error_event
 from hyperkube_apiserver.parameters import ListOptions, flag, list_options
 from hyperkube_apiserver.selection import Selected, select
-from hyperkube_apiserver.storage.interface import Compacted
 from hyperkube_apiserver.versions import WAIT_SECONDS, invalid_version, parse_version, too_large
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
@@ -28,6 +27,7 @@ from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError, failure
 from hyperkube_machinery.serving.messages import BodyWriter, Response, StreamingResponse
+from hyperkube_machinery.storage.interface import Compacted
 
 __all__ = ["watch"]
 

@@ -28,13 +28,13 @@ from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with
 from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times, keep_valid
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
 from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
-from hyperkube_apiserver.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
 from hyperkube_apiserver.versions import invalid_version, parse_version
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
 
 __all__ = ["AfterRemoval", "Guard", "Registry", "Rights", "Written"]
 

@@ -1,5 +1,1 @@
-"""Where objects live: a key space like etcd's, and its backends."""
-
-from hyperkube_apiserver.storage.backends import Backend, open_store
-
-__all__ = ["Backend", "open_store"]
+"""Where objects live, as the API sees it: the key space is that of `hyperkube_machinery.storage`."""

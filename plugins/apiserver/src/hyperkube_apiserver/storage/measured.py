@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.interface import KeyExists, StaleRevision, StoreError
+from hyperkube_machinery.storage.interface import KeyExists, StaleRevision, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import TypeVar
 
-    from hyperkube_apiserver.storage.interface import Entry, Revision, Store
     from hyperkube_machinery.serving.metrics import Counter, Histogram
+    from hyperkube_machinery.storage.interface import Entry, Revision, Store
 
     T = TypeVar("T")
 

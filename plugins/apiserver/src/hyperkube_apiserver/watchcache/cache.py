@@ -12,9 +12,9 @@ from typing import Any
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.operations.instruments import Traffic
 from hyperkube_apiserver.representation import body_of, decode_stored, type_prefix
-from hyperkube_apiserver.storage.interface import Change, Entry
 from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_apiserver.watchcache.watcher import Watchers
+from hyperkube_machinery.storage.interface import Change, Entry
 
 __all__ = ["WatchCache"]
 

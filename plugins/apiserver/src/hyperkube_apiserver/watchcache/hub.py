@@ -10,11 +10,11 @@ from contextlib import aclosing, asynccontextmanager
 from time import perf_counter
 from typing import Any, NoReturn
 
-from hyperkube_apiserver.storage.interface import Compacted, Revision, Store
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.item import Event
 from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.storage.interface import Compacted, Revision, Store
 
 __all__ = ["Hub", "SendBookmarks"]
 

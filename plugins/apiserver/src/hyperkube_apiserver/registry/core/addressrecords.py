@@ -19,13 +19,13 @@ from hyperkube_apiserver.registry.core.services import Services
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.storage.interface import Unavailable
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.storage.interface import Unavailable
 from hyperkube_machinery.timestamps import format_seconds
 
 __all__ = ["StoredAddresses"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.interface import Compacted, FutureRevision, Revision
-from hyperkube_apiserver.storage.queries import newest
+from hyperkube_machinery.storage.interface import Compacted, FutureRevision, Revision
+from hyperkube_machinery.storage.queries import newest
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-from hyperkube_apiserver.storage.interface import (
+from hyperkube_machinery.storage.interface import (
     Change,
     Compacted,
     Entry,

@@ -20,7 +20,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.datadir import DataDirectoryError, sync_directory
+from hyperkube_machinery.storage.datadir import DataDirectoryError, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

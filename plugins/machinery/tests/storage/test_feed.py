@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from hyperkube_apiserver.storage.feed import TAIL_BYTES, Feed
-from hyperkube_apiserver.storage.interface import Change, Changes, Entry, Revision
+from hyperkube_machinery.storage.feed import TAIL_BYTES, Feed
+from hyperkube_machinery.storage.interface import Change, Changes, Entry, Revision
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from hyperkube_apiserver.storage.interface import Store
     from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.storage.interface import Store
 
 __all__ = ["FILE_NAME", "Backend", "open_store"]
 
@@ -26,16 +26,16 @@ async def open_store(backend: Backend, directory: Path, clock: Clock) -> AsyncIt
     The directory is claimed for the memory backend too, for what else a server keeps there.
     Raises DataDirectoryError.
     """
-    from hyperkube_apiserver.storage.datadir import claim
+    from hyperkube_machinery.storage.datadir import claim
 
     with claim(directory) as claimed:
         if backend == "memory":
-            from hyperkube_apiserver.storage.memory import MemoryStore
+            from hyperkube_machinery.storage.memory import MemoryStore
 
             async with MemoryStore.open(clock=clock) as memory:
                 yield memory
         else:
-            from hyperkube_apiserver.storage.sqlite import SQLiteStore
+            from hyperkube_machinery.storage.sqlite import SQLiteStore
 
             async with SQLiteStore.open(claimed / FILE_NAME, clock=clock) as sqlite:
                 yield sqlite

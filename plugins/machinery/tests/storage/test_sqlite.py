@@ -11,13 +11,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from _storecontract import Opening, StoreContract, all_changes, changes_upto
 
-from hyperkube_apiserver.storage.expiry import SWEEP_SECONDS
-from hyperkube_apiserver.storage.interface import Compacted, Revision, Store
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
-from hyperkube_core.testing import VirtualClock
-
-from .contract import Opening, StoreContract, all_changes, changes_upto
+from hyperkube_machinery.storage.expiry import SWEEP_SECONDS
+from hyperkube_machinery.storage.interface import Compacted, Revision, Store
+from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 

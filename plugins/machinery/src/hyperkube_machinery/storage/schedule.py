@@ -9,8 +9,8 @@ import asyncio
 import logging
 from typing import NoReturn
 
-from hyperkube_apiserver.storage.interface import Compacted, Revision, Store, Unavailable
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.storage.interface import Compacted, Revision, Store, Unavailable
 
 __all__ = ["keep_compacted"]
 

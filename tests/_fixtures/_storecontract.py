@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 
 import pytest
+from _storemodel import Model, Step, plans
 from hypothesis import HealthCheck, given, settings
 
-from hyperkube_apiserver.storage.expiry import SWEEP_SECONDS
-from hyperkube_apiserver.storage.interface import (
+from hyperkube_machinery.storage.expiry import SWEEP_SECONDS
+from hyperkube_machinery.storage.interface import (
     Change,
     Changes,
     Compacted,
@@ -22,9 +23,7 @@ from hyperkube_apiserver.storage.interface import (
     Store,
     Unavailable,
 )
-from hyperkube_core.testing import VirtualClock
-
-from .model import Model, Step, plans
+from hyperkube_machinery.testing.clock import VirtualClock
 
 Opening = Callable[[], AbstractAsyncContextManager[Store]]
 """Opens a store that is empty, and another one each time."""

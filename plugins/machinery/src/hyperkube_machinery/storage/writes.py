@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hyperkube_apiserver.storage.interface import Change, Entry, KeyExists, Revision, StaleRevision
+from hyperkube_machinery.storage.interface import Change, Entry, KeyExists, Revision, StaleRevision
 
 __all__ = ["FIRST_REVISION", "LARGEST_VALUE", "Write", "after_prefix", "decide"]
 

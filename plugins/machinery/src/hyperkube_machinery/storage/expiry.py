@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from hyperkube_apiserver.storage.interface import StoreError
+from hyperkube_machinery.storage.interface import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

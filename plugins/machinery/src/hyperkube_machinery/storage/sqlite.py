@@ -10,12 +10,12 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from hyperkube_apiserver.storage import queries
-from hyperkube_apiserver.storage.compaction import compact, free
-from hyperkube_apiserver.storage.datadir import DataDirectoryError
-from hyperkube_apiserver.storage.expiry import sweeping
-from hyperkube_apiserver.storage.feed import Feed
-from hyperkube_apiserver.storage.interface import (
+from hyperkube_machinery.storage import queries
+from hyperkube_machinery.storage.compaction import compact, free
+from hyperkube_machinery.storage.datadir import DataDirectoryError
+from hyperkube_machinery.storage.expiry import sweeping
+from hyperkube_machinery.storage.feed import Feed
+from hyperkube_machinery.storage.interface import (
     Changes,
     Entry,
     Page,
@@ -23,10 +23,10 @@ from hyperkube_apiserver.storage.interface import (
     StaleRevision,
     Unavailable,
 )
-from hyperkube_apiserver.storage.reserve import Reserve, explain, is_read_only
-from hyperkube_apiserver.storage.schema import connect_reader, open_file
-from hyperkube_apiserver.storage.writer import Writer
-from hyperkube_apiserver.storage.writes import Write
+from hyperkube_machinery.storage.reserve import Reserve, explain, is_read_only
+from hyperkube_machinery.storage.schema import connect_reader, open_file
+from hyperkube_machinery.storage.writer import Writer
+from hyperkube_machinery.storage.writes import Write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator

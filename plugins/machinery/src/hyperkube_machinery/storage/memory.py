@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.expiry import sweeping
-from hyperkube_apiserver.storage.feed import Feed
-from hyperkube_apiserver.storage.interface import (
+from hyperkube_machinery.storage.expiry import sweeping
+from hyperkube_machinery.storage.feed import Feed
+from hyperkube_machinery.storage.interface import (
     Change,
     Changes,
     Compacted,
@@ -22,7 +22,7 @@ from hyperkube_apiserver.storage.interface import (
     StaleRevision,
     Unavailable,
 )
-from hyperkube_apiserver.storage.writes import FIRST_REVISION, Write, after_prefix, decide
+from hyperkube_machinery.storage.writes import FIRST_REVISION, Write, after_prefix, decide
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator

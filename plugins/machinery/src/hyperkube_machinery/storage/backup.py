@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from hyperkube_apiserver.storage.backends import FILE_NAME
-from hyperkube_apiserver.storage.datadir import claim, sync_directory
-from hyperkube_apiserver.storage.interface import Revision
-from hyperkube_apiserver.storage.queries import newest
-from hyperkube_apiserver.storage.schema import CURRENT, ForeignFile, NewerFormat, connect_writer, inspect, move_log
+from hyperkube_machinery.storage.backends import FILE_NAME
+from hyperkube_machinery.storage.datadir import claim, sync_directory
+from hyperkube_machinery.storage.interface import Revision
+from hyperkube_machinery.storage.queries import newest
+from hyperkube_machinery.storage.schema import CURRENT, ForeignFile, NewerFormat, connect_writer, inspect, move_log
 
 __all__ = ["BUMP", "BackupError", "Copied", "back_up", "restore"]
 

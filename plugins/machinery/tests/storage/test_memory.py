@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from _storecontract import Opening, StoreContract
 
-from hyperkube_apiserver.storage.interface import Store
-from hyperkube_apiserver.storage.memory import MemoryStore
-from hyperkube_core.testing import VirtualClock
-
-from .contract import Opening, StoreContract
+from hyperkube_machinery.storage.interface import Store
+from hyperkube_machinery.storage.memory import MemoryStore
+from hyperkube_machinery.testing.clock import VirtualClock
 
 
 class TestMemoryStore(StoreContract):

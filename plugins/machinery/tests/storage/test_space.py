@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from _disks import small_disk
 
-from hyperkube_apiserver.storage import reserve as module
-from hyperkube_apiserver.storage.backends import open_store
-from hyperkube_apiserver.storage.datadir import DataDirectoryError
-from hyperkube_apiserver.storage.interface import Entry, NoSpace, Unavailable
-from hyperkube_apiserver.storage.reserve import Reserve, explain
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
-from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage import reserve as module
+from hyperkube_machinery.storage.backends import open_store
+from hyperkube_machinery.storage.datadir import DataDirectoryError
+from hyperkube_machinery.storage.interface import Entry, NoSpace, Unavailable
+from hyperkube_machinery.storage.reserve import Reserve, explain
+from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
@@ -149,7 +149,7 @@ async def test_a_disk_that_becomes_read_only_is_named_and_forgotten(
         real, connect = os.statvfs, sqlite3.connect
         with monkeypatch.context() as broken:
             broken.setattr(module, "is_read_only", lambda path: True)
-            broken.setattr("hyperkube_apiserver.storage.sqlite.is_read_only", lambda path: True)
+            broken.setattr("hyperkube_machinery.storage.sqlite.is_read_only", lambda path: True)
             broken.setattr(sqlite3, "connect", lambda path, **more: connect(f"file:{path}?mode=ro", uri=True, **more))
             store._writer._connection.execute("PRAGMA query_only = ON")
             for attempt in range(2):

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from hyperkube_apiserver.storage.interface import Compacted, Revision
-from hyperkube_apiserver.storage.memory import MemoryStore
-from hyperkube_apiserver.storage.schedule import keep_compacted
-from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage.interface import Compacted, Revision
+from hyperkube_machinery.storage.memory import MemoryStore
+from hyperkube_machinery.storage.schedule import keep_compacted
+from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 

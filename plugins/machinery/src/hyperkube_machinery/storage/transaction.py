@@ -11,8 +11,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.storage.interface import Change, Entry, Revision, StoreError
-from hyperkube_apiserver.storage.writes import Write, decide
+from hyperkube_machinery.storage.interface import Change, Entry, Revision, StoreError
+from hyperkube_machinery.storage.writes import Write, decide
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from hyperkube_apiserver.storage.interface import Change, Changes, Revision, Unavailable
+from hyperkube_machinery.storage.interface import Change, Changes, Revision, Unavailable
 
 __all__ = ["TAIL_BYTES", "Feed", "History"]
 

@@ -12,24 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from hyperkube_apiserver.storage import open_store
-from hyperkube_apiserver.storage.backends import FILE_NAME
-from hyperkube_apiserver.storage.datadir import (
+from hyperkube_machinery.storage import open_store
+from hyperkube_machinery.storage.backends import FILE_NAME
+from hyperkube_machinery.storage.datadir import (
     DataDirectoryError,
     DirectoryInUse,
     UnsafeDirectory,
     claim,
     filesystem,
 )
-from hyperkube_apiserver.storage.schema import CURRENT, ForeignFile, Format, NewerFormat, open_file
-from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage.schema import CURRENT, ForeignFile, Format, NewerFormat, open_file
+from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 HOLDER = """
 import sys
 from pathlib import Path
-from hyperkube_apiserver.storage.datadir import claim
+from hyperkube_machinery.storage.datadir import claim
 with claim(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -151,7 +151,7 @@ def test_the_filesystem_of_a_directory_is_known(tmp_path: Path) -> None:
 def test_a_network_filesystem_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hyperkube_apiserver.storage.datadir.filesystem", lambda path: "nfs4")
+    monkeypatch.setattr("hyperkube_machinery.storage.datadir.filesystem", lambda path: "nfs4")
     with caplog.at_level(logging.WARNING), claim(tmp_path):
         pass
     assert f"{tmp_path} is on a network filesystem (nfs4)" in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.storage.interface import (
+from hyperkube_machinery.storage.interface import (
     Change,
     Changes,
     Compacted,
@@ -14,7 +14,7 @@ from hyperkube_apiserver.storage.interface import (
     Page,
     Revision,
 )
-from hyperkube_apiserver.storage.writes import FIRST_REVISION, after_prefix
+from hyperkube_machinery.storage.writes import FIRST_REVISION, after_prefix
 
 if TYPE_CHECKING:
     import sqlite3

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from hyperkube_apiserver.storage.interface import Change, NoSpace, Revision, StoreError, Unavailable
-from hyperkube_apiserver.storage.queries import newest
-from hyperkube_apiserver.storage.reserve import Reserve, explain, is_full
-from hyperkube_apiserver.storage.schema import connect_writer, move_log
-from hyperkube_apiserver.storage.transaction import apply, follow_log
-from hyperkube_apiserver.storage.writes import Write
+from hyperkube_machinery.storage.interface import Change, NoSpace, Revision, StoreError, Unavailable
+from hyperkube_machinery.storage.queries import newest
+from hyperkube_machinery.storage.reserve import Reserve, explain, is_full
+from hyperkube_machinery.storage.schema import connect_writer, move_log
+from hyperkube_machinery.storage.transaction import apply, follow_log
+from hyperkube_machinery.storage.writes import Write
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from _storecontract import all_changes, changes_upto
 
-from hyperkube_apiserver.storage.interface import Change, Entry, Revision, Unavailable
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
-from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage.interface import Change, Entry, Revision, Unavailable
+from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.testing.clock import VirtualClock
 
-from .contract import all_changes, changes_upto
 from .load import digest, is_whole, whole
 
 pytestmark = pytest.mark.anyio

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
-from hyperkube_apiserver.storage import schema
-from hyperkube_apiserver.storage.interface import Entry, Revision, Store, Unavailable
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
 from hyperkube_machinery.clock import SystemClock
+from hyperkube_machinery.storage import schema
+from hyperkube_machinery.storage.interface import Entry, Revision, Store, Unavailable
+from hyperkube_machinery.storage.sqlite import SQLiteStore
 
 WRITERS = 8
 SIZES = (0, 100, 1500, 1500, 1500, 9000, 60_000)  # of values; some take more than a page

@@ -15,17 +15,17 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
+from _storecontract import all_changes, changes_upto
 
-from hyperkube_apiserver.storage import backup as module
-from hyperkube_apiserver.storage.backends import FILE_NAME
-from hyperkube_apiserver.storage.backup import BUMP, BackupError, back_up, restore
-from hyperkube_apiserver.storage.datadir import DirectoryInUse, claim
-from hyperkube_apiserver.storage.expiry import SWEEP_SECONDS
-from hyperkube_apiserver.storage.interface import Compacted, Entry, Revision
-from hyperkube_apiserver.storage.sqlite import SQLiteStore
-from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.storage import backup as module
+from hyperkube_machinery.storage.backends import FILE_NAME
+from hyperkube_machinery.storage.backup import BUMP, BackupError, back_up, restore
+from hyperkube_machinery.storage.datadir import DirectoryInUse, claim
+from hyperkube_machinery.storage.expiry import SWEEP_SECONDS
+from hyperkube_machinery.storage.interface import Compacted, Entry, Revision
+from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.testing.clock import VirtualClock
 
-from .contract import all_changes, changes_upto
 from .load import is_whole
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ LOAD = Path(__file__).with_name("load.py")
 STEPS = """
 import sys
 from pathlib import Path
-from hyperkube_apiserver.storage import backup, backends
+from hyperkube_machinery.storage import backup, backends
 
 steps = int(sys.argv[1])
 
