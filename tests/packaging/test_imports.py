@@ -131,7 +131,7 @@ NEEDED_BY_FEW = [
     "hyperkube_apiserver.handlers.connect.proxies hyperkube_apiserver.handlers.connect.streams",
     "hyperkube_apiserver.registry.core.pods hyperkube_apiserver.registry.podspec.spec",
     "hyperkube_apiserver.registry.apps hyperkube_apiserver.registry.jobs",
-    "hyperkube_apiserver.registry.apiextensions.definitions hyperkube_apiserver.registry.gourls",
+    "hyperkube_apiserver.registry.apiextensions.definitions hyperkube_machinery.gourls",
     "hyperkube_apiserver.registry.admissionregistration.policies",
     "hyperkube_apiserver.registry.dynamicresources.claims",
     "hyperkube_apiserver.admission.plugins.eventrates",

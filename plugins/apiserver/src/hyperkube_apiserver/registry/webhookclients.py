@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hyperkube_apiserver.registry.gourls import URLError, parse_url
 from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.gourls import URLError, parse_url
 from hyperkube_machinery.names import dns1123_subdomain, port_number
 
 __all__ = ["validate_client"]

@@ -14,7 +14,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 
-from hyperkube_apiserver.registry.gourls import URLError, parse_url
+from hyperkube_machinery.gourls import parse_request_uri
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain
 from hyperkube_machinery.timestamps import TimestampError, normal_micro
 
@@ -69,15 +69,6 @@ def _network(text: str) -> None:
     if not slash or not bits.isdecimal() or "%" in address:
         raise ValueError(text)
     ip_network(text, strict=False)
-
-
-def _uri(text: str) -> None:
-    """What Go's url.ParseRequestURI takes."""
-    if not text:
-        raise URLError("empty url")
-    url = parse_url(text.replace("#", "%23"))
-    if not url.scheme and not text.startswith("/"):
-        raise URLError("invalid URI for request")
 
 
 def _ipv6(text: str) -> None:
@@ -144,7 +135,7 @@ def _hostname(text: str) -> bool:
 
 _FORMATS: Mapping[str, Callable[[str], bool]] = {
     "bsonobjectid": _matcher("[0-9a-fA-F]{24}"),
-    "uri": _parses(_uri),
+    "uri": _parses(parse_request_uri),
     "email": _email,
     "hostname": _hostname,
     "ipv4": _parses(IPv4Address),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hyperkube_apiserver.registry.gourls import URLError, parse_url
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.gourls import URLError, parse_url
 from hyperkube_machinery.names import dns1035_label
 
 __all__ = ["APPROVED", "PULL", "approval_of", "is_protected", "validate_approval", "validate_names"]
