@@ -68,7 +68,7 @@ IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtecti
 
 MISSING = frozenset(
     {
-        *("ImagePolicyWebhook", "LimitRanger", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "PodSecurity"),
+        *("ImagePolicyWebhook", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "PodSecurity"),
         *("ResourceQuota", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook"),
     }
 )

@@ -22,6 +22,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
     "eventrates": ("EventRateLimit",),
     "externaladdresses": ("DenyServiceExternalIPs",),
     "inuse": ("StorageObjectInUseProtection",),
+    "limitranger": ("LimitRanger",),
     "namespaces": ("NamespaceAutoProvision", "NamespaceExists", "NamespaceLifecycle"),
     "noderestriction": ("NodeRestriction",),
     "nodeselector": ("PodNodeSelector",),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import AlwaysDeny, Authorizer
-from hyperkube_apiserver.authz.attributes import Attributes as Question
+from hyperkube_apiserver.authz import AlwaysDeny, Authorizer, PromptAuthorizer, deciding
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.representation import decode_body
@@ -21,6 +19,7 @@ from hyperkube_machinery.errors import APIError
 __all__ = ["Cluster"]
 
 Tree = dict[str, Any]
+T = TypeVar("T")
 
 
 class Cluster:
@@ -68,6 +67,11 @@ class Cluster:
             if words in item.body:
                 yield decode_body(item.body)
 
+    def listed(self, resource: str, namespace: str, *, group: str = "") -> Iterator[Tree]:
+        """The objects of a namespace, in order of their names, each for the caller to do with as it likes."""
+        for item in self._caches[group, resource].snapshot(namespace):
+            yield decode_body(item.body)
+
     def kinds_called(self, kind: str, *, group: str, version: str) -> list[Kind]:
         """The served resources whose objects are of `kind`."""
         return [
@@ -76,6 +80,9 @@ class Cluster:
             if (one.resource.kind, one.resource.group, one.resource.version) == (kind, group, version)
         ]
 
-    def allows(self, identity: Identity, question: Question) -> bool:
-        """Whether the authorizer lets `identity` do that."""
-        return self.authorizer.authorize(identity, question).allowed
+    def deciding(self, check: Callable[[PromptAuthorizer], T]) -> T | Awaitable[T]:
+        """What `check` says, which asks the authorizer: at once, or to be awaited where that has to be waited for.
+
+        It may be run more than once, so it must do nothing but decide.
+        """
+        return deciding(self.authorizer, check)
