@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -225,7 +226,10 @@ async def test_uses_it(server):
 def test_a_server_that_dies_in_a_fixture_fails_the_test_that_uses_it(tmp_path: Path) -> None:
     (tmp_path / "test_dying.py").write_text(DYING)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    variables = {**os.environ, "PYTEST_ADDOPTS": ""}  # which are about the tests around this one
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=120, check=False
+    )
     assert result.returncode == 1, result.stdout
     assert "1 failed" in result.stdout
     assert "it died" in result.stdout
