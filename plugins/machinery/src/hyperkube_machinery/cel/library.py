@@ -1,0 +1,90 @@
+"""What libraries bring: functions with their overloads, macros, constants.
+
+    STRINGS = Library(
+        name="strings",
+        functions=(
+            Function("reverse", Overload("string_reverse", (STRING,), STRING, reverse, member=True)),
+        ),
+    )
+
+Implementations are plain functions of Python values; see `values` for what those are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hyperkube_machinery.cel.bounds import CallEstimator
+    from hyperkube_machinery.cel.macros import Macro
+    from hyperkube_machinery.cel.types import Type
+
+__all__ = ["CallCost", "Constant", "Function", "Library", "Overload"]
+
+CallCost = Callable[[Sequence[Any], Any], int]
+"""What a call cost, from its arguments (the target first) and its result."""
+
+
+class Overload:
+    """One signature of a function.
+
+    `implementation` takes the arguments as they are (a member's target first), knows them to be of the declared types,
+    and raises EvaluationError. `cost` tells what a call cost at run time (None: 1), `estimate` what it may cost,
+    before (None: 1). Type parameters (`type_parameter("A")`) are bound by the arguments.
+    """
+
+    __slots__ = ("arguments", "cost", "estimate", "id", "implementation", "member", "result")
+
+    def __init__(
+        self,
+        id: str,
+        arguments: Sequence[Type],
+        result: Type,
+        implementation: Callable[..., Any],
+        *,
+        member: bool = False,
+        cost: CallCost | None = None,
+        estimate: CallEstimator | None = None,
+    ) -> None:
+        self.id = id
+        self.arguments = tuple(arguments)
+        self.result = result
+        self.implementation = implementation
+        self.member = member
+        self.cost = cost
+        self.estimate = estimate
+
+
+class Function:
+    """A function's name, dotted where it is in a namespace (`math.greatest`), and its overloads in order.
+
+    Overloads of one name from several libraries are put together.
+    """
+
+    __slots__ = ("name", "overloads")
+
+    def __init__(self, name: str, *overloads: Overload) -> None:
+        self.name = name
+        self.overloads = overloads
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A name whose value is the same in every evaluation."""
+
+    type: Type
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Functions, macros and constants under one name, which no environment takes twice."""
+
+    name: str
+    functions: Sequence[Function] = ()
+    macros: Sequence[Macro] = ()
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+    types: Mapping[str, Type] = field(default_factory=dict)
+    """Type names that expressions may mention as values, such as `net.IP`."""
