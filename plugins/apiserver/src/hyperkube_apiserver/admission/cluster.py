@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperkube_apiserver.authz import AlwaysDeny, Authorizer, PromptAuthorizer, deciding
+from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry.generic import Registry
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_apiserver.webhooks.routing import Routing
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.webhooks.caller import WebhookCaller
 
 __all__ = ["Cluster"]
 
@@ -36,8 +43,21 @@ class Cluster:
         self._kinds = kinds
         self.hub = hub
         self.clock = clock
+        self.offering: Offering  # all that is served, custom resources too; given once it is there
         self.namespaces: Callable[[], Registry]  # for the plugin that makes them; given once there are registries
         self.authorizer: Authorizer = AlwaysDeny()  # until the server has one, nobody may do anything
+        self.routing = Routing()  # how services are reached; the server may know better
+
+    @cached_property
+    def webhooks(self) -> WebhookCaller:
+        """Calls what objects name. Made when the first of them does."""
+        from hyperkube_apiserver.webhooks.caller import WebhookCaller
+        from hyperkube_apiserver.webhooks.services import Services
+
+        return WebhookCaller(Services(self, self._routed), self._routed, self.clock)
+
+    def _routed(self) -> Routing:
+        return self.routing
 
     def item(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Item | None:
         """An object as it is stored."""
@@ -79,6 +99,31 @@ class Cluster:
             for one in self._kinds
             if (one.resource.kind, one.resource.group, one.resource.version) == (kind, group, version)
         ]
+
+    async def found(self, kind: Kind, name: str, namespace: str = "") -> Tree | None:
+        """The object of a served kind, a custom one's too, in that version and with its type; None if there is none."""
+        served = await self._opened(kind)
+        item = served.cache.get(kind.key(namespace, name)) if served is not None else None
+        if served is None or item is None:
+            return None
+        await served.ready([item])
+        return served.shown(item)
+
+    async def collected(self, kind: Kind, namespace: str = "") -> list[Tree]:
+        """The objects of a served kind, of one namespace or all, as with `found`."""
+        served = await self._opened(kind)
+        if served is None:
+            return []
+        items = served.cache.snapshot(namespace)
+        await served.ready(items)
+        return list(map(served.shown, items))
+
+    async def _opened(self, kind: Kind) -> Served | None:
+        resource = kind.resource
+        served = self.offering.served.get((resource.group, resource.version, resource.resource))
+        if served is not None and not served.open:
+            await served.opened()
+        return served
 
     def deciding(self, check: Callable[[PromptAuthorizer], T]) -> T | Awaitable[T]:
         """What `check` says, which asks the authorizer: at once, or to be awaited where that has to be waited for.

@@ -1,0 +1,170 @@
+"""Calls webhooks by their client configurations. Source: k8s.io/apiserver/pkg/util/webhook/client.go."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address, ip_network
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from hyperkube_apiserver.webhooks.answers import read_answer, retry_seconds
+from hyperkube_apiserver.webhooks.connections import Connections, Place
+from hyperkube_apiserver.webhooks.errors import CallFailed
+from hyperkube_apiserver.webhooks.routing import Routing
+from hyperkube_apiserver.webhooks.services import Services, Unresolved
+from hyperkube_apiserver.webhooks.trust import context_for
+from hyperkube_machinery.client.transport import Outgoing, RawResponse
+from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.deadlines import within
+from hyperkube_machinery.encoding import encode
+from hyperkube_machinery.exchange import Peer, failure_text
+from hyperkube_machinery.podnetwork import NetworkUnavailable
+from hyperkube_machinery.remembering import Latest
+
+__all__ = ["WebhookCaller"]
+
+Tree = dict[str, Any]
+
+_MOST_CONFIGURATIONS = 200
+_MOST_TRIES = 11
+"""A server that is busy may ask for ten more."""
+_PORT = 443
+_HEADERS = (
+    ("accept", "application/json, */*"),
+    ("content-type", "application/json"),
+    ("user-agent", "kube-apiserver-admission"),
+)
+_PATH_CHARACTERS = "$&+,/:;=@-_.~"
+
+
+@dataclass(frozen=True, slots=True)
+class _Webhook:
+    """Where reviews are sent to, as the URL says that errors name."""
+
+    origin: str  # https://host[:port]
+    path: str
+    connections: Connections
+
+
+class WebhookCaller:
+    """Sends reviews to webhooks and reads what comes back; no redirects are followed.
+
+    Connections are kept for the configurations that were used last, whichever object they stand in.
+    """
+
+    def __init__(self, services: Services, routing: Callable[[], Routing], clock: Clock) -> None:
+        self._services = services
+        self._routing = routing
+        self._clock = clock
+        self._webhooks: Latest[bytes, _Webhook] = Latest(_MOST_CONFIGURATIONS)
+        self._contexts: Latest[str, ssl.SSLContext] = Latest(_MOST_CONFIGURATIONS)
+
+    async def call(self, client_config: Tree, review: Tree, timeout_seconds: float) -> Tree:
+        """What the webhook of `client_config` (a `WebhookClientConfig`) answers to `review`.
+
+        The answer is an object, of which nothing is known yet but that it is no failure. Raises CallFailed, whose text
+        is what upstream has behind `failed to call webhook: `, and BadBundle for certificates that can't be read.
+        """
+        webhook = await self._webhook(client_config)
+        target = f"{webhook.path}?timeout={duration_text(timeout_seconds)}"
+        request = Outgoing("POST", target, _HEADERS, encode(review))
+        try:
+            response = await within(self._clock, timeout_seconds, self._asked(webhook, request))
+        except TimeoutError as exc:
+            raise CallFailed(_told(webhook, target, "context deadline exceeded")) from exc
+        except CallFailed as exc:
+            raise CallFailed(_told(webhook, target, str(exc)), code=exc.code) from exc
+        return read_answer(response.status, response.headers, response.body, review)
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        for _, webhook in self._webhooks.items():
+            webhook.connections.close()
+
+    async def _asked(self, webhook: _Webhook, request: Outgoing) -> RawResponse:
+        for _ in range(_MOST_TRIES - 1):
+            response = await webhook.connections.ask(request)
+            seconds = retry_seconds(response.status, response.headers)
+            if seconds is None:
+                return response
+            await self._clock.sleep(seconds)
+        return await webhook.connections.ask(request)
+
+    async def _webhook(self, config: Tree) -> _Webhook:
+        key = encode(config)
+        found = self._webhooks.get(key)
+        if found is None:
+            found = self._made(config, await self._context(config.get("caBundle") or ""))
+            self._webhooks.put(key, found)
+        return found
+
+    async def _context(self, bundle: str) -> ssl.SSLContext:
+        found = self._contexts.get(bundle)
+        if found is None:
+            found = await asyncio.to_thread(context_for, bundle)  # the system's authorities take long to read
+            self._contexts.put(bundle, found)
+        return found
+
+    def _made(self, config: Tree, tls: ssl.SSLContext) -> _Webhook:
+        service = config.get("service")
+        if service is not None:
+            namespace, name = service.get("namespace") or "", service.get("name") or ""
+            port = service.get("port") or _PORT
+            host = f"{name}.{namespace}.svc"
+            locate = partial(self._behind, namespace, name, port)
+            connections = Connections(locate, tls, host, f"{host}:{port}", self._clock)
+            return _Webhook(f"https://{host}:{port}", _path(service.get("path") or ""), connections)
+        url = config.get("url") or ""
+        if not url:
+            raise CallFailed("webhook configuration must have either service or URL")
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORT
+
+        async def locate_url() -> Place:
+            return Place(host, port)
+
+        connections = Connections(locate_url, tls, host, parts.netloc, self._clock)
+        return _Webhook(f"{parts.scheme}://{parts.netloc}", _path(unquote(parts.path)), connections)
+
+    async def _behind(self, namespace: str, name: str, port: int) -> Place:
+        """Where a service is served: asked anew for each connection."""
+        try:
+            host, number = self._services.locate(namespace, name, port)
+        except Unresolved as exc:
+            raise CallFailed(str(exc)) from exc
+        return Place(host, number, await self._connected(host, number))
+
+    async def _connected(self, host: str, port: int) -> socket.socket | None:
+        """A connection to a pod that is in a network of its own; None for others, which anybody can connect to."""
+        network = self._routing().pod_network
+        if network is None:
+            return None
+        try:
+            pods = (await network.describe()).pod_cidr
+            if not pods or ip_address(host) not in ip_network(pods):
+                return None
+            return await network.dial(host, port)
+        except (NetworkUnavailable, ValueError):
+            return None
+        except OSError as exc:
+            raise CallFailed(failure_text(Peer(host, port), exc)) from exc
+
+
+def _path(text: str) -> str:
+    return quote("/" + "/".join(part for part in text.split("/") if part), _PATH_CHARACTERS)
+
+
+def _told(webhook: _Webhook, target: str, why: str) -> str:
+    return f'Post "{webhook.origin}{target}": {why}'
+
+
+def duration_text(seconds: float) -> str:
+    """So many whole seconds, rounded up, as Go writes a duration: 10s, 1m0s."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
