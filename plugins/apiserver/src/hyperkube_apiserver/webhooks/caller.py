@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from hyperkube_apiserver.webhooks.answers import read_answer, retry_seconds
 from hyperkube_apiserver.webhooks.connections import Connections, Place
 from hyperkube_apiserver.webhooks.errors import CallFailed
+from hyperkube_apiserver.webhooks.places import Places
 from hyperkube_apiserver.webhooks.routing import Routing
-from hyperkube_apiserver.webhooks.services import Services, Unresolved
+from hyperkube_apiserver.webhooks.services import Services
 from hyperkube_apiserver.webhooks.trust import context_for
 from hyperkube_machinery.client.transport import Outgoing, RawResponse
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.encoding import encode
-from hyperkube_machinery.exchange import Peer, failure_text
-from hyperkube_machinery.podnetwork import NetworkUnavailable
 from hyperkube_machinery.remembering import Latest
 
 __all__ = ["WebhookCaller"]
@@ -59,8 +56,7 @@ class WebhookCaller:
     """
 
     def __init__(self, services: Services, routing: Callable[[], Routing], clock: Clock) -> None:
-        self._services = services
-        self._routing = routing
+        self._places = Places(services, routing)
         self._clock = clock
         self._webhooks: Latest[bytes, _Webhook] = Latest(_MOST_CONFIGURATIONS)
         self._contexts: Latest[str, ssl.SSLContext] = Latest(_MOST_CONFIGURATIONS)
@@ -117,7 +113,7 @@ class WebhookCaller:
             namespace, name = service.get("namespace") or "", service.get("name") or ""
             port = service.get("port") or _PORT
             host = f"{name}.{namespace}.svc"
-            locate = partial(self._behind, namespace, name, port)
+            locate = partial(self._places.behind, namespace, name, port)
             connections = Connections(locate, tls, host, f"{host}:{port}", self._clock)
             return _Webhook(f"https://{host}:{port}", _path(service.get("path") or ""), connections)
         url = config.get("url") or ""
@@ -131,29 +127,6 @@ class WebhookCaller:
 
         connections = Connections(locate_url, tls, host, parts.netloc, self._clock)
         return _Webhook(f"{parts.scheme}://{parts.netloc}", _path(unquote(parts.path)), connections)
-
-    async def _behind(self, namespace: str, name: str, port: int) -> Place:
-        """Where a service is served: asked anew for each connection."""
-        try:
-            host, number = self._services.locate(namespace, name, port)
-        except Unresolved as exc:
-            raise CallFailed(str(exc)) from exc
-        return Place(host, number, await self._connected(host, number))
-
-    async def _connected(self, host: str, port: int) -> socket.socket | None:
-        """A connection to a pod that is in a network of its own; None for others, which anybody can connect to."""
-        network = self._routing().pod_network
-        if network is None:
-            return None
-        try:
-            pods = (await network.describe()).pod_cidr
-            if not pods or ip_address(host) not in ip_network(pods):
-                return None
-            return await network.dial(host, port)
-        except (NetworkUnavailable, ValueError):
-            return None
-        except OSError as exc:
-            raise CallFailed(failure_text(Peer(host, port), exc)) from exc
 
 
 def _path(text: str) -> str:

@@ -53,9 +53,14 @@ class Connections:
         self._idle: deque[HTTPConnection] = deque()  # the last used last
 
     async def ask(self, request: Outgoing) -> RawResponse:
-        """Send a request, whose answer is read whole. Raises CallFailed.
+        """Send a request, whose answer is read whole. Raises CallFailed."""
+        return await _whole(await self.begin(request))
 
-        A connection that was kept may have been closed by the other side in this moment: then there is another try.
+    async def begin(self, request: Outgoing, *, repeatable: bool = True) -> Exchange:
+        """Send a request and return its answer once its head is there; whoever has it closes it. Raises CallFailed.
+
+        A connection that was kept may have been closed by the other side in this moment: then there is another try, if
+        the request is `repeatable`.
         """
         head = self._head(request)
         while True:
@@ -65,13 +70,13 @@ class Connections:
             try:
                 await exchange.wait_begun()
             except Unreachable as exc:
-                if idle is None:
+                if idle is None or not repeatable:
                     raise CallFailed(str(exc)) from exc
                 continue
             except asyncio.CancelledError:
                 exchange.close()
                 raise
-            return await _whole(exchange)
+            return exchange
 
     def close(self) -> None:
         """Hang up."""
@@ -79,7 +84,9 @@ class Connections:
             self._idle.pop().close()
 
     def _head(self, request: Outgoing) -> bytes:
-        lines = [f"{request.method} {request.target} HTTP/1.1", self._host_line]
+        lines = [f"{request.method} {request.target} HTTP/1.1"]
+        if not any(name.lower() == "host" for name, _ in request.headers):
+            lines.append(self._host_line)
         lines += [f"{name}: {value}" for name, value in request.headers]
         lines.append(f"content-length: {len(request.body)}")
         return ("\r\n".join(line.replace("\r", " ").replace("\n", " ") for line in lines) + "\r\n\r\n").encode()
