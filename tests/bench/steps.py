@@ -142,13 +142,12 @@ async def _api(tokens: Path) -> AsyncIterator[Callable[[Request], Awaitable[Resp
             issuer = Issuer(name="bench", key=key, audiences=("bench",))
             static = StaticTokens.load(write_tokens(tokens))
             access = open_access(api, clock, Terms(issuer=issuer, keys=KeySet([key.public]), static=static))
-            kinds = api.kinds.values()
             pipeline = Pipeline(
                 access.authenticator,
                 access.authorizer,
                 access.escalation,
-                Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
-                NonResource(Discovery(kinds, "127.0.0.1:6443"), OpenAPI(kinds, KUBERNETES, clock), Health({})),
+                Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
+                NonResource(Discovery(api.offering, "127.0.0.1:6443"), OpenAPI(api.offering, KUBERNETES, clock), Health({})),
                 desk=front_desk(api, clock),
                 clock=clock,
                 longest_seconds=60,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
@@ -19,6 +19,7 @@ from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
+from hyperkube_apiserver.offering import Key, Offering
 from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.operations.inflight import InFlight
 from hyperkube_apiserver.operations.instruments import Instruments
@@ -52,8 +53,6 @@ __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "fr
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str, str]
-
 NAMESPACES: Key = ("", "v1", "namespaces")
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
@@ -66,24 +65,31 @@ _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
 @dataclass(frozen=True, slots=True)
 class API:
-    """Every served resource by (group, version, plural), and the hub that feeds their caches."""
+    """What is offered, and the hub that feeds the caches of it."""
 
-    kinds: Mapping[Key, Kind]
-    served: Mapping[Key, Served]
+    offering: Offering
     hub: Hub
     instruments: Instruments
     admission: AdmissionControl
     cluster: Cluster  # as admission sees it
     addresses: StoredAddresses  # of services
-    _stored: Mapping[tuple[str, str], Served] = field(init=False)  # by group and name, in the version it is stored in
 
-    def __post_init__(self) -> None:
-        stored = {(group, name): one for (group, _, name), one in self.served.items() if one.kind.stored_as is None}
-        object.__setattr__(self, "_stored", stored)
+    @property
+    def kinds(self) -> Mapping[Key, Kind]:
+        """Every kind that is served, as it is at any time."""
+        return self.offering.kinds
+
+    @property
+    def served(self) -> Mapping[Key, Served]:
+        """Every resource that is stored, as it is at any time."""
+        return self.offering.served
 
     def resource(self, group: str, name: str) -> Served:
-        """The served resource `name` of `group`, in the version it is stored in."""
-        return self._stored[group, name]
+        """The served resource `name` of `group`, in the version it is stored in. KeyError if there is none."""
+        found = self.offering.stored(group, name)
+        if found is None:
+            raise KeyError((group, name))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +150,8 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
         served[key] = Served(version.kind, cache, partial(version_registry, key, version), version)
     cluster.namespaces = lambda: served[NAMESPACES].registry
     addresses = _record_addresses(served, hub, clock)
-    return API(kinds, served, hub, instruments, admission, cluster, addresses)
+    offering = cluster.offering = Offering(kinds, served)
+    return API(offering, hub, instruments, admission, cluster, addresses)
 
 
 def _field_values(by_kind: Mapping[Key, Strategy], key: Key) -> Callable[[dict[str, Any]], Mapping[str, str]]:

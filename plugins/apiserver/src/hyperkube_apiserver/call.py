@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import Annotate, unrecorded
+from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.requestinfo import Query, RequestInfo
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_machinery.serving.messages import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hyperkube_apiserver.registry.conversions import Version
     from hyperkube_apiserver.registry.generic import Guard, Registry
+    from hyperkube_apiserver.watchcache.item import Item
 
 __all__ = ["Call", "Served"]
 
@@ -38,6 +40,23 @@ class Served:
     def registry(self) -> Registry:
         """Made when it is first asked for: a start would take a tenth longer if it made all of them."""
         return self._make_registry()
+
+    @property
+    def open(self) -> bool:
+        """Whether `cache` shows what there is; else `opened` is to be awaited first."""
+        return True
+
+    async def opened(self) -> None:
+        """Return once `cache` shows what there is. Raises APIError 404 for what is served no longer."""
+
+    async def ready(self, items: Sequence[Item]) -> None:
+        """Do what must be waited for before `items` can be shown in this version. Raises APIError."""
+
+    def shown(self, item: Item) -> dict[str, Any]:
+        """An object that is `ready`, in this version, with its type; it is the caller's."""
+        resource = self.kind.resource
+        body = item.body if self.version is None else self.version.body(item)
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(body)}
 
 
 @dataclass(slots=True)

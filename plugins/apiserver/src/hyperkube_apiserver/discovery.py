@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind, Subresource
+from hyperkube_apiserver.offering import Group, OfferedVersion, Offering
 from hyperkube_apiserver.printers import error_media_type, negotiate, parse_accept
 from hyperkube_apiserver.rewriting import as_yaml
 from hyperkube_machinery.encoding import encode
@@ -28,44 +29,57 @@ Tree = dict[str, Any]
 
 
 class Discovery:
-    """The discovery documents of the kinds served, each made when it is first asked for.
+    """The discovery documents of what is offered, each made when it is first asked for and again after a change.
 
     Most clients ask for the aggregated ones alone; all of them are a megabyte.
     """
 
-    def __init__(self, kinds: Iterable[Kind], server_address: str) -> None:
-        versions: dict[str, dict[str, list[Kind]]] = {}
-        for kind in kinds:
-            versions.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
-        core = versions.pop("", {})
-        self._core, self._groups = core, versions
-        documents: dict[str, Callable[[], Tree]] = {
-            "/api": partial(_api_versions, core, server_address),
-            "/apis": partial(_group_list, versions),
-        }
-        for version, served in core.items():
-            documents[f"/api/{version}"] = partial(_resource_list, version, served)
-        for group, by_version in versions.items():
-            documents[f"/apis/{group}"] = partial(_api_group, group, by_version)
-            for version, served in by_version.items():
-                documents[f"/apis/{group}/{version}"] = partial(_resource_list, f"{group}/{version}", served)
-        self._documents = documents
+    def __init__(self, offering: Offering, server_address: str) -> None:
+        self._offering = offering
+        self._server_address = server_address
+        self._generation = -1
+        self._documents: dict[str, Callable[[], Tree]] = {}
         self._encoded: dict[str, bytes] = {}
         self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
+
+    def _current(self) -> Mapping[str, Callable[[], Tree]]:
+        """What makes each document, as of now."""
+        if self._generation != self._offering.generation:
+            self._generation = self._offering.generation
+            self._documents = self._open()
+            self._encoded.clear()
+            self._aggregated.clear()
+        return self._documents
+
+    def _open(self) -> dict[str, Callable[[], Tree]]:
+        groups = self._offering.groups()
+        documents: dict[str, Callable[[], Tree]] = {
+            "/api": partial(_api_versions, _named("", groups), self._server_address),
+            "/apis": partial(_group_list, [group for group in groups if group.name]),
+        }
+        for group in groups:
+            if group.name:
+                documents[f"/apis/{group.name}"] = partial(_api_group, group)
+            for one in group.versions:
+                root = f"/apis/{group.name}" if group.name else "/api"
+                if one.delegate is None:
+                    group_version = f"{group.name}/{one.version}" if group.name else one.version
+                    documents[f"{root}/{one.version}"] = partial(_resource_list, group_version, one.kinds)
+        return documents
 
     @property
     def paths(self) -> list[str]:
         """The paths that are answered, for the index at the root."""
-        return sorted([*self._documents, "/apis/"])
+        return sorted([*self._current(), "/apis/"])
 
     def knows_group_of(self, path: str) -> bool:
         """Whether `path` lies below a group that is served; all of /api does."""
         parts = path.split("/")
-        return len(parts) > 2 and (parts[1] == "api" or "/".join(parts[:3]) in self._documents)
+        return len(parts) > 2 and (parts[1] == "api" or "/".join(parts[:3]) in self._current())
 
     def answer(self, request: Request, path: str) -> Response | None:
         """The document at `path`, which has no slash at its end, or None where there is none. Raises APIError 406."""
-        if path not in self._documents:
+        if path not in self._current():
             return None
         accept = request.headers.get("accept", "")
         version = _wanted_version(accept) if path in ("/api", "/apis") else ""
@@ -89,7 +103,8 @@ class Discovery:
         """The aggregated document at `path`, and its tag."""
         made = self._aggregated.get((path, version))
         if made is None:
-            document = encode(_aggregated({"": self._core} if path == "/api" else self._groups, version))
+            groups = [group for group in self._offering.groups() if bool(group.name) == (path == "/apis")]
+            document = encode(_aggregated(groups, version))
             made = self._aggregated[path, version] = document, f'"{hashlib.sha512(document).hexdigest().upper()}"'
         return made
 
@@ -111,25 +126,29 @@ def _wanted_version(accept: str) -> str:
     return ""
 
 
-def _api_versions(core: Iterable[str], server_address: str) -> Tree:
+def _named(name: str, groups: Iterable[Group]) -> Group:
+    return next((group for group in groups if group.name == name), Group(name, ()))
+
+
+def _api_versions(core: Group, server_address: str) -> Tree:
     return {
         "kind": "APIVersions",
-        "versions": list(core),
+        "versions": [one.version for one in core.versions],
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}],
     }
 
 
-def _group_list(groups: Mapping[str, Iterable[str]]) -> Tree:
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*one) for one in groups.items()]}
+def _group_list(groups: Iterable[Group]) -> Tree:
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": list(map(_group, groups))}
 
 
-def _api_group(group: str, versions: Iterable[str]) -> Tree:
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)}
+def _api_group(group: Group) -> Tree:
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
 
 
-def _group(group: str, versions: Iterable[str]) -> Tree:
-    told = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
-    return {"name": group, "versions": told, "preferredVersion": told[0]}
+def _group(group: Group) -> Tree:
+    told = [{"groupVersion": f"{group.name}/{one.version}", "version": one.version} for one in group.versions]
+    return {"name": group.name, "versions": told, "preferredVersion": told[0]}
 
 
 def _resource_list(group_version: str, kinds: Iterable[Kind]) -> Tree:
@@ -170,20 +189,27 @@ def _subresource(kind: Kind, subresource: Subresource) -> Tree:
     return entry
 
 
-def _aggregated(groups: dict[str, dict[str, list[Kind]]], api_version: str) -> Tree:
+def _aggregated(groups: Iterable[Group], api_version: str) -> Tree:
     items = []
-    for group, versions in groups.items():
-        told = [
-            {"version": version, "resources": [_aggregated_resource(kind) for kind in kinds], "freshness": "Current"}
-            for version, kinds in versions.items()
-        ]
-        items.append({"metadata": {"name": group} if group else {}, "versions": told})
+    for group in groups:
+        told = list(map(_aggregated_version, group.versions))
+        items.append({"metadata": {"name": group.name} if group.name else {}, "versions": told})
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{api_version}",
         "metadata": {},
         "items": items,
     }
+
+
+def _aggregated_version(version: OfferedVersion) -> Tree:
+    told: Tree = {"version": version.version}
+    if version.delegate is None:
+        return told | {"resources": list(map(_aggregated_resource, version.kinds)), "freshness": "Current"}
+    resources = version.delegate.resources()
+    if resources:
+        told["resources"] = list(resources)
+    return told | {"freshness": "Stale" if resources is None else "Current"}
 
 
 def _aggregated_resource(kind: Kind) -> Tree:

@@ -234,12 +234,12 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk
     terms = _terms(options)
     access = open_access(api, clock, terms, uses)
     shortest = options.min_request_timeout
-    router = Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
+    router = Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
     keys_uri = options.service_account_jwks_uri
     slis = Registry()
     nonresource = NonResource(
-        Discovery(api.kinds.values(), address),
-        OpenAPI(api.kinds.values(), KUBERNETES, clock),
+        Discovery(api.offering, address),
+        OpenAPI(api.offering, KUBERNETES, clock),
         Health(_checks(api, desk.lifecycle), slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
         documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),

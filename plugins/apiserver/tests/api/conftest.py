@@ -224,10 +224,10 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 access.authenticator,
                 access.authorizer,
                 access.escalation,
-                Router(api.kinds, api.served, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
+                Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
                 NonResource(
-                    Discovery(api.kinds.values(), "127.0.0.1:6443"),
-                    OpenAPI(api.kinds.values(), KUBERNETES, clock),
+                    Discovery(api.offering, "127.0.0.1:6443"),
+                    OpenAPI(api.offering, KUBERNETES, clock),
                     Health({}),
                     documents=openid_documents(ISSUER, KeySet([KEY.public]), keys_uri="", address="127.0.0.1:6443"),
                 ),

@@ -37,7 +37,6 @@ class NonResource:
         self._openapi = openapi
         self._health = health
         self._version = encode(_version())
-        self._index = encode({"paths": _paths(discovery, openapi, health, [*self._metrics, *self._documents])})
 
     async def answer(self, request: Request, query: Query) -> Response:
         """The answer to `request`; what is not there is 404 in plain text."""
@@ -52,7 +51,8 @@ class NonResource:
                 raise APIError.method_not_allowed()
             return Response(200, self._version)
         if path == "/":
-            return Response(200, self._index)
+            paths = _paths(self._discovery, self._openapi, self._health, [*self._metrics, *self._documents])
+            return Response(200, encode({"paths": paths}))
         if path in self._documents:
             return self._kept(request, path)
         if path in self._metrics:

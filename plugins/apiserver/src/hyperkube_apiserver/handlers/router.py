@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import get, list, patch, scale, watch, write
@@ -10,6 +10,7 @@ from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.printers import check_form, negotiate
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.watchcache.hub import Hub
@@ -37,38 +38,40 @@ _METHODS = {
 class Router:
     """Finds the served resource, checks that it can be asked for that, and calls the handler.
 
-    `kinds` are all that are served. Those that aren't stored have handlers of their own, as have subresources that are
-    no part of the object they are below.
+    What is offered may change at any time. Resources that aren't stored have handlers of their own, as have
+    subresources that are no part of the object they are below.
     """
 
     def __init__(
         self,
-        kinds: Mapping[tuple[str, str, str], Kind],
-        served: Mapping[tuple[str, str, str], Served],
+        offering: Offering,
         handlers: Handlers,
         hub: Hub,
         clock: Clock,
         *,
         shortest_watch_seconds: float,
     ) -> None:
-        self._kinds = kinds
-        self._served = served
+        self._offering = offering
+        self._kinds = offering.kinds
+        self._served = offering.served
         self._handlers = handlers
-        self._groups = {group for group, _, _ in kinds}
         self._hub = hub
         self._clock = clock
         self._shortest_watch_seconds = shortest_watch_seconds
 
-    async def answer(self, call: Call, may_create: Callable[[], None]) -> Answer:
+    async def answer(self, call: Call, may_create: Callable[[], Awaitable[None]]) -> Answer:
         """Answer `call`; `may_create` raises if its caller may not create what an update would make."""
         info = call.info
         served = self._served.get((info.group, info.version, info.resource))
         if served is None:
-            return await self._virtual(call)
+            delegate = self._offering.delegate(info.group, info.version)
+            return await (self._virtual(call) if delegate is None else delegate.answer(call))
         if not _is_path(info, served.kind):
             raise APIError.no_such_path()
         if served.kind.deprecation:
             call.warn(served.kind.deprecation)
+        if not served.open:
+            await served.opened()
         if info.subresource:
             return await self._subresource(call, served)
         if call.request.method != _METHODS.get(info.verb) or info.verb not in served.kind.resource.verbs:
@@ -101,7 +104,7 @@ class Router:
         """Answer for what is only ever created."""
         info = call.info
         kind = self._kinds.get((info.group, info.version, info.resource))
-        if kind is None and info.group not in self._groups:
+        if kind is None and not self._offering.has_group(info.group):
             return not_found()
         if kind is None or not _is_path(info, kind) or info.subresource:
             raise APIError.no_such_path()

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.printers import parse_accept
 from hyperkube_apiserver.requestinfo import Query
@@ -40,8 +41,10 @@ class OpenAPI:
     paths = (_ROOT_2, _ROOT_3, f"{_ROOT_3}/")
     """What is answered, for the index at the root."""
 
-    def __init__(self, kinds: Iterable[Kind], version: str, clock: Clock) -> None:
-        self._kinds, self._version = kinds, version
+    def __init__(self, offering: Offering, version: str, clock: Clock) -> None:
+        self._offering, self._version = offering, version
+        self._generation = -1
+        self._opening = asyncio.Lock()
         self._documents: Documents | None = None
         self._clock = clock
         self._since = formatdate(clock.now(), usegmt=True)
@@ -73,7 +76,9 @@ class OpenAPI:
         encoding = _encoding(request.headers.get("accept", ""), version)
         if encoding is None:
             return Response(406, b"", "", (vary,))
-        tag = (await self._known()).hashes()[name]
+        tag = (await self._known()).hashes().get(name)
+        if tag is None:  # withdrawn just now
+            return Response(404, b"", "")
         content_type = f"application/{encoding}"
         headers = [vary, ("ETag", f'"{tag}"')]
         if wanted_hash:
@@ -97,24 +102,43 @@ class OpenAPI:
         return request.headers.get("if-modified-since") == self._since
 
     async def _known(self) -> Documents:
-        if self._documents is None:
-            self._documents = await asyncio.to_thread(self._open)
-        return self._documents
+        """The documents of what is offered now; what was packed of others is forgotten."""
+        if self._documents is not None and self._generation == self._offering.generation:
+            return self._documents
+        async with self._opening:
+            while self._documents is None or self._generation != self._offering.generation:
+                generation, kinds = self._offering.generation, list(self._offering.kinds.values())
+                documents = await asyncio.to_thread(self._open, kinds)
+                if generation == self._offering.generation:
+                    self._adopt(documents, generation)
+            return self._documents
 
-    def _open(self) -> Documents:
+    def _adopt(self, documents: Documents, generation: int) -> None:
+        before = self._documents.hashes() if self._documents is not None else {}
+        hashes = documents.hashes()
+        for key in [key for key in self._packed if hashes.get(key[0]) != before.get(key[0])]:
+            del self._packed[key]
+        if before and before != hashes:
+            self._since = formatdate(self._clock.now(), usegmt=True)
+        self._documents, self._generation = documents, generation
+
+    def _open(self, kinds: Sequence[Kind]) -> Documents:
         # Takes milliseconds and a megabyte, and few servers are ever asked.
         from hyperkube_apiserver.openapi.documents import Documents
 
-        documents = Documents(self._kinds, self._version)
+        documents = Documents(kinds, self._version)
         documents.hashes()
         return documents
 
     async def _get(self, name: str, *, protobuf: bool) -> bytes:
         documents, key = await self._known(), (name, protobuf)
         async with self._making[key]:
-            if key not in self._packed:
-                self._packed[key] = await asyncio.to_thread(documents.packed, name, protobuf=protobuf)
-            return self._packed[key]
+            packed = self._packed.get(key)
+            if packed is None:
+                packed = await asyncio.to_thread(documents.packed, name, protobuf=protobuf)
+                if documents is self._documents:
+                    self._packed[key] = packed
+            return packed
 
 
 def _url(name: str, tag: str) -> str:

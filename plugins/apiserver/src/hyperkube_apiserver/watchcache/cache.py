@@ -39,6 +39,7 @@ class WatchCache:
         if "spec.nodeName" in kind.selectable_fields:
             hot.insert(0, "spec.nodeName")
         self.watchers = Watchers(hot)
+        self.live = False  # whether it is filled, and kept up to date
         self.last_revision = 0  # nothing of this resource changed since
         self._field_values = field_values
         self._items: dict[str, Item] = {}
@@ -114,6 +115,7 @@ class WatchCache:
         self._keys.sort()
         self._all = None
         self._ring_floor = self.last_revision = revision
+        self.live = True
 
     def apply(self, change: Change) -> None:
         """Take over a change, and tell the watchers."""

@@ -14,7 +14,7 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.item import Event
 from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
-from hyperkube_machinery.storage.interface import Compacted, Revision, Store
+from hyperkube_machinery.storage.interface import Change, Compacted, Revision, Store
 
 __all__ = ["Hub", "SendBookmarks"]
 
@@ -49,13 +49,80 @@ class Hub:
         self._clock = clock
         self._stopwatch = stopwatch
         self._by_segment: dict[str, list[tuple[str, WatchCache]]] = {}
+        self._filling: dict[WatchCache, list[Change]] = {}  # with what happened since their filling began
+        self._opening: dict[WatchCache, asyncio.Future[None]] = {}
         for cache in self._caches:
-            prefix = cache.kind.storage_prefix + "/"
-            self._by_segment.setdefault(prefix.split("/", 3)[2], []).append((prefix, cache))
+            self._route(cache)
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._tickets = 0
         self.ending = False  # whether watches end as soon as they have begun
         self._bookmark: SendBookmarks = lambda cache, revision, watchers: None
+
+    @property
+    def caches(self) -> Sequence[WatchCache]:
+        """Those that are kept up to date, or filled to be."""
+        return self._caches
+
+    async def open(self, cache: WatchCache) -> None:
+        """Fill a cache while the hub runs, unless it is, and keep it up to date from now on until `drop`.
+
+        The cache shows what lived at a revision that this waits for, so that it agrees with `revision` as all do.
+        """
+        if cache.live:
+            return
+        opening = self._opening.get(cache)
+        if opening is None:
+            opening = self._opening[cache] = asyncio.ensure_future(self._open(cache))
+            opening.add_done_callback(lambda done: self._opening.pop(cache, None))
+        await asyncio.shield(opening)
+
+    async def _open(self, cache: WatchCache) -> None:
+        self._route(cache)
+        self._filling[cache] = []
+        try:
+            prefix = cache.kind.storage_prefix + "/"
+            page = await self.store.range(prefix, limit=PAGE_ENTRIES)
+            while True:
+                for entry in page.entries:
+                    cache.load(entry)
+                if not page.remaining:
+                    break
+                last = page.entries[-1].key
+                page = await self.store.range(prefix, after=last, limit=PAGE_ENTRIES, revision=page.revision)
+            await self.reached(page.revision)
+        except BaseException:
+            self._unroute(cache)
+            self._filling.pop(cache, None)
+            raise
+        if cache not in self._filling:  # it was dropped meanwhile
+            return
+        # From here on nothing is awaited: what comes next meets a cache that shows all before it.
+        cache.start(page.revision)
+        for change in self._filling.pop(cache):
+            if change.revision > page.revision:
+                cache.apply(change)
+        self._caches.append(cache)
+
+    def drop(self, cache: WatchCache) -> None:
+        """Keep a cache up to date no longer; its watches end."""
+        self._filling.pop(cache, None)
+        self._caches = [one for one in self._caches if one is not cache]
+        self._unroute(cache)
+        cache.live = False
+        for watcher in cache.watchers:
+            watcher.finish()
+
+    def _route(self, cache: WatchCache) -> None:
+        prefix = cache.kind.storage_prefix + "/"
+        self._by_segment.setdefault(prefix.split("/", 3)[2], []).append((prefix, cache))
+
+    def _unroute(self, cache: WatchCache) -> None:
+        segment = cache.kind.storage_prefix.split("/", 3)[2]
+        left = [one for one in self._by_segment.get(segment, ()) if one[1] is not cache]
+        if left:
+            self._by_segment[segment] = left
+        else:
+            self._by_segment.pop(segment, None)
 
     def on_bookmark(self, send: SendBookmarks) -> None:
         """Call `send` whenever bookmarks are due."""
@@ -185,7 +252,11 @@ class Hub:
                 for change in batch.changes:
                     cache = self._cache_of(change.key)
                     if cache is not None:
-                        cache.apply(change)
+                        waiting = self._filling.get(cache) if self._filling else None
+                        if waiting is None:
+                            cache.apply(change)
+                        else:
+                            waiting.append(change)
                     held = self._stopwatch() - since
                     if held >= HELD_SECONDS:
                         self._come_to(change.revision)
