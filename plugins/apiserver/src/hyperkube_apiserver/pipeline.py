@@ -12,8 +12,17 @@ import logging
 from collections.abc import Awaitable, Sequence
 
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
-from hyperkube_apiserver.authz import Authorizer, forbidden, impersonate, require_create
+from hyperkube_apiserver.authz import (
+    Authorizer,
+    Decision,
+    deciding,
+    forbidden,
+    impersonate,
+    impersonates,
+    require_create,
+)
 from hyperkube_apiserver.authz.escalation import Escalation
+from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.deadlines import Deadlines, Late
@@ -45,6 +54,7 @@ _LONG_BYTES = 8192
 """From here on it takes some five milliseconds to make YAML of JSON: too long for the others."""
 _GZIP_BYTES = 128 * 1024
 """Above, answers are compressed. Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters."""
+_MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _TOO_LATE = "Timeout: request did not complete within the allotted timeout"
 
 
@@ -101,15 +111,12 @@ class Pipeline:
                 answer: Answer = goodbye
             else:
                 timeout_seconds(visit.query)  # for its refusal: an answer that is had at once needs no time
-                call = self._call_of(visit)
-                if call is None:
-                    answer = too_many_requests()
-                elif visit.info.is_resource:
-                    answer = await self._router.answer(
-                        call, lambda: require_create(self._authorizer, call.identity, call.info)
-                    )
+                admitted = await self._admitted(visit)
+                if not isinstance(admitted, Call):
+                    answer = admitted
                 else:
-                    answer = await self._nonresource.answer(request, visit.query)
+                    call = admitted
+                    answer = await self._answer_to(call)
         except APIError as error:
             answer = _refusal(request, error)
         except NoSpace as exc:
@@ -123,23 +130,42 @@ class Pipeline:
         desk.dismiss(visit, answer)
         return answer
 
-    def _call_of(self, visit: Visit) -> Call | None:
-        """The call that a visit makes, once it is known whose it is and that he may; None where there is no room."""
+    async def _answer_to(self, call: Call) -> Answer:
+        if not call.info.is_resource:
+            return await self._nonresource.answer(call.request, call.query)
+        return await self._router.answer(call, lambda: require_create(self._authorizer, call.identity, call.info))
+
+    async def _admitted(self, visit: Visit) -> Call | Response:
+        """The call that a visit makes, once it is known whose it is and that he may; or why it is sent away.
+
+        Waits only where the authenticator or the authorizer has to ask somebody else.
+        """
         desk, request, info = self.desk, visit.request, visit.info
         try:
             sender = self._authenticator.authenticate(request)
+            if not isinstance(sender, Identity):
+                sender = await sender
         except APIError:
             desk.authenticated(None, visit)
             raise
         began = desk.authenticated(sender, visit)
-        identity = impersonate(sender, request.headers, self._authorizer, info)
+        identity = await self._impersonated(visit, sender) if impersonates(request.headers) else sender
         if not desk.admit(visit, identity):
-            return None
+            return too_many_requests()
         decision = self._authorizer.authorize(identity, info)
+        if not isinstance(decision, Decision):
+            decision = await decision
         desk.authorized(visit, began, allowed=decision.allowed)
         if not decision.allowed:
+            if decision.error:
+                return _undecided(visit, decision.error)
             raise forbidden(identity, info, decision.reason)
         return Call(request, info, visit.query, identity, guard=self._guard(identity, info))
+
+    async def _impersonated(self, visit: Visit, sender: Identity) -> Identity:
+        """Whom a request acts as that says so. Raises APIError."""
+        found = deciding(self._authorizer, lambda asked: impersonate(sender, visit.request.headers, asked, visit.info))
+        return found if isinstance(found, Identity) else await found
 
     def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
         """What keeps writers of roles and bindings from giving away more than they have."""
@@ -147,6 +173,14 @@ class Pipeline:
         if escalation is None or info.group != RBAC_GROUP or not info.is_resource:
             return None
         return lambda tree, old: escalation.check(identity, info, tree, old)
+
+
+def _undecided(visit: Visit, why: str) -> Response:
+    """The answer where nobody allows a request, and an authorizer failed. Source: responsewriters.InternalError."""
+    request = visit.request
+    target = f"{request.path}?{request.query}" if request.query else request.path
+    text = f"Internal Server Error: {quote(target)}: {why}".translate(_MARKUP) + "\n"
+    return Response(500, text.encode(), "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")])
 
 
 def _refusal(request: Request, error: APIError) -> Response:

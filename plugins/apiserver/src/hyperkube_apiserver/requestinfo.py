@@ -40,6 +40,7 @@ class RequestInfo:
     subresource: str = ""
     name: str = ""
     field_selector: str = ""  # of a list, a watch or the deletion of a collection, unread
+    label_selector: str = ""  # of the same
     rest: tuple[str, ...] = ()  # what follows all that
     names_object: bool = False  # whether the path names one object; `name` may come from a selector as well
     by_path: bool = False  # whether the verb stands in the path, as in /api/v1/watch/pods
@@ -101,6 +102,8 @@ def request_info(method: str, path: str, query: Query) -> RequestInfo:
             info.verb = "deletecollection"
         if "fieldSelector" in query:
             info.field_selector = query["fieldSelector"][0]
+        if "labelSelector" in query:
+            info.label_selector = query["labelSelector"][0]
     return info
 
 

@@ -75,9 +75,10 @@ def test_other_texts_are_no_such_tokens(token: str) -> None:
     assert tokens(secret()).find(token) is None
 
 
-def test_reviews_know_them() -> None:
+@pytest.mark.anyio
+async def test_reviews_know_them() -> None:
     authenticator = Authenticator(clock=VirtualClock(), bootstrap=tokens(secret()), audiences=("api",))
-    review = authenticator.review(TOKEN, ())
+    review = await authenticator.review(TOKEN, ())
     assert review.identity is not None
     assert (review.identity.name, review.audiences) == ("system:bootstrap:abcdef", ("api",))
-    assert authenticator.review(TOKEN, ("other",)).identity is None
+    assert (await authenticator.review(TOKEN, ("other",))).identity is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import RBAC, Authorizer, ResourceAttributes, union
+from hyperkube_apiserver.authz import RBAC, Authorizer, Decision, ResourceAttributes, union
 from hyperkube_apiserver.authz.aggregation import aggregate
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules, objects
@@ -50,7 +50,9 @@ def may(authorizer: Authorizer, who: Identity, asked: str) -> bool:
     question = ResourceAttributes(
         verb=verb, group=group, resource=resource, subresource=subresource, namespace=namespace, name=name
     )
-    return authorizer.authorize(who, question).allowed
+    decision = authorizer.authorize(who, question)
+    assert isinstance(decision, Decision)
+    return decision.allowed
 
 
 @pytest.mark.parametrize(

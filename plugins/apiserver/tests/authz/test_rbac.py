@@ -10,7 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, PrivilegedGroup, ResourceAttributes, rules, union
+from hyperkube_apiserver.authz import (
+    RBAC,
+    AlwaysAllow,
+    AlwaysDeny,
+    Authorizer,
+    Decision,
+    PrivilegedGroup,
+    ResourceAttributes,
+    rules,
+    union,
+)
 from hyperkube_apiserver.authz.rules import Rule, Table
 
 Tree = dict[str, Any]
@@ -248,20 +258,27 @@ def test_the_rules_of_a_user_can_be_listed() -> None:
     assert [each.tree() for each in authorizer.rules_for(JOE, "").rules] == [rule("get"), paths("get", "/x")]
 
 
+def ruled(authorizer: Authorizer, who: Identity, question: ResourceAttributes) -> Decision:
+    """What is decided without anybody being asked."""
+    decision = authorizer.authorize(who, question)
+    assert isinstance(decision, Decision)
+    return decision
+
+
 def test_masters_may_do_everything_and_come_first() -> None:
     authorizer = union([RBAC()])
-    assert authorizer.authorize(Identity("x", groups=("system:masters",)), asks("delete", "nodes")).allowed
+    assert ruled(authorizer, Identity("x", groups=("system:masters",)), asks("delete", "nodes")).allowed
     assert PrivilegedGroup("wheel").authorize(Identity("x", groups=("wheel",)), asks()).allowed
     assert not PrivilegedGroup("wheel").authorize(Identity("x"), asks()).allowed
 
 
 def test_a_union_allows_what_one_allows_and_tells_all_reasons() -> None:
     missing = rbac(bindings=[binding("b", "none", user("joe"))])
-    assert union([AlwaysDeny(), AlwaysAllow()]).authorize(JOE, asks()).allowed
-    assert union([AlwaysDeny(), missing]).authorize(JOE, asks()).reason == (
+    assert ruled(union([AlwaysDeny(), AlwaysAllow()]), JOE, asks()).allowed
+    assert ruled(union([AlwaysDeny(), missing]), JOE, asks()).reason == (
         'Everything is forbidden.\nRBAC: clusterrole.rbac.authorization.k8s.io "none" not found'
     )
-    assert union([]).authorize(JOE, asks()).reason == ""
+    assert ruled(union([]), JOE, asks()).reason == ""
 
 
 def test_a_rule_of_long_lists_is_not_spelled_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,13 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["APIError", "FieldError", "failure"]
+__all__ = ["APIError", "FieldError", "aggregated", "failure"]
+
+
+def aggregated(messages: Iterable[str]) -> str:
+    """Several error texts as one; a single one stands for itself. Source: apimachinery/pkg/util/errors.Aggregate."""
+    unique = list(dict.fromkeys(messages))
+    return unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
 
 
 def failure(code: int, reason: str, message: str, details: dict[str, Any] | None = None) -> dict[str, Any]:

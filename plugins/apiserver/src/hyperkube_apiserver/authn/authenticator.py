@@ -10,14 +10,15 @@ k8s.io/apiserver/pkg/authentication/authenticator (audiences), k8s.io/kubernetes
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from hyperkube_apiserver.authn.jwt import INVALID, TokenError
 from hyperkube_apiserver.authn.subprotocols import HEADER, offered_token
 from hyperkube_apiserver.authn.tokens import StaticTokens
 from hyperkube_machinery.clientcertificates import CertificateIdentity, identify
-from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.errors import APIError, aggregated
 from hyperkube_machinery.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.serving.messages import Connection, Request
 
-__all__ = ["Authenticator", "TokenReview", "ignored_credentials_warning"]
+__all__ = [
+    "Authenticator",
+    "Proof",
+    "TokenAuthenticator",
+    "TokenReview",
+    "common_audiences",
+    "ignored_credentials_warning",
+]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,17 @@ class TokenReview:
     error: str = ""  # why it proves nothing
 
 
+Proof: TypeAlias = tuple[Identity, tuple[str, ...]]
+"""Whom a token stands for, and for which of the audiences that were asked for."""
+
+
+class TokenAuthenticator(Protocol):
+    """Knows tokens that others issue."""
+
+    def authenticate(self, token: str, audiences: Sequence[str]) -> Proof | Awaitable[Proof | None] | None:
+        """What `token` proves; None if it is none of this authenticator's. Raises TokenError, then or when awaited."""
+
+
 class Authenticator:
     """Tells who sent a request, from its certificate, its bearer token or their absence."""
 
@@ -55,6 +74,7 @@ class Authenticator:
         tokens: StaticTokens | None = None,
         accounts: ServiceAccountTokens | None = None,
         bootstrap: BootstrapTokens | None = None,
+        others: Sequence[TokenAuthenticator] = (),
         audiences: Sequence[str] = (),
         anonymous: bool = True,
     ) -> None:
@@ -62,11 +82,15 @@ class Authenticator:
         self._tokens = tokens or StaticTokens({})
         self._accounts = accounts
         self._bootstrap = bootstrap
+        self._others = tuple(others)
         self._audiences = tuple(audiences)  # what this server calls itself
         self._anonymous = anonymous
 
-    def authenticate(self, request: Request) -> Identity:
-        """The sender. Raises APIError 401 for wrong credentials, and for none where nobody may be anonymous."""
+    def authenticate(self, request: Request) -> Identity | Awaitable[Identity]:
+        """The sender; to be awaited where somebody else has to be asked.
+
+        Raises APIError 401 for wrong credentials, and for none where nobody may be anonymous.
+        """
         wrong = False
         connection = request.connection
         der = connection.peer_certificate
@@ -78,37 +102,72 @@ class Authenticator:
                 return certificate.identity
         header = request.headers.get("authorization")
         token = _bearer_token(header) if header else ""
-        if token:
-            identity = self._bearer(token)
-            if identity is not None:
-                return identity
-            wrong = True
+        found = self._bearer(token) if token else None
+        if isinstance(found, Identity):
+            return found
+        if found is not None:
+            return self._waited_for(found, request)
+        return self._rest(request, wrong=wrong or bool(token))
+
+    async def _waited_for(self, found: Awaitable[Identity | None], request: Request) -> Identity:
+        identity = await found
+        if identity is not None:
+            return identity
+        rest = self._rest(request, wrong=True)
+        return rest if isinstance(rest, Identity) else await rest
+
+    def _rest(self, request: Request, *, wrong: bool) -> Identity | Awaitable[Identity]:
+        """Who sent a request that neither its certificate nor its first token told; `wrong`: there was one."""
         if HEADER in request.headers:
             try:
                 token, others = offered_token(request.headers)
             except TokenError as exc:
                 log.warning("a bearer token is refused: %s", exc)
                 raise APIError.unauthorized() from exc
-            identity = self._bearer(token) if token else None
-            if identity is not None:
+            found = self._bearer(token) if token else None
+            if found is not None:
                 request.headers[HEADER] = others  # who chooses a protocol must not choose the token
-                return identity
+                return found if isinstance(found, Identity) else _required(found)
             wrong = wrong or bool(token)
         if wrong or not self._anonymous:
             raise APIError.unauthorized()
         return _ANONYMOUS
 
-    def _bearer(self, token: str) -> Identity | None:
+    def _bearer(self, token: str) -> Identity | Awaitable[Identity | None] | None:
         """Whom a token stands for, if it counts."""
         identity = self._fixed(token)
-        if identity is not None or self._accounts is None:
+        if identity is not None:
             return identity
         try:
-            found = self._accounts.authenticate(token, self._audiences)
+            proof = self._accounts.authenticate(token, self._audiences) if self._accounts is not None else None
         except TokenError as exc:
-            log.warning("a bearer token is refused: %s", exc)
-            return None
-        return found[0] if found is not None else None
+            if not self._others:
+                log.warning("a bearer token is refused: %s", exc)
+                return None
+            return self._asked(token, [str(exc)])
+        if proof is not None:
+            return proof[0]
+        return self._asked(token, []) if self._others else None
+
+    async def _asked(self, token: str, errors: list[str]) -> Identity | None:
+        """Whom others say that a token stands for."""
+        proof = await self._prove(token, self._audiences, errors)
+        if proof is None and errors:
+            log.warning("a bearer token is refused: %s", aggregated(errors))
+        return proof[0] if proof is not None else None
+
+    async def _prove(self, token: str, audiences: Sequence[str], errors: list[str]) -> Proof | None:
+        """The first proof of others; why there is none is added to `errors`."""
+        for other in self._others:
+            try:
+                found = other.authenticate(token, audiences)
+                proof = await found if isinstance(found, Awaitable) else found
+            except TokenError as exc:
+                errors.append(str(exc))
+                continue
+            if proof is not None:
+                return proof
+        return None
 
     def _fixed(self, token: str) -> Identity | None:
         """Whom a token stands for that is for this server, under whichever of its names."""
@@ -117,7 +176,7 @@ class Authenticator:
             identity = self._bootstrap.find(token)
         return identity
 
-    def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
+    async def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
         """What `token` proves to one of `audiences`, or to this server where there are none."""
         audiences = audiences or self._audiences
         token = _bearer_token(f"Bearer {token}")  # read as a request's header is
@@ -127,14 +186,20 @@ class Authenticator:
             return TokenReview()
         identity = self._fixed(token)
         if identity is not None:
-            common = tuple(each for each in self._audiences if each in audiences)
+            common = common_audiences(self._audiences, audiences)
             if common or not self._audiences:
                 return TokenReview(identity, common)
+        errors: list[str] = []
+        found: Proof | None = None
         try:
             found = self._accounts.authenticate(token, audiences) if self._accounts is not None else None
         except TokenError as exc:
-            return TokenReview(error=str(exc))
-        return TokenReview(*found) if found is not None else TokenReview(error=INVALID)
+            errors.append(str(exc))
+        if found is None:
+            found = await self._prove(token, audiences, errors)
+        if found is not None:
+            return TokenReview(*found)
+        return TokenReview(error=aggregated(errors) if errors else INVALID)
 
     @staticmethod
     def _certificate(connection: Connection, der: bytes) -> CertificateIdentity:
@@ -143,6 +208,18 @@ class Authenticator:
             return known
         certificate = connection.state[_STATE] = identify(der)
         return certificate
+
+
+async def _required(found: Awaitable[Identity | None]) -> Identity:
+    identity = await found
+    if identity is None:
+        raise APIError.unauthorized()
+    return identity
+
+
+def common_audiences(meant: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """For which of those `asked` for a token is good that is meant for `meant`."""
+    return tuple(each for each in meant if each in asked)
 
 
 def _bearer_token(header: str) -> str:

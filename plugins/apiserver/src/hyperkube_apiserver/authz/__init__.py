@@ -10,15 +10,19 @@ from hyperkube_apiserver.authz.authorizers import (
     Authorizer,
     Decision,
     PrivilegedGroup,
+    PromptAuthorizer,
     ReviewingAuthorizer,
     Rules,
+    Ruling,
     Union,
+    decided,
     require_create,
     union,
 )
+from hyperkube_apiserver.authz.deciding import Undecided, deciding
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import forbidden
-from hyperkube_apiserver.authz.impersonation import impersonate
+from hyperkube_apiserver.authz.impersonation import impersonate, impersonates
 from hyperkube_apiserver.authz.rbac import RBAC
 
 __all__ = [
@@ -32,13 +36,19 @@ __all__ = [
     "Decision",
     "Escalation",
     "PrivilegedGroup",
+    "PromptAuthorizer",
     "ResourceAttributes",
     "ReviewingAuthorizer",
     "Rules",
+    "Ruling",
+    "Undecided",
     "Union",
     "aggregate",
+    "decided",
+    "deciding",
     "forbidden",
     "impersonate",
+    "impersonates",
     "require_create",
     "union",
 ]

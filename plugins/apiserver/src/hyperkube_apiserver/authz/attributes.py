@@ -35,6 +35,14 @@ class Attributes(Protocol):
     def field_selector(self) -> str:
         """What a list, a watch or the deletion of a collection is narrowed to, as the client wrote it."""
 
+    @property
+    def label_selector(self) -> str:
+        """The same, by labels."""
+
+    @property
+    def version(self) -> str:
+        """Of the API group; "" where the question is about all of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceAttributes:
@@ -47,5 +55,7 @@ class ResourceAttributes:
     namespace: str = ""
     name: str = ""
     field_selector: str = ""
+    label_selector: str = ""
+    version: str = ""
     is_resource: bool = True
     path: str = ""

@@ -5,18 +5,19 @@ Source: k8s.io/kubernetes/pkg/registry/rbac, k8s.io/component-helpers/auth/rbac/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.deciding import deciding
 from hyperkube_apiserver.authz.forbidden import forbidden_because, quote, quote_all
-from hyperkube_apiserver.authz.rbac import GROUP, RBAC, MissingRole, RoleRef, aggregated
+from hyperkube_apiserver.authz.rbac import GROUP, RBAC, MissingRole, RoleRef
 from hyperkube_apiserver.authz.rules import Rule, Table
-from hyperkube_machinery.errors import APIError, failure
+from hyperkube_machinery.errors import APIError, aggregated, failure
 from hyperkube_machinery.identity import MASTERS, Identity
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.authz.authorizers import Authorizer
+    from hyperkube_apiserver.authz.authorizers import Authorizer, PromptAuthorizer
 
 __all__ = ["Escalation", "missing_rules"]
 
@@ -38,26 +39,30 @@ class Escalation:
         self._rbac = rbac
         self._authorizer = authorizer
 
-    def check(self, identity: Identity, info: Attributes, obj: Tree, old: Tree | None = None) -> None:
+    def check(self, identity: Identity, info: Attributes, obj: Tree, old: Tree | None = None) -> Awaitable[None] | None:
         """Check the write that `info` is about: `obj` is created, or takes the place of `old`.
 
-        Does nothing for other resources. Raises APIError 403, and 404 for a binding to a role that is not there.
+        Does nothing for other resources. Raises APIError 403, and 404 for a binding to a role that is not there; what
+        is returned is to be awaited for that.
         """
-        checks: dict[str, Callable[[Identity, Attributes, Tree, Tree | None], None]] = {
+        checks: dict[str, Callable[[PromptAuthorizer, Identity, Attributes, Tree, Tree | None], None]] = {
             "roles": self._role,
             "clusterroles": self._role,
             "rolebindings": self._binding,
             "clusterrolebindings": self._binding,
         }
         if info.group != GROUP or info.resource not in checks or MASTERS in identity.groups:
-            return
-        checks[info.resource](identity, info, obj, old)
+            return None
+        check = checks[info.resource]
+        return deciding(self._authorizer, lambda authorizer: check(authorizer, identity, info, obj, old))
 
-    def _role(self, identity: Identity, info: Attributes, role: Tree, old: Tree | None) -> None:
+    def _role(
+        self, authorizer: PromptAuthorizer, identity: Identity, info: Attributes, role: Tree, old: Tree | None
+    ) -> None:
         escalate = ResourceAttributes(
             verb="escalate", group=GROUP, resource=info.resource, namespace=info.namespace, name=info.name
         )
-        if self._authorizer.authorize(identity, escalate).allowed or _only_for_collectors(role, old):
+        if authorizer.authorize(identity, escalate).allowed or _only_for_collectors(role, old):
             return
         self._confirm(identity, info, role, map(Rule.parse, role.get("rules") or ()))
         # What an aggregated role gathers is not known now, so that everything must be held.
@@ -68,7 +73,9 @@ class Escalation:
                 why = "must have cluster-admin privileges to use the aggregationRule"
                 raise forbidden_because(GROUP, info.resource, role["metadata"].get("name", ""), why) from None
 
-    def _binding(self, identity: Identity, info: Attributes, binding: Tree, old: Tree | None) -> None:
+    def _binding(
+        self, authorizer: PromptAuthorizer, identity: Identity, info: Attributes, binding: Tree, old: Tree | None
+    ) -> None:
         if _only_for_collectors(binding, old):
             return
         ref = RoleRef.parse(binding.get("roleRef") or {}, info.namespace)
@@ -80,7 +87,7 @@ class Escalation:
                 namespace=info.namespace,
                 name=ref.name,
             )
-            if self._authorizer.authorize(identity, bind).allowed:
+            if authorizer.authorize(identity, bind).allowed:
                 return
         try:
             rules = self._rbac.role_rules(ref)

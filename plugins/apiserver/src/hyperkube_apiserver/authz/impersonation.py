@@ -14,8 +14,7 @@ from urllib.parse import unquote
 
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import forbidden, quote
-from hyperkube_apiserver.authz.rbac import aggregated
-from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.errors import APIError, FieldError, aggregated
 from hyperkube_machinery.identity import (
     ANONYMOUS,
     AUTHENTICATED,
@@ -32,9 +31,9 @@ from hyperkube_machinery.names import dns1123_subdomain, regex_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hyperkube_apiserver.authz.authorizers import Authorizer
+    from hyperkube_apiserver.authz.authorizers import PromptAuthorizer
 
-__all__ = ["impersonate"]
+__all__ = ["impersonate", "impersonates"]
 
 _USER = "impersonate-user"
 _GROUP = "impersonate-group"
@@ -47,7 +46,14 @@ _PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _MANY = 4  # from so many groups or extra values on, permission for all of them is asked for first
 
 
-def impersonate(identity: Identity, headers: Mapping[str, str], authorizer: Authorizer, info: Attributes) -> Identity:
+def impersonates(headers: Mapping[str, str]) -> bool:
+    """Whether the headers (in lower case) of a request say that it acts as somebody else."""
+    return any(name.startswith("impersonate-") for name in headers)
+
+
+def impersonate(
+    identity: Identity, headers: Mapping[str, str], authorizer: PromptAuthorizer, info: Attributes
+) -> Identity:
     """Whom a request by `identity` acts as: `identity` itself unless its headers (in lower case) say otherwise.
 
     Raises APIError 403 where it may not act so, and 400 where the headers name no user.
@@ -70,7 +76,7 @@ def impersonate(identity: Identity, headers: Mapping[str, str], authorizer: Auth
 
 def _wanted(headers: Mapping[str, str]) -> Identity | None:
     """The user whom the headers ask for, exactly as they say."""
-    if not any(name.startswith("impersonate-") for name in headers):
+    if not impersonates(headers):
         return None
     user = headers.get(_USER, "")
     uid = headers.get(_UID, "")
@@ -105,7 +111,7 @@ class _Asker:
     """The requester's side of a question."""
 
     identity: Identity
-    authorizer: Authorizer
+    authorizer: PromptAuthorizer
     info: Attributes
 
     def may(self, asked: Attributes) -> None:
@@ -124,6 +130,9 @@ class _Asker:
             subresource=info.subresource,
             namespace=info.namespace,
             name=info.name,
+            field_selector=info.field_selector,
+            label_selector=info.label_selector,
+            version=info.version,
             is_resource=info.is_resource,
             path=info.path,
         )

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision, Rules
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rules import Rule, Table
+from hyperkube_machinery.errors import aggregated
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.authz.attributes import Attributes
     from hyperkube_machinery.identity import Identity
 
-__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef", "aggregated"]
+__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef"]
 
 GROUP = "rbac.authorization.k8s.io"
 _NAMESPACED = frozenset({"roles", "rolebindings"})
@@ -287,12 +288,6 @@ class RBAC:
                 if subject.name in identity.groups if subject.group else subject.name == identity.name:
                     yield binding, subject
                     break
-
-
-def aggregated(messages: Iterable[str]) -> str:
-    """Several error texts as one; a single one stands for itself. Source: apimachinery/pkg/util/errors.Aggregate."""
-    unique = list(dict.fromkeys(messages))
-    return unique[0] if len(unique) == 1 else "[" + ", ".join(unique) + "]"
 
 
 def _subject(subject: Tree, binding_namespace: str) -> _Subject | None:

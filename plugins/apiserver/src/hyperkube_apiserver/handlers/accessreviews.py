@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import Attributes, ResourceAttributes, ReviewingAuthorizer, Rules
-from hyperkube_apiserver.authz.rbac import aggregated
+from hyperkube_apiserver.authz import Attributes, ResourceAttributes, ReviewingAuthorizer, Rules, decided
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.handlers.virtual import Creation, Validate
 from hyperkube_machinery import meta
-from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.errors import APIError, FieldError, aggregated
 from hyperkube_machinery.names import label_value, qualified_name
 from hyperkube_machinery.selectors import parse_fields, parse_labels
 
@@ -47,18 +46,18 @@ def access_reviews(authorizer: ReviewingAuthorizer) -> Mapping[str, Creation]:
         errors = _spec_errors(review["spec"], subject=True) + _metadata_errors(review, "must be empty")
         _refuse(errors)
         await validate()
-        return _decided(authorizer, _subject(review["spec"]), review)
+        return await _decided(authorizer, _subject(review["spec"]), review)
 
     async def of_local_subject(call: Call, review: Tree, validate: Validate) -> Tree:
         _refuse(_spec_errors(review["spec"], subject=True) + _local_errors(review))
         await validate()
-        return _decided(authorizer, _subject(review["spec"]), review)
+        return await _decided(authorizer, _subject(review["spec"]), review)
 
     async def of_self(call: Call, review: Tree, validate: Validate) -> Tree:
         errors = _spec_errors(review["spec"], subject=False) + _metadata_errors(review, "must be empty")
         _refuse(errors)
         await validate()
-        return _decided(authorizer, call.identity, review)
+        return await _decided(authorizer, call.identity, review)
 
     async def rules(call: Call, review: Tree, validate: Validate) -> Tree:
         namespace = review["spec"].get("namespace", "")
@@ -80,12 +79,16 @@ def _subject(spec: Tree) -> Identity:
     return Identity(spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra)
 
 
-def _decided(authorizer: ReviewingAuthorizer, identity: Identity, review: Tree) -> Tree:
+async def _decided(authorizer: ReviewingAuthorizer, identity: Identity, review: Tree) -> Tree:
     asked, complaints = _attributes(review["spec"])
-    decision = authorizer.explain(identity, asked)
+    decision = await decided(authorizer.explain(identity, asked))
     status: Tree = {"allowed": decision.allowed}
+    if decision.denied:
+        status["denied"] = True
     if decision.reason:
         status["reason"] = decision.reason
+    if decision.error:
+        complaints.insert(0, decision.error)
     if complaints:
         status["evaluationError"] = "; ".join(complaints)
     return {**review, "status": status}

@@ -5,7 +5,7 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers (patch.go).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ class Patch:
 
 
 async def patch(
-    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], None] | None = None
+    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], Awaitable[None]] | None = None
 ) -> Response:
     """Apply the patch in the body to the object that `call` names.
 

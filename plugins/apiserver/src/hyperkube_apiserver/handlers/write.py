@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,7 @@ async def create(call: Call, served: Served, output: Output, now: str) -> Respon
 
 
 async def update(
-    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], None] | None = None
+    call: Call, served: Served, output: Output, now: str, *, may_create: Callable[[], Awaitable[None]] | None = None
 ) -> Response:
     """Replace an object, or its part that the subresource names.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,10 +51,10 @@ Warn = Callable[[str], None]
 AfterRemoval = Callable[[Tree, WriteContext], Coroutine[Any, Any, None]]
 """Told of an object that is no longer in the store, as it last was, before its deletion is answered."""
 
-Guard = Callable[[Tree, Tree | None], None]
-"""Raises APIError where a caller may not write an object, in the place of another or of none."""
+Guard = Callable[[Tree, Tree | None], Awaitable[None] | None]
+"""Raises APIError where a caller may not write an object, in the place of another or of none; at once if it can."""
 
-Rights = Callable[[Tree, Tree | None, WriteContext], list[FieldError]]
+Rights = Callable[[Tree, Tree | None, WriteContext], list[FieldError] | Awaitable[list[FieldError]]]
 """What a writer may not say of an object, in the place of another or of none: told with all that is wrong with it."""
 
 
@@ -113,8 +113,8 @@ class Registry:
         if self._makes_namespaces:
             attributes.namespace = attributes.name  # as upstream: a new namespace is in itself
         await self._admit(attributes, tree, warn)
-        if guard is not None:
-            guard(tree, None)
+        if guard is not None and (waiting := guard(tree, None)) is not None:
+            await waiting
         if metadata.get("name") or not metadata.get("generateName"):
             return await self._create(tree, context, warn, attributes)
         for _ in range(NAME_ATTEMPTS - 1):
@@ -162,7 +162,7 @@ class Registry:
         reservation = self.strategy.begin_create(tree, context)
         try:
             self.strategy.prepare_for_create(tree, context)
-            errors = self.rights(tree, None, context) if self.rights is not None else []
+            errors = await self._not_in_his_rights(tree, None, context) if self.rights is not None else []
             self._refuse(tree, errors + self.strategy.validate(tree))
             version = tree["metadata"].get("resourceVersion")
             if version and version != "0":
@@ -204,7 +204,7 @@ class Registry:
         warn: Warn,
         *,
         uid: str = "",
-        on_create: Callable[[], None] | None = None,
+        on_create: Callable[[], Awaitable[None]] | None = None,
         guard: Guard | None = None,
         attempts: int = UPDATE_ATTEMPTS,
         owned: bool = False,
@@ -226,7 +226,7 @@ class Registry:
                     raise APIError.not_found(self.kind.resource, name)
                 if uid:
                     raise self._other_uid(key, name, uid, "")
-                on_create()
+                await on_create()
                 tree = change({})
                 meta.ensure_meta(tree).pop("resourceVersion", None)
                 try:
@@ -267,15 +267,15 @@ class Registry:
             assert attributes.obj is not None
             part.put(tree, attributes.obj)
         self._check_version(tree, item)
-        if guard is not None:
-            guard(tree, old)
+        if guard is not None and (waiting := guard(tree, old)) is not None:
+            await waiting
         object_meta.before_update(tree, old, namespace=context.namespace)
         if direct:
             return await self._write(item, tree, old, context, NO_RESERVATION)
         self.strategy.prepare_for_update(tree, old, context)
         reservation = self.strategy.begin_update(tree, old, context)
         try:
-            errors = self.rights(tree, old, context) if self.rights is not None else []
+            errors = await self._not_in_his_rights(tree, old, context) if self.rights is not None else []
             errors += self.strategy.validate_update(tree, old, context.subresource)
             self._refuse(tree, errors, name=item.name)
             for text in self.strategy.update_warnings(tree, old, context.subresource):
@@ -416,6 +416,11 @@ class Registry:
                 f"the object would take {len(stored)} bytes in the store; the most is {LARGEST_OBJECT}"
             )
         return stored
+
+    async def _not_in_his_rights(self, tree: Tree, old: Tree | None, context: WriteContext) -> list[FieldError]:
+        assert self.rights is not None
+        found = self.rights(tree, old, context)
+        return found if isinstance(found, list) else await found
 
     def _refuse(self, tree: Tree, errors: list[FieldError], name: str = "") -> None:
         if errors:

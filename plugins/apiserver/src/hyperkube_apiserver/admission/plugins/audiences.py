@@ -11,7 +11,8 @@ from typing import Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
-from hyperkube_apiserver.authz import ResourceAttributes
+from hyperkube_apiserver.admission.plugin import Waiting
+from hyperkube_apiserver.authz import PromptAuthorizer, ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery import meta
@@ -34,21 +35,25 @@ _MIGRATED = {
 Tree = dict[str, Any]
 
 
-def check_audience(cluster: Cluster, attributes: Attributes, audiences: Sequence[str], pod: Tree) -> None:
+def check_audience(cluster: Cluster, attributes: Attributes, audiences: Sequence[str], pod: Tree) -> Waiting:
     """Raise 403 unless a volume of `pod` is for the audience, or the kubelet is authorized for it as such."""
     if len(audiences) > 1:
         raise forbidden(attributes, "node may only request 0 or 1 audiences")
     audience = audiences[0] if audiences else ""
     found, problems = _has_volume_for(cluster, pod, audience)
     if found:
-        return
+        return None
     if problems:
         told = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
         raise forbidden(attributes, f"error validating audience {quote(audience)}: {told}")
     question = ResourceAttributes(verb=_VERB, resource=audience, namespace=attributes.namespace, name=attributes.name)
-    if not cluster.allows(attributes.identity, question):
-        why = f"audience {quote(audience)} not found in pod spec volume, {attributes.identity.name} is not authorized "
-        raise forbidden(attributes, why + "to request tokens for this audience")
+
+    def check(authorizer: PromptAuthorizer) -> None:
+        if not authorizer.authorize(attributes.identity, question).allowed:
+            why = f"audience {quote(audience)} not found in pod spec volume, {attributes.identity.name} is not "
+            raise forbidden(attributes, why + "authorized to request tokens for this audience")
+
+    return cluster.deciding(check)
 
 
 def _has_volume_for(cluster: Cluster, pod: Tree, audience: str) -> tuple[bool, list[str]]:

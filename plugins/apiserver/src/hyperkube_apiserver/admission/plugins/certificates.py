@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from hyperkube_apiserver.admission.certificaterequests import BadCertificateRequest, read_request
-from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
-from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import ResourceAttributes
+from hyperkube_apiserver.authz import PromptAuthorizer, ResourceAttributes
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery.identity import MASTERS
@@ -26,13 +24,19 @@ _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 Tree = dict[str, Any]
 
 
-def _may(cluster: Cluster, identity: Identity, verb: str, signer: str) -> bool:
-    """Whether a user may do that for the signer, or for all of its domain."""
-    names = (signer, signer.partition("/")[0] + "/*")
-    return any(
-        cluster.allows(identity, ResourceAttributes(verb=verb, group=_GROUP, resource="signers", name=name))
-        for name in names
-    )
+def _require(plugin: Plugin, attributes: Attributes, verb: str) -> Waiting:
+    """Raise 403 unless the user may do that for the signer of a request, or for all of its domain."""
+    signer = _signer(attributes.old)
+    questions = [
+        ResourceAttributes(verb=verb, group=_GROUP, resource="signers", name=name)
+        for name in (signer, signer.partition("/")[0] + "/*")
+    ]
+
+    def check(authorizer: PromptAuthorizer) -> None:
+        if not any(authorizer.authorize(attributes.identity, question).allowed for question in questions):
+            raise forbidden(attributes, f"user not permitted to {verb} requests with signerName {quote(signer)}")
+
+    return plugin.cluster.deciding(check)
 
 
 def _signer(obj: Tree | None) -> str:
@@ -47,11 +51,7 @@ class CertificateApproval(Plugin):
 
     def validate(self, attributes: Attributes) -> Waiting:
         """Raise 403 for others."""
-        signer = _signer(attributes.old)
-        if not _may(self.cluster, attributes.identity, "approve", signer):
-            why = f"user not permitted to approve requests with signerName {quote(signer)}"
-            raise forbidden(attributes, why)
-        return None
+        return _require(self, attributes, "approve")
 
 
 class CertificateSigning(Plugin):
@@ -65,10 +65,7 @@ class CertificateSigning(Plugin):
         now, before = ((one or {}).get("status") or {} for one in (attributes.obj, attributes.old))
         if all((now.get(field) or None) == (before.get(field) or None) for field in ("certificate", "conditions")):
             return None
-        signer = _signer(attributes.old)
-        if not _may(self.cluster, attributes.identity, "sign", signer):
-            raise forbidden(attributes, f"user not permitted to sign requests with signerName {quote(signer)}")
-        return None
+        return _require(self, attributes, "sign")
 
 
 class CertificateSubjectRestriction(Plugin):

@@ -49,8 +49,7 @@ class NodeRestriction(Plugin):
         node = identity.name[len(_PREFIX) :]
         if not node:
             raise forbidden(attributes, f"could not determine node from user {quote(identity.name)}")
-        _CHECKS[attributes.kind.resource.qualified](self, node, attributes)
-        return None
+        return _CHECKS[attributes.kind.resource.qualified](self, node, attributes)
 
     def _check_pod(self, node: str, attributes: Attributes) -> None:
         match attributes.subresource:
@@ -171,10 +170,10 @@ class NodeRestriction(Plugin):
             why = f"node {quote(node)} is not allowed to update fields other than status.quantity and status.conditions"
             raise forbidden(attributes, f"{why}: {difference(old, new, 'PersistentVolumeClaim')}")
 
-    def _check_token(self, node: str, attributes: Attributes) -> None:
+    def _check_token(self, node: str, attributes: Attributes) -> Waiting:
         """A token for a pod of the node, and for an audience that the pod has a volume for."""
         if attributes.operation is not Operation.CREATE or attributes.subresource != "token":
-            return
+            return None
         spec = _object(attributes).get("spec") or {}
         bound = spec.get("boundObjectRef") or {}
         if (bound.get("apiVersion"), bound.get("kind")) != ("v1", "Pod") or not bound.get("name"):
@@ -187,7 +186,7 @@ class NodeRestriction(Plugin):
             raise forbidden(attributes, why + "have been deleted and then recreated")
         if (pod.get("spec") or {}).get("nodeName") != node:
             raise forbidden(attributes, "node requested token bound to a pod scheduled on a different node")
-        check_audience(self.cluster, attributes, spec.get("audiences") or (), pod)
+        return check_audience(self.cluster, attributes, spec.get("audiences") or (), pod)
 
     def _check_lease(self, node: str, attributes: Attributes) -> None:
         if attributes.namespace != _LEASES:
@@ -222,7 +221,7 @@ class NodeRestriction(Plugin):
             raise forbidden(attributes, f"can only create a node CSR with CN={_PREFIX}{node}")
 
 
-_CHECKS: Mapping[str, Callable[[NodeRestriction, str, Attributes], None]] = {
+_CHECKS: Mapping[str, Callable[[NodeRestriction, str, Attributes], Waiting]] = {
     "pods": NodeRestriction._check_pod,
     "nodes": NodeRestriction._check_node,
     "persistentvolumeclaims": NodeRestriction._check_claim,

@@ -7,7 +7,7 @@ from typing import Any
 
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
-from hyperkube_apiserver.authz import Decision, ResourceAttributes
+from hyperkube_apiserver.authz import PromptAuthorizer, ResourceAttributes
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery import meta
 from hyperkube_machinery.resources import Resource
@@ -33,19 +33,21 @@ class OwnerReferencesPermissionEnforcement(Plugin):
         now, before = (_owners(one) for one in (attributes.obj, attributes.old))
         if now == before:
             return None
-        if attributes.operation is not Operation.CREATE:
-            self._check_deletion(attributes)
         blocking = list(_newly_blocking(now, before))
-        if not blocking or self.cluster.allows(attributes.identity, _ANYTHING):
-            return None
-        for owner in blocking:
-            self._check_blocking(attributes, owner)
-        return None
+        return self.cluster.deciding(lambda authorizer: self._check(authorizer, attributes, blocking))
 
-    def _check_deletion(self, attributes: Attributes) -> None:
+    def _check(self, authorizer: PromptAuthorizer, attributes: Attributes, blocking: list[Tree]) -> None:
+        if attributes.operation is not Operation.CREATE:
+            self._check_deletion(authorizer, attributes)
+        if not blocking or authorizer.authorize(attributes.identity, _ANYTHING).allowed:
+            return
+        for owner in blocking:
+            self._check_blocking(authorizer, attributes, owner)
+
+    def _check_deletion(self, authorizer: PromptAuthorizer, attributes: Attributes) -> None:
         resource = attributes.kind.resource
-        decision = self._ask(
-            attributes,
+        decision = authorizer.authorize(
+            attributes.identity,
             ResourceAttributes(
                 verb="delete",
                 group=resource.group,
@@ -59,7 +61,7 @@ class OwnerReferencesPermissionEnforcement(Plugin):
             why = f"cannot set an ownerRef on a resource you can't delete: {decision.reason}, <nil>"
             raise forbidden(attributes, why)
 
-    def _check_blocking(self, attributes: Attributes, owner: Tree) -> None:
+    def _check_blocking(self, authorizer: PromptAuthorizer, attributes: Attributes, owner: Tree) -> None:
         api_version, name = owner.get("apiVersion") or "", owner.get("kind") or ""
         group, _, version = api_version.rpartition("/")
         kinds = self.cluster.kinds_called(name, group=group, version=version)
@@ -68,8 +70,8 @@ class OwnerReferencesPermissionEnforcement(Plugin):
             why += f'{api_version} Kind {name}: no matches for kind "{name}" in version "{api_version}"'
             raise forbidden(attributes, why)
         for kind in kinds:
-            decision = self._ask(
-                attributes,
+            decision = authorizer.authorize(
+                attributes.identity,
                 ResourceAttributes(
                     verb="update",
                     group=group,
@@ -82,9 +84,6 @@ class OwnerReferencesPermissionEnforcement(Plugin):
             if not decision.allowed:
                 why = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set "
                 raise forbidden(attributes, f"{why}finalizers on: {decision.reason}, <nil>")
-
-    def _ask(self, attributes: Attributes, question: ResourceAttributes) -> Decision:
-        return self.cluster.authorizer.authorize(attributes.identity, question)
 
 
 def _owners(obj: Tree | None) -> list[Tree]:

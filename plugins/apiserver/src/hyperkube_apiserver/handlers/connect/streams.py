@@ -51,11 +51,11 @@ class Connector:
         await registry.admission.admit(attributes)
         await registry.admission.validate(attributes)
 
-    def check_create(self, call: Call) -> None:
+    async def check_create(self, call: Call) -> None:
         """Whoever opens a stream needs the right to create it, even if a GET asks for it. Raises 403."""
         info = call.info
         if info.verb != "create":
-            require_create(self.authorizer, call.identity, info)
+            await require_create(self.authorizer, call.identity, info)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Streams:
             if info.subresource == "exec" and query.get("command"):
                 options["command"] = query["command"]
         await self.connector.admit(call, now, _OPTIONS[info.subresource], options)
-        self.connector.check_create(call)
+        await self.connector.check_create(call)
         pod = await self.targets.get("pods", call.namespace, info.name)
         container = ""
         if info.subresource != "portforward":

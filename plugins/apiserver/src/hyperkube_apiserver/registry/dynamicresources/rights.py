@@ -5,11 +5,11 @@ Source: k8s.io/kubernetes/pkg/registry/resource (utils).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from hyperkube_apiserver.authn import Identity, split_service_account
-from hyperkube_apiserver.authz import Authorizer, ResourceAttributes, forbidden
+from hyperkube_apiserver.authz import Authorizer, PromptAuthorizer, ResourceAttributes, deciding, forbidden
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.dynamicresources.claimstatus import device_id
 from hyperkube_apiserver.registry.generic import Rights
@@ -62,7 +62,12 @@ def _template_rights(cluster: Cluster) -> Rights:
 def _claim_rights(cluster: Cluster) -> Rights:
     """The rights of who makes a claim or writes its status."""
 
-    def check(claim: Tree, old: Tree | None, context: WriteContext) -> list[FieldError]:
+    def check(claim: Tree, old: Tree | None, context: WriteContext) -> list[FieldError] | Awaitable[list[FieldError]]:
+        return deciding(cluster.authorizer, lambda authorizer: errors_of(authorizer, claim, old, context))
+
+    def errors_of(
+        authorizer: PromptAuthorizer, claim: Tree, old: Tree | None, context: WriteContext
+    ) -> list[FieldError]:
         if old is None:
             return _check_admin(cluster, context.namespace, _requested(claim.get("spec") or {}))
         if context.subresource != "status":
@@ -71,9 +76,9 @@ def _claim_rights(cluster: Cluster) -> Rights:
         errors: list[FieldError] = []
         if not any(_granted(before)):
             errors = _check_admin(cluster, context.namespace, _granted(status))
-        errors += _check_binding(cluster.authorizer, status, before, context)
+        errors += _check_binding(authorizer, status, before, context)
         if status.get("allocation") is not None:
-            errors += _check_drivers(cluster.authorizer, status, before, context)
+            errors += _check_drivers(authorizer, status, before, context)
         return errors
 
     return check
@@ -108,7 +113,7 @@ def _check_admin(cluster: Cluster, namespace: str, paths: Iterable[str]) -> list
     return [FieldError.forbidden(path, text)]
 
 
-def _check_binding(authorizer: Authorizer, status: Tree, before: Tree, context: WriteContext) -> list[FieldError]:
+def _check_binding(authorizer: PromptAuthorizer, status: Tree, before: Tree, context: WriteContext) -> list[FieldError]:
     """What the scheduler writes takes a right of its own, in the whole cluster."""
     if all((status.get(field) or None) == (before.get(field) or None) for field in ("allocation", "reservedFor")):
         return []
@@ -122,7 +127,7 @@ def _check_binding(authorizer: Authorizer, status: Tree, before: Tree, context: 
     return [FieldError.forbidden("status.allocation", text)]
 
 
-def _check_drivers(authorizer: Authorizer, status: Tree, before: Tree, context: WriteContext) -> list[FieldError]:
+def _check_drivers(authorizer: PromptAuthorizer, status: Tree, before: Tree, context: WriteContext) -> list[FieldError]:
     """What a driver reports takes a right to that driver, on the node of the claim or on any."""
     verbs = [_ARBITRARY + context.verb]
     if _is_on_node(context.identity, _node_of(status["allocation"])):
@@ -143,7 +148,7 @@ def _question(subresource: str, verb: str, namespace: str = "", name: str = "") 
     )
 
 
-def _refusal(authorizer: Authorizer, identity: Identity, question: ResourceAttributes) -> str | None:
+def _refusal(authorizer: PromptAuthorizer, identity: Identity, question: ResourceAttributes) -> str | None:
     decision = authorizer.authorize(identity, question)
     return None if decision.allowed else str(forbidden(identity, question, decision.reason).status["message"])
 
