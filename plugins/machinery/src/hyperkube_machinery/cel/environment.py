@@ -51,6 +51,10 @@ class SizedNode(Protocol):
     def size(self) -> Size | None:
         """What is known of its size: from the expression, or from the one who knows the data; None: nothing."""
 
+    @property
+    def element(self) -> SizedNode | None:
+        """Any item of a list, at the list's path and "@items" if that has a path; None for what is no list."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
