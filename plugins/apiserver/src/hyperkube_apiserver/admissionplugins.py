@@ -68,8 +68,7 @@ IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtecti
 
 MISSING = frozenset(
     {
-        *("ImagePolicyWebhook", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "PodSecurity"),
-        *("ResourceQuota", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook"),
+        *("ImagePolicyWebhook", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"),
     }
 )
 """Those that upstream has and this server has not yet."""

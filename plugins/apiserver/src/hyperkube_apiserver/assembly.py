@@ -54,6 +54,7 @@ __all__ = ["API", "Settings", "assemble", "follow_holdings", "follow_roles", "fr
 log = logging.getLogger(__name__)
 
 NAMESPACES: Key = ("", "v1", "namespaces")
+QUOTAS: Key = ("", "v1", "resourcequotas")
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
 IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
@@ -123,6 +124,7 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     hub = Hub(store, caches.values(), clock)
     hub.on_bookmark(send_bookmarks)
     cluster = Cluster(kinds.values(), caches.values(), hub, clock)
+    cluster.metrics = instruments.registry
     admission = MeasuredAdmission(build_chain(cluster, settings.admission), instruments, clock.monotonic)
     others = versions(kinds)
 
@@ -148,6 +150,7 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     for key, version in others.items():
         cache = caches[version.stored_key]
         served[key] = Served(version.kind, cache, partial(version_registry, key, version), version)
+    cluster.quotas = lambda: served[QUOTAS].registry
     cluster.namespaces = lambda: served[NAMESPACES].registry
     addresses = _record_addresses(served, hub, clock)
     offering = cluster.offering = Offering(kinds, served)

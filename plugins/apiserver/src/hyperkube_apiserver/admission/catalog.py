@@ -28,15 +28,18 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
     "nodeselector": ("PodNodeSelector",),
     "nodetaint": ("TaintNodesByCondition",),
     "ownerpermissions": ("OwnerReferencesPermissionEnforcement",),
+    "podsecurity": ("PodSecurity",),
     "priority": ("Priority",),
     "pullimages": ("AlwaysPullImages",),
     "resize": ("PersistentVolumeClaimResize",),
+    "resourcequota": ("ResourceQuota",),
     "resizing": ("NodeDeclaredFeatureValidator", "PodResizeValidator"),
     "runtimeclass": ("RuntimeClass",),
     "serviceaccount": ("ServiceAccount",),
     "tolerationrestriction": ("PodTolerationRestriction",),
     "tolerations": ("DefaultTolerationSeconds", "ExtendedResourceToleration"),
     "topologylabels": ("PodTopologyLabels",),
+    "webhooks": ("MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"),
 }
 """The classes, which are called as flags call the plugins, by the modules of `plugins` that they are in."""
 

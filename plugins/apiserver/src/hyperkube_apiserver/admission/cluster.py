@@ -19,6 +19,7 @@ from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_apiserver.webhooks.routing import Routing
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving import metrics
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.webhooks.caller import WebhookCaller
@@ -45,8 +46,20 @@ class Cluster:
         self.clock = clock
         self.offering: Offering  # all that is served, custom resources too; given once it is there
         self.namespaces: Callable[[], Registry]  # for the plugin that makes them; given once there are registries
+        self.quotas: Callable[[], Registry]  # for the plugin that charges them
         self.authorizer: Authorizer = AlwaysDeny()  # until the server has one, nobody may do anything
         self.routing = Routing()  # how services are reached; the server may know better
+        self.metrics = metrics.Registry()  # where plugins count; the server's, once there is one
+        self._instruments: dict[Callable[[metrics.Registry], Any], Any] = {}
+
+    def instruments(self, make: Callable[[metrics.Registry], T]) -> T:
+        """What plugins count with, which `make` makes once in a server: when the first of them has something to count.
+        """
+        found = self._instruments.get(make)
+        if found is None:
+            found = self._instruments[make] = make(self.metrics)
+        made: T = found
+        return made
 
     @cached_property
     def webhooks(self) -> WebhookCaller:
@@ -58,6 +71,10 @@ class Cluster:
 
     def _routed(self) -> Routing:
         return self.routing
+
+    def cache(self, group: str, resource: str) -> WatchCache:
+        """The cache of a resource that is built in."""
+        return self._caches[group, resource]
 
     def item(self, resource: str, name: str, namespace: str = "", *, group: str = "") -> Item | None:
         """An object as it is stored."""
@@ -91,6 +108,10 @@ class Cluster:
         """The objects of a namespace, in order of their names, each for the caller to do with as it likes."""
         for item in self._caches[group, resource].snapshot(namespace):
             yield decode_body(item.body)
+
+    def count(self, resource: str, namespace: str, *, group: str = "") -> int:
+        """How many there are in a namespace."""
+        return self._caches[group, resource].count(namespace)
 
     def kinds_called(self, kind: str, *, group: str, version: str) -> list[Kind]:
         """The served resources whose objects are of `kind`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_apiserver.admissionplugins import MISSING
 
-__all__ = ["ConfigurationError", "read_configurations"]
+__all__ = ["ConfigurationError", "check_fields", "read_configurations"]
 
 _KIND = "AdmissionConfiguration"
 _VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
@@ -45,6 +45,13 @@ def read_configurations(path: Path, wanted: Collection[str]) -> Mapping[str, Any
         if name not in configurations:  # the first one counts
             configurations[name] = _configuration(plugin, path.parent)
     return configurations
+
+
+def check_fields(path: str, tree: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise ConfigurationError for a field that means nothing: what was meant would not be done."""
+    for field in tree:
+        if field not in known:
+            raise ConfigurationError(f'{path}: unknown field "{field}"; there are {", ".join(known)}')
 
 
 def _configuration(plugin: Mapping[str, Any], folder: Path) -> Any:
