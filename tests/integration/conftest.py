@@ -177,6 +177,22 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
             server.kill()
 
 
+@pytest.fixture(scope="module")
+def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start a server with these flags for all tests of a module."""
+    started: list[Server] = []
+
+    def start(*flags: str) -> Server:
+        server = Server(tmp_path_factory.mktemp("server") / "data", *flags)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        assert server.end(signal.SIGTERM) == 0, "".join(server.log)
+
+
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that keep out of each other's way by their namespaces."""
@@ -217,6 +233,12 @@ def namespace(shared_server: Server) -> str:
     with shared_server.connect() as connection:
         assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})[0] == 201
     return name
+
+
+@pytest.fixture
+def kubectl_of(kubectl_program: Path, kubectl_home: Path) -> Callable[[Server], Kubectl]:
+    """A kubectl of any server."""
+    return lambda server: Kubectl(kubectl_program, server, kubectl_home)
 
 
 @pytest.fixture

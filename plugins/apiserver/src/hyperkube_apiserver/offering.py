@@ -104,6 +104,11 @@ class Offering:
     def has_group_version(self, group: str, version: str) -> bool:
         return version in self._group_versions.get(group, ())
 
+    @property
+    def delegates(self) -> bool:
+        """Whether anything is answered for by others."""
+        return bool(self._delegates)
+
     def delegate(self, group: str, version: str) -> Delegate | None:
         """Who answers for a group version, where that isn't this server."""
         return self._delegates.get((group, version))
@@ -136,7 +141,7 @@ class Offering:
             key = _key(served.kind)
             if key in self._kinds:
                 continue
-            self._kinds[key], self._served[key] = served.kind, served
+            self._kinds[key], self._served[key] = served.told, served
             self._index(key)
             keys.append(key)
         if keys:

@@ -235,6 +235,26 @@ class Options:
     kubelet_client_key: Path | None = flag(
         None, section="Kubelets", metavar="file", help="The private key of --kubelet-client-certificate."
     )
+    proxy_client_cert_file: Path | None = flag(
+        None,
+        section="Aggregation",
+        metavar="file",
+        help="The certificate to show to the servers that APIServices name, which they believe what it says of users"
+        " by. Without it one is made, by an authority of its own in the data directory.",
+    )
+    proxy_client_key_file: Path | None = flag(
+        None, section="Aggregation", metavar="file", help="The private key of --proxy-client-cert-file."
+    )
+    enable_aggregator_routing: bool = flag(
+        False,
+        section="Aggregation",
+        help="Reach services that APIServices and webhooks name at their endpoints, not at their cluster IPs.",
+    )
+    aggregator_reject_forwarding_redirect: bool = flag(
+        True,
+        section="Aggregation",
+        help="Refuse to pass redirects of aggregated API servers on to clients.",
+    )
     kubelet_preferred_address_types: tuple[str, ...] = flag(
         ("Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"),
         section="Kubelets",
@@ -418,17 +438,22 @@ class Options:
         if len(set(issuers)) != len(issuers):
             name = "service-account-issuer"
             raise SettingsError(name, f"flag --{name}", "the same issuer is given twice")
-        if (self.tls_cert_file is None) != (self.tls_private_key_file is None):
-            given, missing = "--tls-cert-file", "--tls-private-key-file"
-            if self.tls_cert_file is None:
-                given, missing = missing, given
-            raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
-        if (self.kubelet_client_certificate is None) != (self.kubelet_client_key is None):
-            given, missing = "--kubelet-client-certificate", "--kubelet-client-key"
-            if self.kubelet_client_certificate is None:
-                given, missing = missing, given
-            raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
+        for certificate, key in (
+            ("tls_cert_file", "tls_private_key_file"),
+            ("kubelet_client_certificate", "kubelet_client_key"),
+            ("proxy_client_cert_file", "proxy_client_key_file"),
+        ):
+            self._check_pair(certificate, key)
         self._check_plugins()
+
+    def _check_pair(self, certificate: str, key: str) -> None:
+        """Raise if one of the two is given without the other."""
+        if (getattr(self, certificate) is None) == (getattr(self, key) is None):
+            return
+        given, missing = (f"--{name.replace('_', '-')}" for name in (certificate, key))
+        if getattr(self, certificate) is None:
+            given, missing = missing, given
+        raise SettingsError(missing.lstrip("-"), f"flag {missing}", f"must be given together with {given}")
 
     def _check_plugins(self) -> None:
         """Raise for flags that name the same plugin on and off. Source: k8s.io/apiserver/pkg/server/options."""

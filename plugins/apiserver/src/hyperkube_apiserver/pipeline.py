@@ -132,6 +132,9 @@ class Pipeline:
 
     async def _answer_to(self, call: Call) -> Answer:
         if not call.info.is_resource:
+            delegate = self._router.elsewhere(call.request.path)
+            if delegate is not None:
+                return await delegate.answer(call)
             return await self._nonresource.answer(call.request, call.query)
         return await self._router.answer(call, lambda: require_create(self._authorizer, call.identity, call.info))
 

@@ -21,6 +21,8 @@ from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
 from hyperkube_apiserver.admissionplugins import chosen, wanted
 from hyperkube_apiserver.advertised import advertised_address
+from hyperkube_apiserver.aggregation.frontproxy import certificate_from_files, own_authority, own_certificate
+from hyperkube_apiserver.aggregation.keeping import keep_aggregated
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.definitionstatus import keep_settled
@@ -41,9 +43,11 @@ from hyperkube_apiserver.populate import keep_flow_control, populate, publish_au
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
+from hyperkube_apiserver.webhooks.routing import Routing
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.files import make_private_directory
 from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.podnetwork import AgentNetwork
 from hyperkube_machinery.release import KUBERNETES
@@ -60,6 +64,7 @@ from hyperkube_machinery.storage.schedule import keep_compacted
 from hyperkube_machinery.tls import CertificateError, admit_client, client_context, server_context
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.aggregation.backend import ProxyCertificate
     from hyperkube_apiserver.options import Options
     from hyperkube_core import Context
 
@@ -105,6 +110,7 @@ async def _serve_on(
     port = int(sockets[0].getsockname()[1])
     address = f"{_reachable(host)}:{port}"
     api = assemble(store, clock, settings)
+    api.cluster.routing = _routing(options, host, port)
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
     uses = TokenUses(clock)
@@ -115,6 +121,13 @@ async def _serve_on(
         partial(keep_settled, api, clock),
         partial(keep_conditions, api, clock),
         partial(keep_flow_control, api, clock),
+        partial(
+            keep_aggregated,
+            api,
+            clock,
+            _front_proxy(options, clock),
+            follows_redirects=not options.aggregator_reject_forwarding_redirect,
+        ),
         partial(keep_compacted, store, clock, options.etcd_compaction_interval),
         desk.keep_settled,
         partial(measure_lag, clock, api.instruments.lag),
@@ -215,6 +228,27 @@ def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
     if options.tls_cert_file is not None and options.tls_private_key_file is not None:
         serving = (options.tls_cert_file, options.tls_private_key_file)
     return open_pki(options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file)
+
+
+def _routing(options: Options, host: str, port: int) -> Routing:
+    """How services are reached: past cluster IPs where pods are on this machine and its own network knows none."""
+    own_network = options.allow_loopback_endpoints or options.pod_network is not None
+    return Routing(
+        to_endpoints=options.enable_aggregator_routing or own_network,
+        pod_network=None if options.pod_network is None else AgentNetwork(options.pod_network),
+        own=("127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host, port),
+    )
+
+
+def _front_proxy(options: Options, clock: Clock) -> Callable[[], ProxyCertificate]:
+    """What is shown to the servers that requests are passed on to."""
+    certificate, key = options.proxy_client_cert_file, options.proxy_client_key_file
+    if certificate is not None and key is not None:
+        return certificate_from_files(certificate, key, clock)
+    directory = options.data_dir / "pki"
+    make_private_directory(directory)
+    own_authority(directory, clock.now())
+    return own_certificate(directory, clock)
 
 
 def _desk(api: API, options: Options, clock: Clock, lifecycle: Lifecycle) -> Desk:

@@ -35,6 +35,7 @@ class Peer:
     host: str  # a name or an address, without brackets
     port: int
     tls: ssl.SSLContext | None = None  # None for plain HTTP
+    server_name: str = ""  # whom its certificate must be for, where that is not `host`
 
     @property
     def scheme(self) -> str:
@@ -181,7 +182,7 @@ async def _connected(peer: Peer, connected: socket.socket | None) -> tuple[Reade
     loop = asyncio.get_running_loop()
     reader = Reader(limit=_HEAD_BYTES, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    named = peer.host if peer.tls else None
+    named = (peer.server_name or peer.host) if peer.tls else None
     if connected is None:
         transport, _ = await loop.create_connection(
             lambda: protocol, peer.host, peer.port, ssl=peer.tls, server_hostname=named

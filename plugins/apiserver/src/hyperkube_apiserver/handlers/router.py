@@ -10,7 +10,7 @@ from hyperkube_apiserver.handlers.nonresource import not_found
 from hyperkube_apiserver.handlers.output import Output, output_for
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.offering import Offering
+from hyperkube_apiserver.offering import Delegate, Offering
 from hyperkube_apiserver.printers import check_form, negotiate
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.watchcache.hub import Hub
@@ -63,9 +63,12 @@ class Router:
         """Answer `call`; `may_create` raises if its caller may not create what an update would make."""
         info = call.info
         served = self._served.get((info.group, info.version, info.resource))
-        if served is None:
+        if served is None or self._offering.delegates:
             delegate = self._offering.delegate(info.group, info.version)
-            return await (self._virtual(call) if delegate is None else delegate.answer(call))
+            if delegate is not None:
+                return await delegate.answer(call)
+            if served is None:
+                return await self._virtual(call)
         if not _is_path(info, served.kind):
             raise APIError.no_such_path()
         if served.kind.deprecation:
@@ -99,6 +102,15 @@ class Router:
                 return await write.delete(call, served, output, self._now())
             case _:
                 return await write.delete_collection(call, served, self._hub, output, self._now())
+
+    def elsewhere(self, path: str) -> Delegate | None:
+        """Who answers for the group version whose root is `path`, where that isn't this server."""
+        if not self._offering.delegates:
+            return None
+        match path.strip("/").split("/"):
+            case ["apis", group, version]:
+                return self._offering.delegate(group, version)
+        return None
 
     async def _virtual(self, call: Call) -> Answer:
         """Answer for what is only ever created."""
@@ -147,7 +159,7 @@ class Router:
         representation = negotiate(call.header("accept"), lists=lists, watch=watches)
         if call.info.verb in ("get", "list"):
             check_form(representation.form, served.kind, lists=lists)
-        return output_for(representation, call.query, self._clock.now, served.version)
+        return output_for(representation, call.query, self._clock.now, served.version, served.schema)
 
     def _now(self) -> str:
         return format_seconds(self._clock.now())

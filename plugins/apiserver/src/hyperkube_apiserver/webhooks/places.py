@@ -25,11 +25,15 @@ class Places:
 
     async def behind(self, namespace: str, name: str, port: int) -> Place:
         """Where a port of a service is served. Raises CallFailed."""
+        host, number = self.address(namespace, name, port)
+        return Place(host, number, await self._connected(host, number))
+
+    def address(self, namespace: str, name: str, port: int) -> tuple[str, int]:
+        """One host and port that a service's port leads to. Raises CallFailed."""
         try:
-            host, number = self._services.locate(namespace, name, port)
+            return self._services.locate(namespace, name, port)
         except Unresolved as exc:
             raise CallFailed(str(exc)) from exc
-        return Place(host, number, await self._connected(host, number))
 
     async def _connected(self, host: str, port: int) -> socket | None:
         """A connection to a pod that is in a network of its own; None for others, which anybody can connect to."""

@@ -26,14 +26,14 @@ class BadBundle(ValueError):
     """A caBundle holds no certificates."""
 
 
-def context_for(bundle: str) -> ssl.SSLContext:
-    """What a webhook is called with whose `caBundle` that is; without one, the system's authorities are trusted.
+def context_for(bundle: str, certificate_pem: bytes = b"", key_pem: bytes = b"") -> ssl.SSLContext:
+    """What a server is called with whose `caBundle` that is; without one, the system's authorities are trusted.
 
-    Takes some milliseconds. Raises BadBundle.
+    The caller shows its own certificate, where it has one. Takes some milliseconds. Raises BadBundle.
     """
     try:
         pem = base64.b64decode(bundle, validate=True) if bundle else None
-        context = client_context(ca_pem=pem)
+        context = client_context(ca_pem=pem, certificate_pem=certificate_pem, key_pem=key_pem)
     except (binascii.Error, CertificateError, UnicodeDecodeError) as exc:
         raise BadBundle("unable to load root certificates: unable to parse bytes as PEM block") from exc
     # As Go does: whatever is in the bundle is trusted, a server's own certificate too, and names stand in one place.

@@ -28,7 +28,7 @@ from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.exchange import ExchangeError, Peer, exchange
 from hyperkube_machinery.serving.messages import Answer, Request, Response, StreamingResponse
 
-__all__ = ["Proxies"]
+__all__ = ["Proxies", "answer_headers", "forwardable"]
 
 _SMALL_BYTES = 64 << 10
 _PATH_CHARACTERS = "$&+,/:;=@-_.~"
@@ -91,7 +91,7 @@ class Proxies:
         target = quote(path, _PATH_CHARACTERS) or "/"
         forwarded = posixpath.join(prefix, target.lstrip("/"))
         headers = [
-            *_forwardable(request),
+            *forwardable(request),
             ("X-Forwarded-Uri", forwarded),
             ("X-Forwarded-Host", host),
             ("X-Forwarded-Proto", "https"),
@@ -103,7 +103,7 @@ class Proxies:
             answer = await exchange(peer, request.method, target, headers, request.body, connected=connected)
         except ExchangeError as exc:
             raise APIError.of(503, "ServiceUnavailable", f"error trying to reach service: {exc}") from exc
-        kept = _kept(answer.headers)
+        kept = answer_headers(answer.headers)
         content_type = answer.header("content-type")
         redirects = False
         for index, (name, value) in enumerate(kept):
@@ -150,7 +150,7 @@ def _path(call: Call) -> str:
     return f"{cleaned}/" if path.endswith("/") and not cleaned.endswith("/") else cleaned
 
 
-def _forwardable(request: Request) -> Iterable[tuple[str, str]]:
+def forwardable(request: Request) -> Iterable[tuple[str, str]]:
     """The client's headers, without who it is here and what is between it and this server."""
     named = {name.strip().lower() for name in request.headers.get("connection", "").split(",")}
     for name, value in without_identity(request):
@@ -159,7 +159,7 @@ def _forwardable(request: Request) -> Iterable[tuple[str, str]]:
     yield "X-Forwarded-For", forwarded_for(request)
 
 
-def _kept(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def answer_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers of an answer that are for the client; its type and length are told otherwise."""
     dropped = _HOP_BY_HOP | _CORS | {"content-type", "content-length", "date"}
     headers = list(headers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from hyperkube_machinery.errors import APIError
@@ -49,13 +49,21 @@ def upgrade_headers(request: Request) -> list[tuple[str, str]]:
     return [*headers, ("X-Forwarded-For", forwarded_for(request))]
 
 
-async def upgraded(request: Request, peer: Peer, target: str, *, connected: socket.socket | None = None) -> Answer:
+async def upgraded(
+    request: Request,
+    peer: Peer,
+    target: str,
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    connected: socket.socket | None = None,
+) -> Answer:
     """Ask `peer` for another protocol, and let the client speak it with it. What it refuses with is passed on.
 
-    `connected`: a connection to it that is there already.
+    `headers` are sent instead of the client's own; `connected` is a connection to the peer that is there already.
     """
+    sent = headers or upgrade_headers(request)
     try:
-        answer = await exchange(peer, request.method, target or "/", upgrade_headers(request), connected=connected)
+        answer = await exchange(peer, request.method, target or "/", sent, connected=connected)
     except ExchangeError as exc:
         raise APIError.of(500, "", f"error dialing backend: {exc}") from exc
     if answer.status == 101:
