@@ -25,17 +25,18 @@ _LIST = 10  # of making a list
 _REQUIREMENT = 50  # of making a struct and a list, which is what a requirement of a selector takes
 _SHORTEST_REQUIREMENT = 2  # code points
 
-_ACCESSORS = """
-serviceAccount path group resource subresource namespace name allowed reason error errored
-masked prefixLength family isUnspecified isLoopback isLinkLocalMulticast isLinkLocalUnicast isGlobalUnicast
-format.named
-sign asInteger isInteger asApproximateFloat isGreaterThan isLessThan compareTo add sub major minor patch
-getScheme getHostname getHost getPort getEscapedPath getQuery
-""".split()
-_WALKS_ARGUMENT = "url jsonpatch.escapeKey".split()
-_WALKS_TARGET = "lowerAscii upperAscii substring trim".split()
-_PARSES = "cidr isIP isCIDR quantity isQuantity semver isSemver".split()
-_WALKS_ITEMS = "isSorted sum max min indexOf lastIndexOf".split()
+_ACCESSORS = (
+    *("serviceAccount", "path", "group", "resource", "subresource", "namespace", "name"),
+    *("allowed", "reason", "error", "errored", "masked", "prefixLength", "family", "isUnspecified", "isLoopback"),
+    *("isLinkLocalMulticast", "isLinkLocalUnicast", "isGlobalUnicast", "format.named"),
+    *("sign", "asInteger", "isInteger", "asApproximateFloat", "isGreaterThan", "isLessThan", "compareTo", "add", "sub"),
+    *("major", "minor", "patch"),
+    *("getScheme", "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"),
+)
+_WALKS_ARGUMENT = ["url", "jsonpatch.escapeKey"]
+_WALKS_TARGET = ["lowerAscii", "upperAscii", "substring", "trim"]
+_PARSES = ["cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"]
+_WALKS_ITEMS = ["isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"]
 
 Estimator = Callable[[str, SizedNode | None, Sequence[SizedNode]], CallEstimate | None]
 Arguments = Sequence[Any]

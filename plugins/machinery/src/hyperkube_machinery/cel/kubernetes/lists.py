@@ -133,7 +133,9 @@ LISTS = Library(
         Function(
             "sum",
             *(
-                Overload(f"list_{name}_sum_{name}", (list_of(_COMPARABLE[name]),), _COMPARABLE[name], total, member=True)
+                Overload(
+                    f"list_{name}_sum_{name}", (list_of(_COMPARABLE[name]),), _COMPARABLE[name], total, member=True
+                )
                 for name, total in _SUMS.items()
             ),
         ),

@@ -176,7 +176,8 @@ CIDRS = Library(
         ),
         Function("ip", Overload("cidr_ip", (_C,), _I, lambda network: IPValue(network.network.address), member=True)),
         Function(
-            "prefixLength", Overload("cidr_prefix_length", (_C,), INT, lambda network: network.network.prefix, member=True)
+            "prefixLength",
+            Overload("cidr_prefix_length", (_C,), INT, lambda network: network.network.prefix, member=True),
         ),
         Function(
             "masked",
