@@ -21,15 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "YAML_ERRORS",
     "BadBody",
     "Decoded",
     "StrictError",
+    "cannot_be_handled",
     "check_converted",
     "check_tree",
     "decode",
     "duplicate_fields",
+    "judge",
+    "keep_reset",
+    "media_type_of",
     "parse_body",
+    "parse_object",
     "read_object",
+    "told_kind",
+    "unrecognized",
 ]
 
 JSON = "application/json"
@@ -58,7 +66,7 @@ class Decoded:
 
 def parse_body(body: bytes, media_type: str) -> Decoded:
     """Read a body of JSON, YAML or protobuf. Raises BadBody; 415 for another media type."""
-    name = _media_type(media_type)
+    name = media_type_of(media_type)
     if name == JSON:
         try:
             tree = parse(body)
@@ -102,7 +110,7 @@ def _unregistered(group_version: str, kind: str) -> str:
     return f'no kind "{kind}" is registered for version "{group_version}" in scheme "{_SCHEME}"'
 
 
-def _media_type(header: str) -> str:
+def media_type_of(header: str) -> str:
     """The type in a Content-Type header, without parameters; none means JSON."""
     return header.partition(";")[0].strip().lower() or JSON
 
@@ -110,13 +118,16 @@ def _media_type(header: str) -> str:
 def decode(body: bytes, media_type: str) -> dict[str, Any]:
     """The object in a body, of whatever kind; {} for none. Raises APIError 400 or 415."""
     try:
-        return _parse_object(body, _media_type(media_type)).tree  # type: ignore[no-any-return]
+        return parse_object(body, media_type_of(media_type)).tree  # type: ignore[no-any-return]
     except BadBody as error:
         raise APIError.bad_request(str(error)) from None
 
 
-def _parse_object(body: bytes, media: str) -> Decoded:
-    """A body that holds an object, or none; raises BadBody in the words for one whose kind can't be seen."""
+def parse_object(body: bytes, media: str) -> Decoded:
+    """A body that holds an object, or none; raises BadBody in the words for one whose kind can't be seen.
+
+    `media` is a media type without parameters.
+    """
     try:
         decoded = parse_body(body, media)
     except BadBody as error:
@@ -136,14 +147,14 @@ def read_object(
     `group_version` ("apps/v1") and `kind` are what the path calls for; a body may leave them out, not contradict them.
     `field_validation` is Strict, Warn or Ignore. Raises APIError 400 or 415.
     """
-    media = _media_type(media_type)
+    media = media_type_of(media_type)
     if media == PROTOBUF:
         return _read_protobuf(body, walker, group_version, kind), []
     is_yaml = media == YAML
     try:
-        decoded = _parse_object(body, media)
+        decoded = parse_object(body, media)
     except BadBody as error:
-        raise _unrecognized(kind, str(error), body) from None
+        raise unrecognized(kind, str(error), body) from None
     tree, exact = decoded.tree, decoded.exact
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
         _check_kind(tree if exact is None else exact, body, group_version, kind)
@@ -156,14 +167,14 @@ def read_object(
             # How a number was written matters to what is told of it, and only the document says.
             normal, findings = walker.read(tree, again=lambda: parse_exactly(body) or {})
     except WrongType as error:
-        raise _cannot_be_handled(kind, group_version, kind, str(error)) from None
+        raise cannot_be_handled(kind, group_version, kind, str(error)) from None
     yaml_warnings = decoded.duplicates if is_yaml else []
     if yaml_warnings and field_validation == "Strict":
-        findings = [_YAML_ERRORS + "\n  ".join(["", *yaml_warnings]), *findings]
+        findings = [YAML_ERRORS + "\n  ".join(["", *yaml_warnings]), *findings]
     elif yaml_warnings:
         findings = [*yaml_warnings, *findings]
-    _keep_reset(tree, normal)
-    warnings = _judge(findings, group_version, kind, field_validation)
+    keep_reset(tree, normal)
+    warnings = judge(findings, group_version, kind, field_validation)
     return _typed(normal, group_version, kind), warnings
 
 
@@ -180,13 +191,13 @@ def _read_protobuf(body: bytes, walker: Walker, group_version: str, kind: str) -
     try:
         envelope = open_envelope(body)
     except BadProtobuf as error:
-        raise _unrecognized(kind, str(error), body) from None
+        raise unrecognized(kind, str(error), body) from None
     _check_kind({"apiVersion": envelope.api_version, "kind": envelope.kind}, body, group_version, kind)
     try:
         tree = decode_message(Schemas.load().table, walker.definition, envelope.raw)
         normal, _ = walker.read(tree)
     except (BadProtobuf, WrongType) as error:
-        raise _cannot_be_handled(kind, group_version, kind, str(error)) from None
+        raise cannot_be_handled(kind, group_version, kind, str(error)) from None
     return _typed(normal, group_version, kind)
 
 
@@ -208,11 +219,11 @@ def check_tree(
     if not isinstance(tree, dict):
         raise WrongType(_PARSE_ERROR + type_error(json_type(tree), _TYPE_META))
     if tree.get("apiVersion") != group_version or tree.get("kind") != kind:
-        why = _unfit(tree, *_sent_kind(tree, group_version, kind), group_version, kind)
+        why = _unfit(tree, *told_kind(tree, group_version, kind), group_version, kind)
         if why:
             raise WrongType(why)
     normal, findings = walker.read(tree)
-    _keep_reset(tree, normal)
+    keep_reset(tree, normal)
     return _settle(tree, _typed(normal, group_version, kind), [*duplicates, *findings], field_validation)
 
 
@@ -226,11 +237,11 @@ def check_converted(
     """
     check_conversion(Schemas.load().table, walker.definition, tree)
     normal, findings = walker.read(tree)
-    _keep_reset(tree, normal)
+    keep_reset(tree, normal)
     return _settle(tree, normal, [*duplicates, *sorted(findings)], field_validation)
 
 
-def _keep_reset(tree: dict[str, Any], normal: dict[str, Any]) -> None:
+def keep_reset(tree: dict[str, Any], normal: dict[str, Any]) -> None:
     """Leave in `normal` the one empty list that says something: who sends no owners asks to forget them."""
     metadata = tree.get("metadata")
     if metadata and metadata.get("managedFields") == []:
@@ -255,24 +266,27 @@ class StrictError(ValueError):
 
 
 _PARSE_ERROR = "couldn't get version/kind; json parse error: "
-_YAML_ERRORS = "yaml: unmarshal errors:"
+YAML_ERRORS = "yaml: unmarshal errors:"
 
 
-def _judge(findings: list[str], group_version: str, kind: str, field_validation: str) -> list[str]:
+def judge(findings: list[str], group_version: str, kind: str, field_validation: str) -> list[str]:
+    """The warnings that findings come to; raises 400 where there may be none."""
     if not findings or field_validation == "Ignore":
         return []
     if field_validation == "Strict":
-        raise _cannot_be_handled(kind, group_version, kind, str(StrictError(findings)))
+        raise cannot_be_handled(kind, group_version, kind, str(StrictError(findings)))
     return findings
 
 
-def _unrecognized(kind: str, why: str, body: bytes) -> APIError:
+def unrecognized(kind: str, why: str, body: bytes) -> APIError:
+    """The refusal of a body that does not even tell what it is."""
     return APIError.bad_request(
         f"the object provided is unrecognized (must be of type {kind}): {why} ({_summary(body)})"
     )
 
 
-def _cannot_be_handled(sent_kind: str, sent_version: str, kind: str, why: str) -> APIError:
+def cannot_be_handled(sent_kind: str, sent_version: str, kind: str, why: str) -> APIError:
+    """The refusal of a body that can't be read as the kind that the path calls for."""
     version = sent_version.rpartition("/")[2]
     return APIError.bad_request(f'{sent_kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
@@ -288,19 +302,19 @@ def _summary(body: bytes) -> str:
 def _check_kind(tree: dict[str, Any] | Pairs, body: bytes, group_version: str, kind: str) -> None:
     """Refuse a body whose apiVersion and kind are not what the path calls for."""
     try:
-        sent_version, sent_kind = _sent_kind(tree, group_version, kind)
+        sent_version, sent_kind = told_kind(tree, group_version, kind)
     except WrongType as error:
-        raise _unrecognized(kind, str(error), body) from None
+        raise unrecognized(kind, str(error), body) from None
     why = _unfit(tree, sent_version, sent_kind, group_version, kind)
     if why:
-        raise _cannot_be_handled(sent_kind, sent_version, kind, why)
+        raise cannot_be_handled(sent_kind, sent_version, kind, why)
     if sent_version != group_version:
         raise APIError.bad_request(
             f"the API version in the data ({sent_version}) does not match the expected API version ({group_version})"
         )
 
 
-def _sent_kind(tree: dict[str, Any] | Pairs, group_version: str, kind: str) -> tuple[str, str]:
+def told_kind(tree: dict[str, Any] | Pairs, group_version: str, kind: str) -> tuple[str, str]:
     """What a body says it is, completed by what is expected where it says nothing. Raises WrongType."""
     sent = {"apiversion": "", "kind": ""}
     wrong = ""

@@ -15,7 +15,7 @@ from typing import Any
 from hyperkube_machinery.fields.elements import of_keys, of_value
 from hyperkube_machinery.schema.table import WRITTEN, Table, Type, load_table
 
-__all__ = ["BadItem", "ListShape", "MapShape", "Shape", "Shapes", "load_shapes"]
+__all__ = ["DEDUCED", "UNTYPED", "BadItem", "ListShape", "MapShape", "Shape", "Shapes", "load_shapes"]
 
 _SCALARS = {
     **dict.fromkeys(("int32", "int64", "float64"), "numeric"),
@@ -140,13 +140,18 @@ def _untyped(*, deduced: bool) -> Shape:
     return shape
 
 
+UNTYPED = _untyped(deduced=False)
+"""Anything, as one field."""
+DEDUCED = _untyped(deduced=True)
+"""Anything; the entries of maps in it are fields of their own."""
+
+
 class Shapes:
     """Shapes by definition."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._structs: dict[tuple[str, bool], Shape] = {}
-        self._deduced = _untyped(deduced=True)
 
     def of(self, definition: str) -> Shape:
         """KeyError for an unknown definition."""
@@ -178,7 +183,7 @@ class Shapes:
             return Shape(map=MapShape(element=self._shape(type_.element, {}), atomic=merging.get("map") == "atomic"))
         if kind == "list":
             return self._list(type_, merging)
-        return self._deduced
+        return DEDUCED
 
     def _list(self, type_: Type, merging: Mapping[str, Any]) -> Shape:
         assert type_.element is not None

@@ -1,6 +1,6 @@
 """The names that definitions of custom resources ask for are theirs, unless others of their group have them.
 
-Custom resources are not served yet, so that no definition is established.
+A definition is established, and so served, as soon as all its names are its own for the first time.
 Source: k8s.io/apiextensions-apiserver/pkg/controller/status (naming_controller.go).
 """
 
@@ -49,10 +49,12 @@ def with_names(definition: Tree, others: Iterable[Tree], now: str) -> Tree:
     reason, message = conflicts[-1] if conflicts else ("NoConflicts", "no conflicts found")
     conditions = status.get("conditions") or []
     told = with_condition(conditions, "NamesAccepted", not conflicts, reason, message, now)
-    if (find_condition(told, "Established") or {}).get("status") != "True":
-        is_new = find_condition(told, "Established") is None
+    established = find_condition(told, "Established") or {}
+    if established.get("status") != "True":
+        is_new = not established
         if not conflicts:
-            told = with_condition(told, "Established", False, "Installing", "the initial names have been accepted", now)
+            text = "the initial names have been accepted"
+            told = with_condition(told, "Established", True, "InitialNamesAccepted", text, now)
         elif is_new:
             told = with_condition(told, "Established", False, "NotAccepted", "not all names are accepted", now)
     if names == accepted and told == conditions:

@@ -12,7 +12,8 @@ from typing import Any
 
 from hyperkube_apiserver.registry.apiextensions.embedded import validate_embedded
 from hyperkube_apiserver.registry.apiextensions.pruning import prune
-from hyperkube_apiserver.registry.apiextensions.values import same, validate_value
+from hyperkube_apiserver.registry.apiextensions.sameness import same
+from hyperkube_apiserver.registry.apiextensions.values import validate_value
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["validate_defaults"]
@@ -76,7 +77,7 @@ class _Walk:
 
     def _in_meta(self, value: Any, schema: Tree, resource: Tree, surround: Surround, path: str) -> list[FieldError]:
         if wrong := validate_embedded(surround(value), resource, "", is_resource=True):
-            told = [f"{error.field.removeprefix('.')}: {error.message}" for error in wrong]
+            told = [f"{error.field}: {error.message}" for error in wrong]
             text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
             return [FieldError.invalid(path, value, f"must result in valid metadata: {text}")]
         return validate_value(value, schema, path)

@@ -16,6 +16,7 @@ __all__ = [
     "FINALIZER",
     "ending",
     "ends",
+    "failing",
     "find_condition",
     "marked",
     "with_approval",
@@ -85,6 +86,11 @@ def ending(definition: Tree, now: str) -> Tree:
     return _told(
         definition, "Terminating", True, "InstanceDeletionInProgress", "CustomResource deletion is in progress", now
     )
+
+
+def failing(definition: Tree, reason: str, message: str, now: str) -> Tree:
+    """A definition whose instances can't be deleted, or don't go."""
+    return _told(definition, "Terminating", True, reason, message, now)
 
 
 def without_instances(definition: Tree, now: str) -> Tree:

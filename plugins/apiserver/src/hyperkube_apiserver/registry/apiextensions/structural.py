@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hyperkube_apiserver.registry.apiextensions.values import same
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 

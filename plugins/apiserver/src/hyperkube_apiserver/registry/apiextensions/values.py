@@ -12,30 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hyperkube_apiserver.registry.apiextensions.correlation import Correlated
 from hyperkube_apiserver.registry.apiextensions.formats import has_format, known_format
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, matches
 
-__all__ = ["same", "validate_value"]
+__all__ = ["is_in_range", "is_multiple", "types_of", "validate_value"]
 
 Tree = Mapping[str, Any]
 
 
-def validate_value(value: Any, schema: Tree, path: str) -> list[FieldError]:
-    """What is wrong with `value`, which stands at `path`."""
-    return _Validator(path).check(value, schema, "").errors
+def validate_value(value: Any, schema: Tree, path: str = "", old: Correlated | None = None) -> list[FieldError]:
+    """What is wrong with `value`, which stands at `path`.
 
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal as JSON: 1 is not true, and 1.0 is not 1."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return bool(one == other)
+    What is wrong below `old` is left out where nothing changed.
+    """
+    result = _Validator(path).check(value, schema, "", old)
+    return [] if old is not None and result.errors and old.is_same() else result.errors
 
 
 @dataclass(slots=True)
@@ -52,10 +47,10 @@ class _Validator:
     def __init__(self, root: str) -> None:
         self._root = root
 
-    def check(self, value: Any, schema: Tree, at: str) -> _Result:
+    def check(self, value: Any, schema: Tree, at: str, old: Correlated | None = None) -> _Result:
         """`at` is where `value` stands below the root: `.spec.ports[0]`, or empty."""
         result = _Result()
-        types = _types(schema)
+        types = types_of(schema)
         format_ = known_format(schema)
         if value is None:
             result.errors += self._type(value, types, format_, schema, at)
@@ -65,7 +60,7 @@ class _Validator:
         if types or format_:
             result.errors += self._type(value, types, format_, schema, at)
             result.matched += 2
-        result.add(self._combined(value, schema, at))
+        result.add(self._combined(value, schema, at, old))
         result.matched += 1
         if isinstance(value, str):
             result.errors += self._string(value, schema, at)
@@ -77,18 +72,20 @@ class _Validator:
             result.errors += self._number(value, types, format_, schema, at)
             result.matched += 2
         elif isinstance(value, list):
-            result.add(self._list(value, schema, at))
+            result.add(self._list(value, schema, at, old))
             result.matched += 2
         result.errors += self._enum(value, schema, at)
         result.matched += 1
         if isinstance(value, dict):
-            result.add(self._object(value, schema, at))
+            result.add(self._object(value, schema, at, old))
             result.matched += 1
         result.matched += 1
         return result
 
     def _path(self, at: str) -> str:
-        return f"{self._root}.{at.removeprefix('.')}" if at else self._root
+        """An object as a whole has no path, which Go prints as it prints no pointer."""
+        at = at.removeprefix(".")
+        return (f"{self._root}.{at}" if at else self._root) if self._root else at or "<nil>"
 
     def _invalid(self, at: str, value: Any, text: str) -> FieldError:
         return FieldError.invalid(self._path(at), "" if value is None else value, f"{at} in body {text}")
@@ -105,7 +102,7 @@ class _Validator:
         found = _type_of(value)
         fits = (
             found in types
-            or (found == "number" and value == int(value) and "integer" in types)
+            or (found == "number" and "integer" in types and _is_whole(value))
             or (found == "integer" and "number" in types)
         )
         if fits or not types:
@@ -149,12 +146,15 @@ class _Validator:
             (schema.get("minimum"), "Minimum boundary"),
             (schema.get("maximum"), "Maximum boundary"),
         ):
-            if bound is not None and not _is_in_range(bound, type_, format_):
+            if bound is not None and not is_in_range(bound, type_, format_):
                 asked = f"with format {format_}" if format_ else "(default format)"
                 text = f"{called} value must be of type {type_} {asked} in {at}"
-                errors.append(FieldError.invalid(self._root, "", text))
+                errors.append(FieldError.invalid(self._path(""), "", text))
         factor = schema.get("multipleOf")
-        if factor is not None and not _is_multiple(value, factor):
+        if factor is not None and isinstance(value, int) and int(factor) <= 0:
+            text = f"factor MultipleOf declared for {at} must be positive: {int(factor)}"
+            errors.append(FieldError.invalid(self._path(at), int(factor), text))
+        elif factor is not None and not is_multiple(value, factor):
             errors.append(self._invalid(at, value, f"should be a multiple of {_go_number(factor)}"))
         low, high = schema.get("minimum"), schema.get("maximum")
         if low is not None:
@@ -169,11 +169,12 @@ class _Validator:
                 errors.append(self._invalid(at, value, f"should be {words} {_go_number(high)}"))
         return errors
 
-    def _list(self, value: list[Any], schema: Tree, at: str) -> _Result:
+    def _list(self, value: list[Any], schema: Tree, at: str, old: Correlated | None) -> _Result:
         result = _Result()
         if isinstance(items := schema.get("items"), dict):
             for index, item in enumerate(value):
-                result.add(self.check(item, items, f"{at}[{index}]"))
+                before = None if old is None else old.item(index)
+                result.add(self._unless_same(item, items, f"{at}[{index}]", before))
         least, most = schema.get("minItems"), schema.get("maxItems")
         if least is not None and len(value) < least:
             result.errors.append(self._invalid(at, len(value), f"should have at least {least} items"))
@@ -181,7 +182,17 @@ class _Validator:
             result.errors.append(FieldError.too_many(self._path(at), len(value), most))
         return result
 
-    def _object(self, value: dict[str, Any], schema: Tree, at: str) -> _Result:
+    def _field(self, value: dict[str, Any], key: str, schema: Tree, at: str, old: Correlated | None) -> _Result:
+        if at in ("kind", "apiVersion"):  # of the object itself, which was converted
+            old = None
+        before = None if old is None else old.field(key)
+        return self._unless_same(value[key], schema, at, before)
+
+    def _unless_same(self, value: Any, schema: Tree, at: str, old: Correlated | None) -> _Result:
+        result = self.check(value, schema, at, old)
+        return _Result() if result.errors and old is not None and old.is_same() else result
+
+    def _object(self, value: dict[str, Any], schema: Tree, at: str, old: Correlated | None) -> _Result:
         result = _Result()
         least, most = schema.get("minProperties"), schema.get("maxProperties")
         if least is not None and len(value) < least:
@@ -196,32 +207,32 @@ class _Validator:
                 text = f"{at}.{key} in body is a forbidden property"
                 result.errors.append(FieldError.invalid(self._path(at), key, text))
             elif isinstance(others, dict):
-                result.add(self.check(value[key], others, f"{at}.{key}"))
+                result.add(self._field(value, key, others, f"{at}.{key}", old))
         for key, inner in properties.items():
             if key in value:
-                result.add(self.check(value[key], inner, f"{at}.{key}" if at else key))
+                result.add(self._field(value, key, inner, f"{at}.{key}" if at else key, old))
         for key in schema.get("required") or ():
             if key not in value:
                 result.errors.append(FieldError.required(self._path(f"{at}.{key}")))
         return result
 
-    def _combined(self, value: Any, schema: Tree, at: str) -> _Result:
+    def _combined(self, value: Any, schema: Tree, at: str, old: Correlated | None) -> _Result:
         result = _Result(matched=1)
-        if (inner := schema.get("anyOf")) and (found := [self.check(value, one, at) for one in inner]):
+        if (inner := schema.get("anyOf")) and (found := [self.check(value, one, at, old) for one in inner]):
             first = next((one for one in found if not one.errors), None)
             if first is None:
                 result.errors.append(self._composite(f'"{at}" must validate at least one schema (anyOf)'))
             result.add(first or max(found, key=lambda one: one.matched))
         if inner := schema.get("oneOf"):
-            result.add(self._exactly_one([self.check(value, one, at) for one in inner], at))
+            result.add(self._exactly_one([self.check(value, one, at, old) for one in inner], at))
         if inner := schema.get("allOf"):
-            found = [self.check(value, one, at) for one in inner]
+            found = [self.check(value, one, at, old) for one in inner]
             for one in found:
                 result.add(one)
             if any(one.errors for one in found):
                 none = "" if not all(one.errors for one in found) else ". None validated"
                 result.errors.append(self._composite(f'"{at}" must validate all the schemas (allOf){none}'))
-        if (inner := schema.get("not")) is not None and not self.check(value, inner, at).errors:
+        if (inner := schema.get("not")) is not None and not self.check(value, inner, at, old).errors:
             result.errors.append(self._composite(f'"{at}" must not validate the schema (not)'))
         return result
 
@@ -237,10 +248,10 @@ class _Validator:
         return result
 
     def _composite(self, text: str) -> FieldError:
-        return FieldError.invalid(self._root, "", text)
+        return FieldError.invalid(self._path(""), "", text)
 
 
-def _types(schema: Tree) -> tuple[str, ...]:
+def types_of(schema: Tree) -> tuple[str, ...]:
     if schema.get("x-kubernetes-int-or-string"):
         return ("integer", "string")
     return (schema["type"],) if schema.get("type") else ()
@@ -262,7 +273,12 @@ def _converts(value: Any, wanted: Any) -> bool:
     return same(value, wanted)
 
 
-def _is_in_range(value: float, type_: str, format_: str) -> bool:
+def _is_whole(value: float) -> bool:
+    """Whether a float is an integer that JavaScript knows, too."""
+    return abs(value) < 1 << 53 and value.is_integer()
+
+
+def is_in_range(value: float, type_: str, format_: str) -> bool:
     if type_ == "integer":
         bits = 31 if format_ == "int32" else 63
         return value == int(value) and -(1 << bits) <= value < 1 << bits
@@ -274,7 +290,7 @@ def _is_in_range(value: float, type_: str, format_: str) -> bool:
     return True
 
 
-def _is_multiple(value: float, factor: float) -> bool:
+def is_multiple(value: float, factor: float) -> bool:
     if isinstance(value, int):
         return int(factor) > 0 and value % int(factor) == 0
     quotient = value / factor if factor >= 1 else 1 / factor * value
