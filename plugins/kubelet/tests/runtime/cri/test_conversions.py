@@ -16,7 +16,6 @@ from hyperkube_kubelet.runtime.cri.answers import (
     read_status,
 )
 from hyperkube_kubelet.runtime.cri.failures import failure_of
-from hyperkube_kubelet.runtime.cri.grpc import CallFailed, Code
 from hyperkube_kubelet.runtime.cri.messages import MESSAGES
 from hyperkube_kubelet.runtime.cri.requests import auth_message, container_message, limits_message, sandbox_message
 from hyperkube_kubelet.runtime.cri.statistics import read_container_stats, read_sandbox_stats
@@ -43,6 +42,7 @@ from hyperkube_kubelet.runtime.values import (
     SandboxState,
     Security,
 )
+from hyperkube_machinery.grpc import CallFailed, Code
 
 POD = SandboxConfig(name="web", namespace="shop", uid="0b5e")
 WEB = ContainerConfig(name="web", image="web:1")

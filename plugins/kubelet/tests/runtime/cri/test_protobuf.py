@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperkube_kubelet.runtime.cri.messages import MESSAGES, SIGNALS
-from hyperkube_kubelet.runtime.cri.protobuf import BadMessage, Messages
+from hyperkube_machinery.grpc import BadMessage, Messages
 
 TABLE = Messages(
     """

@@ -98,6 +98,14 @@ class HTTPServer:
         finally:
             await self.close()
 
+    def adopt(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Serve a connection that another protocol has accepted, and that began with `data`."""
+        name = transport.get_extra_info("peername")
+        connection = self._connect(str(name[0]) if name else "")
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        connection.data_received(data)
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Host and port of each listening socket."""

@@ -11,11 +11,10 @@ from typing import Any
 
 from hyperkube_kubelet.counting import Counts
 from hyperkube_kubelet.runtime.cri.failures import failure_of
-from hyperkube_kubelet.runtime.cri.grpc import CallFailed, Channel
 from hyperkube_kubelet.runtime.cri.messages import MESSAGES
-from hyperkube_kubelet.runtime.cri.protobuf import BadMessage
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.grpc import BadMessage, CallFailed, Channel
 
 __all__ = ["CRIClient"]
 

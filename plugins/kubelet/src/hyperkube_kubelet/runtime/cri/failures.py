@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hyperkube_kubelet.runtime.cri.grpc import CallFailed, Code
 from hyperkube_kubelet.runtime.errors import (
     CreateFailed,
     ExecFailed,
@@ -13,6 +12,7 @@ from hyperkube_kubelet.runtime.errors import (
     StartFailed,
     Unsupported,
 )
+from hyperkube_machinery.grpc import CallFailed, Code
 
 __all__ = ["failure_of"]
 

@@ -6,7 +6,7 @@ Source: k8s.io/cri-api/pkg/apis/runtime/v1/api.proto, containerd/api/services/ev
 
 from __future__ import annotations
 
-from hyperkube_kubelet.runtime.cri.protobuf import Messages
+from hyperkube_machinery.grpc import Messages
 
 __all__ = ["MESSAGES", "SIGNALS"]
 

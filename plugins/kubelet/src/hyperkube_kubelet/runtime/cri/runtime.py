@@ -18,7 +18,6 @@ from hyperkube_kubelet.runtime.cri.answers import (
 )
 from hyperkube_kubelet.runtime.cri.bridge import settle
 from hyperkube_kubelet.runtime.cri.client import CRIClient
-from hyperkube_kubelet.runtime.cri.grpc import Channel
 from hyperkube_kubelet.runtime.cri.images import CRIImages, Named
 from hyperkube_kubelet.runtime.cri.logs import LogKeeper
 from hyperkube_kubelet.runtime.cri.requests import (
@@ -55,6 +54,7 @@ from hyperkube_kubelet.runtime.values import (
 )
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
+from hyperkube_machinery.grpc import Channel
 from hyperkube_machinery.podnetwork import HostNetwork, PodNetwork
 from hyperkube_machinery.streaming.ports import PortConnection
 from hyperkube_machinery.streaming.sessions import Streams

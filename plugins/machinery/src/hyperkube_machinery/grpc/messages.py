@@ -99,7 +99,9 @@ class Messages:
                 entry = {part: _text(text) for part, _, text in _parts(value)}
                 tree[field.name] = {**tree[field.name], entry.get(1, ""): entry.get(2, "")}
             elif field.repeated:
-                tree[field.name] = [*tree[field.name], *self._items(field, wire, value)]
+                if not (items := tree[field.name]):
+                    items = tree[field.name] = []  # the empty one is everybody's
+                items.extend(self._items(field, wire, value))
             else:
                 tree[field.name] = self._value(field, value)
         return tree

@@ -14,7 +14,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 
-from hyperkube_kubelet.runtime.cri.grpc import CallFailed, Channel, Code
+from hyperkube_machinery.grpc import CallFailed, Channel, Code
 from hyperkube_machinery.testing.clock import VirtualClock
 from hyperkube_machinery.testing.waiting import until
 
