@@ -17,6 +17,9 @@ from hyperkube_apiserver.admission.measured import MeasuredAdmission
 from hyperkube_apiserver.authz import RBAC
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.customresources.conversion import Conversion, RenamingConversion
+from hyperkube_apiserver.customresources.offered import CustomResources
+from hyperkube_apiserver.customresources.resource import Surroundings
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.offering import Key, Offering
@@ -57,6 +60,7 @@ NAMESPACES: Key = ("", "v1", "namespaces")
 QUOTAS: Key = ("", "v1", "resourcequotas")
 SERVICES: Key = ("", "v1", "services")
 ENDPOINTS: Key = ("", "v1", "endpoints")
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
 SERVICE_CIDRS: Key = ("networking.k8s.io", "v1", "servicecidrs")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
@@ -74,6 +78,7 @@ class API:
     admission: AdmissionControl
     cluster: Cluster  # as admission sees it
     addresses: StoredAddresses  # of services
+    custom: CustomResources
 
     @property
     def kinds(self) -> Mapping[Key, Kind]:
@@ -120,8 +125,8 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     caches = {
         key: WatchCache(kind, _field_values(by_kind, key), instruments.traffic(*key)) for key, kind in stored.items()
     }
-    register_caches(instruments.registry, caches.values)
     hub = Hub(store, caches.values(), clock)
+    register_caches(instruments.registry, lambda: hub.caches)
     hub.on_bookmark(send_bookmarks)
     cluster = Cluster(kinds.values(), caches.values(), hub, clock)
     cluster.metrics = instruments.registry
@@ -154,7 +159,19 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     cluster.namespaces = lambda: served[NAMESPACES].registry
     addresses = _record_addresses(served, hub, clock)
     offering = cluster.offering = Offering(kinds, served)
-    return API(offering, hub, instruments, admission, cluster, addresses)
+
+    def custom_store(kind: Kind) -> Store:
+        return _measured(store, instruments, clock, kind)
+
+    def conversion(said: Mapping[str, Any], definition: str) -> Conversion:
+        if said.get("strategy") != "Webhook":
+            return RenamingConversion()
+        from hyperkube_apiserver.customresources.webhook import WebhookConversion  # few definitions have one
+
+        return WebhookConversion(said["webhook"], lambda: cluster.webhooks)
+
+    around = Surroundings(hub, custom_store, admission, instruments.traffic, conversion)
+    return API(offering, hub, instruments, admission, cluster, addresses, CustomResources(offering, around))
 
 
 def _field_values(by_kind: Mapping[Key, Strategy], key: Key) -> Callable[[dict[str, Any]], Mapping[str, str]]:
@@ -214,6 +231,15 @@ def follow_holdings(api: API) -> None:
         strategy.loaded(decode_body(item.body))
     services.cache.observe(_removal_observer(strategy))
     _follow_ranges(api)
+    _follow_definitions(api)
+
+
+def _follow_definitions(api: API) -> None:
+    """Offer what definitions of custom resources define, from now on."""
+    cache = api.resource(*DEFINITIONS).cache
+    for item in cache.items():
+        api.custom.take(item)
+    cache.observe(api.custom.observe)
 
 
 def _follow_ranges(api: API) -> None:

@@ -17,7 +17,8 @@ from hyperkube_machinery.serving.messages import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hyperkube_apiserver.registry.conversions import Version
+    from hyperkube_apiserver.crd.schema import CustomSchema
+    from hyperkube_apiserver.registry.conversions import ShownVersion
     from hyperkube_apiserver.registry.generic import Guard, Registry
     from hyperkube_apiserver.watchcache.item import Item
 
@@ -28,7 +29,7 @@ class Served:
     """A served resource: what it is, where it is read from and how it is written."""
 
     def __init__(
-        self, kind: Kind, cache: WatchCache, registry: Callable[[], Registry], version: Version | None = None
+        self, kind: Kind, cache: WatchCache, registry: Callable[[], Registry], version: ShownVersion | None = None
     ) -> None:
         """`version` is given where the kind is stored in another version."""
         self.kind = kind
@@ -42,9 +43,19 @@ class Served:
         return self._make_registry()
 
     @property
+    def told(self) -> Kind:
+        """What discovery tells of it."""
+        return self.kind
+
+    @property
     def open(self) -> bool:
         """Whether `cache` shows what there is; else `opened` is to be awaited first."""
         return True
+
+    @property
+    def schema(self) -> CustomSchema | None:
+        """What reads and checks the objects, where no built-in definition does."""
+        return None
 
     async def opened(self) -> None:
         """Return once `cache` shows what there is. Raises APIError 404 for what is served no longer."""

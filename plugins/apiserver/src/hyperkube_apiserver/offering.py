@@ -61,6 +61,7 @@ class OfferedVersion:
     version: str
     kinds: tuple[Kind, ...]  # served here
     delegate: Delegate | None = None
+    custom: bool = False  # whether a source, not this server itself, offers any of the kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +233,12 @@ class Offering:
             versions = sorted(by_group[group], key=rank)
             yield Group(
                 group,
-                tuple(
-                    OfferedVersion(one, tuple(kinds.get((group, one), ())), self._delegates.get((group, one)))
-                    for one in versions
-                ),
+                tuple(self._version(group, one, tuple(kinds.get((group, one), ()))) for one in versions),
             )
+
+    def _version(self, group: str, version: str, kinds: tuple[Kind, ...]) -> OfferedVersion:
+        custom = any(_key(kind) not in self._builtin for kind in kinds)
+        return OfferedVersion(version, kinds, self._delegates.get((group, version)), custom)
 
     def _place(self, group: str, version: str) -> Place:
         delegate = self._delegates.get((group, version))

@@ -38,4 +38,5 @@ async def read(served: Served, hub: Hub, namespace: str, name: str, resource_ver
     item = served.cache.get(served.kind.key(namespace, name))
     if item is None:
         raise APIError.not_found(served.kind.resource, name)
+    await served.ready((item,))
     return item

@@ -44,6 +44,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     options = list_options(call.query, watch=False)
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.namespace, options, selected)
+    await served.ready(listing.items)
     return Response(200, await output.listing(served.kind, listing))
 
 

@@ -20,7 +20,7 @@ from hyperkube_apiserver.printers import (
     partial,
     partial_list,
 )
-from hyperkube_apiserver.registry.conversions import Version
+from hyperkube_apiserver.registry.conversions import ShownVersion, Version
 from hyperkube_apiserver.representation import decode_body, type_prefix
 from hyperkube_apiserver.requestinfo import Query
 from hyperkube_apiserver.watchcache.item import EventEncoder, Item
@@ -30,6 +30,7 @@ from hyperkube_machinery.serving.stream import chunk
 from hyperkube_machinery.serving.turns import slices
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.crd.schema import CustomSchema
     from hyperkube_apiserver.handlers.list import Listing
 
 __all__ = ["Output", "bookmark", "error_event", "output_for"]
@@ -108,7 +109,7 @@ class _PlainEvents:
 class VersionOutput(PlainOutput):
     """The objects themselves, in a version that they are not stored in."""
 
-    def __init__(self, version: Version) -> None:
+    def __init__(self, version: ShownVersion) -> None:
         self._version = version
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
@@ -128,7 +129,7 @@ class VersionOutput(PlainOutput):
 
 
 class _VersionEvents(_PlainEvents):
-    def __init__(self, kind: Kind, version: Version) -> None:
+    def __init__(self, kind: Kind, version: ShownVersion) -> None:
         super().__init__(kind)
         self.key = f"plain {version.api_version}"
         self._version = version
@@ -153,7 +154,8 @@ def _list_metadata(listing: Listing) -> bytes:
 def bookmark(kind: Kind, revision: int, *, ends_initial_events: bool = False) -> Item:
     """What a bookmark shows: an object of `kind` that tells nothing but how far the stream has come."""
     tree: dict[str, Any] = {"metadata": {}}
-    Schemas.load().walker(kind.definition).walk(tree)
+    if kind.definition:  # else nothing is always written
+        Schemas.load().walker(kind.definition).walk(tree)
     metadata: dict[str, Any] = {"resourceVersion": str(revision)}
     if ends_initial_events:
         metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
@@ -226,19 +228,26 @@ class TableOutput:
         self._version = version
         self._now = now
         self._shown = shown
+        self._rows_of = shown.api_version if shown is not None else ""  # the version that rows are of
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
-        tree = decode_body(body)
-        return (encode(self._table(kind, [tree], ListMeta(tree["metadata"].get("resourceVersion", "")))),)
+        return self._single(kind, decode_body(body))
 
     def stored(self, kind: Kind, item: Item) -> Sequence[bytes]:
-        return self.single(kind, item.body)
+        return self._single(kind, self._decoded(item))
+
+    def _single(self, kind: Kind, tree: dict[str, Any]) -> Sequence[bytes]:
+        return (encode(self._table(kind, [tree], ListMeta(tree["metadata"].get("resourceVersion", "")))),)
+
+    def _decoded(self, item: Item) -> dict[str, Any]:
+        """The object that cells are made of."""
+        return decode_body(item.body)
 
     async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
         parts = _Parts()
         size = len(listing.items) if kind.resource.kind in SORTED_KINDS else _TREES_A_SLICE
         async for items in slices(listing.items, size):
-            objects = [decode_body(item.body) for item in items]
+            objects = [self._decoded(item) for item in items]
             shown = self._table(kind, objects, _list_meta(listing), headers=not parts.begun)
             if parts.begun:
                 parts.go_on(shown["rows"])
@@ -248,10 +257,9 @@ class TableOutput:
 
     def events(self, kind: Kind) -> EventEncoder:
         def rows(item: Item, first: bool) -> dict[str, Any]:
-            return self._table(kind, [decode_body(item.body)], ListMeta(str(item.revision)), headers=first)
+            return self._table(kind, [self._decoded(item)], ListMeta(str(item.revision)), headers=first)
 
-        shown = self._shown.api_version if self._shown is not None else ""
-        return _Transformed(f"table {self._include} {self._version} {shown}", rows)
+        return _Transformed(f"table {self._include} {self._version} {self._rows_of}", rows)
 
     def _table(
         self, kind: Kind, objects: list[dict[str, Any]], list_meta: ListMeta, *, headers: bool = True
@@ -267,6 +275,42 @@ class TableOutput:
             version=self._version,
             headers=headers,
             shown=self._shown.from_stored if self._shown is not None else None,
+        )
+
+
+class CustomTableOutput(TableOutput):
+    """The same of custom resources, whose definition says what the cells are, in the version that is shown."""
+
+    def __init__(
+        self,
+        include: IncludeObject,
+        version: str,
+        now: Callable[[], float],
+        shown: ShownVersion,
+        schema: CustomSchema,
+    ) -> None:
+        super().__init__(include, version, now)
+        self._rows_of = shown.api_version
+        self._in_version = shown
+        self._schema = schema
+
+    def _decoded(self, item: Item) -> dict[str, Any]:
+        return decode_body(self._in_version.body(item))
+
+    def _table(
+        self, kind: Kind, objects: list[dict[str, Any]], list_meta: ListMeta, *, headers: bool = True
+    ) -> dict[str, Any]:
+        from hyperkube_apiserver.printers.custom import custom_table
+
+        return custom_table(
+            kind,
+            objects,
+            list_meta,
+            columns=self._schema.columns,
+            rows=self._schema.rows(objects, now=self._now()),
+            include=self._include,
+            version=self._version,
+            headers=headers,
         )
 
 
@@ -310,14 +354,23 @@ _PLAIN = PlainOutput()
 
 
 def output_for(
-    representation: Representation, query: Query, now: Callable[[], float], version: Version | None = None
+    representation: Representation,
+    query: Query,
+    now: Callable[[], float],
+    version: ShownVersion | None = None,
+    schema: CustomSchema | None = None,
 ) -> Output:
-    """The output for what was negotiated; `version` is that of a kind which is stored in another."""
+    """The output for what was negotiated; `version` is that of a kind which is stored in another.
+
+    `schema` is that of a custom resource.
+    """
     match representation.form:
         case Form.OBJECT:
             return _PLAIN if version is None else VersionOutput(version)
         case Form.TABLE:
             include = include_object(query.get("includeObject", [""])[0])
-            return TableOutput(include, representation.version, now, version)
+            if schema is not None and version is not None:
+                return CustomTableOutput(include, representation.version, now, version, schema)
+            return TableOutput(include, representation.version, now, version if isinstance(version, Version) else None)
         case _:
             return MetadataOutput(representation.version, lists=representation.form is Form.METADATA_LIST)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import apply
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.write import check_name, write_context
+from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS
 from hyperkube_machinery.decoding import StrictError, check_converted, check_tree
@@ -25,11 +26,18 @@ from hyperkube_machinery.patches import strategic as strategic_patch
 from hyperkube_machinery.schema import Schemas, Walker, WrongType
 from hyperkube_machinery.serving.messages import Response
 
-__all__ = ["Patch", "patch", "patch_type", "patched", "read_patch"]
+if TYPE_CHECKING:
+    from hyperkube_apiserver.crd.schema import CustomSchema
+
+__all__ = ["Patch", "in_declared_order", "patch", "patch_type", "patched", "read_patch"]
 
 _JSON = "application/json-patch+json"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
+_NOT_STRATEGIC = (
+    "the body of the request was in an unknown format - accepted media types include: "
+    f"{_JSON}, {_MERGE}, {apply.MEDIA_TYPE}"
+)
 
 Tree = dict[str, Any]
 
@@ -51,6 +59,8 @@ async def patch(
     `may_create` refuses, by raising, to make an object that is not there, which only an apply of a whole one does.
     """
     media_type = patch_type(call)
+    if served.schema is not None and media_type == _STRATEGIC:
+        raise APIError.of(415, "UnsupportedMediaType", _NOT_STRATEGIC)
     options = write_options(call.query, "PatchOptions", applies=media_type == apply.MEDIA_TYPE)
     kind = served.kind
     context = write_context(call, now, options)
@@ -68,19 +78,36 @@ async def patch(
             makes=True,
         )
         return Response(201 if written.created else 200, output.single(kind, written.body))
-    walker = Schemas.load().walker(kind.definition)
-    asked = read_patch(
-        call, media_type, walker, kind.resource.api_version, kind.resource.kind, options.field_validation
-    )
+    if served.schema is not None:
+        change = _custom_change(call, media_type, served.schema, options.field_validation)
+    else:
+        change = _change(call, media_type, kind, options.field_validation)
     written = await served.registry.update(
         call.info.name,
-        lambda old: patched(call, asked, walker, old),
+        change,
         context,
         call.warn,
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
     )
     return Response(200, output.single(kind, written.body))
+
+
+def _change(call: Call, media_type: str, kind: Kind, field_validation: str) -> Callable[[Tree], Tree]:
+    walker = Schemas.load().walker(kind.definition)
+    asked = read_patch(call, media_type, walker, kind.resource.api_version, kind.resource.kind, field_validation)
+    return lambda old: patched(call, asked, old, in_declared_order(walker))
+
+
+def _custom_change(call: Call, media_type: str, schema: CustomSchema, field_validation: str) -> Callable[[Tree], Tree]:
+    reader = json_patch if media_type == _JSON else merge_patch
+    apply, found = reader.read(call.request.body, field_validation=field_validation)
+
+    def check(tree: Tree) -> list[str]:
+        return schema.check(tree, field_validation=field_validation, duplicates=found)
+
+    asked = Patch(apply, check, lambda tree: encode(tree).decode())
+    return lambda old: patched(call, asked, old, lambda tree: tree)
 
 
 def patch_type(call: Call) -> str:
@@ -121,21 +148,28 @@ def read_patch(
     return Patch(apply, check, lambda tree: encode(tree).decode())
 
 
-def _in_order(tree: Tree, walker: Walker) -> Tree:
-    """`tree` as errors show it: fields in the order of their declarations, and sets of fields in theirs."""
-    ordered = walker.read(tree)[0]
-    entries = ordered["metadata"].get("managedFields") or ()
-    shown = [{**entry, "fieldsV1": in_order(entry["fieldsV1"])} for entry in entries]
-    return {**ordered, "metadata": {**ordered["metadata"], "managedFields": shown}} if shown else ordered
+def in_declared_order(walker: Walker) -> Callable[[Tree], Tree]:
+    """What makes a tree what errors show: fields in the order of their declarations, and sets of fields in theirs."""
+
+    def ordered(tree: Tree) -> Tree:
+        made = walker.read(tree)[0]
+        entries = made["metadata"].get("managedFields") or ()
+        shown = [{**entry, "fieldsV1": in_order(entry["fieldsV1"])} for entry in entries]
+        return {**made, "metadata": {**made["metadata"], "managedFields": shown}} if shown else made
+
+    return ordered
 
 
-def patched(call: Call, asked: Patch, walker: Walker, old: Tree) -> Tree:
-    """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled."""
+def patched(call: Call, asked: Patch, old: Tree, shown: Callable[[Tree], Tree]) -> Tree:
+    """`old` as the patch makes it, held against its schema; raises 422 for one that the patch spoiled.
+
+    `shown` is what a refusal shows of `old`, to which the patch is then applied.
+    """
     tree = asked.apply(old)
     try:
         warnings = asked.check(tree)
     except (WrongType, StrictError) as exc:
-        error = FieldError.invalid("patch", asked.shown(asked.apply(_in_order(old, walker))), str(exc))
+        error = FieldError.invalid("patch", asked.shown(asked.apply(shown(old))), str(exc))
         raise APIError.invalid("", "", "", [error]) from exc
     for text in warnings:
         call.warn(text)

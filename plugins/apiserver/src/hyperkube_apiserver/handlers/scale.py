@@ -13,7 +13,7 @@ from typing import Any
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import apply, get
 from hyperkube_apiserver.handlers.output import Output
-from hyperkube_apiserver.handlers.patch import patch_type, patched, read_patch
+from hyperkube_apiserver.handlers.patch import in_declared_order, patch_type, patched, read_patch
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.kinds import Column, Kind
 from hyperkube_apiserver.parameters import WriteOptions, write_options
@@ -185,4 +185,4 @@ def _replacement(call: Call, options: WriteOptions) -> Tree:
 def _patch(call: Call, media_type: str, options: WriteOptions) -> Callable[[Tree], Tree]:
     walker = Schemas.load().walker(_DEFINITION)
     asked = read_patch(call, media_type, walker, _VERSION, _KIND, options.field_validation)
-    return lambda old: patched(call, asked, walker, old)
+    return lambda old: patched(call, asked, old, in_declared_order(walker))

@@ -18,7 +18,7 @@ from hyperkube_apiserver.handlers.useragent import manager_of
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import write_options
 from hyperkube_apiserver.printers import Form, Representation, check_form, negotiate
-from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
+from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation, options_tree
 from hyperkube_apiserver.registry.meta import match_namespace
 from hyperkube_apiserver.registry.ownership import set_entries
 from hyperkube_machinery import meta
@@ -85,6 +85,7 @@ class Virtual:
             obj=tree,
             identity=call.identity,
             dry_run=options.dry_run,
+            options=options_tree(Operation.CREATE, options.shown),
             warn=call.warn,
             annotate=call.annotate,
         )

@@ -105,19 +105,23 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
         for result in results:
             if isinstance(result, BaseException) and not (isinstance(result, APIError) and result.code == 404):
                 raise result
+    await served.ready(listing.items)
     return Response(200, await output.listing(served.kind, listing))
 
 
 def _object(call: Call, served: Served, field_validation: str) -> Tree:
-    resource = served.kind.resource
-    tree, warnings = read_object(
-        call.request.body,
-        call.header("content-type"),
-        Schemas.load().walker(served.kind.definition),
-        group_version=resource.api_version,
-        kind=resource.kind,
-        field_validation=field_validation,
-    )
+    resource, schema = served.kind.resource, served.schema
+    if schema is not None:
+        tree, warnings = schema.read(call.request.body, call.header("content-type"), field_validation)
+    else:
+        tree, warnings = read_object(
+            call.request.body,
+            call.header("content-type"),
+            Schemas.load().walker(served.kind.definition),
+            group_version=resource.api_version,
+            kind=resource.kind,
+            field_validation=field_validation,
+        )
     for text in warnings:
         call.warn(text)
     drop_double_owners(tree, call.warn)
@@ -137,6 +141,7 @@ def write_context(
         verb=call.info.verb,
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=options.dry_run,
+        options=options.shown,
         warn=call.warn,
         annotate=call.annotate,
     )

@@ -16,8 +16,9 @@ from hyperkube_apiserver.printers import (
     workloads,
 )
 from hyperkube_apiserver.printers.including import SORTED_KINDS, IncludeObject
-from hyperkube_apiserver.printers.metadata import ListMeta, partial
-from hyperkube_apiserver.printers.pods import pod, pod_conditions
+from hyperkube_apiserver.printers.metadata import ListMeta
+from hyperkube_apiserver.printers.pods import pod
+from hyperkube_apiserver.printers.rows import definitions, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.printers.cells import Printer, Tree
 
 __all__ = ["rows", "table"]
-
-_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 _ADMISSION = "admissionregistration.k8s.io"
 _DEVICES = "resource.k8s.io"
@@ -117,7 +116,7 @@ def table(
     """
     objects = sorted(objects, key=cluster.precedence) if kind.resource.kind in SORTED_KINDS else list(objects)
     listed = [
-        _row(kind, obj, cells, include, version, shown)
+        row(kind, obj, cells, include, version, shown)
         for obj, cells in zip(objects, rows(kind, objects, now=now), strict=True)
     ]
     has_printer = (kind.resource.group, kind.resource.kind) in _PRINTERS
@@ -125,40 +124,6 @@ def table(
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": meta.tree(),
-        "columnDefinitions": _definitions(kind) if headers else None,
+        "columnDefinitions": definitions(kind.columns) if headers else None,
         "rows": listed if listed or has_printer else None,
     }
-
-
-def _row(
-    kind: Kind,
-    obj: Tree,
-    cells: list[Any],
-    include: IncludeObject,
-    version: str,
-    shown: Callable[[dict[str, Any]], dict[str, Any]] | None,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"cells": cells}
-    if kind.resource.kind == "Pod" and (conditions := pod_conditions(obj)):
-        row["conditions"] = conditions
-    if include is IncludeObject.OBJECT:
-        whole = shown(dict(obj)) if shown is not None else obj
-        row["object"] = {**whole, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
-    elif include is IncludeObject.METADATA or _INITIAL_EVENTS_END in (obj["metadata"].get("annotations") or ()):
-        row["object"] = partial(obj, version, kind=kind)
-    else:
-        row["object"] = None
-    return row
-
-
-def _definitions(kind: Kind) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": column.name,
-            "type": column.type,
-            "format": column.format,
-            "description": column.description,
-            "priority": column.priority,
-        }
-        for column in kind.columns
-    ]

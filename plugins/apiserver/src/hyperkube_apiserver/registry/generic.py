@@ -23,7 +23,7 @@ from typing import Any
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
-from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation
+from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation, options_tree
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
 from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times, keep_valid
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
@@ -33,7 +33,10 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
+from hyperkube_machinery.decoding import check_tree
 from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.fields.typings import Typing
+from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
 
 __all__ = ["AfterRemoval", "Guard", "Registry", "Rights", "Written"]
@@ -80,7 +83,10 @@ class Registry:
         *,
         admission: AdmissionControl,
         ttl_seconds: float | None = None,
+        versions: Versions | None = None,
+        typing: Typing | None = None,
     ) -> None:
+        """`versions` and `typing` are those of objects that no built-in definition tells of."""
         self.kind = kind  # that requests name
         self.stored_kind = cache.kind  # that is another version where objects are stored as that
         self.strategy = strategy
@@ -91,8 +97,8 @@ class Registry:
         self._makes_namespaces = (kind.resource.group, kind.resource.resource) == ("", "namespaces")
         self._ttl_seconds = ttl_seconds
         self._prefix_length = len(cache.prefix)
-        self.versions = Versions(self.stored_kind.resource.api_version)
-        self.owners = FieldOwners(kind, strategy.reset_fields, self.versions)
+        self.versions = versions or Versions(self.stored_kind.resource.api_version)
+        self.owners = FieldOwners(kind, strategy.reset_fields, self.versions, typing)
         self.after_removal: AfterRemoval | None = None  # takes along what is of no use without an object
         self.rights: Rights | None = None  # where what may be said depends on who says it, or on the cluster
         self._writes: set[asyncio.Future[Entry]] = set()
@@ -132,6 +138,29 @@ class Registry:
             self.owners.record(tree, old, context)
         return tree
 
+    def admitted(self, tree: Tree) -> Tree:
+        """What admission made of an object of this version, as it is to be stored: read like one that was sent.
+
+        Raises WrongType for what is no such object any more.
+        """
+        resource = self.kind.resource
+        check_tree(
+            tree,
+            Schemas.load().walker(self.kind.definition),
+            group_version=resource.api_version,
+            kind=resource.kind,
+            field_validation="Ignore",
+        )
+        return self._defaulted(tree)
+
+    def _defaulted(self, tree: Tree) -> Tree:
+        self.strategy.default(tree)
+        return tree
+
+    async def converted(self, tree: Tree, api_version: str) -> Tree:
+        """An object of any version as one of another, for nobody to change. Raises LookupError for an unserved one."""
+        return self.versions.convert(tree, api_version)
+
     async def _admit(self, attributes: Attributes, tree: Tree, warn: Warn) -> None:
         """Ask admission, and put right what it may have made of the metadata of `tree`."""
         entries = tree["metadata"].get("managedFields")
@@ -153,6 +182,7 @@ class Registry:
             old=old,
             identity=context.identity,
             dry_run=context.dry_run,
+            options=options_tree(operation, context.options),
             warn=context.warn,
             annotate=context.annotate,
         )
@@ -176,7 +206,7 @@ class Registry:
                 if (existing := self._cache.get(key)) is not None:
                     raise self._exists(tree, existing)
                 await reservation.secure()
-            stored = self._encode(tree)
+            stored = await self._encoded(tree)
             if context.dry_run:
                 await self._hub.fresh()
                 existing = self._cache.get(key)
@@ -187,14 +217,14 @@ class Registry:
             raise
         if context.dry_run:
             reservation.release()
-            return Written(stored[self._prefix_length :], created=True)
+            return Written(await self._answer(stored, None), created=True)
         write = self._store.create(key, stored, ttl_seconds=self._ttl_seconds)
         try:
             entry = await self._carried_out(key, stored, tree, write, reservation)
         except KeyExists as exc:
             await self._hub.fresh()
             raise self._exists(tree, self._cache.get(key)) from exc
-        return Written(body_of(stored, self._prefix_length, entry.mod_revision), created=True)
+        return Written(await self._answer(stored, entry.mod_revision), created=True)
 
     async def update(
         self,
@@ -253,6 +283,7 @@ class Registry:
         *,
         owned: bool,
     ) -> Written:
+        await self._prepare(item)
         old = self._tree(item)
         if uid and uid != old["metadata"]["uid"]:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
@@ -298,13 +329,13 @@ class Registry:
         if not goes and not context.dry_run and (tree != old or await self._is_unfinished(item, old)):
             stored = await self._secured(tree, reservation)
             revision = await self._replace(item, stored, tree, reservation)
-            return Written(body_of(stored, self._prefix_length, revision))
+            return Written(await self._answer(stored, revision))
         reservation.release()
         if goes and not context.dry_run:
             # The object as it was sent is the answer; it is not written once more before it goes.
             await self._store.delete(item.key, expected=Revision(item.revision))
             await self._tell_of_removal(item.body, context)
-        body = item.body if tree == old else body_of(self._encode(tree), self._prefix_length, item.revision)
+        body = self._body(item) if tree == old else await self._answer(await self._encoded(tree), item.revision)
         return Written(body, removed=goes)
 
     async def _is_unfinished(self, item: Item, old: Tree) -> bool:
@@ -339,7 +370,7 @@ class Registry:
         try:
             if reservation is not NO_RESERVATION:
                 await reservation.secure()
-            return self._encode(tree)
+            return await self._encoded(tree)
         except BaseException:
             reservation.release()
             raise
@@ -353,6 +384,7 @@ class Registry:
             log.warning("what goes with a %s stays: %s", self.kind.resource.singular, exc)
 
     async def _delete(self, item: Item, options: DeleteOptions, context: WriteContext) -> Written:
+        await self._prepare(item)
         tree = self._tree(item)
         check_preconditions(self.strategy, tree, options)
         before = self._again(item, tree)
@@ -361,12 +393,12 @@ class Registry:
             await self.admission.admit(attributes)
             await self.admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
-        body, revision = item.body, Revision(item.revision)
+        body, revision = self._body(item), Revision(item.revision)
         if plan.write and tree != before:
-            stored = self._encode(tree)
+            stored = await self._encoded(tree)
             if not context.dry_run:
                 revision = await self._replace(item, stored, tree, NO_RESERVATION)
-            body = body_of(stored, self._prefix_length, revision)
+            body = await self._answer(stored, revision)
         if plan.remove and not context.dry_run:
             body = with_version(body, await self._store.delete(item.key, expected=revision))
         return Written(body, removed=plan.remove)
@@ -395,6 +427,25 @@ class Registry:
         except BaseException:
             self._cache.withdraw(key)
             raise
+
+    # How objects look that are stored, which differs where they may be of several versions
+
+    async def _prepare(self, item: Item) -> None:
+        """Do what must be waited for before `item` can be looked at."""
+
+    async def _encoded(self, tree: Tree) -> bytes:
+        """What is stored for `tree`."""
+        return self._encode(tree)
+
+    async def _answer(self, stored: bytes, revision: int | None) -> bytes:
+        """The body that tells of what was stored at `revision`, or (None) would have been."""
+        if revision is None:
+            return stored[self._prefix_length :]
+        return body_of(stored, self._prefix_length, revision)
+
+    def _body(self, item: Item) -> bytes:
+        """The same of what a cache holds."""
+        return item.body
 
     def _tree(self, item: Item) -> Tree:
         resource = self.stored_kind.resource
@@ -457,7 +508,7 @@ class Registry:
             status["message"] += ", the server was not able to generate a unique name for the object"
             status["details"]["retryAfterSeconds"] = 1
             headers.append(("Retry-After", "1"))
-        if existing is not None and meta.deletion_timestamp(self._tree(existing)):
+        if existing is not None and meta.deletion_timestamp(decode_body(existing.body)):
             status["message"] = f"object is being deleted: {status['message']}"
         return APIError(status, headers=headers)
 

@@ -22,6 +22,7 @@ from hyperkube_machinery.fields import (
     same_but_times,
     sorted_entries,
 )
+from hyperkube_machinery.fields.typings import Typing
 
 __all__ = ["FieldOwners", "Versions", "copied", "keep_times", "keep_valid", "set_entries"]
 
@@ -58,9 +59,14 @@ class FieldOwners:
     `resets` says what a write through a subresource, or ("") of the object, leaves as it was.
     """
 
-    def __init__(self, kind: Kind, resets: Callable[[str], FieldSet], versions: Versions) -> None:
+    def __init__(
+        self, kind: Kind, resets: Callable[[str], FieldSet], versions: Versions, typing: Typing | None = None
+    ) -> None:
+        """`typing` tells the types of what has no definition of its own."""
         resource = kind.resource
-        self._ownership = Ownership(kind.definition, resource.api_version, resource.kind, convert=versions.convert)
+        self._ownership = Ownership(
+            kind.definition, resource.api_version, resource.kind, convert=versions.convert, typing=typing
+        )
         self._reset_by = resets
         self._resets: dict[str, FieldSet] = {}
 

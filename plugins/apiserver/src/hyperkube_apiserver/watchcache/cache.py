@@ -145,6 +145,10 @@ class WatchCache:
         """Call `observer` with every event from now on, right when it is applied; it must be quick."""
         self._observers.append(observer)
 
+    def ignore(self, observer: Callable[[Event], None]) -> None:
+        """Call `observer` no longer."""
+        self._observers = [one for one in self._observers if one is not observer]
+
     def since(self, revision: int) -> list[Event] | None:
         """The events later than `revision`, in order, or None where the ring does not reach back so far."""
         if revision < self._ring_floor:
@@ -165,15 +169,18 @@ class WatchCache:
 
     def item_of(self, entry: Entry) -> Item:
         """An entry of the store as an item."""
-        announced = self._announced.get(entry.key)
-        if announced is not None and announced[0] == entry.value:
-            del self._announced[entry.key]
-            labels, fields = announced[1:]
-        else:
-            labels, fields = self._selected(entry.key, decode_stored(entry.value))
+        labels, fields = self._selected_by(entry)
         body = body_of(entry.value, len(self.prefix), entry.mod_revision)
         namespace = fields["metadata.namespace"] if self._namespaced else ""
         return Item(entry.key, namespace, fields["metadata.name"], entry.mod_revision, body, labels, fields)
+
+    def _selected_by(self, entry: Entry) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """The labels and fields of an entry, as they were announced where it was written here."""
+        announced = self._announced.get(entry.key)
+        if announced is not None and announced[0] == entry.value:
+            del self._announced[entry.key]
+            return announced[1:]
+        return self._selected(entry.key, decode_stored(entry.value))
 
     def _split(self, key: str) -> tuple[str, str]:
         rest = key[len(self._key_prefix) :]

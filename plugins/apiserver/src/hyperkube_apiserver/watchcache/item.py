@@ -39,6 +39,10 @@ class Item:
         body = with_version(self.body, revision)
         return Item(self.key, self.namespace, self.name, revision, body, self.labels, self.fields)
 
+    def with_body(self, body: bytes) -> Item:
+        """The same object, shown otherwise."""
+        return Item(self.key, self.namespace, self.name, self.revision, body, self.labels, self.fields)
+
 
 class Selection(Protocol):
     """Which objects a reader wants; equal selections have equal keys."""

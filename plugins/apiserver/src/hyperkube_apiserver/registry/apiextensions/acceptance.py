@@ -12,8 +12,9 @@ from typing import Any
 from hyperkube_apiserver.registry.apiextensions.states import find_condition, with_condition
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["with_names"]
+__all__ = ["established", "with_names"]
 
+_ACCEPTED = "the initial names have been accepted"
 _RESOURCES, _KINDS = ("plural", "singular"), ("kind", "listKind")
 
 Tree = dict[str, Any]
@@ -49,17 +50,27 @@ def with_names(definition: Tree, others: Iterable[Tree], now: str) -> Tree:
     reason, message = conflicts[-1] if conflicts else ("NoConflicts", "no conflicts found")
     conditions = status.get("conditions") or []
     told = with_condition(conditions, "NamesAccepted", not conflicts, reason, message, now)
-    established = find_condition(told, "Established") or {}
-    if established.get("status") != "True":
-        is_new = not established
+    if (find_condition(told, "Established") or {}).get("status") != "True":
+        is_new = find_condition(told, "Established") is None
         if not conflicts:
-            text = "the initial names have been accepted"
-            told = with_condition(told, "Established", True, "InitialNamesAccepted", text, now)
+            told = with_condition(told, "Established", False, "Installing", _ACCEPTED, now)
         elif is_new:
             told = with_condition(told, "Established", False, "NotAccepted", "not all names are accepted", now)
     if names == accepted and told == conditions:
         return definition
     return {**definition, "status": {**status, "acceptedNames": names, "conditions": told}}
+
+
+def established(definition: Tree, now: str) -> Tree:
+    """`definition` as one that is served from now on, if it has its names and is none yet; else itself."""
+    status = definition.get("status") or {}
+    conditions = status.get("conditions") or []
+    if (find_condition(conditions, "NamesAccepted") or {}).get("status") != "True":
+        return definition
+    if (find_condition(conditions, "Established") or {}).get("status") == "True":
+        return definition
+    told = with_condition(conditions, "Established", True, "InitialNamesAccepted", _ACCEPTED, now)
+    return {**definition, "status": {**status, "conditions": told}}
 
 
 def _short(names: Tree) -> list[str]:

@@ -20,10 +20,27 @@ from hyperkube_apiserver.representation import decode_body, encode_body
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery.schema import Schemas
 
-__all__ = ["Conversion", "Version", "versions"]
+__all__ = ["Conversion", "ShownVersion", "Version", "versions"]
 
 Tree = dict[str, Any]
 Key = tuple[str, str, str]
+
+
+class ShownVersion(Protocol):
+    """A version in which objects are shown otherwise than they are stored."""
+
+    @property
+    def api_version(self) -> str:
+        """`group/version`."""
+
+    def body(self, item: Item) -> bytes:
+        """The body of an object that a cache holds, made once."""
+
+    def converted(self, body: bytes) -> bytes:
+        """A body that a registry answers with."""
+
+    def item(self, item: Item) -> Item:
+        """`item` with its body in this version."""
 
 
 class Conversion(Protocol):

@@ -1,0 +1,102 @@
+"""The write path of one version of a custom resource, whose objects are converted only as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hyperkube_apiserver.crd.schema import CustomTyping
+from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
+from hyperkube_apiserver.registry.attributes import AdmissionControl
+from hyperkube_apiserver.registry.generic import Guard, Registry, Warn, Written
+from hyperkube_apiserver.registry.ownership import Versions, copied
+from hyperkube_apiserver.registry.strategy import Strategy, WriteContext
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.watchcache.cache import WatchCache
+from hyperkube_apiserver.watchcache.hub import Hub
+from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_machinery import meta
+from hyperkube_machinery.storage.interface import Store
+
+__all__ = ["CustomRegistry"]
+
+Tree = dict[str, Any]
+
+
+class CustomRegistry(Registry):
+    """The objects of one definition, to be written in `version`, and answered in it."""
+
+    def __init__(
+        self,
+        version: CustomVersion,
+        strategy: Strategy,
+        cache: WatchCache,
+        hub: Hub,
+        store: Store,
+        *,
+        schemas: Schemas,
+        admission: AdmissionControl,
+        may_create: Callable[[str], None],
+    ) -> None:
+        """`may_create` refuses, by raising, to make an object of a name."""
+        super().__init__(
+            version.kind,
+            strategy,
+            cache,
+            hub,
+            store,
+            admission=admission,
+            versions=_Renamed(cache.kind.resource.api_version, schemas),
+            typing=CustomTyping(schemas, version.api_version),
+        )
+        self.version = version
+        self._may_create = may_create
+
+    async def create(
+        self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None, owned: bool = False
+    ) -> Written:
+        self._may_create(meta.name(tree))
+        return await super().create(tree, context, warn, guard=guard, owned=owned)
+
+    async def _prepare(self, item: Item) -> None:
+        await self.version.ready((item,))
+
+    def _tree(self, item: Item) -> Tree:
+        resource = self.kind.resource
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(self.version.body(item))}
+
+    def _body(self, item: Item) -> bytes:
+        return self.version.body(item)
+
+    async def _encoded(self, tree: Tree) -> bytes:
+        stored = self.stored_kind.resource.api_version
+        if tree.get("apiVersion") == stored:
+            return self._encode(tree)
+        return self._encode(await self.version.tree_of(copied(tree), stored))
+
+    async def _answer(self, stored: bytes, revision: int | None) -> bytes:
+        body = await super()._answer(stored, revision)
+        if self.stored_kind.resource.api_version == self.version.api_version:
+            return body
+        return await self.version.shown(self.stored_kind, body)
+
+    async def _is_unfinished(self, item: Item, old: Tree) -> bool:
+        """Whether the object is stored otherwise than it would be now: in another version, or of another schema."""
+        return not self.version.is_stored_as(item, self.stored_kind)
+
+
+class _Renamed(Versions):
+    """The versions of a definition as the owners of fields see them: objects differ in the name of their version.
+
+    Owners are asked while an object is written, when no webhook can be; a field that a webhook would have moved is its
+    owner's where it was.
+    """
+
+    def __init__(self, stored: str, schemas: Schemas) -> None:
+        super().__init__(stored)
+        self._schemas = schemas
+
+    def convert(self, tree: Tree, api_version: str) -> Tree:
+        if api_version not in self._schemas:
+            raise LookupError(api_version)
+        return tree if tree.get("apiVersion") == api_version else {**tree, "apiVersion": api_version}

@@ -1,0 +1,129 @@
+"""How stored custom resources look in one version: pruned, with defaults and converted, made once an object and kept.
+
+What is stored may be of another version, and of another schema: it is made what its own version's schema has it be,
+and then converted. An object that nothing of that changes, as is usual, shares the bytes it was stored as.
+Source: k8s.io/apiextensions-apiserver/pkg/apiserver (customresource_handler.go, crdConversionRESTOptionsGetter).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hyperkube_apiserver.customresources.items import CustomItem
+from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.representation import decode_body, encode_body
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.schema import WrongType
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.crd.schema import CustomSchema
+    from hyperkube_apiserver.customresources.conversion import Conversion
+    from hyperkube_apiserver.watchcache.item import Item
+
+__all__ = ["CustomVersion", "Schemas"]
+
+Tree = dict[str, Any]
+Schemas = Mapping[str, "CustomSchema"]
+"""Of all versions of a definition, by `group/version`."""
+
+
+class CustomVersion:
+    """One served version of a custom resource."""
+
+    def __init__(self, kind: Kind, schemas: Schemas, conversion: Conversion) -> None:
+        self.kind = kind
+        self.api_version = kind.resource.api_version
+        self._schemas = schemas
+        self._conversion = conversion
+
+    @property
+    def schema(self) -> CustomSchema:
+        """What its objects hold."""
+        return self._schemas[self.api_version]
+
+    def body(self, item: Item) -> bytes:
+        """The body in this version of an object that is `ready`, made once."""
+        known = item.versions
+        if known is None:
+            known = item.versions = {}
+        body = known.get(self.api_version)
+        if body is None:
+            body = known[self.api_version] = self._made(item)
+        return body
+
+    def converted(self, body: bytes) -> bytes:
+        """A body that was written in this version, as it is answered."""
+        return body
+
+    def item(self, item: Item) -> Item:
+        """`item` with its body in this version."""
+        return item.with_body(self.body(item))
+
+    def is_stored_as(self, item: Item, stored: Kind) -> bool:
+        """Whether an object would be stored as it is, as one of `stored`, if it were written without a change."""
+        version = stored.resource.api_version
+        return isinstance(item, CustomItem) and item.api_version == version and self.body(item) is item.body
+
+    async def ready(self, items: Sequence[Item]) -> None:
+        """Have those converted for which a webhook must be asked. Raises APIError 500."""
+        if not self._conversion.waits:
+            return
+        waiting = [
+            item
+            for item in items
+            if isinstance(item, CustomItem)
+            and item.api_version != self.api_version
+            and self.api_version not in (item.versions or ())
+        ]
+        if not waiting:
+            return
+        trees = await self._conversion.converted([self._restored(item) for item in waiting], self.api_version)
+        for item, tree in zip(waiting, trees, strict=True):
+            if item.versions is None:
+                item.versions = {}
+            item.versions[self.api_version] = encode_body(self._coerced(tree))
+
+    async def tree_of(self, tree: Tree, api_version: str) -> Tree:
+        """An object of any version as one of `api_version`. Changes `tree`."""
+        if tree.get("apiVersion") == api_version:
+            return tree
+        if self._conversion.waits:
+            (tree,) = await self._conversion.converted([tree], api_version)
+        else:
+            tree["apiVersion"] = api_version
+        return self._coerced(tree)
+
+    async def shown(self, stored: Kind, body: bytes) -> bytes:
+        """The body in this version of what is stored as an object of `stored`."""
+        resource = stored.resource
+        tree = {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(body)}
+        return encode_body(await self.tree_of(tree, self.api_version))
+
+    def _made(self, item: Item) -> bytes:
+        if not isinstance(item, CustomItem):  # a bookmark, which holds nothing
+            return item.body
+        tree = self._restored(item)
+        if item.api_version != self.api_version:
+            if self._conversion.waits:
+                raise AssertionError(f"{item.key} must be made ready before it is shown as {self.api_version}")
+            self._coerced(tree | {"apiVersion": self.api_version})
+        for field in ("apiVersion", "kind"):
+            del tree[field]
+        return item.body if tree == decode_body(item.body) else encode_body(tree)
+
+    def _restored(self, item: CustomItem) -> Tree:
+        tree = item.tree()
+        schema = self._schemas.get(item.api_version)
+        if schema is not None:  # else its version is no longer one
+            schema.restore(tree)
+        return tree
+
+    def _coerced(self, tree: Tree) -> Tree:
+        schema = self._schemas.get(tree["apiVersion"])
+        if schema is not None:
+            try:
+                schema.coerce(tree)
+            except WrongType as error:
+                raise APIError.of(500, "", str(error)) from error
+        return tree
