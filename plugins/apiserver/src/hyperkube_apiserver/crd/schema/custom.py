@@ -6,12 +6,13 @@ Source: k8s.io/apiextensions-apiserver/pkg/apiserver (customresource_handler.go)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.crd.schema.columns import Columns
 from hyperkube_apiserver.crd.schema.compiled import Compiled
-from hyperkube_apiserver.crd.schema.embedded import coerced, read_metadata
+from hyperkube_apiserver.crd.schema.embedded import coerced, in_order, read_metadata
 from hyperkube_apiserver.crd.schema.judging import CHECKS_LEFT, is_blocking, validate_scale
 from hyperkube_apiserver.crd.schema.reading import missing_kind, read_custom
 from hyperkube_apiserver.crd.schema.selection import Selection
@@ -22,6 +23,7 @@ from hyperkube_apiserver.registry.apiextensions.listitems import validate_items
 from hyperkube_apiserver.registry.apiextensions.pruning import prune, without_nulls
 from hyperkube_apiserver.registry.apiextensions.values import validate_value
 from hyperkube_machinery.decoding import StrictError, keep_reset
+from hyperkube_machinery.encoding import encode_sorted
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.schema import WrongType
 
@@ -114,7 +116,7 @@ class CustomSchema:
         (`hyperkube_machinery.decoding`), and then the tree is as it was, as `decoding.check_tree` does it.
         """
         if not tree.get("kind"):
-            raise WrongType(missing_kind(tree))
+            raise WrongType(missing_kind(encode_sorted(tree).decode()))
         unknown: list[str] = []
         normal = self._coerced(tree, unknown)
         keep_reset(tree, normal)
@@ -191,7 +193,7 @@ class CustomSchema:
         errors += validate_scale(obj, self._scale)
         if not is_valid:
             errors += validate_embedded(obj, schema) + validate_items(obj, schema)
-        return errors + self._ask_rules(obj, None, errors)
+        return _as_go_shows(errors) + self._ask_rules(obj, None, errors)
 
     def validate_update(self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = ()) -> list[FieldError]:
         """What is wrong with `obj`, without what was as wrong in `old` and did not change."""
@@ -207,7 +209,7 @@ class CustomSchema:
             errors += validate_embedded(obj, schema)
             if wrong := validate_items(obj, schema):
                 errors += [] if validate_items(old, schema) else wrong
-        return errors + self._ask_rules(obj, old, errors)
+        return _as_go_shows(errors) + self._ask_rules(obj, old, errors)
 
     def validate_status_update(
         self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = ()
@@ -224,7 +226,7 @@ class CustomSchema:
         errors += validate_scale(obj, self._scale, status_only=True)
         if not is_valid and (wrong := validate_items(obj, schema)):
             errors += [] if validate_items(old, schema) else wrong
-        return errors + self._ask_rules(obj, old, errors)
+        return _as_go_shows(errors) + self._ask_rules(obj, old, errors)
 
     def _ask_rules(self, obj: Tree, old: Tree | None, errors: Sequence[FieldError]) -> list[FieldError]:
         rules = self.compiled.rules
@@ -280,6 +282,14 @@ class CustomSchema:
     @property
     def compare(self) -> Compare:
         return self.compiled.compare
+
+
+def _as_go_shows(errors: list[FieldError]) -> list[FieldError]:
+    """Errors that show objects show their fields in order."""
+    return [
+        replace(error, bad_value=in_order(error.bad_value)) if isinstance(error.bad_value, dict | list) else error
+        for error in errors
+    ]
 
 
 def _become(tree: Tree, other: Tree) -> None:

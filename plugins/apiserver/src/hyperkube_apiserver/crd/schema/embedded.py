@@ -12,7 +12,7 @@ from hyperkube_apiserver.registry.apiextensions.structural import items_of
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.schema import Schemas, WrongType
 
-__all__ = ["METADATA", "coerced", "read_metadata"]
+__all__ = ["METADATA", "coerced", "in_order", "read_metadata"]
 
 Tree = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ def read_metadata(
             {key: value for key, value in metadata.items() if _decodes(key, value)}, path, unknown=unknown
         )
     if strict and unknown is not None:
-        _, strict = walker.read(_in_order(metadata))
+        _, strict = walker.read(in_order(metadata))
         prefix = f"{path}.metadata" if path else "metadata"
         unknown += [f"{prefix}.{text[len(_UNKNOWN) : -1]}" for text in strict]
     return normal
@@ -51,11 +51,11 @@ def _decodes(key: str, value: Any) -> bool:
     return True
 
 
-def _in_order(value: Any) -> Any:
+def in_order(value: Any) -> Any:
     """`value` as Go writes a map: it is in that order that what is unknown is told."""
     if isinstance(value, dict):
-        return {key: _in_order(value[key]) for key in sorted(value)}
-    return [_in_order(item) for item in value] if isinstance(value, list) else value
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(item) for item in value] if isinstance(value, list) else value
 
 
 def coerced(
@@ -84,7 +84,7 @@ def coerced(
         if embedded and key in ("apiVersion", "kind") and not isinstance(inner, str):
             if drops:
                 continue
-            raise WrongType(_told(FieldError.invalid(at, inner, "must be a string")))
+            raise WrongType(_told(FieldError.invalid(at, in_order(inner), "must be a string")))
         if embedded and key == "metadata":
             inner = _metadata(inner, path, at, drops, unknown)
         result[key] = coerced(inner, properties.get(key, rest), at, drops=drops, unknown=unknown)
@@ -97,7 +97,7 @@ def _metadata(value: Any, path: str, at: str, drops: bool, unknown: list[str] | 
     except WrongType as error:
         if drops:
             return value
-        raise WrongType(_told(FieldError.invalid(at, value, str(error)))) from None
+        raise WrongType(_told(FieldError.invalid(at, in_order(value), str(error)))) from None
 
 
 def _told(error: FieldError) -> str:

@@ -24,7 +24,6 @@ from hyperkube_machinery.decoding import (
     told_kind,
     unrecognized,
 )
-from hyperkube_machinery.encoding import encode_sorted
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.schema import WrongType
 
@@ -60,7 +59,7 @@ def read_custom(
         tree = _with_numbers(tree)
     sent_version, sent_kind = tree.get("apiVersion") or "", tree.get("kind") or ""
     if not sent_kind:
-        why = missing_kind(tree)
+        why = missing_kind(body.decode("utf-8", "replace"))
         if field_validation == "Ignore":
             raise cannot_be_handled(kind, group_version, kind, why)
         raise unrecognized(kind, why, body)
@@ -83,9 +82,9 @@ def read_custom(
     return normal, warnings
 
 
-def missing_kind(tree: Tree) -> str:
-    """The complaint about a tree that does not tell its kind."""
-    return f"Object 'Kind' is missing in '{encode_sorted(tree).decode()}'"
+def missing_kind(text: str) -> str:
+    """The complaint about an object that does not tell its kind."""
+    return f"Object 'Kind' is missing in '{text}'"
 
 
 def _with_numbers(value: Any) -> Any:

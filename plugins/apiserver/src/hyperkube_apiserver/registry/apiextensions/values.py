@@ -7,6 +7,7 @@ Source: k8s.io/kube-openapi/pkg/validation/validate, k8s.io/apiextensions-apiser
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +19,13 @@ from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, matches
+from hyperkube_machinery.quoting import quoted
 
 __all__ = ["is_in_range", "is_multiple", "types_of", "validate_value"]
 
 Tree = Mapping[str, Any]
+
+_CLOSE = 1e-9
 
 
 def validate_value(value: Any, schema: Tree, path: str = "", old: Correlated | None = None) -> list[FieldError]:
@@ -66,7 +70,7 @@ class _Validator:
             result.errors += self._string(value, schema, at)
             result.matched += 1
             if format_ and not has_format(value, format_):
-                result.errors.append(self._wrong_type(at, f'{schema["format"]}: "{value}"', value))
+                result.errors.append(self._wrong_type(at, f"{schema['format']}: {quoted(value)}", value))
             result.matched += bool(format_)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             result.errors += self._number(value, types, format_, schema, at)
@@ -112,7 +116,7 @@ class _Validator:
             return []
         if format_ and not is_text:
             native = {"integer": "int64", "number": "float64"}.get(found, "")
-            return [] if native == format_ else [self._wrong_type(at, f'{format_}: "{native}"', native)]
+            return [] if native == format_ else [self._wrong_type(at, f'{schema["format"]}: "{native}"', native)]
         return [self._wrong_type(at, f'{listed}: "{found}"', found)]
 
     def _enum(self, value: Any, schema: Tree, at: str) -> list[FieldError]:
@@ -274,8 +278,11 @@ def _converts(value: Any, wanted: Any) -> bool:
 
 
 def _is_whole(value: float) -> bool:
-    """Whether a float is an integer that JavaScript knows, too."""
-    return abs(value) < 1 << 53 and value.is_integer()
+    """Whether a float is as good as an integer that JavaScript knows, too. Source: go-openapi/swag/conv."""
+    if not abs(value) < 1 << 53:
+        return False
+    whole = math.floor(abs(value) + 0.5)
+    return abs(value) == whole or abs(abs(value) - whole) < _CLOSE * whole
 
 
 def is_in_range(value: float, type_: str, format_: str) -> bool:
@@ -293,8 +300,7 @@ def is_in_range(value: float, type_: str, format_: str) -> bool:
 def is_multiple(value: float, factor: float) -> bool:
     if isinstance(value, int):
         return int(factor) > 0 and value % int(factor) == 0
-    quotient = value / factor if factor >= 1 else 1 / factor * value
-    return abs(quotient - round(quotient)) <= 1e-9 * max(1.0, abs(quotient))
+    return _is_whole(value / factor if factor >= 1 else 1 / factor * value)
 
 
 def _go_number(value: float) -> str:
