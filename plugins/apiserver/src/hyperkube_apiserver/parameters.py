@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from hyperkube_machinery.durations import parse_duration
@@ -77,6 +78,14 @@ def timeout_seconds(query: _Query) -> float | None:
         return parse_duration(text)
     except ValueError as exc:
         raise APIError.bad_request(f"invalid timeout specified in the request URL - {exc}") from exc
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that say something, in order."""
+    return {name: value for name, value in options.items() if value not in (None, "", [], {})}
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +178,7 @@ class WriteOptions:
     field_manager: str = ""
     field_validation: str = "Warn"
     force: bool = False  # of an apply
+    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # what admission is told of them: what was given, but for `force`
 
 
 _NO_WRITE_OPTIONS = WriteOptions()
@@ -207,6 +217,7 @@ def write_options(query: _Query, kind: str, *, applies: bool = False) -> WriteOp
         field_manager=manager,
         field_validation=validation or "Warn",
         force=bool(force),
+        shown=_given(dryRun=dry_run, fieldManager=manager, fieldValidation=validation),
     )
 
 
@@ -227,6 +238,7 @@ class DeleteOptions:
     resource_version: str | None = None  # precondition
     dry_run: bool = False
     warnings: tuple[str, ...] = field(default=())
+    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # what admission is told of them: what was given
 
 
 _NO_DELETE_OPTIONS = DeleteOptions()
@@ -287,4 +299,11 @@ def _checked(
         uid=uid,
         resource_version=version,
         dry_run=bool(dry_run),
+        shown=_given(
+            gracePeriodSeconds=grace,
+            preconditions=_given(uid=uid, resourceVersion=version),
+            orphanDependents=orphan,
+            propagationPolicy=policy,
+            dryRun=dry_run,
+        ),
     )

@@ -23,6 +23,7 @@ from hyperkube_apiserver.admissionplugins import chosen, wanted
 from hyperkube_apiserver.advertised import advertised_address
 from hyperkube_apiserver.aggregation.frontproxy import certificate_from_files, own_authority, own_certificate
 from hyperkube_apiserver.aggregation.keeping import keep_aggregated
+from hyperkube_apiserver.aggregation.registration import keep_registered
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
 from hyperkube_apiserver.definitionstatus import keep_settled
@@ -121,6 +122,7 @@ async def _serve_on(
         partial(keep_settled, api, clock),
         partial(keep_conditions, api, clock),
         partial(keep_flow_control, api, clock),
+        partial(keep_registered, api, clock),
         partial(
             keep_aggregated,
             api,
@@ -167,6 +169,7 @@ async def _serve_on(
                 drain=server.drain,
             )
             await local.close()
+            api.cluster.close()
 
 
 @contextmanager

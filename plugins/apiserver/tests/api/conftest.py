@@ -61,6 +61,7 @@ class FakeConnection:
     """The far end of a request that came over no socket."""
 
     peer_certificate = None
+    peer_chain = ()
     peer_address = "127.0.0.1"
 
     def __init__(self) -> None:
@@ -235,4 +236,7 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 clock=clock,
                 longest_seconds=60,
             )
-            yield Client(api, pipeline, store, clock)
+            try:
+                yield Client(api, pipeline, store, clock)
+            finally:
+                api.cluster.close()

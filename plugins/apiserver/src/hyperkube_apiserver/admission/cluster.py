@@ -53,8 +53,7 @@ class Cluster:
         self._instruments: dict[Callable[[metrics.Registry], Any], Any] = {}
 
     def instruments(self, make: Callable[[metrics.Registry], T]) -> T:
-        """What plugins count with, which `make` makes once in a server: when the first of them has something to count.
-        """
+        """What plugins count with, which `make` makes once in a server: when the first of them has something to count."""
         found = self._instruments.get(make)
         if found is None:
             found = self._instruments[make] = make(self.metrics)
@@ -71,6 +70,11 @@ class Cluster:
 
     def _routed(self) -> Routing:
         return self.routing
+
+    def close(self) -> None:
+        """Hang up on whom plugins called."""
+        if "webhooks" in self.__dict__:
+            self.webhooks.close()
 
     def cache(self, group: str, resource: str) -> WatchCache:
         """The cache of a resource that is built in."""

@@ -6,7 +6,7 @@ Source: k8s.io/apiserver/pkg/admission.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
 
-__all__ = ["AdmissionControl", "Annotate", "Attributes", "Operation", "Part", "unrecorded"]
+__all__ = ["AdmissionControl", "Annotate", "Attributes", "Operation", "Part", "options_tree", "unrecorded"]
 
 Tree = dict[str, Any]
 
@@ -60,6 +60,20 @@ class Attributes:
     annotate: Annotate = unrecorded  # notes something for the audit log
     reinvoke: bool = False  # set by a plugin that changed what plugins before it have seen: they are asked once more
     reinvoked: bool = False  # whether this is that second time
+    memory: dict[str, Any] = field(default_factory=dict)  # what plugins keep for their second time
+
+
+def options_tree(operation: Operation, options: Mapping[str, Any]) -> Tree:
+    """The options of a request as admission shows them; those of a patch are told as of what it comes to."""
+    kind = _OPTIONS.get(operation)
+    return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **options} if kind is not None else {}
+
+
+_OPTIONS = {
+    Operation.CREATE: "CreateOptions",
+    Operation.UPDATE: "UpdateOptions",
+    Operation.DELETE: "DeleteOptions",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ Source: k8s.io/apiserver/pkg/registry/rest, the strategies in k8s.io/kubernetes/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from hyperkube_apiserver.authn import SERVER, Identity
@@ -29,6 +30,9 @@ from hyperkube_machinery.selectors import FieldSelector
 __all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strategy", "Tree", "WriteContext"]
 
 Tree = dict[str, Any]
+
+
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 def _unheard(text: str) -> None:
@@ -49,6 +53,7 @@ class WriteContext:
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
+    options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)  # of the request, without their type: what admission shows of them
     warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
     annotate: Annotate = unrecorded  # for what admission has to say to auditors
 

@@ -50,3 +50,7 @@ class VersionRegistry(Registry):
         if not owned:
             self.owners.record(tree, self.version.from_stored(old) if old is not None else None, context)
         return super()._completed(self.version.to_stored(tree), old, context, owned=True)
+
+    def _defaulted(self, tree: Tree) -> Tree:
+        self.version.default(tree)
+        return super()._defaulted(self.version.to_stored(tree))

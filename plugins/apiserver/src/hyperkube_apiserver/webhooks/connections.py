@@ -43,8 +43,8 @@ Locate = Callable[[], Awaitable[Place]]
 class Connections:
     """Asks one webhook, on a connection that is idle or on a new one."""
 
-    def __init__(self, locate: Locate, tls: ssl.SSLContext, name: str, authority: str, clock: Clock) -> None:
-        """`name` is whom the certificate must be for, `authority` what stands in the Host header."""
+    def __init__(self, locate: Locate, tls: ssl.SSLContext | None, name: str, authority: str, clock: Clock) -> None:
+        """`name` is whom the certificate must be for, `authority` what stands in the Host header; no `tls`: plain HTTP."""
         self._locate = locate
         self._tls = tls
         self._name = name
@@ -122,13 +122,16 @@ class Connections:
             raise CallFailed(failure_text(peer, exc)) from exc
 
 
-async def _connect(peer: Peer, tls: ssl.SSLContext, name: str, connected: socket | None = None) -> HTTPConnection:
+async def _connect(
+    peer: Peer, tls: ssl.SSLContext | None, name: str, connected: socket | None = None
+) -> HTTPConnection:
     loop = asyncio.get_running_loop()
+    named = name if tls is not None else None
     if connected is not None:
-        made = await loop.create_connection(lambda: HTTPConnection(peer), sock=connected, ssl=tls, server_hostname=name)
+        made = await loop.create_connection(lambda: HTTPConnection(peer), sock=connected, ssl=tls, server_hostname=named)
     else:
         made = await loop.create_connection(
-            lambda: HTTPConnection(peer), peer.host, peer.port, ssl=tls, server_hostname=name
+            lambda: HTTPConnection(peer), peer.host, peer.port, ssl=tls, server_hostname=named
         )
     return made[1]
 

@@ -8,6 +8,8 @@ Source: gopkg.in/evanphx/json-patch.v4, k8s.io/apiserver/pkg/endpoints/handlers 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from hyperkube_machinery.schema.exact import Pairs, json_type, plain, quoted, ty
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_COPIED_BYTES", "MAX_OPERATIONS", "REJECTED", "apply", "read"]
+__all__ = ["MAX_COPIED_BYTES", "MAX_OPERATIONS", "REJECTED", "Inapplicable", "apply", "changed", "decode", "read"]
 
 MAX_OPERATIONS = 10_000
 MAX_COPIED_BYTES = 3 * 1024 * 1024  # by all `copy` operations of one patch
@@ -51,6 +53,16 @@ def read(body: bytes, *, field_validation: str = "Warn") -> tuple[Callable[[dict
             f"{MAX_OPERATIONS}, got {len(steps)}"
         )
     return lambda document: apply(document, steps), findings if strict else []
+
+
+def decode(body: bytes) -> list[Any]:
+    """The operations of a patch that is no request of its own. Raises BadJSON in Go's words."""
+    operations = parse_exactly(body)
+    wrong, _ = _check(operations, strict=False)
+    if wrong:
+        raise BadJSON(wrong)
+    decoded: list[Any] = plain(operations or [])
+    return decoded
 
 
 def _check(operations: Any, *, strict: bool) -> tuple[str, list[str]]:
@@ -86,18 +98,26 @@ def _check(operations: Any, *, strict: bool) -> tuple[str, list[str]]:
 
 def apply(document: dict[str, Any], patch: list[Any]) -> Any:
     """`document` changed by the operations of `patch`. Raises APIError 422 if one does not apply."""
+    try:
+        return changed(document, patch)
+    except Inapplicable:
+        # The API says no more than this, and clients may not rely on more.
+        raise APIError.of(422, "Invalid", REJECTED, {}) from None
+
+
+class Inapplicable(Exception):
+    """An operation does not apply; the text is that of upstream's library."""
+
+
+def changed(document: Any, patch: list[Any]) -> Any:
+    """The same for who tells what is wrong: raises Inapplicable."""
     target = _Target(document)
     try:
         for operation in patch:
             target.change(operation or {})
         return target.result()
-    except (_Inapplicable, RecursionError):
-        # The API says no more than this, and clients may not rely on more.
-        raise APIError.of(422, "Invalid", REJECTED, {}) from None
-
-
-class _Inapplicable(Exception):
-    """An operation does not apply."""
+    except RecursionError as exc:
+        raise Inapplicable("the document is too deep") from exc
 
 
 class _Target:
@@ -117,15 +137,15 @@ class _Target:
             "move": self._move,
             "copy": self._copy,
             "test": self._test,
-        }.get(_text(operation.get("op")))
+        }.get(kind := _text(operation.get("op"), "unknown"))
         if change is None:
-            raise _Inapplicable
+            raise Inapplicable(f"Unexpected kind: {kind}")
         change(operation)
 
     def result(self) -> Any:
         """The changed document. The keys of what was changed are sorted, as those of a Go map that is encoded."""
         if self._may_be_deeper and is_too_deep(self.root):
-            raise _Inapplicable
+            raise Inapplicable("the document is too deep")
         return self._sorted(self.root)
 
     def _sorted(self, value: Any) -> Any:
@@ -142,97 +162,139 @@ class _Target:
         self._owned[id(copy)] = copy
         return copy
 
-    def _find(self, path: str) -> tuple[Any, str]:
-        """The container that `path` points into, and the key in it."""
+    def _find(self, path: str, why: str) -> tuple[Any, str]:
+        """The container that `path` points into, and the key in it; raises Inapplicable if there is none."""
         parts = path.split("/")
         if len(parts) < 2:
-            raise _Inapplicable
+            raise Inapplicable(f"{why}: missing value")
         at = self.root
         for part in parts[1:-1]:
-            key: Any = _unescape(part)
-            if isinstance(at, list):
-                key = _index(key, len(at))
-            elif key not in at:
-                raise _Inapplicable
-            if not isinstance(at[key], dict | list):
-                raise _Inapplicable
-            at[key] = self._own(at[key])
+            try:
+                key, inner = _member(at, _unescape(part))
+            except Inapplicable:
+                inner = None
+            if not isinstance(inner, dict | list):
+                raise Inapplicable(f"{why}: missing value")
+            at[key] = self._own(inner)
             at = at[key]
         return at, _unescape(parts[-1])
 
     def _add(self, operation: dict[str, Any]) -> None:
-        self._put(_path(operation, "path"), operation.get("value"))
+        path = operation.get("path")
+        if not isinstance(path, str):
+            raise Inapplicable("add operation failed to decode path: missing value")
+        container, key = self._find(path, f'add operation does not apply: doc is missing path: "{path}"')
+        self._put(container, key, operation.get("value"), f"error in add for path: '{path}'")
 
-    def _put(self, path: str, value: Any) -> None:
+    def _put(self, container: Any, key: str, value: Any, why: str) -> None:
         self._may_be_deeper |= isinstance(value, dict | list)
-        container, key = self._find(path)
         if isinstance(container, dict):
             container[key] = value
         elif key == "-":
             container.append(value)
         else:
-            container.insert(_index(key, len(container) + 1), value)
+            if not _INDEX.fullmatch(key):
+                why = f"{why}: value was not a proper array index: '{key}'"
+            with _blaming(why):
+                container.insert(_index(key, len(container) + 1), value)
 
     def _remove(self, operation: dict[str, Any]) -> None:
-        self._take(_path(operation, "path"))
+        path = _path(operation, "path", "remove operation failed to decode path")
+        container, key = self._find(path, f'remove operation does not apply: doc is missing path: "{path}"')
+        self._take(container, key, f"error in remove for path: '{path}'")
 
-    def _take(self, path: str) -> Any:
-        container, key = self._find(path)
-        if isinstance(container, list):
-            return container.pop(_index(key, len(container)))
-        if key not in container:
-            raise _Inapplicable
-        return container.pop(key)
-
-    def _get(self, path: str) -> Any:
-        """The value at `path`; None for a key that an object doesn't have."""
-        container, key = self._find(path)
-        if isinstance(container, list):
-            return container[_index(key, len(container))]
-        return container.get(key)
+    def _take(self, container: Any, key: str, why: str) -> Any:
+        with _blaming(why):
+            if isinstance(container, list):
+                return container.pop(_index(key, len(container)))
+            if key not in container:
+                raise Inapplicable(f"Unable to remove nonexistent key: {key}: missing value")
+            return container.pop(key)
 
     def _replace(self, operation: dict[str, Any]) -> None:
-        path, value = _path(operation, "path"), operation.get("value")
+        path, value = _path(operation, "path", "replace operation failed to decode path"), operation.get("value")
         self._may_be_deeper |= isinstance(value, dict | list)
         if path == "":
             if not isinstance(value, dict | list):
-                raise _Inapplicable
+                raise Inapplicable("replace operation value must be object or array: %!w(<nil>)")
             self.root = self._own(value)
             return
-        container, key = self._find(path)
-        if isinstance(container, list):
-            container[_index(key, len(container))] = value
-        else:
+        container, key = self._find(path, f"replace operation does not apply: doc is missing path: {path}")
+        if not isinstance(container, list):
             container[key] = value
+            return
+        try:
+            index = _index(key, len(container))
+        except Inapplicable:
+            why = f"replace operation does not apply: doc is missing key: {path}: missing value"
+            raise Inapplicable(why) from None
+        container[index] = value
 
     def _move(self, operation: dict[str, Any]) -> None:
-        value = self._take(_path(operation, "from"))
-        self._put(_path(operation, "path"), value)
+        source = _path(operation, "from", "move operation failed to decode from")
+        container, key = self._find(source, f"move operation does not apply: doc is missing from path: {source}")
+        value = self._take(container, key, f"error in move for path: '{key}'")
+        path = _path(operation, "path", "move operation failed to decode path")
+        container, key = self._find(path, f"move operation does not apply: doc is missing destination path: {path}")
+        self._put(container, key, value, f"error in move for path: '{path}'")
 
     def _copy(self, operation: dict[str, Any]) -> None:
-        value = self._get(_path(operation, "from"))
+        source = _path(operation, "from", "copy operation failed to decode from")
+        container, key = self._find(source, f"copy operation does not apply: doc is missing from path: {source}")
+        with _blaming(f"error in copy for from: '{source}'"):
+            value = _member(container, key)[1]
+        path = operation.get("path")
+        if not isinstance(path, str):
+            raise Inapplicable("copy operation failed to decode path: missing value")
+        container, key = self._find(path, f"copy operation does not apply: doc is missing destination path: {path}")
         if is_too_deep(value):
-            raise _Inapplicable
+            raise Inapplicable("error while performing deep copy: the value is too deep")
         self._copied_bytes += len(encode(value))
         if self._copied_bytes > MAX_COPIED_BYTES:
-            raise _Inapplicable
-        self._put(_path(operation, "path"), deepcopy(value))
+            raise Inapplicable(
+                "Unable to complete the copy, the accumulated size increase of copy is "
+                f"{self._copied_bytes}, exceeding the limit {MAX_COPIED_BYTES}"
+            )
+        self._put(container, key, deepcopy(value), "error while adding value during copy")
 
     def _test(self, operation: dict[str, Any]) -> None:
-        path = _path(operation, "path")
-        value = self.root if path == "" else self._get(path)
+        path = _path(operation, "path", "test operation failed to decode path")
+        if path == "":
+            value = self.root
+        else:
+            container, key = self._find(path, f"test operation does not apply: is missing path: {path}")
+            with _blaming(f"error in test for path: '{path}'"):
+                value = _member(container, key)[1]
         if not _equal(value, operation.get("value")):
-            raise _Inapplicable
+            raise Inapplicable(f"testing value {path} failed: test failed")
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+@contextmanager
+def _blaming(why: str) -> Iterator[None]:
+    """Put `why` before what does not apply."""
+    try:
+        yield
+    except Inapplicable as exc:
+        raise Inapplicable(f"{why}: {exc}") from None
 
 
-def _path(operation: dict[str, Any], name: str) -> str:
+def _member(container: Any, key: str) -> tuple[Any, Any]:
+    """Where `key` leads in a container, and what is there: None for a key that an object doesn't have."""
+    if isinstance(container, list):
+        index = _index(key, len(container))
+        return index, container[index]
+    return key, container.get(key)
+
+
+def _text(value: Any, otherwise: str) -> str:
+    return value if isinstance(value, str) else otherwise
+
+
+def _path(operation: dict[str, Any], name: str, why: str) -> str:
     path = operation.get(name)
     if not isinstance(path, str):
-        raise _Inapplicable
+        told = "operation missing path field" if name == "path" else "operation, missing from field"
+        raise Inapplicable(f"{why}: {told}: missing value")
     return path
 
 
@@ -241,11 +303,13 @@ def _unescape(part: str) -> str:
 
 
 def _index(key: str, length: int) -> int:
-    if not _INDEX.fullmatch(key) or len(key) > 18:
-        raise _Inapplicable
+    if not _INDEX.fullmatch(key):
+        raise Inapplicable(f"strconv.Atoi: parsing {quoted(key)}: invalid syntax")
+    if len(key) > 18:
+        raise Inapplicable(f"strconv.Atoi: parsing {quoted(key)}: value out of range")
     index = int(key)
     if not -length <= index < length:
-        raise _Inapplicable
+        raise Inapplicable(f"Unable to access invalid index: {index}: invalid index referenced")
     return index + length if index < 0 else index
 
 

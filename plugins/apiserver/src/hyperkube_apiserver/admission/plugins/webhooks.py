@@ -1,0 +1,84 @@
+"""MutatingAdmissionWebhook and ValidatingAdmissionWebhook: others are asked what they make of a request.
+
+Source: k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,mutating,validating}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from hyperkube_apiserver.admission.cluster import Cluster
+from hyperkube_apiserver.admission.following import BySort, Following
+from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
+from hyperkube_apiserver.admission.rules import Target, matching
+from hyperkube_apiserver.admission.webhooks.hooks import Hook, read_hooks
+from hyperkube_apiserver.registry.attributes import Attributes, Operation
+from hyperkube_machinery.resources import Resource
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
+
+__all__ = ["GROUP", "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
+
+GROUP = "admissionregistration.k8s.io"
+
+
+class Webhooks(Plugin):
+    """What both have alike. Nothing that calls anybody is imported before there is somebody to call."""
+
+    configurations: ClassVar[str]
+
+    def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
+        super().__init__(cluster, settings)
+        self._hooks = Following(cluster, GROUP, (self.configurations,), read_hooks)
+        self._by_sort = BySort(self._hooks, lambda: cluster.offering, self._matched)
+        self._dispatcher: Dispatcher | None = None
+
+    def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
+        """Everything but what says who is asked: nobody could put right what refuses to be changed."""
+        return resource.group != GROUP
+
+    def _matched(self, hook: Hook, attributes: Attributes) -> Target | None:
+        found = matching(
+            hook.rules,
+            self.cluster.offering,
+            attributes.kind,
+            attributes.subresource,
+            attributes.operation,
+            exact=hook.exact,
+        )
+        return found[0][1] if found else None
+
+    def _asked(self, attributes: Attributes) -> Sequence[tuple[int, Hook, Target]]:
+        """Who is asked about such requests, with their places in the order of all."""
+        return self._by_sort.of(attributes)
+
+    def _dispatch(self) -> Dispatcher:
+        if self._dispatcher is None:
+            from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
+
+            self._dispatcher = Dispatcher(self.cluster)
+        return self._dispatcher
+
+
+class MutatingAdmissionWebhook(Webhooks):
+    """Those that change what is written, one after the other."""
+
+    configurations = "mutatingwebhookconfigurations"
+
+    def admit(self, attributes: Attributes) -> Waiting:
+        """Ask them; raises what a client is told of a refusal, or of a failure that isn't ignored."""
+        asked = self._asked(attributes)
+        return self._dispatch().mutate(attributes, asked) if asked else None
+
+
+class ValidatingAdmissionWebhook(Webhooks):
+    """Those that refuse, all at once."""
+
+    configurations = "validatingwebhookconfigurations"
+
+    def validate(self, attributes: Attributes) -> Waiting:
+        """Ask them; raises what a client is told of the first refusal, or failure that isn't ignored."""
+        asked = self._asked(attributes)
+        return self._dispatch().validate(attributes, asked) if asked else None
