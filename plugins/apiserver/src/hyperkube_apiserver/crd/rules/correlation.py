@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from hyperkube_apiserver.registry.apiextensions.values import same
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 
 __all__ = ["Correlation", "KeyedItems", "Ratchet"]
 

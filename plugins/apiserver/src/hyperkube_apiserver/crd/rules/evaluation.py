@@ -28,7 +28,7 @@ class OutOfBudget(Exception):
 
 
 class Budget:
-    """What evaluations may still cost together."""
+    """What evaluations may still cost together; below 0, no more are to be made."""
 
     __slots__ = ("left",)
 
@@ -103,6 +103,7 @@ class _Evaluation:
 
     def _stop(self, text: str) -> None:
         self._wrong(text)
+        self._budget.left = -1
         raise OutOfBudget
 
     def _ask(self, rule: Compiled, program: Program) -> None:
@@ -163,6 +164,7 @@ class _Evaluation:
                 return _usable(result.value)
             text = over
         self._tell(rule, FieldError.invalid(path, self._type, text))
+        self._budget.left = -1
         raise OutOfBudget
 
 

@@ -49,7 +49,10 @@ class Rules:
         """
         has_past = warn is not None and old is not None
         ratchet = Ratchet(Correlation(value, old, self._root.schema) if has_past else None)
-        walk = _Walk(budget or Budget(BUDGET), warn)
+        budget = budget or Budget(BUDGET)
+        if budget.left < 0:
+            return []
+        walk = _Walk(budget, warn)
         with suppress(OutOfBudget):  # the errors say so
             walk.visit(self._root, path, value, old, ratchet)
         return walk.errors

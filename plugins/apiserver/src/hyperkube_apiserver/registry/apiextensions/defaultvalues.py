@@ -1,6 +1,5 @@
-"""The defaults that schemas give: they must be values that the schemas themselves take.
+"""The defaults that schemas give: they must be values that the schemas themselves take, rules included.
 
-Rules in CEL are not asked yet.
 Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting (validation.go).
 """
 
@@ -13,6 +12,7 @@ from typing import Any
 from hyperkube_apiserver.registry.apiextensions.embedded import validate_embedded
 from hyperkube_apiserver.registry.apiextensions.pruning import prune
 from hyperkube_apiserver.registry.apiextensions.sameness import same
+from hyperkube_apiserver.registry.apiextensions.structural import sub_schemas
 from hyperkube_apiserver.registry.apiextensions.values import validate_value
 from hyperkube_machinery.errors import FieldError
 
@@ -24,9 +24,12 @@ Surround = Callable[[Any], dict[str, Any]]
 _META = ("metadata", "apiVersion", "kind")
 
 
-def validate_defaults(schema: Tree, path: str, *, pruned: bool = True) -> list[FieldError]:
-    """What is wrong with the defaults in the structural schema of a resource; `pruned` ones hold no unknown fields."""
-    return _Walk(pruned).walk(schema, path, schema, _typed, is_resource=True)
+def validate_defaults(schema: Tree, path: str, *, pruned: bool = True, rules: bool = False) -> list[FieldError]:
+    """What is wrong with the defaults in the structural schema of a resource; `pruned` ones hold no unknown fields.
+
+    With `rules`, the rules in the schema are asked as well.
+    """
+    return _Walk(pruned, rules).walk(schema, path, schema, _typed, is_resource=True)
 
 
 def _typed(value: Any) -> dict[str, Any]:
@@ -34,8 +37,9 @@ def _typed(value: Any) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self, pruned: bool) -> None:
+    def __init__(self, pruned: bool, rules: bool) -> None:
         self._pruned = pruned
+        self._rules = _RuleCheck() if rules else None
 
     def walk(
         self,
@@ -72,15 +76,42 @@ class _Walk:
         if self._pruned and not same(prune(value, schema, is_resource=is_resource), value):
             errors.append(FieldError.invalid(path, value, "must not have unknown fields"))
         return errors + (
-            validate_embedded(value, schema, path, is_resource=is_resource) or validate_value(value, schema, path)
+            validate_embedded(value, schema, path, is_resource=is_resource)
+            or validate_value(value, schema, path)
+            or self._ask(value, schema, path, is_resource)
         )
+
+    def _ask(self, value: Any, schema: Tree, path: str, is_resource: bool) -> list[FieldError]:
+        return [] if self._rules is None else self._rules.ask(value, schema, path, is_resource)
 
     def _in_meta(self, value: Any, schema: Tree, resource: Tree, surround: Surround, path: str) -> list[FieldError]:
         if wrong := validate_embedded(surround(value), resource, "", is_resource=True):
             told = [f"{error.field}: {error.message}" for error in wrong]
             text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
             return [FieldError.invalid(path, value, f"must result in valid metadata: {text}")]
-        return validate_value(value, schema, path)
+        return validate_value(value, schema, path) or self._ask(value, schema, path, schema is resource)
+
+
+class _RuleCheck:
+    """Asks rules of defaults, all of which share one budget."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None  # what they may still cost; None until the first is asked
+
+    def ask(self, value: Any, schema: Tree, path: str, is_resource: bool) -> list[FieldError]:
+        if not any(one.get("x-kubernetes-validations") for one in sub_schemas(schema)):
+            return []
+        from hyperkube_apiserver.crd.rules import BUDGET, Budget, compile_rules  # few need CEL
+
+        left = BUDGET if self._left is None else self._left
+        rules = compile_rules(schema, is_resource=is_resource)
+        if rules is None or left < 0:
+            return []
+        kept, new = Budget(left), Budget(left)
+        # It must do as what is kept, and then as what appears where nothing was.
+        errors = rules.validate(value, value, path=path, budget=kept) or rules.validate(value, path=path, budget=new)
+        self._left = min(kept.left, new.left)
+        return errors
 
 
 def _field(name: str, value: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["hoisted", "shown_schema", "shown_versions"]
+__all__ = ["hoisted", "shown_rule", "shown_schema", "shown_versions"]
 
 Tree = Mapping[str, Any]
 
@@ -177,7 +177,7 @@ def _shown(name: str, value: Any, zero: Any) -> Any:
     if name == "externalDocs":
         return {"Description": value.get("description") or "", "URL": value.get("url") or ""}
     if name == "x-kubernetes-validations":
-        return [_shown_rule(rule) for rule in value]
+        return [shown_rule(rule) for rule in value]
     return value
 
 
@@ -186,7 +186,8 @@ def _shown_dependency(value: Any) -> dict[str, Any]:
     return {"Schema": shown_schema(value) if is_schema else None, "Property": None if is_schema else value}
 
 
-def _shown_rule(rule: Tree) -> dict[str, Any]:
+def shown_rule(rule: Tree) -> dict[str, Any]:
+    """A rule as messages write it."""
     return {
         "Rule": rule.get("rule") or "",
         "Message": rule.get("message") or "",

@@ -1,4 +1,4 @@
-"""Schemas of custom resources. Rules in CEL are not compiled yet: what they say goes unchecked.
+"""Schemas of custom resources, rules included.
 
 Source: k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation.
 """
@@ -52,17 +52,25 @@ class _Place:
     no_defaults: str | None = None  # why there may be no default, after "must not be set"
 
 
-def validate_schema(schema: Tree, path: str, leniency: Leniency, *, has_status: bool) -> list[FieldError]:
-    """What is wrong with the schema of a version that has a status subresource, or has not."""
+def validate_schema(
+    schema: Tree, path: str, leniency: Leniency, *, has_status: bool, limits_rules: bool = True
+) -> list[FieldError]:
+    """What is wrong with the schema of a version that has a status subresource, or has not.
+
+    Without `limits_rules` a rule may cost what it likes, as one may that the same schema was stored with.
+    """
     errors = _validate_status_root(schema, path) if has_status else []
     if schema.get("nullable"):
         errors.append(FieldError.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
-    why = ""
+    why, has_structure = "", False
     if not leniency.structure:
         why = unsupported(schema)
         if not why:
-            errors += validate_structural(schema, path) or validate_defaults(schema, path, pruned=not leniency.defaults)
-    errors += _Checker(leniency).check(schema, path, _Place(), is_root=True)
+            faults = validate_structural(schema, path) or validate_defaults(schema, path, pruned=not leniency.defaults)
+            has_structure = not faults
+            errors += faults
+    faults = _Checker(leniency).check(schema, path, _Place(), is_root=True)
+    errors += faults
     return errors or ([FieldError.invalid(path, "", why)] if why else [])
 
 

@@ -16,6 +16,7 @@ from hyperkube_apiserver.registry.apiextensions.fieldpaths import FieldPathError
 from hyperkube_apiserver.registry.apiextensions.internalform import shown_versions
 from hyperkube_apiserver.registry.apiextensions.leniency import schemas_of
 from hyperkube_apiserver.registry.apiextensions.names import validate_names
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_apiserver.registry.apiextensions.schemas import Leniency, validate_schema
 from hyperkube_apiserver.registry.apiextensions.structural import sub_schemas, unsupported
 from hyperkube_apiserver.registry.fields import one_of
@@ -70,7 +71,7 @@ class SpecRules:
                 errors.append(FieldError.required(f"spec.names.{field}"))
         errors += validate_names(names, "spec.names")
         has_status = any("status" in (one.get("subresources") or {}) for one in (spec, *spec["versions"]))
-        errors += self._validate_validation(spec.get("validation"), "spec.validation", has_status)
+        errors += self._validate_validation(spec.get("validation"), "spec.validation", has_status, spec.get("version"))
         errors += _validate_subresources(spec.get("subresources"), "spec.subresources")
         errors += _validate_columns(spec.get("additionalPrinterColumns") or (), "spec.additionalPrinterColumns")
         errors += self._validate_top_selectable(spec)
@@ -116,7 +117,7 @@ class SpecRules:
 
     def _validate_version(self, version: Tree, path: str, has_status: bool) -> list[FieldError]:
         errors = _validate_deprecation(version, f"{path}.deprecationWarning")
-        errors += self._validate_validation(version.get("schema"), f"{path}.schema", has_status)
+        errors += self._validate_validation(version.get("schema"), f"{path}.schema", has_status, version.get("name"))
         errors += _validate_subresources(version.get("subresources"), f"{path}.subresources")
         errors += _validate_columns(version.get("additionalPrinterColumns") or (), f"{path}.additionalPrinterColumns")
         if fields := version.get("selectableFields"):
@@ -128,11 +129,15 @@ class SpecRules:
                 errors += self._validate_selectable(fields, schema, path, version.get("name") or "")
         return errors
 
-    def _validate_validation(self, validation: Tree | None, path: str, has_status: bool) -> list[FieldError]:
+    def _validate_validation(
+        self, validation: Tree | None, path: str, has_status: bool, version: str | None
+    ) -> list[FieldError]:
         schema = (validation or {}).get("openAPIV3Schema")
         if schema is None:
             return []
-        return validate_schema(schema, f"{path}.openAPIV3Schema", self._leniency, has_status=has_status)
+        changed = self._old is None or not same(schema, _schema_of(self._old, version))
+        at = f"{path}.openAPIV3Schema"
+        return validate_schema(schema, at, self._leniency, has_status=has_status, limits_rules=changed)
 
     def _validate_top_selectable(self, spec: Tree) -> list[FieldError]:
         fields = spec.get("selectableFields")
@@ -214,6 +219,15 @@ class SpecRules:
             text = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
             errors.append(FieldError.invalid(path, versions, text))
         return errors
+
+
+def _schema_of(spec: Tree, version: str | None) -> Any:
+    """The schema of a version, which all of them may have in common; None if there is none."""
+    named = [one for one in spec.get("versions") or () if one.get("name") == version]
+    for holder in (*(one.get("schema") for one in named), spec.get("validation") if named else None):
+        if (schema := (holder or {}).get("openAPIV3Schema")) is not None:
+            return schema
+    return None
 
 
 def _is_extended(schema: Tree) -> bool:

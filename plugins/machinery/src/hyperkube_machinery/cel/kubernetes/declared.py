@@ -62,7 +62,8 @@ class Declared:
             elif step == "@keys":
                 current = KEY if current.is_map else None
             else:
-                current = (current.fields or {}).get(step, ("", None))[1]
+                found = (current.fields or {}).get(step)
+                current = None if found is None else found[1]
         return current
 
     def size_at(self, path: Sequence[str]) -> Size | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from hyperkube_machinery.cel.equality import equal
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.library import Function, Library, Overload
 from hyperkube_machinery.cel.types import (
