@@ -108,7 +108,7 @@ class Aggregator:
             self._api.offering.delegate_to(delegate.group, delegate.version, None)
         if followed.task is not None:
             followed.task.cancel()
-        delegate.backend.close()
+        delegate.backend.hang_up()
 
     def _service_changed(self, service_of: Callable[[Tree], str], event: Event) -> None:
         item = event.item or event.previous
@@ -117,6 +117,7 @@ class Aggregator:
         name = service_of(decode_body(item.body))
         for followed in self._followed.values():
             if followed.delegate.backend.service == (item.namespace, name):
+                followed.delegate.backend.hang_up()  # what is connected to may be no part of the service any longer
                 followed.look.set()
 
     async def _follow(self, followed: _Followed) -> NoReturn:
@@ -127,8 +128,9 @@ class Aggregator:
             current = verdict is None
             if verdict is not None:
                 delegate.available = verdict == PASSED
-                told = await self._told(followed.name, verdict)
-                current = delegate.available and told and await self._read(delegate)
+                # First: who waits for the condition uses what is served next.
+                read = delegate.available and await self._read(delegate)
+                current = await self._told(followed.name, verdict) and read
             wait, retry = (
                 (_AGAIN_SECONDS, _FIRST_RETRY_SECONDS) if current else (retry, min(retry * 2, _LONGEST_RETRY_SECONDS))
             )

@@ -103,8 +103,8 @@ class Backend:
         tls, place = await self._context(self._certificate()), await self._place()
         return Peer(place.host, place.port, tls, self._host), place.connected
 
-    def close(self) -> None:
-        """Hang up."""
+    def hang_up(self) -> None:
+        """Close the connections that nothing is asked on: the next request makes a new one."""
         if self._connections is not None:
             self._connections.close()
 
@@ -135,7 +135,7 @@ class Backend:
         async with self._opening:
             if self._connections is None or shown != self._shown:
                 tls = await self._context(shown)
-                self.close()
+                self.hang_up()
                 self._connections = Connections(self._place, tls, self._host, self._host, self._clock)
                 self._shown = shown
             return self._connections
