@@ -8,8 +8,8 @@ import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.printers import ListMeta
-from hyperkube_apiserver.printers.age import seconds_of
 from hyperkube_apiserver.printers.table import rows, table
+from hyperkube_machinery.ages import seconds_of
 
 CREATED = "2026-01-01T00:00:00Z"
 NOW = seconds_of(CREATED) + 5

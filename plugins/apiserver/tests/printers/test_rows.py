@@ -10,8 +10,8 @@ import pytest
 
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.printers import ListMeta, core
-from hyperkube_apiserver.printers.age import human_duration, seconds_of, since
 from hyperkube_apiserver.printers.table import rows, table
+from hyperkube_machinery.ages import human_duration, seconds_of, since
 
 CREATED = "2026-01-01T00:00:00Z"
 NOW = seconds_of(CREATED) + 5

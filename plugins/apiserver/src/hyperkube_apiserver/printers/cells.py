@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from hyperkube_apiserver.printers.age import since
+from hyperkube_machinery.ages import since
 from hyperkube_machinery.selectors import label_selector
 
 __all__ = ["NONE", "UNSET", "Printer", "Tree", "age", "containers", "labels", "name", "selector", "truth"]

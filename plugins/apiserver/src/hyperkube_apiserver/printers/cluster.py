@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperkube_apiserver.printers.age import human_duration
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, name
+from hyperkube_machinery.ages import human_duration
 
 __all__ = [
     "api_service",

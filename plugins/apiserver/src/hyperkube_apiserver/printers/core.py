@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers.age import since
 from hyperkube_apiserver.printers.cells import NONE, UNSET, Tree, age, containers, labels, name
+from hyperkube_machinery.ages import since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.printers.age import seconds_of, since
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, name
+from hyperkube_machinery.ages import seconds_of, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

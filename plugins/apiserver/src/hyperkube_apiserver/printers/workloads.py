@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from hyperkube_apiserver.printers.age import human_duration, seconds_of, since
 from hyperkube_apiserver.printers.cells import NONE, Tree, age, containers, labels, name, selector, truth
+from hyperkube_machinery.ages import human_duration, seconds_of, since
 
 __all__ = [
     "controller_revision",

@@ -10,7 +10,7 @@ from typing import Any
 
 from hyperkube_apiserver.crd.schema.paths import NoResult, Path, compile_path
 from hyperkube_apiserver.kinds import Column, load_kinds
-from hyperkube_apiserver.printers.age import since
+from hyperkube_machinery.ages import since
 from hyperkube_machinery.encoding import encode_sorted
 from hyperkube_machinery.jsonpath import JSONPathError
 from hyperkube_machinery.schema.converted import go_value
