@@ -213,7 +213,12 @@ _FRUIT = {
 
 
 def _openapi_3() -> Tree:
-    operation = {"responses": {"200": {"description": "OK"}}, "operationId": "listFruits"}
+    operation = {
+        "responses": {"200": {"description": "OK"}},
+        "operationId": "listFruits",
+        "x-kubernetes-action": "list",
+        "x-kubernetes-group-version-kind": {"group": GROUP, "version": "v1", "kind": "Fruit"},
+    }
     return {
         "openapi": "3.0.0",
         "info": {"title": "fruits", "version": "v1"},

@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.serving.messages import Answer
 from hyperkube_machinery.versionorder import version_rank
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.openapi.foreign import Foreign
 
 __all__ = ["Delegate", "Group", "GroupVersion", "Key", "Offering", "Place"]
 
@@ -49,6 +52,9 @@ class Delegate(Protocol):
 
     def resources(self) -> Sequence[Tree] | None:
         """Its resources as aggregated discovery (v2) lists them; None while it can't be asked."""
+
+    def described(self) -> Foreign | None:
+        """Its OpenAPI documents, if it has any."""
 
     def answer(self, call: Call) -> Awaitable[Answer]:
         """Answer a request below the path of the group version."""
@@ -88,6 +94,7 @@ class Offering:
         self._groups: tuple[Group, ...] | None = None
         self.kinds: Mapping[Key, Kind] = MappingProxyType(self._kinds)
         self.served: Mapping[Key, Served] = MappingProxyType(self._served)
+        self._built_in_groups = frozenset(group for group, _, _ in kinds)
         self.generation = 0  # grows with every change
         for key in self._kinds:
             self._index(key)
@@ -102,6 +109,10 @@ class Offering:
         """Whether anything of `group` is served, here or elsewhere."""
         return group in self._group_versions
 
+    def is_built_in(self, group: str) -> bool:
+        """Whether `group` is there from the beginning."""
+        return group in self._built_in_groups
+
     def has_group_version(self, group: str, version: str) -> bool:
         return version in self._group_versions.get(group, ())
 
@@ -113,6 +124,12 @@ class Offering:
     def delegate(self, group: str, version: str) -> Delegate | None:
         """Who answers for a group version, where that isn't this server."""
         return self._delegates.get((group, version))
+
+    def described(self) -> Iterable[tuple[str, Foreign]]:
+        """The OpenAPI documents of what others answer for, by their names."""
+        for (group, version), delegate in self._delegates.items():
+            if (documents := delegate.described()) is not None:
+                yield (f"apis/{group}/{version}" if group else f"api/{version}"), documents
 
     def called(self, kind: str, *, group: str, version: str = "") -> list[Kind]:
         """The served resources whose objects are of `kind`, in one version or in any."""

@@ -170,9 +170,9 @@ class Aggregator:
 
     async def _read(self, delegate: Aggregated) -> bool:
         """Read anew what the server serves, and tell of it where that has changed. Whether it could be read."""
-        known = delegate.resources()
+        known, described = delegate.resources(), delegate.described()
         read = await delegate.refresh()
-        if delegate.resources() != known:
+        if delegate.resources() != known or delegate.described() is not described:
             self._api.offering.changed()
         return read
 

@@ -16,6 +16,9 @@ from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.openapi import gnostic, v2, v3
+from hyperkube_apiserver.openapi.custommodels import CustomModel, Models
+from hyperkube_apiserver.openapi.custompaths import custom_paths
+from hyperkube_apiserver.openapi.foreign import Foreign, merged
 from hyperkube_apiserver.openapi.operations import paths_of
 from hyperkube_apiserver.openapi.paths import Path, group_path, root_paths
 from hyperkube_apiserver.openapi.phrases import VERSION_2
@@ -41,11 +44,25 @@ _SOURCES = (
 class Documents:
     """The documents of the kinds served, and of paths beside those."""
 
-    def __init__(self, kinds: Iterable[Kind], version: str) -> None:
+    def __init__(
+        self,
+        kinds: Iterable[Kind],
+        version: str,
+        foreign: Mapping[str, Foreign] | None = None,
+        models: Iterable[CustomModel] = (),
+    ) -> None:
+        """`kinds` are those that have a definition, `models` those that have not.
+
+        `foreign` are documents of group versions that others describe, by name.
+        """
         self._version = version
+        self._foreign = dict(foreign or {})
         self._kinds: dict[GroupVersion, list[Kind]] = defaultdict(list)
         for kind in kinds:
             self._kinds[kind.resource.group, kind.resource.version].append(kind)
+        self._models: dict[GroupVersion, list[CustomModel]] = defaultdict(list)
+        for model in models:
+            self._models[model.kind.resource.group, model.kind.resource.version].append(model)
         self._hashes: dict[str, str] = {}
 
     def hashes(self) -> Mapping[str, str]:
@@ -55,6 +72,9 @@ class Documents:
             seeds: dict[str, object] = {_name(*one): kinds for one, kinds in self._kinds.items()}
             seeds.update({f"apis/{group}": group for group, _ in self._kinds if group})
             seeds.update({name: name for name, _ in root_paths()})
+            custom = {_name(*one): sorted(map(CustomModel.tag, models)) for one, models in self._models.items()}
+            seeds.update({name: (seeds.get(name), tags) for name, tags in custom.items()})
+            seeds.update({name: one.tag for name, one in self._foreign.items()})
             everything = common + repr(sorted(seeds.items())).encode()
             self._hashes = {name: _digest(common + f"{name}{seeds[name]!r}".encode()) for name in sorted(seeds)}
             self._hashes[VERSION_2] = _digest(everything)
@@ -70,22 +90,37 @@ class Documents:
         return b"".join((*packed, packer.flush()))
 
     def _document(self, name: str) -> Tree:
+        if name in self._foreign:
+            return self._foreign[name].version_3()
         schemas = Schemas(load_table())
         info = {"title": "Kubernetes", "version": self._version}
         if name == VERSION_2:
             groups = sorted({group for group, _ in self._kinds if group})
             paths = [path for one in self._kinds for path in self._paths(*one)]
             paths += [*map(group_path, groups), *(path for _, path in root_paths())]
-            return v2.document(info, paths, schemas)
+            models = [model for one in self._models.values() for model in one]
+            paths += [path for model in models for path in custom_paths(model.kind)]
+            document = v2.document(info, paths, Models(schemas, models, version_2=True))
+            if not self._foreign:
+                return document
+            own = Models(schemas, models).closure(name for path in paths for name in path.definitions())
+            return merged(document, own, self._foreign)
         for group_version in self._kinds:
             if name == _name(*group_version):
-                return v3.document(info, list(self._paths(*group_version)), schemas, group_version)
+                paths = [*self._paths(*group_version), *self._custom_paths(group_version)]
+                return v3.document(info, paths, Models(schemas, self._models[group_version]), group_version)
+        for group_version, models in self._models.items():
+            if name == _name(*group_version):
+                return v3.custom_document(list(self._custom_paths(group_version)), Models(schemas, models))
         others = dict(root_paths())
         path = others[name] if name in others else group_path(name.removeprefix("apis/"))
         return v3.document(info, [path], schemas, None)
 
     def _paths(self, group: str, version: str) -> Iterator[Path]:
         return paths_of(group, version, self._kinds[group, version], load_table().kinds)
+
+    def _custom_paths(self, group_version: GroupVersion) -> Iterator[Path]:
+        return (path for model in self._models[group_version] for path in custom_paths(model.kind))
 
 
 def _name(group: str, version: str) -> str:

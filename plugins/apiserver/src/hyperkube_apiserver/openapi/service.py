@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -24,7 +24,9 @@ from hyperkube_machinery.serving.compression import accepts_gzip
 from hyperkube_machinery.serving.messages import Request, Response
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.call import Served
     from hyperkube_apiserver.openapi.documents import Documents
+    from hyperkube_apiserver.openapi.foreign import Foreign
 
 __all__ = ["OpenAPI"]
 
@@ -108,7 +110,8 @@ class OpenAPI:
         async with self._opening:
             while self._documents is None or self._generation != self._offering.generation:
                 generation, kinds = self._offering.generation, list(self._offering.kinds.values())
-                documents = await asyncio.to_thread(self._open, kinds)
+                foreign = dict(self._offering.described())
+                documents = await asyncio.to_thread(self._open, kinds, foreign, list(self._offering.served.values()))
                 if generation == self._offering.generation:
                     self._adopt(documents, generation)
             return self._documents
@@ -122,11 +125,13 @@ class OpenAPI:
             self._since = formatdate(self._clock.now(), usegmt=True)
         self._documents, self._generation = documents, generation
 
-    def _open(self, kinds: Sequence[Kind]) -> Documents:
+    def _open(self, kinds: Sequence[Kind], foreign: Mapping[str, Foreign], served: Sequence[Served]) -> Documents:
         # Takes milliseconds and a megabyte, and few servers are ever asked.
+        from hyperkube_apiserver.openapi.custommodels import CustomModel
         from hyperkube_apiserver.openapi.documents import Documents
 
-        documents = Documents(kinds, self._version)
+        models = [CustomModel(one.kind, schema) for one in served if (schema := one.schema) is not None]
+        documents = Documents([kind for kind in kinds if kind.definition], self._version, foreign, models)
         documents.hashes()
         return documents
 
