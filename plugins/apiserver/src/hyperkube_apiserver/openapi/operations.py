@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 from hyperkube_apiserver.kinds import Kind, Subresource
 from hyperkube_apiserver.openapi import parameters
 from hyperkube_apiserver.openapi.parameters import Parameter
-from hyperkube_apiserver.openapi.paths import OBJECTS, TEXT, Body, Operation, Path, camel, capitalized, document_path
+from hyperkube_apiserver.openapi.paths import (
+    OBJECTS,
+    TEXT,
+    Body,
+    Operation,
+    Path,
+    camel,
+    capitalized,
+    document_path,
+    path_of,
+)
 
 __all__ = ["paths_of"]
 
@@ -289,11 +299,4 @@ class _GroupVersion:
 
 
 def _path(target: _Target) -> Path:
-    """The path of `target`, with the parameters that all its operations share told once."""
-    shared = set.intersection(*(set(operation.parameters) for operation in target.operations))
-    operations = tuple(replace(one, parameters=_sorted(set(one.parameters) - shared)) for one in target.operations)
-    return Path(target.path, operations, _sorted({*target.parameters, *shared}))
-
-
-def _sorted(several: Iterable[Parameter]) -> tuple[Parameter, ...]:
-    return tuple(sorted(several, key=lambda one: (one.name, one.where)))
+    return path_of(target.path, target.operations, target.parameters)

@@ -12,6 +12,7 @@ from hyperkube_apiserver.kinds import Kind
 __all__ = [
     "DELETING",
     "DELETING_MANY",
+    "GETTING",
     "LISTING",
     "NAMESPACE",
     "OPTIONS",
@@ -84,6 +85,7 @@ DELETING = (_DRY_RUN, _GRACE, _BREAKING, _ORPHAN, _PROPAGATION)
 _SELECTING = (_CONTINUE, _FIELDS, _LABELS, _LIMIT, _VERSION, _MATCH, _INITIAL, _SHARD, _TIMEOUT)
 DELETING_MANY = (*DELETING, *_SELECTING)
 LISTING = (*_SELECTING, _BOOKMARKS, _WATCH)
+GETTING = (_VERSION,)
 
 _TARGET_PATH = Parameter("path", "string", "what to ask for at the other end")
 _STREAMS = (

@@ -6,8 +6,8 @@ One value serves both versions of OpenAPI: `v2` and `v3` only write it different
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hyperkube_apiserver.openapi.parameters import Parameter
@@ -22,6 +22,7 @@ __all__ = [
     "capitalized",
     "document_path",
     "group_path",
+    "path_of",
     "root_paths",
 ]
 
@@ -86,6 +87,17 @@ class Path:
             if operation.body is not None:
                 yield operation.body.definition
             yield from (answer for answer in operation.answers.values() if answer != TEXT)
+
+
+def path_of(path: str, operations: Sequence[Operation], parameters: Iterable[Parameter]) -> Path:
+    """A path that has `parameters`, and with them what all its operations share."""
+    shared = set.intersection(*(set(operation.parameters) for operation in operations))
+    left = tuple(replace(one, parameters=_sorted(set(one.parameters) - shared)) for one in operations)
+    return Path(path, left, _sorted({*parameters, *shared}))
+
+
+def _sorted(several: Iterable[Parameter]) -> tuple[Parameter, ...]:
+    return tuple(sorted(several, key=lambda one: (one.name, one.where)))
 
 
 def document_path(

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hyperkube_apiserver.openapi.custommodels import Models
 from hyperkube_apiserver.openapi.parameters import Parameter
 from hyperkube_apiserver.openapi.paths import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.phrases import ANSWERS, BEARER
@@ -23,7 +24,7 @@ _GENERIC = "io.k8s.apimachinery"
 _UNSHARED = ("dryRun", "fieldValidation", "name")
 
 
-def document(info: Tree, paths: Sequence[Path], schemas: Schemas) -> Tree:
+def document(info: Tree, paths: Sequence[Path], schemas: Schemas | Models) -> Tree:
     """The document of `paths`; what is large in it is an iterator of names and trees."""
     definitions = schemas.closure(name for path in paths for name in path.definitions())
     shared = _shared(paths)

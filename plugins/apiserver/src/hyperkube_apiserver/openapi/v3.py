@@ -5,23 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hyperkube_apiserver.openapi.custommodels import Models
 from hyperkube_apiserver.openapi.parameters import Parameter
 from hyperkube_apiserver.openapi.paths import TEXT, Operation, Path
 from hyperkube_apiserver.openapi.phrases import ANSWERS, BEARER
 from hyperkube_apiserver.openapi.schemas import PREFIX, Schemas
 
-__all__ = ["document"]
+__all__ = ["custom_document", "document"]
 
 Tree = dict[str, Any]
 
 
-def document(info: Tree, paths: Sequence[Path], schemas: Schemas, group_version: tuple[str, str] | None) -> Tree:
+def document(
+    info: Tree, paths: Sequence[Path], schemas: Schemas | Models, group_version: tuple[str, str] | None
+) -> Tree:
     """The document of `paths`; what is large in it is an iterator of names and trees."""
     named = (name for path in paths for name in path.definitions())
     components: Tree = {"securitySchemes": BEARER}
     if definitions := schemas.closure(named):
         components["schemas"] = ((name, schemas.schema(name, group_version)) for name in definitions)
     return {"openapi": "3.0.0", "info": info, "paths": _paths(paths), "components": components}
+
+
+def custom_document(paths: Sequence[Path], schemas: Models) -> Tree:
+    """The document of `paths` of custom resources, which says less of the server."""
+    definitions = schemas.closure(name for path in paths for name in path.definitions())
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"},
+        "paths": _paths(paths),
+        "components": {"schemas": ((name, schemas.schema(name)) for name in definitions)},
+    }
 
 
 def _paths(paths: Sequence[Path]) -> Iterator[tuple[str, Tree]]:

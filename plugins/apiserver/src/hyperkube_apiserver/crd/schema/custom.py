@@ -86,6 +86,10 @@ class CustomSchema:
             selectable=found.get("selectableFields") or (),
         )
 
+    def loaded(self) -> Mapping[str, Any] | None:
+        """The schema as it is in the definition (JSONSchemaProps), None if there is none. Nobody may change it."""
+        return self._load()
+
     @cached_property
     def compiled(self) -> Compiled:
         """What the schema compiles to; loads it."""

@@ -14,7 +14,14 @@ from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 
-__all__ = ["is_structural", "items_of", "sub_schemas", "unsupported", "validate_structural"]
+__all__ = [
+    "is_structural",
+    "items_of",
+    "says_int_or_string",
+    "sub_schemas",
+    "unsupported",
+    "validate_structural",
+]
 
 Tree = Mapping[str, Any]
 
@@ -163,6 +170,11 @@ def _extensions(schema: Tree, path: str) -> list[FieldError]:
         for name in ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource")
         if schema.get(name)
     ]
+
+
+def says_int_or_string(schema: Tree) -> bool:
+    """Whether the two types of an int-or-string stand there as alternatives."""
+    return bool(_int_or_string_of(schema))
 
 
 def _int_or_string_of(schema: Tree) -> str:
