@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hyperkube_machinery.cel.environment import SizedNode
+    from hyperkube_machinery.cel.models import SizedNode
 
 __all__ = ["REGEX_FACTOR", "STRING_FACTOR", "UNBOUNDED", "CallEstimate", "Cost", "Size"]
 

@@ -12,48 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from hyperkube_machinery.cel.ast import Expression
-from hyperkube_machinery.cel.bounds import CallEstimate, Size
-from hyperkube_machinery.cel.library import CallCost, Library
-from hyperkube_machinery.cel.types import Type, TypeProvider
+from hyperkube_machinery.cel.checking import Findings, check
+from hyperkube_machinery.cel.code import Run
+from hyperkube_machinery.cel.compiling import Compiler
+from hyperkube_machinery.cel.declarations import Declarations
+from hyperkube_machinery.cel.depth import deep_calls, is_deep
+from hyperkube_machinery.cel.libraries.standard import CROSS_TYPE_COMPARISONS, STANDARD
+from hyperkube_machinery.cel.library import Library
+from hyperkube_machinery.cel.models import CostModel, SizedNode
+from hyperkube_machinery.cel.parsing import parse
+from hyperkube_machinery.cel.programs import Program, Result
+from hyperkube_machinery.cel.source import Source
+from hyperkube_machinery.cel.types import ObjectType, Type, TypeProvider
+from hyperkube_machinery.cel.validation import check_literals
 
-__all__ = ["Checked", "CostModel", "Environment", "Program", "Result", "Settings"]
-
-
-class CostModel(Protocol):
-    """Prices calls in place of what overloads say; asked when a program is made, and when costs are estimated."""
-
-    def call_cost(self, function: str, overload: str) -> CallCost | None:
-        """Prices every call of this overload (its id; empty if only evaluation will tell which); None: no opinion."""
-
-    def estimate_call(
-        self, function: str, overload: str, target: SizedNode | None, arguments: list[SizedNode]
-    ) -> CallEstimate | None:
-        """What this call may cost, without its arguments; None: no opinion."""
-
-
-class SizedNode(Protocol):
-    """A part of an expression whose cost is estimated."""
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """From a variable through fields, "@items", "@keys", "@values"; empty if it is nothing reachable so."""
-
-    @property
-    def type(self) -> Type: ...
-
-    @property
-    def expression(self) -> Expression: ...
-
-    @property
-    def size(self) -> Size | None:
-        """What is known of its size: from the expression, or from the one who knows the data; None: nothing."""
-
-    @property
-    def element(self) -> SizedNode | None:
-        """Any item of a list, at the list's path and "@items" if that has a path; None for what is no list."""
+__all__ = ["Checked", "CostModel", "Environment", "Program", "Result", "Settings", "SizedNode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +44,39 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    value: Any
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
 class Checked:
     """An expression whose types fit."""
 
     text: str
     expression: Expression
     type: Type
-    types: Mapping[Expression, Type]
-    overloads: Mapping[Expression, tuple[str, ...]]  # of calls: the ids of those that may be meant
+    findings: Findings
     variables: frozenset[str]  # of the environment, that the expression mentions
 
+    @property
+    def types(self) -> Mapping[Expression, Type]:
+        return self.findings.types
 
-class Program(Protocol):
-    """An expression ready to be evaluated, as often as one likes, from any thread."""
+    @property
+    def overloads(self) -> Mapping[Expression, tuple[str, ...]]:
+        """Of calls: the ids of the overloads that may be meant."""
+        return {node: meaning.overloads for node, meaning in self.findings.meanings.items() if meaning.overloads}
 
-    def evaluate(self, activation: Mapping[str, Any]) -> Result:
-        """The value for these variables. Raises EvaluationError, CostExceeded."""
+
+class _Chain:
+    """Types of several providers, the first that knows a name."""
+
+    __slots__ = ("_providers",)
+
+    def __init__(self, *providers: TypeProvider) -> None:
+        self._providers = providers
+
+    def get(self, name: str, /) -> ObjectType | None:
+        for provider in self._providers:
+            found = provider.get(name)
+            if found is not None:
+                return found
+        return None
 
 
 class Environment:
@@ -105,7 +91,14 @@ class Environment:
         settings: Settings | None = None,
     ) -> None:
         """The standard library is always there; `libraries` come on top."""
-        raise NotImplementedError
+        self._variables = dict(variables or {})
+        self._libraries = {library.name: library for library in libraries}
+        self._types: TypeProvider = {} if types is None else types
+        self._container = container
+        self.costs = costs
+        self.settings = settings or Settings()
+        self.declarations = Declarations(self._variables, (STANDARD, *self._libraries.values()), self._types, container)
+        self._disabled = frozenset() if self.settings.cross_type_numeric_comparisons else CROSS_TYPE_COMPARISONS
 
     def extend(
         self,
@@ -115,12 +108,56 @@ class Environment:
         types: TypeProvider | None = None,
     ) -> Environment:
         """This environment and more; `types` are asked before those of this one."""
-        raise NotImplementedError
+        return Environment(
+            variables={**self._variables, **(variables or {})},
+            libraries=(*self._libraries.values(), *libraries),
+            types=self._types if types is None else _Chain(types, self._types),
+            container=self._container,
+            costs=self.costs,
+            settings=self.settings,
+        )
 
     def compile(self, text: str) -> Checked:
         """Parse and check. Raises CompileError, whose text is cel-go's."""
-        raise NotImplementedError
+        source = Source(text)
+        settings = self.settings
+        expression = parse(
+            source, self.declarations.macros, size_limit=settings.size_limit, depth_limit=settings.depth_limit
+        )
+        with deep_calls(needed=is_deep(expression)):
+            findings = check(
+                expression,
+                self.declarations,
+                disabled=self._disabled,
+                homogeneous=settings.homogeneous_literals,
+            )
+        problems = findings.problems
+        if not problems and settings.check_literals:
+            problems = check_literals(expression, findings)
+        if problems:
+            raise source.failure(problems)
+        variables = frozenset(
+            meaning.name for meaning in findings.meanings.values() if meaning.is_variable and not meaning.local
+        )
+        return Checked(text, expression, findings.types[expression], findings, variables)
 
     def program(self, checked: Checked, *, cost_limit: int | None = None) -> Program:
-        """What evaluates `checked`; an evaluation that costs more than the limit raises CostExceeded."""
-        raise NotImplementedError
+        """What evaluates `checked`; an evaluation that costs more than the limit raises CostExceeded.
+
+        Raises EvaluationError if what can be evaluated beforehand fails: `int("x")`, a pattern that is none.
+        """
+        deep = is_deep(checked.expression)
+
+        def compile(missing: frozenset[str]) -> tuple[Compiler, Run, int]:
+            compiler = Compiler(
+                checked.findings,
+                self.declarations,
+                self.costs,
+                presence_cost=self.settings.presence_test_cost,
+                missing=missing,
+            )
+            with deep_calls(needed=deep):
+                code = compiler.compile(checked.expression)
+            return compiler, code.run, code.cost
+
+        return Program(compile, limit=cost_limit, deep=deep)

@@ -6,7 +6,7 @@ types are `types.Type`. What a library adds is any object with an attribute `cel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from hyperkube_machinery.cel.types import DURATION, DYN, TIMESTAMP, Type, optional_of
@@ -25,6 +25,7 @@ class Timestamp:
     """A point in time, exact to the nanosecond, between the years 1 and 9999."""
 
     nanoseconds: int  # since 1970-01-01T00:00:00Z
+    offset_seconds: int = field(default=0, compare=False)  # of the zone it was written in, which string() writes it in
 
     cel_type: ClassVar[Type] = TIMESTAMP
 

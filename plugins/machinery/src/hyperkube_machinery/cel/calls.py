@@ -1,0 +1,83 @@
+"""Calls of functions: which overload, guarded by the types of what it is given, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hyperkube_machinery.cel.code import Code, Frame, Run, charge
+from hyperkube_machinery.cel.errors import EvaluationError
+from hyperkube_machinery.cel.kinds import fits, type_of_value
+from hyperkube_machinery.cel.library import CallCost, Function, Overload
+from hyperkube_machinery.cel.types import Kind, Type
+
+__all__ = ["call"]
+
+
+def call(
+    function: Function, overload: Overload | None, types: Sequence[Type], codes: Sequence[Code], price: CallCost | None
+) -> Code:
+    """The call of an overload, or, without one, of that of the function's which fits what comes.
+
+    `price` is what the call costs; None: 1.
+    """
+    implementation = _implementation(function, overload, types, len(codes))
+    cost = sum(code.cost for code in codes)
+    runs = [code.run for code in codes]
+    if price is None:
+        return Code(_applied(implementation, runs), cost + 1)
+    return Code(_priced(implementation, runs, price), cost)
+
+
+def _implementation(
+    function: Function, overload: Overload | None, types: Sequence[Type], arity: int
+) -> Callable[..., Any]:
+    shared = {each.implementation for each in function.overloads}
+    if len(shared) == 1 and len(function.overloads) > 1:
+        return shared.pop()  # it decides by itself
+    if overload is None:
+        return _dispatched(function, [each for each in function.overloads if len(each.arguments) == arity])
+    if any(_unknown(type, wanted) for type, wanted in zip(types, overload.arguments, strict=True)):
+        return _dispatched(function, [overload])
+    return overload.implementation
+
+
+def _unknown(given: Type, wanted: Type) -> bool:
+    """Whether values of the type need to be looked at before a function may have them."""
+    if wanted.kind in (Kind.DYN, Kind.ANY, Kind.TYPE_PARAMETER):
+        return False
+    if given.is_dynamic or given.kind in (Kind.WRAPPER, Kind.NULL):
+        return True
+    return any(map(_unknown, given.parameters, wanted.parameters))
+
+
+def _dispatched(function: Function, overloads: Sequence[Overload]) -> Callable[..., Any]:
+    def choose(*arguments: Any) -> Any:
+        for overload in overloads:
+            if all(map(fits, arguments, overload.arguments)):
+                return overload.implementation(*arguments)
+        given = ", ".join(type_of_value(argument).name for argument in arguments)
+        raise EvaluationError(f"no such overload: {function.name}({given})")
+
+    return choose
+
+
+def _applied(implementation: Callable[..., Any], runs: Sequence[Run]) -> Run:
+    match runs:
+        case []:
+            return lambda _: implementation()
+        case [one]:
+            return lambda frame: implementation(one(frame))
+        case [one, other]:
+            return lambda frame: implementation(one(frame), other(frame))
+    return lambda frame: implementation(*[run(frame) for run in runs])
+
+
+def _priced(implementation: Callable[..., Any], runs: Sequence[Run], price: CallCost) -> Run:
+    def priced(frame: Frame) -> Any:
+        arguments = [run(frame) for run in runs]
+        result = implementation(*arguments)
+        charge(frame, price(arguments, result))
+        return result
+
+    return priced

@@ -1,0 +1,67 @@
+"""Pieces of compiled expressions.
+
+Compiling turns each node into a closure over a frame: a list of what has been spent, what may be spent, and the values
+of variables. What every evaluation of a node costs is known beforehand and added up; only where evaluation branches,
+loops or meets data of any size is something charged while it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
+
+__all__ = ["FAILURES", "LIMIT", "SPENT", "VARIABLES", "Code", "Frame", "Run", "charge", "charged", "failure"]
+
+Frame = list[Any]
+Run = Callable[[Frame], Any]
+
+SPENT, LIMIT, VARIABLES = 0, 1, 2
+"""Where in a frame is what; variables come last."""
+
+FAILURES = (EvaluationError, TypeError)
+"""What evaluation may raise: Python's own objection means that data are not of the types declared for them."""
+
+
+@dataclass(slots=True)
+class Code:
+    """A compiled node."""
+
+    run: Run
+    cost: int = 0  # of every evaluation; charged by whoever runs it
+    base: int = 0  # the part of `cost` that is not due where an access is part of another
+    access: bool = False  # a variable, or something read from it: what is read from this belongs to the same access
+    constant: bool = False
+    value: Any = None  # if constant
+    path: tuple[int, tuple[str, ...]] | None = None  # the slot and keys, of an access that is nothing else
+
+    @classmethod
+    def of(cls, value: Any) -> Code:
+        return cls(lambda _: value, constant=True, value=value)
+
+
+def charge(frame: Frame, cost: int) -> None:
+    """Spend. Raises CostExceeded."""
+    frame[SPENT] += cost
+    if frame[SPENT] > frame[LIMIT]:
+        raise CostExceeded
+
+
+def charged(code: Code, cost: int | None = None) -> Run:
+    """What charges for itself, where it isn't evaluated every time."""
+    run, due = code.run, code.cost if cost is None else cost
+    if not due:
+        return run
+
+    def paid(frame: Frame) -> Any:
+        frame[0] += due
+        return run(frame)
+
+    return paid
+
+
+def failure(caught: BaseException) -> EvaluationError:
+    """What was caught, as the language's error."""
+    return caught if isinstance(caught, EvaluationError) else EvaluationError("no such overload")

@@ -1,0 +1,54 @@
+"""Room for expressions that are nested as deeply as they may be.
+
+Parsing, checking and evaluating recurse as expressions nest. Their limit (250 levels) takes more frames than Python
+allows by default; frames of Python functions take no C stack, so more of them are safe.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hyperkube_machinery.cel.ast import Expression, children
+
+if TYPE_CHECKING:
+    from hyperkube_machinery.cel.lexing import Token
+
+__all__ = ["deep_calls", "is_deep", "room_for"]
+
+_FRAMES = 20_000
+_USUAL_TOKENS = 60  # so few can't nest deeply
+_USUAL_LEVELS = 60
+
+
+def is_deep(expression: Expression) -> bool:
+    """Whether the tree has more levels than Python's usual room allows to walk over."""
+    level: list[Expression] = [expression]
+    for _ in range(_USUAL_LEVELS):
+        level = [child for node in level for child in children(node)]
+        if not level:
+            return False
+    return True
+
+
+@contextmanager
+def deep_calls(*, needed: bool = True) -> Iterator[None]:
+    """Let calls nest deeply within the block."""
+    before = sys.getrecursionlimit()
+    if not needed or before >= _FRAMES:
+        yield
+        return
+    sys.setrecursionlimit(_FRAMES)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@contextmanager
+def room_for(tokens: Sequence[Token]) -> Iterator[None]:
+    """Let an expression of these tokens be parsed, however it nests."""
+    with deep_calls(needed=len(tokens) > _USUAL_TOKENS):
+        yield

@@ -1,0 +1,195 @@
+"""Operators on values whose types are known beforehand, as closures that don't ask again."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hyperkube_machinery.cel.arithmetic import INT_MAX, INT_MIN
+from hyperkube_machinery.cel.bounds import STRING_FACTOR
+from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure
+from hyperkube_machinery.cel.equality import equal, size_of
+from hyperkube_machinery.cel.errors import EvaluationError
+from hyperkube_machinery.cel.types import Kind, Type
+
+__all__ = ["compare_equal", "conditional", "logical", "specialised"]
+
+_FIXED_SIZE = frozenset((Kind.BOOL, Kind.INT, Kind.UINT, Kind.DOUBLE, Kind.TIMESTAMP, Kind.DURATION))
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "_<_": operator.lt,
+    "_<=_": operator.le,
+    "_>_": operator.gt,
+    "_>=_": operator.ge,
+}
+
+
+def specialised(function: str, types: Sequence[Type], codes: Sequence[Code]) -> Code | None:
+    """The operator for operands of just these types, or None: there is nothing better than the general way."""
+    if len(codes) != 2 or types[0].kind is not types[1].kind:
+        return None
+    kind = types[0].kind
+    cost = codes[0].cost + codes[1].cost + 1
+    left, right = codes[0].run, codes[1].run
+    if kind is Kind.INT and function in _COMPARISONS:
+        return Code(_comparison(_COMPARISONS[function], left, codes[1]), cost)
+    if kind is Kind.INT and function in ("_+_", "_-_"):
+        return Code(_sum(left, right) if function == "_+_" else _difference(left, right), cost)
+    if kind is Kind.STRING and function == "_+_":
+        return Code(_concatenation(left, right), cost - 1)
+    return None
+
+
+def _comparison(decide: Callable[[Any, Any], bool], left: Run, right: Code) -> Run:
+    if right.constant:
+        value = right.value
+        if decide is operator.gt:
+            return lambda frame: left(frame) > value
+        if decide is operator.le:
+            return lambda frame: left(frame) <= value
+        return lambda frame: decide(left(frame), value)
+    run = right.run
+    if decide is operator.le:
+        return lambda frame: left(frame) <= run(frame)
+    return lambda frame: decide(left(frame), run(frame))
+
+
+def _sum(left: Run, right: Run) -> Run:
+    def added(frame: Frame) -> int:
+        total: int = left(frame) + right(frame)
+        if INT_MIN <= total <= INT_MAX:
+            return total
+        raise EvaluationError("integer overflow")
+
+    return added
+
+
+def _difference(left: Run, right: Run) -> Run:
+    def subtracted(frame: Frame) -> int:
+        rest: int = left(frame) - right(frame)
+        if INT_MIN <= rest <= INT_MAX:
+            return rest
+        raise EvaluationError("integer overflow")
+
+    return subtracted
+
+
+def _concatenation(left: Run, right: Run) -> Run:
+    def joined(frame: Frame) -> str:
+        one, other = left(frame), right(frame)
+        charge(frame, math.ceil((len(one) + len(other)) * STRING_FACTOR))
+        return one + other  # type: ignore[no-any-return]
+
+    return joined
+
+
+def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool) -> Code:
+    """`==` or `!=`, which cost by the smaller of the operands."""
+    kinds = {type.kind for type in types}
+    cost = codes[0].cost + codes[1].cost
+    left, right = codes[0].run, codes[1].run
+    if len(kinds) == 1 and kinds <= _FIXED_SIZE:
+        decide = operator.ne if negate else operator.eq
+        return Code(lambda frame: decide(left(frame), right(frame)), cost + 1)
+    if kinds == {Kind.STRING} and codes[1].constant:
+        return Code(_equal_to_text(left, codes[1].value, negate=negate), cost)
+
+    def compared(frame: Frame) -> bool:
+        one, other = left(frame), right(frame)
+        charge(frame, math.ceil(min(size_of(one), size_of(other)) * STRING_FACTOR))
+        return equal(one, other) is not negate
+
+    return Code(compared, cost)
+
+
+def _equal_to_text(left: Run, text: str, *, negate: bool) -> Run:
+    length = len(text)
+    full = math.ceil(length * STRING_FACTOR)
+
+    def compared(frame: Frame) -> bool:
+        one = left(frame)
+        if one.__class__ is str and len(one) >= length:
+            frame[0] += full
+        else:
+            frame[0] += math.ceil(min(size_of(one), length) * STRING_FACTOR)
+        return (one == text) is not negate
+
+    return compared
+
+
+def logical(codes: Sequence[Code], *, decisive: bool) -> Code:
+    """`||` (decided by True) or `&&` (by False) of two or more; an error counts only if none of them decides."""
+    first, *others = codes
+    if len(others) == 1:
+        return Code(_logical_pair(first.run, charged(others[0]), decisive), first.cost)
+    return Code(_logical_many([first.run, *map(charged, others)], decisive), first.cost)
+
+
+def _logical_pair(left: Run, right: Run, decisive: bool) -> Run:
+    going_on = not decisive
+
+    def decided(frame: Frame) -> Any:
+        try:
+            one = left(frame)
+        except FAILURES as exc:
+            return _after_failure(right, frame, decisive, failure(exc))
+        if one is decisive:
+            return decisive
+        if one is not going_on:
+            return _after_failure(right, frame, decisive, EvaluationError("no such overload"))
+        other = right(frame)
+        if other is decisive or other is going_on:
+            return other
+        raise EvaluationError("no such overload")
+
+    return decided
+
+
+def _after_failure(right: Run, frame: Frame, decisive: bool, failed: EvaluationError) -> Any:
+    try:
+        other = right(frame)
+    except FAILURES:
+        raise failed from None
+    if other is decisive:
+        return decisive
+    raise failed
+
+
+def _logical_many(runs: Sequence[Run], decisive: bool) -> Run:
+    going_on = not decisive
+
+    def decided(frame: Frame) -> Any:
+        failed: EvaluationError | None = None
+        for run in runs:
+            try:
+                value = run(frame)
+            except FAILURES as exc:
+                failed = failed or failure(exc)
+                continue
+            if value is decisive:
+                return decisive
+            if value is not going_on:
+                failed = failed or EvaluationError("no such overload")
+        if failed is not None:
+            raise failed
+        return going_on
+
+    return decided
+
+
+def conditional(condition: Code, chosen: Code, otherwise: Code) -> Code:
+    """`condition ? chosen : otherwise`. An access as a branch costs its parts only."""
+    decide = condition.run
+    run_chosen = charged(chosen, chosen.cost - chosen.base)
+    run_otherwise = charged(otherwise, otherwise.cost - otherwise.base)
+
+    def selected(frame: Frame) -> Any:
+        met = decide(frame)
+        if met is True:
+            return run_chosen(frame)
+        if met is False:
+            return run_otherwise(frame)
+        raise EvaluationError("no such overload")
+
+    return Code(selected, condition.cost, access=True)
