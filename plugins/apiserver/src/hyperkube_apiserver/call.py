@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from hyperkube_apiserver.auditing import Trail
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import Annotate, unrecorded
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.registry.conversions import ShownVersion
     from hyperkube_apiserver.registry.generic import Guard, Registry
     from hyperkube_apiserver.watchcache.item import Item
+    from hyperkube_machinery.fields import ReplicasPaths
 
-__all__ = ["Call", "Served"]
+__all__ = ["Call", "ScaleShape", "Served"]
+
+
+Tree = dict[str, Any]
 
 
 class Served:
@@ -57,17 +62,50 @@ class Served:
         """What reads and checks the objects, where no built-in definition does."""
         return None
 
+    @property
+    def scale(self) -> ScaleShape | None:
+        """Where the objects have their replicas, unless it is where built-in workloads have them."""
+        return None
+
     async def opened(self) -> None:
         """Return once `cache` shows what there is. Raises APIError 404 for what is served no longer."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether `ready` has anything to do."""
+        return False
 
     async def ready(self, items: Sequence[Item]) -> None:
         """Do what must be waited for before `items` can be shown in this version. Raises APIError."""
 
-    def shown(self, item: Item) -> dict[str, Any]:
+    def shown(self, item: Item) -> Tree:
         """An object that is `ready`, in this version, with its type; it is the caller's."""
         resource = self.kind.resource
         body = item.body if self.version is None else self.version.body(item)
         return {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(body)}
+
+
+class ScaleShape(Protocol):
+    """How a scale is read off an object and put into it. Trees come with their type; `put` alone changes one."""
+
+    @property
+    def paths(self) -> ReplicasPaths | None:
+        """Where the replicas are, for ownership; None for `spec.replicas`."""
+
+    def of(self, workload: Tree) -> Tree:
+        """The scale of an object."""
+
+    def before(self, workload: Tree) -> Tree:
+        """The same for a change, which must not leave out what was not there."""
+
+    def require(self, workload: Tree) -> None:
+        """Raise APIError for an object without replicas, which has no scale to show."""
+
+    def put(self, workload: Tree, scale: Tree) -> None:
+        """Give the object the replicas of `scale`."""
+
+    def check(self, name: str, scale: Tree) -> None:
+        """Raise APIError for a scale that the object `name` can't have."""
 
 
 @dataclass(slots=True)
@@ -80,6 +118,7 @@ class Call:
     identity: Identity
     warnings: list[str] = field(default_factory=list)
     annotate: Annotate = unrecorded  # notes something for the audit log
+    trail: Trail | None = None  # what is told of it, where an audit log is kept
     guard: Guard | None = None  # what its writes must pass beside authorization
 
     @property

@@ -73,9 +73,13 @@ class Discovery:
         return sorted([*self._current(), "/apis/"])
 
     def knows_group_of(self, path: str) -> bool:
-        """Whether `path` lies below a group that is served; all of /api does."""
-        parts = path.split("/")
-        return len(parts) > 2 and (parts[1] == "api" or "/".join(parts[:3]) in self._current())
+        """Whether `path` lies below a group that is built in; all of /api does."""
+        match path.split("/")[1:]:
+            case ["api", _, *_]:
+                return True
+            case ["apis", group, *_]:
+                return self._offering.is_built_in(group)
+        return False
 
     def answer(self, request: Request, path: str) -> Response | None:
         """The document at `path`, which has no slash at its end, or None where there is none. Raises APIError 406."""

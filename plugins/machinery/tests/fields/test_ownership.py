@@ -450,14 +450,15 @@ def test_the_replicas_of_a_workload_and_of_its_scale_have_the_same_owners() -> N
         entry("reader", "Update", labels, time="2026-01-01T00:00:00Z"),
         {**entry("old", "Update", replicas), "apiVersion": "apps/v1beta1"},
     ]
-    scale = to_scale(entries, "apps/v1")
+    paths = {"apps/v1": ("f:spec", "f:replicas")}
+    scale = to_scale(entries, paths)
     assert [(one["manager"], one["apiVersion"], one["fieldsV1"]) for one in scale] == [
         ("applier", "autoscaling/v1", replicas)
     ]
-    kept = to_workload(entries, scale, "apps/v1")
+    kept = to_workload(entries, scale, paths, "apps/v1")
     assert [one["manager"] for one in kept] == ["applier", "reader"]
     stolen = [{**scale[0], "manager": "scaler", "operation": "Update", "subresource": "scale"}]
-    after = to_workload(entries, stolen, "apps/v1")
+    after = to_workload(entries, stolen, paths, "apps/v1")
     assert [(one["manager"], one["fieldsV1"], one.get("time")) for one in after] == [
         ("applier", labels, "2026-01-01T00:00:00Z"),
         ("scaler", replicas, None),

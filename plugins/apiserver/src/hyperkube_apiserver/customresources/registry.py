@@ -16,6 +16,7 @@ from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
+from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.storage.interface import Store
 
 __all__ = ["CustomRegistry"]
@@ -57,6 +58,11 @@ class CustomRegistry(Registry):
     ) -> Written:
         self._may_create(meta.name(tree))
         return await super().create(tree, context, warn, guard=guard, owned=owned)
+
+    def _refuse(self, tree: Tree, errors: list[FieldError], name: str = "") -> None:
+        if errors:  # in the name of what the object says it is
+            group = tree.get("apiVersion", "").rpartition("/")[0]
+            raise APIError.invalid(group, tree.get("kind", ""), name or meta.name(tree), errors)
 
     async def _prepare(self, item: Item) -> None:
         await self.version.ready((item,))

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.authz.forbidden import forbidden_because
-from hyperkube_apiserver.call import Served
+from hyperkube_apiserver.call import ScaleShape, Served
 from hyperkube_apiserver.customresources.described import condition_holds, ending_kind, kinds_of
 from hyperkube_apiserver.customresources.items import CustomCache
+from hyperkube_apiserver.customresources.scaling import CustomScale, replicas_paths
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import AdmissionControl
@@ -156,6 +157,13 @@ class CustomResource:
     def _selecting(self) -> Sequence[CustomSchema]:
         return [schema for schema in self.schemas.values() if schema.selectable_fields]
 
+    def scale_of(self, version: str) -> CustomScale | None:
+        """Where objects of `version` have their replicas; None where the definition doesn't say."""
+        spec = self.definition()["spec"]
+        found = next(one for one in spec["versions"] if one["name"] == version)
+        scale = (found.get("subresources") or {}).get("scale")
+        return CustomScale.of_version(scale, replicas_paths(spec["group"], spec["versions"])) if scale else None
+
     def _schema_of(self, version: str) -> Mapping[str, Any] | None:
         for one in self.definition()["spec"]["versions"]:
             if one["name"] == version:
@@ -194,12 +202,20 @@ class CustomServed(Served):
     def schema(self) -> CustomSchema:
         return self.version.schema
 
+    @cached_property
+    def scale(self) -> ScaleShape | None:
+        return self.resource.scale_of(self.kind.resource.version)
+
     @property
     def open(self) -> bool:
         return self.resource.open
 
     async def opened(self) -> None:
         await self.resource.opened()
+
+    @property
+    def waits(self) -> bool:
+        return self.version.waits
 
     async def ready(self, items: Sequence[Item]) -> None:
         await self.version.ready(items)

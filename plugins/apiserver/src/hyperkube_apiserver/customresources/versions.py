@@ -42,6 +42,11 @@ class CustomVersion:
         """What its objects hold."""
         return self._schemas[self.api_version]
 
+    @property
+    def waits(self) -> bool:
+        """Whether objects of other versions must be made ready before they are shown."""
+        return self._conversion.waits
+
     def body(self, item: Item) -> bytes:
         """The body in this version of an object that is `ready`, made once."""
         known = item.versions
@@ -107,7 +112,8 @@ class CustomVersion:
         if item.api_version != self.api_version:
             if self._conversion.waits:
                 raise AssertionError(f"{item.key} must be made ready before it is shown as {self.api_version}")
-            self._coerced(tree | {"apiVersion": self.api_version})
+            tree["apiVersion"] = self.api_version
+            tree = self._coerced(tree)
         for field in ("apiVersion", "kind"):
             del tree[field]
         return item.body if tree == decode_body(item.body) else encode_body(tree)

@@ -75,20 +75,24 @@ class PlainOutput:
         return (type_prefix(kind), item.body)
 
     async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        return await self._listed(kind, listing, b"{", _list_metadata(listing))
+
+    async def _listed(self, kind: Kind, listing: Listing, opening: bytes, metadata: bytes) -> Sequence[bytes]:
+        """A collection, of whose items each begins with `opening`."""
         head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
             kind.list_kind.encode(),
             kind.resource.api_version.encode(),
-            _list_metadata(listing),
+            metadata,
         )
         if not listing.items:
             return (head, b"]}")
         chunks = [head]
-        before = b"{"
+        before, between = opening, b"," + opening
         async for items in slices(listing.items, _BODIES_A_SLICE):
             bodies = [item.body for item in items]
             for start in range(0, len(bodies), _ITEMS_A_CHUNK):
-                chunks += (before, b",{".join(bodies[start : start + _ITEMS_A_CHUNK]))
-                before = b",{"
+                chunks += (before, between.join(bodies[start : start + _ITEMS_A_CHUNK]))
+                before = between
         chunks.append(b"]}")
         return chunks
 
@@ -119,13 +123,26 @@ class VersionOutput(PlainOutput):
         return super().single(kind, self._version.body(item))
 
     async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        return await super().listing(kind, await self._converted(listing))
+
+    async def _converted(self, listing: Listing) -> Listing:
         converted: list[Item] = []
         async for items in slices(listing.items, _TREES_A_SLICE):
             converted += [self._version.item(item) for item in items]
-        return await super().listing(kind, replace(listing, items=converted))
+        return replace(listing, items=converted)
 
     def events(self, kind: Kind) -> EventEncoder:
         return _VersionEvents(kind, self._version)
+
+
+class CustomOutput(VersionOutput):
+    """Custom resources themselves, which tell their type even in a list, as what has no Go type does."""
+
+    async def listing(self, kind: Kind, listing: Listing) -> Sequence[bytes]:
+        metadata = _list_metadata(listing)
+        if not listing.continue_token:
+            metadata = b'{"continue":"",' + metadata[1:]
+        return await self._listed(kind, await self._converted(listing), type_prefix(kind), metadata)
 
 
 class _VersionEvents(_PlainEvents):
@@ -366,7 +383,9 @@ def output_for(
     """
     match representation.form:
         case Form.OBJECT:
-            return _PLAIN if version is None else VersionOutput(version)
+            if version is None:
+                return _PLAIN
+            return VersionOutput(version) if schema is None else CustomOutput(version)
         case Form.TABLE:
             include = include_object(query.get("includeObject", [""])[0])
             if schema is not None and version is not None:

@@ -58,12 +58,12 @@ async def patch(
 
     `may_create` refuses, by raising, to make an object that is not there, which only an apply of a whole one does.
     """
-    media_type = patch_type(call)
-    if served.schema is not None and media_type == _STRATEGIC:
-        raise APIError.of(415, "UnsupportedMediaType", _NOT_STRATEGIC)
+    media_type = patch_type(call, served.schema)
     options = write_options(call.query, "PatchOptions", applies=media_type == apply.MEDIA_TYPE)
     kind = served.kind
     context = write_context(call, now, options)
+    if call.trail is not None:
+        call.trail.sent_patch(call.request.body)
     if media_type == apply.MEDIA_TYPE:
         change = apply.applying(call, served.registry.owners, kind, options, context)
         written = await served.registry.update(
@@ -110,9 +110,14 @@ def _custom_change(call: Call, media_type: str, schema: CustomSchema, field_vali
     return lambda old: patched(call, asked, old, lambda tree: tree)
 
 
-def patch_type(call: Call) -> str:
-    """The media type of the patch; raises 415 for one that is not applied here, whatever else is asked of it."""
+def patch_type(call: Call, schema: CustomSchema | None = None) -> str:
+    """The media type of the patch; raises 415 for one that is not applied here, whatever else is asked of it.
+
+    `schema` is that of a custom resource: of those no strategy of merging is known.
+    """
     media_type = call.header("content-type").partition(";")[0].strip()
+    if schema is not None and media_type not in (_JSON, _MERGE, apply.MEDIA_TYPE):
+        raise APIError.of(415, "UnsupportedMediaType", _NOT_STRATEGIC)
     if media_type not in (_JSON, _MERGE, _STRATEGIC, apply.MEDIA_TYPE):
         raise APIError.of(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     return media_type

@@ -69,12 +69,12 @@ class Router:
                 return await delegate.answer(call)
             if served is None:
                 return await self._virtual(call)
+        if served.schema is not None:
+            return await self._custom(call, served, may_create)
         if not _is_path(info, served.kind):
             raise APIError.no_such_path()
         if served.kind.deprecation:
             call.warn(served.kind.deprecation)
-        if not served.open:
-            await served.opened()
         if info.subresource:
             return await self._subresource(call, served)
         if call.request.method != _METHODS.get(info.verb) or info.verb not in served.kind.resource.verbs:
@@ -83,8 +83,39 @@ class Router:
             raise APIError.method_not_allowed()
         if info.verb in ("create", "deletecollection") and served.kind.resource.namespaced and not info.in_namespace:
             raise APIError.method_not_allowed()
-        output = self._output(call, served, lists=not info.names_object)
-        match info.verb:
+        return await self._handled(call, served, may_create)
+
+    async def _custom(self, call: Call, served: Served, may_create: Callable[[], Awaitable[None]]) -> Answer:
+        """Answer for a custom resource, of which upstream looks at the verb alone and refuses in other words."""
+        info, kind = call.info, served.kind
+        across = info.verb in ("list", "watch") and kind.resource.namespaced
+        if bool(info.namespace) != kind.resource.namespaced and not across:
+            return not_found()
+        if kind.deprecation:
+            call.warn(kind.deprecation)
+        if info.subresource:
+            subresource = kind.subresource(info.subresource)
+            if subresource is None:
+                raise APIError.not_found(kind.resource, info.name)
+            verbs = subresource.verbs
+        else:
+            verbs = kind.resource.verbs
+        if info.verb not in verbs:
+            raise _unsupported(kind, info.verb)
+        if info.verb in ("update", "patch") and not info.name:
+            if info.verb == "patch":
+                patch.patch_type(call, served.schema)
+            raise APIError.bad_request("name must be provided")
+        if not served.open:
+            await served.opened()
+        if info.subresource:
+            return await self._subresource(call, served)
+        return await self._handled(call, served, may_create)
+
+    async def _handled(self, call: Call, served: Served, may_create: Callable[[], Awaitable[None]]) -> Answer:
+        """Answer a request for an object or a collection that can be asked for that."""
+        output = self._output(call, served, lists=not call.info.names_object)
+        match call.info.verb:
             case "get":
                 return await get.get(call, served, self._hub, output)
             case "list":
@@ -116,7 +147,7 @@ class Router:
         """Answer for what is only ever created."""
         info = call.info
         kind = self._kinds.get((info.group, info.version, info.resource))
-        if kind is None and not self._offering.has_group(info.group):
+        if kind is None and not self._offering.is_built_in(info.group):
             return not_found()
         if kind is None or not _is_path(info, kind) or info.subresource:
             raise APIError.no_such_path()
@@ -143,9 +174,11 @@ class Router:
         handler = self._handlers.get((info.group, info.resource, info.subresource))
         if handler is not None:
             return await handler(call, self._now())
-        output = self._output(call, served, lists=False)
         if subresource.name == "scale":
-            return await scale.answer(call, served, self._hub, output, self._now())
+            representation = negotiate(call.header("accept"), lists=False, watch=False)
+            plain = output_for(representation, call.query, self._clock.now)
+            return await scale.answer(call, served, self._hub, plain, self._now())
+        output = self._output(call, served, lists=False)
         match info.verb:
             case "get":
                 return await get.get(call, served, self._hub, output)
@@ -163,6 +196,13 @@ class Router:
 
     def _now(self) -> str:
         return format_seconds(self._clock.now())
+
+
+def _unsupported(kind: Kind, verb: str) -> APIError:
+    resource = kind.resource
+    message = f'{verb} is not supported on resources of kind "{resource.resource}.{resource.group}"'
+    details = {"group": resource.group, "kind": resource.resource}
+    return APIError.of(405, "MethodNotAllowed", message, details)
 
 
 def _is_path(info: RequestInfo, kind: Kind) -> bool:

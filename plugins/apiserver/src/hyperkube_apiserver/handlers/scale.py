@@ -27,7 +27,7 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_object
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
-from hyperkube_machinery.fields import LEAF, SCALE_VERSION, to_scale, to_workload
+from hyperkube_machinery.fields import LEAF, SCALE_VERSION, ReplicasPaths, to_scale, to_workload
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.selectors import label_selector
@@ -37,6 +37,13 @@ __all__ = ["answer"]
 
 _DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
 _VERSION, _KIND = SCALE_VERSION, "Scale"
+_AGE = (
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed "
+    "to be set in happens-before order across separate operations. Clients may not set this value. It is represented "
+    "in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+)
+"""What upstream tells of the column, in its words."""
 _COPIED = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 _GROUP, _, _SHORT_VERSION = _VERSION.partition("/")
@@ -49,14 +56,17 @@ Tree = dict[str, Any]
 
 async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str) -> Response:
     """GET, PUT or PATCH the scale of the workload that `call` names."""
+    shape = served.scale or _BUILT_IN
 
-    def shown(body: bytes) -> Response:
-        scale = scale_of(decode_body(body))
+    def shown(tree: Tree) -> Response:
+        scale = shape.of(tree)
         untyped = {name: value for name, value in scale.items() if name not in ("kind", "apiVersion")}
-        return Response(200, output.single(_scale_kind(served.kind), encode(untyped)[1:]))
+        return Response(200, output.single(_scale_kind(served), encode(untyped)[1:]))
 
     if call.info.verb == "get":
-        return shown((await get.read(served, hub, call.namespace, call.info.name)).body)
+        tree = served.shown(await get.read(served, hub, call.namespace, call.info.name))
+        shape.require(tree)
+        return shown(tree)
     uid = ""
     if call.info.verb == "update":
         options = write_options(call.query, "UpdateOptions")
@@ -65,41 +75,40 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
         uid = meta.uid(replacement)
         change, attempts = _owning(lambda old: replacement, context), UPDATE_ATTEMPTS
     else:
-        media_type = patch_type(call)
+        media_type = patch_type(call, served.schema)
         applies = media_type == apply.MEDIA_TYPE
         options = write_options(call.query, "PatchOptions", applies=applies)
         context = write_context(call, now, options)
         if applies:
-            change = apply.applying(call, _owners(), _scale_kind(served.kind), options, context)
+            change = apply.applying(call, _owners(), _scale_kind(served), options, context)
         else:
             change = _owning(_patch(call, media_type, options), context)
         attempts = PATCH_ATTEMPTS
-    context = replace(context, part=_PART)
+    context = replace(context, part=Part(of=shape.of, put=shape.put))
     version = served.kind.resource.api_version
+    paths = shape.paths or {version: ("f:spec", "f:replicas")}
 
     def rescale(old: Tree) -> Tree:
         entries = old["metadata"].get("managedFields")
-        before = scale_of(old)
-        set_entries(before, to_scale(entries, version))
+        before = shape.before(old)
+        set_entries(before, to_scale(entries, paths))
         scale = change(before)
-        replicas = scale.get("spec", {}).get("replicas", 0)
-        if replicas < 0:
-            error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-            raise APIError.invalid("autoscaling", _KIND, meta.name(old), [error])
-        if (wanted := meta.uid(scale)) and wanted != meta.uid(old):
+        shape.check(meta.name(old), scale)
+        if served.schema is None and (wanted := meta.uid(scale)) and wanted != meta.uid(old):
             why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta.uid(old)}"
             resource = served.kind.resource
             raise APIError.conflict(replace(resource, resource=f"{resource.resource}/scale"), meta.name(old), why)
         tree = copied(old)
-        tree["spec"]["replicas"] = replicas
-        tree["metadata"]["resourceVersion"] = meta.resource_version(scale)
-        set_entries(tree, to_workload(entries, scale["metadata"].get("managedFields"), version))
+        shape.put(tree, scale)
+        if served.schema is None or meta.resource_version(scale):
+            tree["metadata"]["resourceVersion"] = meta.resource_version(scale)
+        set_entries(tree, to_workload(entries, scale["metadata"].get("managedFields"), paths, version))
         return tree
 
     written = await served.registry.update(
         call.info.name, rescale, context, call.warn, uid=uid, attempts=attempts, owned=True
     )
-    return shown(written.body)
+    return shown(decode_body(written.body))
 
 
 def _owning(change: Callable[[Tree], Tree], context: WriteContext) -> Callable[[Tree], Tree]:
@@ -120,8 +129,24 @@ def _owners() -> FieldOwners:
     return FieldOwners(kind, lambda subresource: LEAF, Versions(_VERSION))
 
 
-def _scale_kind(kind: Kind) -> Kind:
+def _scale_kind(served: Served) -> Kind:
     """What is shown, also as a table; the first and the last of its columns are those of the workload."""
+    return _custom_kind(served.schema.columns[0]) if served.schema is not None else _built_in_kind(served.kind)
+
+
+def _custom_kind(name: Column) -> Kind:
+    counts = [
+        Column(name=title, type=type_, format="", priority=0, description=description)
+        for title, type_, description in (
+            ("Desired", "integer", "Number of desired replicas"),
+            ("Available", "integer", "Number of actual replicas"),
+            ("Age", "date", _AGE),
+        )
+    ]
+    return Kind(resource=_RESOURCE, definition=_DEFINITION, list_kind="", storage_prefix="", columns=(name, *counts))
+
+
+def _built_in_kind(kind: Kind) -> Kind:
     about = {column.name: column for column in kind.columns}
     counts = [
         Column(name=name, type="integer", format="", priority=0, description=description)
@@ -152,11 +177,25 @@ def scale_of(workload: Tree) -> Tree:
     }
 
 
-def _put(workload: Tree, scale: Tree) -> None:
-    workload["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas", 0)
+class _BuiltIn:
+    """Workloads, which all have their replicas at the same place."""
 
+    paths: ReplicasPaths | None = None
 
-_PART = Part(of=scale_of, put=_put)
+    of = staticmethod(scale_of)
+    before = staticmethod(scale_of)
+
+    def require(self, workload: Tree) -> None:
+        """There always are replicas."""
+
+    def put(self, workload: Tree, scale: Tree) -> None:
+        workload["spec"]["replicas"] = (scale.get("spec") or {}).get("replicas", 0)
+
+    def check(self, name: str, scale: Tree) -> None:
+        replicas = (scale.get("spec") or {}).get("replicas", 0)
+        if replicas < 0:
+            error = FieldError.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+            raise APIError.invalid("autoscaling", _KIND, name, [error])
 
 
 def _selector_text(selector: Tree | None) -> str:
@@ -165,6 +204,9 @@ def _selector_text(selector: Tree | None) -> str:
     if "matchLabels" in selector or "matchExpressions" in selector:
         return str(label_selector(selector))
     return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))  # of a ReplicationController
+
+
+_BUILT_IN = _BuiltIn()
 
 
 def _replacement(call: Call, options: WriteOptions) -> Tree:

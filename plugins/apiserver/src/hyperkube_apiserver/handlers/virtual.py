@@ -69,6 +69,8 @@ class Virtual:
         options = write_options(call.query, "CreateOptions")
         tree = self._read(call, body, options.field_validation)
         self.default(tree)
+        if call.trail is not None:
+            call.trail.sent(tree)
         writer = Writer(
             manager=options.field_manager or manager_of(call.header("user-agent")),
             now=now,

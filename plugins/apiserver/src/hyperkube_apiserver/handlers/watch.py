@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.output import Output, bookmark, error_event
@@ -23,6 +24,7 @@ from hyperkube_apiserver.selection import Selected, select
 from hyperkube_apiserver.versions import WAIT_SECONDS, invalid_version, parse_version, too_large
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Event, Item
+from hyperkube_apiserver.watchcache.waiting import WaitingWatcher
 from hyperkube_apiserver.watchcache.watcher import Watcher
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError, failure
@@ -91,7 +93,7 @@ def _producer(
             known = cache.snapshot(call.namespace)
         elif revision:
             after = revision
-        watcher = Watcher(
+        watcher = (WaitingWatcher if served.waits else Watcher)(
             sink=writer,
             encoder=output.events(served.kind),
             selection=selected,
@@ -103,12 +105,15 @@ def _producer(
             expires=expires,
             traffic=cache.traffic,
         )
+        if isinstance(watcher, WaitingWatcher):
+            watcher.expect()
         past = None if known or from_now or initial else cache.since(after)
         seen = hub.revision
         cache.watchers.add(watcher, selected.wanted)
         if hub.ending:
             watcher.finish()
         try:
+            await served.ready(known)
             await _send_items(writer, watcher, known, selected)
             cache.traffic.initial += len(known)
             if not (from_now or initial):
@@ -118,16 +123,36 @@ def _producer(
                     except Compacted as exc:
                         writer.send_framed(error_event(_expired(after, exc.oldest)))
                         return
+                if served.waits:
+                    await served.ready([one for event in past for one in (event.item, event.previous) if one])
                 await _send_past(writer, watcher, past, selected)
                 watcher.after = max(after, seen)
             if initial and options.allow_bookmarks:
                 watcher.send_item("BOOKMARK", bookmark(cache.kind, after, ends_initial_events=True))
             await watcher.catch_up()
-            await watcher.finished()
+            if isinstance(watcher, WaitingWatcher):
+                await _until_first(watcher.finished(), watcher.pass_on(served.ready))
+            else:
+                await watcher.finished()
+        except APIError as exc:
+            writer.send_framed(error_event(exc.status))
         finally:
             cache.watchers.remove(watcher)
 
     return produce
+
+
+async def _until_first(*work: Coroutine[Any, Any, None]) -> None:
+    """Do both until one of them ends; raises what that raised."""
+    tasks = list(map(asyncio.ensure_future, work))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _send_items(writer: BodyWriter, watcher: Watcher, items: Sequence[Item], selected: Selected) -> None:

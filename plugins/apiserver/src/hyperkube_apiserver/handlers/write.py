@@ -41,6 +41,7 @@ async def create(call: Call, served: Served, output: Output, now: str) -> Respon
     """Store the object in the body."""
     options = write_options(call.query, "CreateOptions")
     tree = _object(call, served, options.field_validation)
+    _tell(call, served, tree)
     written = await served.registry.create(tree, write_context(call, now, options), call.warn, guard=call.guard)
     return Response(201, output.single(served.kind, written.body))
 
@@ -55,6 +56,7 @@ async def update(
     options = write_options(call.query, "UpdateOptions")
     tree = _object(call, served, options.field_validation)
     check_name(tree, call.info.name)
+    _tell(call, served, tree)
     read = [tree]
 
     def replaced(old: Tree) -> Tree:
@@ -107,6 +109,13 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
                 raise result
     await served.ready(listing.items)
     return Response(200, await output.listing(served.kind, listing))
+
+
+def _tell(call: Call, served: Served, tree: Tree) -> None:
+    """Tell auditors, if there are any, what was sent."""
+    if call.trail is not None:
+        # What is stored as another version gets its defaults as that.
+        call.trail.sent(tree, served.registry.strategy.default if served.version is None else None)
 
 
 def _object(call: Call, served: Served, field_validation: str) -> Tree:

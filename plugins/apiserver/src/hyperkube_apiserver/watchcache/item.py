@@ -89,18 +89,19 @@ class Event:
     def frame(self, event_type: str, encoder: EventEncoder, *, first: bool) -> bytes:
         """The event framed for `encoder`: once for all that watch as it happens, anew for who comes to it later."""
         if self._frames is None:
-            return encoder.frame(event_type, self._shown(event_type), first=first)
+            return encoder.frame(event_type, self.shown(event_type), first=first)
         key = (event_type, encoder.key, first)
         frame = self._frames.get(key)
         if frame is None:
-            frame = self._frames[key] = encoder.frame(event_type, self._shown(event_type), first=first)
+            frame = self._frames[key] = encoder.frame(event_type, self.shown(event_type), first=first)
         return frame
 
     def forget_frames(self) -> None:
         """Keep no frames from now on: they would outlive their use, and may tell of the time when they were made."""
         self._frames = None
 
-    def _shown(self, event_type: str) -> Item:
+    def shown(self, event_type: str) -> Item:
+        """The object as an event shows it: one that was deleted, or ceased to match, as it last was."""
         if event_type != "DELETED":
             assert self.item is not None
             return self.item

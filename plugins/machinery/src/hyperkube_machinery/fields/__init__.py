@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from hyperkube_machinery.fields.entries import BadEntries, Entry, read_owners, same_but_times, sorted_entries
 from hyperkube_machinery.fields.ownership import Ownership, Writer
-from hyperkube_machinery.fields.scale import SCALE_VERSION, to_scale, to_workload
+from hyperkube_machinery.fields.scale import SCALE_VERSION, ReplicasPaths, to_scale, to_workload
 from hyperkube_machinery.fields.sets import LEAF, FieldSet, in_order, set_of
 from hyperkube_machinery.fields.typings import Typing
 
@@ -23,6 +23,7 @@ __all__ = [
     "Entry",
     "FieldSet",
     "Ownership",
+    "ReplicasPaths",
     "Typing",
     "Writer",
     "in_order",
