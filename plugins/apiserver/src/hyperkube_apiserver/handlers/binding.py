@@ -43,6 +43,8 @@ async def bind(call: Call, pods: Served, now: str, *, kind: Kind) -> Response:
     )
     for text in warnings:
         call.warn(text)
+    if call.trail is not None:
+        call.trail.sent(binding)
     match_namespace(binding, call.namespace)
     name = call.info.name or meta.name(binding)
     context = write_context(call, now, options, subresource="binding")

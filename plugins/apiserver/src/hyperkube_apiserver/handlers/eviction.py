@@ -177,6 +177,8 @@ def _read(call: Call, field_validation: str) -> Tree:
     )
     for text in warnings:
         call.warn(text)
+    if call.trail is not None:
+        call.trail.sent(eviction)
     match_namespace(eviction, call.namespace)
     return eviction
 

@@ -106,8 +106,15 @@ def _custom_change(call: Call, media_type: str, schema: CustomSchema, field_vali
     def check(tree: Tree) -> list[str]:
         return schema.check(tree, field_validation=field_validation, duplicates=found)
 
-    asked = Patch(apply, check, lambda tree: encode(tree).decode())
+    asked = Patch(apply, check, lambda tree: encode(_sorted(tree)).decode())
     return lambda old: patched(call, asked, old, lambda tree: tree)
+
+
+def _sorted(value: Any) -> Any:
+    """`value` as Go writes a map."""
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return list(map(_sorted, value)) if isinstance(value, list) else value
 
 
 def patch_type(call: Call, schema: CustomSchema | None = None) -> str:

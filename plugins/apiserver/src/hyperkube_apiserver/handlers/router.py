@@ -74,7 +74,7 @@ class Router:
         if not _is_path(info, served.kind):
             raise APIError.no_such_path()
         if served.kind.deprecation:
-            call.warn(served.kind.deprecation)
+            _deprecate(call, served.kind)
         if info.subresource:
             return await self._subresource(call, served)
         if call.request.method != _METHODS.get(info.verb) or info.verb not in served.kind.resource.verbs:
@@ -92,7 +92,7 @@ class Router:
         if bool(info.namespace) != kind.resource.namespaced and not across:
             return not_found()
         if kind.deprecation:
-            call.warn(kind.deprecation)
+            _deprecate(call, kind)
         if info.subresource:
             subresource = kind.subresource(info.subresource)
             if subresource is None:
@@ -158,7 +158,7 @@ class Router:
         if call.request.method != _METHODS.get(info.verb) or info.verb not in kind.resource.verbs:
             raise APIError.method_not_allowed()
         if kind.deprecation:
-            call.warn(kind.deprecation)
+            _deprecate(call, kind)
         return await self._handlers[info.group, info.resource, ""](call, self._now())
 
     async def _subresource(self, call: Call, served: Served) -> Answer:
@@ -203,6 +203,12 @@ def _unsupported(kind: Kind, verb: str) -> APIError:
     message = f'{verb} is not supported on resources of kind "{resource.resource}.{resource.group}"'
     details = {"group": resource.group, "kind": resource.resource}
     return APIError.of(405, "MethodNotAllowed", message, details)
+
+
+def _deprecate(call: Call, kind: Kind) -> None:
+    """Tell the client, and auditors, that a resource is not to be used any more."""
+    call.warn(kind.deprecation)
+    call.annotate("k8s.io/deprecated", "true")
 
 
 def _is_path(info: RequestInfo, kind: Kind) -> bool:

@@ -221,6 +221,8 @@ def _replacement(call: Call, options: WriteOptions) -> Tree:
     for text in warnings:
         call.warn(text)
     check_name(scale, call.info.name)
+    if call.trail is not None:
+        call.trail.sent(scale)
     return scale
 
 

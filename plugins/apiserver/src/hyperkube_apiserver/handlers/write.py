@@ -32,6 +32,8 @@ AT_A_TIME = 64
 
 _ALL = sys.maxsize
 """A limit that is none: upstream deletes page by page, and a page is of the very version that is asked for."""
+_INTERNAL = "meta.k8s.io/__internal"
+"""The version by which auditors know such options."""
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 Tree = dict[str, Any]
@@ -182,6 +184,8 @@ def _delete_options(call: Call, served: Served) -> DeleteOptions:
         Schemas.load().walker(_DELETE_OPTIONS).walk(tree)
     except WrongType as exc:
         raise APIError.bad_request(str(exc)) from exc
+    if call.trail is not None:
+        call.trail.sent({**tree, "kind": "DeleteOptions", "apiVersion": _INTERNAL})
     return delete_options({}, tree)
 
 
