@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from hyperkube_apiserver.accessoptions import AUTHORIZATION_MODES, AccessOptions, check_access
 from hyperkube_apiserver.admissionplugins import check_names
+from hyperkube_apiserver.auditoptions import AuditOptions, check_audit_options
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
@@ -16,17 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
 
-AUTHORIZATION_MODES = ("Node", "RBAC", "AlwaysAllow", "AlwaysDeny")
 STORAGE_BACKENDS = ("sqlite", "memory")
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
 """Of each of its two steps; the launcher waits for their sum and what requests may take."""
 
-# Modes and stores that kube-apiserver has and this server has not, with the reason.
-_NO_MODE = {
-    "ABAC": "policy files are not read: use RBAC",
-    "Webhook": "no webhook is asked: use RBAC",
-}
+# Stores that kube-apiserver has and this server has not, with the reason.
 _NO_BACKEND = dict.fromkeys(("etcd2", "etcd3"), "etcd is not spoken to: objects are kept in a file, or in memory")
 
 PortRange = tuple[int, int]
@@ -67,16 +64,6 @@ def _show_port_range(ports: PortRange) -> str:
     return f"{ports[0]}-{ports[1]}"
 
 
-def _check_modes(modes: tuple[str, ...]) -> None:
-    for mode in modes:
-        if mode in _NO_MODE:
-            raise ValueError(f"the mode {mode} is refused: {_NO_MODE[mode]}")
-        if mode not in AUTHORIZATION_MODES:
-            raise ValueError(f'"{mode}" is not an authorization mode; there are {", ".join(AUTHORIZATION_MODES)}')
-    if not modes or len(set(modes)) != len(modes):
-        raise ValueError(f'"{",".join(modes)}" does not name one mode or several different ones')
-
-
 def _check_backend(backend: str) -> None:
     if backend in _NO_BACKEND:
         raise ValueError(f"the store {backend} is refused: {_NO_BACKEND[backend]}")
@@ -115,7 +102,7 @@ def _check_longest_token(seconds: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(AuditOptions, AccessOptions):
     """What the command line, the variables, the config file and the defaults came to."""
 
     data_dir: Path = flag(
@@ -342,15 +329,6 @@ class Options:
         help="Take requests that say nothing about who makes them, as user system:anonymous.",
     )
 
-    authorization_mode: tuple[str, ...] = flag(
-        ("Node", "RBAC"),
-        section="Authorization",
-        check=_check_modes,
-        metavar="modes",
-        help="Who decides what a user may do, in order: Node, RBAC, AlwaysAllow, AlwaysDeny. kube-apiserver allows"
-        " everything unless told otherwise, this server asks Node and RBAC, as every installer has it.",
-    )
-
     allow_privileged: bool = flag(
         False, section="Admission", help="Let pods have privileged containers, which may do all that their node may."
     )
@@ -434,6 +412,8 @@ class Options:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data_dir", self.data_dir.expanduser())
+        check_access(self)
+        check_audit_options(self)
         issuers = self.service_account_issuer
         if len(set(issuers)) != len(issuers):
             name = "service-account-issuer"

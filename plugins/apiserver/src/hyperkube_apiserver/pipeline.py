@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 
+from hyperkube_apiserver.auditing import Auditor, Trail
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
 from hyperkube_apiserver.authz import (
     Authorizer,
@@ -55,6 +56,7 @@ _LONG_BYTES = 8192
 _GZIP_BYTES = 128 * 1024
 """Above, answers are compressed. Source: k8s.io/apiserver/pkg/endpoints/handlers/responsewriters."""
 _MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_UNAUDITED = "failed to store audit event"
 _TOO_LATE = "Timeout: request did not complete within the allotted timeout"
 
 
@@ -65,19 +67,21 @@ class Pipeline:
         self,
         authenticator: Authenticator,
         authorizer: Authorizer,
-        escalation: Escalation | None,
+        escalation: Escalation,
         router: Router,
         nonresource: NonResource,
         *,
         desk: Desk,
         clock: Clock,
         longest_seconds: float,
+        auditor: Auditor | None = None,
     ) -> None:
         self.desk = desk
         self._clock = clock
         self._timeout_seconds = longest_seconds
         self._deadlines = Deadlines(clock, longest_seconds)
         self._escalation = escalation
+        self._auditor = auditor
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._router = router
@@ -98,10 +102,16 @@ class Pipeline:
             return await deadlines.keep(pending)
         except Late:
             refusal = _refusal(visit.request, APIError.of(504, "Timeout", _TOO_LATE, {}))
+            if visit.trail is not None:
+                await visit.trail.answered(refusal)
             answer = await _dressed(visit, refusal, _warnings(visit.request, None))
             self.desk.timed_out(visit)
             self.desk.dismiss(visit, answer)
             return answer
+        except asyncio.CancelledError:
+            if visit.trail is not None:
+                visit.trail.abandoned()
+            raise
 
     async def _answer(self, visit: Visit) -> Answer:
         desk, request = self.desk, visit.request
@@ -124,8 +134,14 @@ class Pipeline:
         except Unavailable as exc:
             log.error("%s %s: %s", request.method, request.path, exc)
             answer = _refusal(request, APIError.internal(str(exc)))
+        except Exception as exc:
+            if visit.trail is not None:
+                await visit.trail.panicked(exc)
+            raise
         finally:
             visit.leave()
+        if visit.trail is not None:
+            await visit.trail.answered(answer)
         answer = await _dressed(visit, answer, _warnings(request, call))
         desk.dismiss(visit, answer)
         return answer
@@ -150,36 +166,67 @@ class Pipeline:
                 sender = await sender
         except APIError:
             desk.authenticated(None, visit)
+            self._begin_trail(visit, None)
             raise
         began = desk.authenticated(sender, visit)
+        trail = self._begin_trail(visit, sender)
+        if trail is not None and not await trail.received():
+            return _internal_error(visit, _UNAUDITED)
         identity = await self._impersonated(visit, sender) if impersonates(request.headers) else sender
+        if trail is not None and identity is not sender:
+            trail.impersonated(identity)
         if not desk.admit(visit, identity):
             return too_many_requests()
         decision = self._authorizer.authorize(identity, info)
         if not isinstance(decision, Decision):
             decision = await decision
         desk.authorized(visit, began, allowed=decision.allowed)
+        if trail is not None:
+            _note(trail, decision)
         if not decision.allowed:
             if decision.error:
-                return _undecided(visit, decision.error)
+                return _internal_error(visit, decision.error)
             raise forbidden(identity, info, decision.reason)
-        return Call(request, info, visit.query, identity, guard=self._guard(identity, info))
+        call = Call(request, info, visit.query, identity, guard=self._guard(identity, info))
+        if trail is not None:
+            call.trail, call.annotate = trail, trail.annotate
+        return call
+
+    def _begin_trail(self, visit: Visit, sender: Identity | None) -> Trail | None:
+        """What is told of a visit from here on, if anything is."""
+        auditor = self._auditor
+        if auditor is not None:
+            age = self._clock.monotonic() - visit.began
+            visit.trail = auditor.begin(visit.request, visit.info, visit.audit_id, sender, age_seconds=age)
+        return visit.trail
 
     async def _impersonated(self, visit: Visit, sender: Identity) -> Identity:
         """Whom a request acts as that says so. Raises APIError."""
-        found = deciding(self._authorizer, lambda asked: impersonate(sender, visit.request.headers, asked, visit.info))
+        request, info = visit.request, visit.info
+        found = deciding(
+            self._authorizer, lambda asked: impersonate(sender, request.headers, asked, info, request.repeated)
+        )
         return found if isinstance(found, Identity) else await found
 
     def _guard(self, identity: Identity, info: RequestInfo) -> Guard | None:
         """What keeps writers of roles and bindings from giving away more than they have."""
         escalation = self._escalation
-        if escalation is None or info.group != RBAC_GROUP or not info.is_resource:
+        if info.group != RBAC_GROUP or not info.is_resource:
             return None
         return lambda tree, old: escalation.check(identity, info, tree, old)
 
 
-def _undecided(visit: Visit, why: str) -> Response:
-    """The answer where nobody allows a request, and an authorizer failed. Source: responsewriters.InternalError."""
+def _note(trail: Trail, decision: Decision) -> None:
+    """Tell auditors what the authorizers decided, and why. Source: k8s.io/apiserver/pkg/endpoints/filters."""
+    if decision.error and not decision.allowed:
+        trail.annotate("authorization.k8s.io/reason", "internal error")
+        return
+    trail.annotate("authorization.k8s.io/decision", "allow" if decision.allowed else "forbid")
+    trail.annotate("authorization.k8s.io/reason", decision.reason)
+
+
+def _internal_error(visit: Visit, why: str) -> Response:
+    """The answer where a step before the handler failed. Source: responsewriters.InternalError."""
     request = visit.request
     target = f"{request.path}?{request.query}" if request.query else request.path
     text = f"Internal Server Error: {quote(target)}: {why}".translate(_MARKUP) + "\n"

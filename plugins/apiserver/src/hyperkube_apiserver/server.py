@@ -13,26 +13,31 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.access import Terms, open_access
+from hyperkube_apiserver.access import Access, Terms, open_access
+from hyperkube_apiserver.accessterms import keep_read, open_terms, trusted_proxies
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
 from hyperkube_apiserver.admissionplugins import chosen, wanted
 from hyperkube_apiserver.advertised import advertised_address
-from hyperkube_apiserver.aggregation.frontproxy import certificate_from_files, own_authority, own_certificate
+from hyperkube_apiserver.aggregation.frontproxy import (
+    CLIENT_NAME,
+    certificate_from_files,
+    own_authority,
+    own_certificate,
+)
 from hyperkube_apiserver.aggregation.keeping import keep_aggregated
 from hyperkube_apiserver.aggregation.registration import keep_registered
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
-from hyperkube_apiserver.authn import KeyFileError, StaticTokens, TokenFileError
+from hyperkube_apiserver.authn import KeyFileError, TokenFileError
+from hyperkube_apiserver.browserheaders import BrowserHeaders
 from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
-from hyperkube_apiserver.handlers.tokens import Issuer
-from hyperkube_apiserver.issuance import open_keys, openid_documents
+from hyperkube_apiserver.issuance import openid_documents
 from hyperkube_apiserver.openapi import OpenAPI
 from hyperkube_apiserver.operations.desk import Desk
 from hyperkube_apiserver.operations.inflight import InFlight
@@ -43,11 +48,14 @@ from hyperkube_apiserver.pki import PKI, open_pki, serving_names, write_admin_ku
 from hyperkube_apiserver.populate import keep_flow_control, populate, publish_authorities
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
+from hyperkube_apiserver.servingtls import ServingTLS
+from hyperkube_apiserver.tlsterms import TLSTerms, parse_named
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_apiserver.webhooks.routing import Routing
 from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.companions import companions as beside_block
 from hyperkube_machinery.files import make_private_directory
 from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.podnetwork import AgentNetwork
@@ -55,6 +63,7 @@ from hyperkube_machinery.release import KUBERNETES
 from hyperkube_machinery.serving.health import Check, Health
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
+from hyperkube_machinery.serving.messages import Handler
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
 from hyperkube_machinery.storage import Backend, open_store
@@ -62,10 +71,11 @@ from hyperkube_machinery.storage.backends import FILE_NAME
 from hyperkube_machinery.storage.datadir import DataDirectoryError
 from hyperkube_machinery.storage.interface import Store
 from hyperkube_machinery.storage.schedule import keep_compacted
-from hyperkube_machinery.tls import CertificateError, admit_client, client_context, server_context
+from hyperkube_machinery.tls import CertificateError, admit_client, client_context
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.aggregation.backend import ProxyCertificate
+    from hyperkube_apiserver.audit.auditor import AuditLog
     from hyperkube_apiserver.options import Options
     from hyperkube_core import Context
 
@@ -134,19 +144,27 @@ async def _serve_on(
         desk.keep_settled,
         partial(measure_lag, clock, api.instruments.lag),
     )
-    async with api.hub.running(*companions):
+    async with api.hub.running(*companions), beside_block() as beside:
         follow_holdings(api)
         lifecycle.done("poststarthook/start-service-ip-repair-controllers")
         told = options.advertise_address or advertised_address(host, loopback=options.allow_loopback_endpoints)
         await populate(api, clock, settings, secure_port=port, address=told)
         lifecycle.done(*POPULATED)
         pki = _pki(options, serving_names(host, settings.service_address), clock)
-        await publish_authorities(api, clock, pki.client_ca.read_text("ascii"))
+        tls = _tls(options, pki)
+        proxies = trusted_proxies(options, tls, _own_proxy(options))
+        await publish_authorities(api, clock, tls.client_pem.decode("ascii", "ignore"), proxies)
         await publish_tracking(api, clock)
-        tls = server_context(pki.serving_certificate, pki.serving_key, client_ca_path=pki.client_ca)
-        pipeline = _pipeline(api, options, clock, address, desk, uses)
-        server = HTTPServer(pipeline, clock=clock, ssl_context=tls)
-        local = LocalServer(f"https://{address}", pipeline, partial(admit_client, tls))
+        terms = open_terms(options, clock, _kubelets(options), tls)
+        access = open_access(api, clock, terms, uses)
+        beside.start(tls.keep(clock))
+        beside.start(keep_read(options, clock, access))
+        auditor = _auditor(api, options, clock)
+        if auditor is not None:
+            beside.start(auditor.run())
+        pipeline = _pipeline(api, options, clock, address, desk, terms, access, auditor)
+        server = HTTPServer(_outermost(pipeline, options), clock=clock, ssl_context=tls.context)
+        local = LocalServer(f"https://{address}", pipeline, lambda *pair: admit_client(tls.current, *pair))
         api.instruments.follow_listener(lambda: server.failed_handshakes)
         api.instruments.follow_file(options.data_dir / FILE_NAME)
         await server.start(sockets=sockets)
@@ -233,6 +251,37 @@ def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
     return open_pki(options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file)
 
 
+def _outermost(pipeline: Pipeline, options: Options) -> Handler:
+    """What the HTTP server hands requests to."""
+    directives, origins = options.strict_transport_security_directives, options.cors_allowed_origins
+    if not directives and not origins:
+        return pipeline
+    return BrowserHeaders(pipeline, directives=directives, origins=origins)
+
+
+def _tls(options: Options, pki: PKI) -> ServingTLS:
+    return ServingTLS(
+        TLSTerms(
+            certificate=pki.serving_certificate,
+            key=pki.serving_key,
+            own_authority=pki.ca.certificate_pem,
+            client_authorities=options.client_ca_file,
+            proxy_authorities=options.requestheader_client_ca_file,
+            named=tuple(map(parse_named, options.tls_sni_cert_key)),
+            minimum_version=options.tls_min_version,
+            cipher_suites=options.tls_cipher_suites,
+        )
+    )
+
+
+def _own_proxy(options: Options) -> tuple[str, tuple[str, ...]]:
+    """The authority of what the server shows those that it passes requests on to (PEM), and its name there."""
+    own = options.data_dir / "pki" / "front-proxy-ca.crt"
+    if options.proxy_client_cert_file is not None or not own.exists():
+        return "", ()
+    return own.read_text("ascii"), (CLIENT_NAME,)
+
+
 def _routing(options: Options, host: str, port: int) -> Routing:
     """How services are reached: past cluster IPs where pods are on this machine and its own network knows none."""
     own_network = options.allow_loopback_endpoints or options.pod_network is not None
@@ -267,9 +316,16 @@ def _shutdown(options: Options) -> Shutdown:
     )
 
 
-def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk, uses: TokenUses) -> Pipeline:
-    terms = _terms(options)
-    access = open_access(api, clock, terms, uses)
+def _pipeline(
+    api: API,
+    options: Options,
+    clock: Clock,
+    address: str,
+    desk: Desk,
+    terms: Terms,
+    access: Access,
+    auditor: AuditLog | None,
+) -> Pipeline:
     shortest = options.min_request_timeout
     router = Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
     keys_uri = options.service_account_jwks_uri
@@ -290,30 +346,17 @@ def _pipeline(api: API, options: Options, clock: Clock, address: str, desk: Desk
         desk=desk,
         clock=clock,
         longest_seconds=options.request_timeout,
+        auditor=auditor,
     )
 
 
-def _terms(options: Options) -> Terms:
-    files = [Path(path) for path in options.service_account_key_file]
-    key, keys = open_keys(options.data_dir / "pki", options.service_account_signing_key_file, files)
-    issuer = Issuer(
-        name=options.service_account_issuer[0],
-        key=key,
-        audiences=options.api_audiences or options.service_account_issuer[:1],
-        longest_seconds=int(options.service_account_max_token_expiration),
-        extends=options.service_account_extend_token_expiration,
-    )
-    return Terms(
-        issuer=issuer,
-        keys=keys,
-        issuers=options.service_account_issuer[1:],
-        looks_up_kept=options.service_account_lookup,
-        static=StaticTokens.load(options.token_auth_file) if options.token_auth_file is not None else None,
-        bootstrap=options.enable_bootstrap_token_auth,
-        anonymous=_anonymous(options),
-        modes=options.authorization_mode,
-        kubelets=_kubelets(options),
-    )
+def _auditor(api: API, options: Options, clock: Clock) -> AuditLog | None:
+    """Whoever keeps the audit log, if one is asked for. Raises SettingsError."""
+    if options.audit_policy_file is None:
+        return None
+    from hyperkube_apiserver.audit.opening import open_audit
+
+    return open_audit(options, clock, api.instruments.registry)
 
 
 def _kubelets(options: Options) -> KubeletTerms:
@@ -338,14 +381,6 @@ def _kubelets(options: Options) -> KubeletTerms:
         loopback=options.allow_loopback_endpoints,
         pod_network=None if options.pod_network is None else AgentNetwork(options.pod_network),
     )
-
-
-def _anonymous(options: Options) -> bool:
-    """Whether requests without credentials are somebody's; never where everybody may do everything, as upstream."""
-    if options.anonymous_auth and "AlwaysAllow" in options.authorization_mode:
-        log.warning("anonymous requests are refused, because --authorization-mode has AlwaysAllow")
-        return False
-    return options.anonymous_auth
 
 
 def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:

@@ -126,8 +126,9 @@ class World:
         return str(caught.value)
 
     async def unaffected(self, off: str, address: str, obj: Tree | None, **request: Any) -> bool:
-        """Whether the request passes unchanged once all plugins are asked but `off`, and those that need accounts."""
-        others = chosen(disable=(off, "ServiceAccount", "Priority", "DefaultTolerationSeconds", "NamespaceLifecycle"))
+        """Whether the request passes unchanged once all are asked but `off` and those that need what is not there."""
+        needy = ("ServiceAccount", "Priority", "DefaultTolerationSeconds", "NamespaceLifecycle", "PodSecurity")
+        others = chosen(disable={off, *needy})
         return await self.ask(others, address, obj, **request) == (obj or {})
 
 

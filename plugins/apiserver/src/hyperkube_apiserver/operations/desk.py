@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
+from hyperkube_apiserver.auditing import Trail
 from hyperkube_apiserver.authn import Identity
 from hyperkube_apiserver.operations.accesslog import AuditIDs, enabled, log_request
 from hyperkube_apiserver.operations.inflight import InFlight, Lane
@@ -33,7 +34,7 @@ _KINDS_OF_NAMES = ("email_id", "other")
 class Visit:
     """A request on its way through the server."""
 
-    __slots__ = ("_lane", "audit_id", "authorized", "began", "info", "query", "request")
+    __slots__ = ("_lane", "audit_id", "authorized", "began", "info", "query", "request", "trail")
 
     def __init__(self, request: Request, query: Query, info: RequestInfo, audit_id: str, began: float) -> None:
         self.request = request
@@ -42,6 +43,7 @@ class Visit:
         self.audit_id = audit_id
         self.began = began  # on the monotonic clock
         self.authorized = False
+        self.trail: Trail | None = None  # what is told of it, where an audit log is kept
         self._lane: Lane | None = None
 
     def enter(self, lane: Lane | None, groups: tuple[str, ...]) -> bool:

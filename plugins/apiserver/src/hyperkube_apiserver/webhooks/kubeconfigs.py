@@ -56,7 +56,9 @@ class KubeconfigWebhook:
         """
         url = urlsplit(access.server)
         if url.scheme not in _PORTS or not url.hostname:
-            raise KubeconfigError(f"the server {access.server!r} is no address of one: give it as https://HOST:PORT/PATH")
+            raise KubeconfigError(
+                f"the server {access.server!r} is no address of one: give it as https://HOST:PORT/PATH"
+            )
         self._access = access
         self._clock = clock
         self._seconds = timeout_seconds
@@ -73,9 +75,7 @@ class KubeconfigWebhook:
         self._connections = self._connect()
 
     @classmethod
-    def read(
-        cls, path: Path, clock: Clock, *, timeout_seconds: float, says_timeout: bool = False
-    ) -> KubeconfigWebhook:
+    def read(cls, path: Path, clock: Clock, *, timeout_seconds: float, says_timeout: bool = False) -> KubeconfigWebhook:
         """That of the kubeconfig at `path`. Raises KubeconfigError and CertificateError."""
         return cls(read(path), clock, timeout_seconds=timeout_seconds, says_timeout=says_timeout)
 
@@ -92,24 +92,44 @@ class KubeconfigWebhook:
             pause *= _LONGER
         return await self._once(review)
 
+    async def send(self, tree: Tree, *, first_pause_seconds: float) -> None:
+        """Send `tree` to a server that answers nothing of interest, again if need be, whatever the reason.
+
+        Raises CallFailed.
+        """
+        pause = first_pause_seconds
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                response = await self._respond(tree)
+                if not 200 <= response.status <= 206:
+                    read_answer(response.status, response.headers, response.body, tree)
+                return
+            except CallFailed:
+                if not tries_left:
+                    raise
+            await self._clock.sleep(pause * (1 + _JITTER * self._chance()))
+            pause *= _LONGER
+
     def close(self) -> None:
         """Hang up."""
         self._connections.close()
 
     async def _once(self, review: Tree) -> Tree:
+        return self._read(await self._respond(review), review)
+
+    async def _respond(self, review: Tree) -> RawResponse:
         headers = self._credentials.known() or await self._credentials.find()
         if self._credentials.certificate != self._certificate:  # it was renewed
             self._connections.close()
             self._connections = self._connect()
         request = Outgoing("POST", self._target, (*_HEADERS, *headers), encode(review))
         try:
-            response = await within(self._clock, self._seconds, self._connections.ask(request))
+            return await within(self._clock, self._seconds, self._connections.ask(request))
         except TimeoutError as exc:
             why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
             raise CallFailed(f'Post "{self._shown}": {why}', code=504) from exc
         except CallFailed as exc:
             raise CallFailed(f'Post "{self._shown}": {exc}', code=exc.code) from exc
-        return self._read(response, review)
 
     def _read(self, response: RawResponse, review: Tree) -> Tree:
         if response.status == 401:
