@@ -102,11 +102,11 @@ class FieldError:
 
     @classmethod
     def too_long(cls, field: str, limit: int) -> FieldError:
-        return cls("FieldValueTooLong", field, f"may not be more than {limit} bytes", shows_value=False)
+        return cls("FieldValueTooLong", field, f"may not be more than {_counted(limit, 'byte')}", shows_value=False)
 
     @classmethod
     def too_many(cls, field: str, count: int, limit: int) -> FieldError:
-        return cls("FieldValueTooMany", field, f"must have at most {limit} items", count)
+        return cls("FieldValueTooMany", field, f"must have at most {_counted(limit, 'item')}", count)
 
     @classmethod
     def type_invalid(cls, field: str, value: Any, detail: str) -> FieldError:
@@ -129,6 +129,10 @@ _WORDS = {
     "FieldValueTypeInvalid": "Invalid value",
     "InternalError": "Internal error",
 }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _show(value: Any) -> str:

@@ -64,7 +64,7 @@ class _Validator:
         if types or format_:
             result.errors += self._type(value, types, format_, schema, at)
             result.matched += 2
-        result.add(self._combined(value, schema, at, old))
+        result.add(self._combined(value, schema, at))
         result.matched += 1
         if isinstance(value, str):
             result.errors += self._string(value, schema, at)
@@ -220,23 +220,24 @@ class _Validator:
                 result.errors.append(FieldError.required(self._path(f"{at}.{key}")))
         return result
 
-    def _combined(self, value: Any, schema: Tree, at: str, old: Correlated | None) -> _Result:
+    def _combined(self, value: Any, schema: Tree, at: str) -> _Result:
+        """What changed does not matter here: who asks of several schemas asks of the value as it is."""
         result = _Result(matched=1)
-        if (inner := schema.get("anyOf")) and (found := [self.check(value, one, at, old) for one in inner]):
+        if (inner := schema.get("anyOf")) and (found := [self.check(value, one, at) for one in inner]):
             first = next((one for one in found if not one.errors), None)
             if first is None:
                 result.errors.append(self._composite(f'"{at}" must validate at least one schema (anyOf)'))
             result.add(first or max(found, key=lambda one: one.matched))
         if inner := schema.get("oneOf"):
-            result.add(self._exactly_one([self.check(value, one, at, old) for one in inner], at))
+            result.add(self._exactly_one([self.check(value, one, at) for one in inner], at))
         if inner := schema.get("allOf"):
-            found = [self.check(value, one, at, old) for one in inner]
+            found = [self.check(value, one, at) for one in inner]
             for one in found:
                 result.add(one)
             if any(one.errors for one in found):
                 none = "" if not all(one.errors for one in found) else ". None validated"
                 result.errors.append(self._composite(f'"{at}" must validate all the schemas (allOf){none}'))
-        if (inner := schema.get("not")) is not None and not self.check(value, inner, at, old).errors:
+        if (inner := schema.get("not")) is not None and not self.check(value, inner, at).errors:
             result.errors.append(self._composite(f'"{at}" must not validate the schema (not)'))
         return result
 
