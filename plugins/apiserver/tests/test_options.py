@@ -76,21 +76,14 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "audit-policy-file",
-        "authentication-config",
-        "authorization-config",
         "encryption-provider-config",
-        "oidc-required-claim",
-        "strict-transport-security-directives",
-        "tls-cipher-suites",
-        "tls-min-version",
     ],
 )
 def test_what_would_make_the_server_stricter_is_refused(name: str) -> None:
     assert treatments()[name] == "refused"
 
 
-@pytest.mark.parametrize("arg", ["--tls-min-version=VersionTLS12", "--profiling=false", "--watch-cache"])
+@pytest.mark.parametrize("arg", ["--profiling=false", "--watch-cache"])
 def test_values_that_say_what_is_done_anyway_pass(arg: str) -> None:
     assert parse(arg) == parse()
 
@@ -157,11 +150,18 @@ def test_certificate_and_key_come_together() -> None:
 @pytest.mark.parametrize(
     ("arg", "reason"),
     [
-        ("--authorization-mode=Node,Webhook", "the mode Webhook is refused: no webhook is asked"),
+        ("--oidc-issuer-url=http://x", "does not begin with https://"),
+        ("--oidc-required-claim=x", "say claim=value"),
+        ("--oidc-signing-algs=HS256", '"HS256" is not an algorithm of signatures'),
+        ("--requestheader-username-headers=X-Remote-User, ", "a name in it is empty"),
+        ("--tls-min-version=VersionTLS10", "VersionTLS12"),
+        ("--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA", "not supported or doesn't exist"),
+        ("--tls-sni-cert-key=one", "is not CERTIFICATE,KEY"),
+        ("--strict-transport-security-directives=max-age", "allowed values"),
+        ("--cors-allowed-origins=example.com", "does not pin to start/end"),
         ("--service-account-issuer=", "it must not be empty"),
         ("--service-account-max-token-expiration=59m", "it must be from one hour to 2^32 seconds"),
         ("--service-account-jwks-uri=http://keys", "is no URL that begins with https"),
-        ("--authorization-mode=Webhook", "the mode Webhook is refused"),
         ("--authorization-mode=rbac", '"rbac" is not an authorization mode'),
         ("--authorization-mode=RBAC,RBAC", "several different ones"),
         ("--authorization-mode=", "does not name one mode"),
@@ -210,8 +210,8 @@ def test_an_unknown_admission_plugin_is_refused(flag: str) -> None:
 
 @pytest.mark.parametrize("flag", ["enable-admission-plugins", "admission-control"])
 def test_an_admission_plugin_that_is_not_there_yet_is_refused_where_it_is_asked_for(flag: str) -> None:
-    with pytest.raises(SettingsError, match="the plugin PodSecurity is refused: it is not there yet"):
-        parse(f"--{flag}=PodSecurity")
+    with pytest.raises(SettingsError, match="the plugin ImagePolicyWebhook is refused: it is not there yet"):
+        parse(f"--{flag}=ImagePolicyWebhook")
     assert parse("--disable-admission-plugins=PodSecurity").disable_admission_plugins == ("PodSecurity",)
 
 
@@ -236,3 +236,28 @@ def test_a_certificate_for_kubelets_comes_with_its_key(given: str, missing: str)
     with pytest.raises(SettingsError) as caught:
         parse(f"--{given}=/x")
     assert str(caught.value) == f"flag --{missing}: must be given together with --{given}"
+
+
+@pytest.mark.parametrize(
+    ("args", "flag", "reason"),
+    [
+        (["--authorization-mode=Node,Webhook"], "authorization-webhook-config-file", "the authorization mode Webhook"),
+        (["--authorization-mode=ABAC"], "authorization-policy-file", "the authorization mode ABAC needs it"),
+        (["--authorization-policy-file=/x"], "authorization-policy-file", "without mode ABAC"),
+        (["--authorization-webhook-config-file=/x"], "authorization-webhook-config-file", "without mode Webhook"),
+        (["--authorization-config=/x", "--authorization-mode=RBAC"], "authorization-config", "can not be specified"),
+        (["--oidc-client-id=x"], "oidc-issuer-url", "must be specified together"),
+        (["--oidc-issuer-url=https://x"], "oidc-client-id", "must be specified together"),
+        (["--oidc-groups-claim=x"], "oidc-issuer-url", "must be specified together"),
+        (
+            ["--authentication-config=/x", "--oidc-issuer-url=https://x", "--oidc-client-id=y"],
+            "authentication-config",
+            "mutually exclusive",
+        ),
+    ],
+)
+def test_flags_of_access_that_do_not_go_together_are_errors(args: list[str], flag: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(*args)
+    assert str(caught.value).startswith(f"flag --{flag}: ")
+    assert reason in str(caught.value)

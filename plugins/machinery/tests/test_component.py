@@ -87,6 +87,7 @@ async def client(reviewer: Reviewer, clock: VirtualClock) -> AsyncIterator[Clien
 class FakeConnection:
     def __init__(self, certificate: bytes | None = None) -> None:
         self.peer_certificate = certificate
+        self.peer_chain = () if certificate is None else (certificate,)
         self.peer_address = "127.0.0.1"
         self.state: dict[str, Any] = {}
 

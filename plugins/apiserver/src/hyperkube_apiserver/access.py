@@ -11,6 +11,8 @@ from functools import partial
 
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, BootstrapTokens, KeySet, ServiceAccountTokens, StaticTokens
+from hyperkube_apiserver.authn.authenticator import ANYWHERE, Anonymity, TokenAuthenticator
+from hyperkube_apiserver.authn.frontproxy import Authorities, FrontProxy
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, ReviewingAuthorizer, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
@@ -24,7 +26,7 @@ from hyperkube_apiserver.noderelations import NodeRelations
 from hyperkube_apiserver.tokentracking import TokenUses
 from hyperkube_machinery.clock import Clock
 
-__all__ = ["Access", "Terms", "open_access"]
+__all__ = ["Access", "Modes", "Terms", "open_access"]
 
 _BOUND = ("serviceaccounts", "pods", "secrets", "nodes")
 """What tokens can be bound to."""
@@ -47,9 +49,44 @@ class Terms:
     looks_up_kept: bool = True  # whether tokens that are kept in secrets must still be there
     static: StaticTokens | None = None
     bootstrap: bool = False  # whether tokens of machines that join are known
-    anonymous: bool = True
-    modes: Sequence[str] = ("Node", "RBAC")
+    others: Sequence[TokenAuthenticator] = ()  # who know tokens that nobody else does
+    anonymity: Anonymity = ANYWHERE
+    proxy: FrontProxy | None = None
+    users: Authorities | None = None  # whose certificates name users, where TLS trusts others too
+    modes: Sequence[str | ReviewingAuthorizer] = ("Node", "RBAC")  # who decides, in order
     kubelets: KubeletTerms = field(default_factory=KubeletTerms.unchecked)
+
+
+class Modes:
+    """Who decides on requests, in an order that may change while the server runs."""
+
+    def __init__(self, api: API, rbac: RBAC, modes: Sequence[str | ReviewingAuthorizer]) -> None:
+        self._api = api
+        self._rbac = rbac
+        self._nodes: NodeAuthorizer | None = None
+        self.authorizer = union(self._of(modes))
+
+    def change(self, modes: Sequence[str | ReviewingAuthorizer]) -> None:
+        """Have these decide from now on."""
+        self.authorizer.replace(union(self._of(modes)))
+
+    def _of(self, modes: Sequence[str | ReviewingAuthorizer]) -> list[ReviewingAuthorizer]:
+        return [self._named(mode) if isinstance(mode, str) else mode for mode in modes]
+
+    def _named(self, mode: str) -> ReviewingAuthorizer:
+        match mode:
+            case "Node":
+                if self._nodes is None:
+                    caches = (self._api.resource(group, name).cache for group, name in _READ_OFF)
+                    self._nodes = NodeAuthorizer(NodeRelations(*caches), node_rules())
+                return self._nodes
+            case "RBAC":
+                return self._rbac
+            case "AlwaysAllow":
+                return AlwaysAllow()
+            case "AlwaysDeny":
+                return AlwaysDeny()
+        raise ValueError(f"{mode} is no authorization mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +94,14 @@ class Access:
     """What a pipeline asks about identities and permissions."""
 
     authenticator: Authenticator
-    authorizer: Authorizer
-    escalation: Escalation | None
+    modes: Modes
+    escalation: Escalation
     handlers: Handlers  # of what is not read from and written to the store
+
+    @property
+    def authorizer(self) -> Authorizer:
+        """What all modes come to."""
+        return self.modes.authorizer
 
 
 def _core(api: API) -> dict[str, Served]:
@@ -88,11 +130,15 @@ def open_access(api: API, clock: Clock, terms: Terms, uses: TokenUses | None = N
         ),
         bootstrap=BootstrapTokens(partial(objects.whole, "secrets"), clock) if terms.bootstrap else None,
         audiences=issuer.audiences,
-        anonymous=terms.anonymous,
+        others=terms.others,
+        anonymity=terms.anonymity,
+        proxy=terms.proxy,
+        users=terms.users,
     )
     rbac = RBAC()
     follow_roles(api, rbac)
-    authorizer = api.cluster.authorizer = union(_authorizer(mode, rbac, api) for mode in terms.modes)
+    modes = Modes(api, rbac, terms.modes)
+    authorizer = api.cluster.authorizer = modes.authorizer
     handlers = {
         **catalog.bindings(api.kinds, resources["pods"]),
         **catalog.component_statuses(api.kinds, api.hub, clock),
@@ -103,19 +149,4 @@ def open_access(api: API, clock: Clock, terms: Terms, uses: TokenUses | None = N
         **catalog.reviews(api.kinds, authenticator, authorizer, api.admission, clock),
         **catalog.token_requests(issuer, resources, api.admission, api.hub, clock),
     }
-    escalation = Escalation(rbac, authorizer) if "RBAC" in terms.modes else None
-    return Access(authenticator, authorizer, escalation, handlers)
-
-
-def _authorizer(mode: str, rbac: RBAC, api: API) -> ReviewingAuthorizer:
-    match mode:
-        case "Node":
-            caches = (api.resource(group, name).cache for group, name in _READ_OFF)
-            return NodeAuthorizer(NodeRelations(*caches), node_rules())
-        case "RBAC":
-            return rbac
-        case "AlwaysAllow":
-            return AlwaysAllow()
-        case "AlwaysDeny":
-            return AlwaysDeny()
-    raise ValueError(f"{mode} is no authorization mode")
+    return Access(authenticator, modes, Escalation(rbac, authorizer), handlers)

@@ -30,6 +30,7 @@ __all__ = [
     "SERVICE_RANGE",
     "Action",
     "Key",
+    "TrustedProxies",
     "Write",
     "node_rules",
     "objects",
@@ -106,19 +107,59 @@ def objects(
         yield Key("discovery.k8s.io", "endpointslices", "default", "kubernetes"), _slice(address, ports)
 
 
-def with_authorities(existing: Tree | None, pem: str) -> Tree | None:
-    """The config map that has the certificates in `pem` as well; None if it has them already."""
-    known = ((existing or {}).get("data") or {}).get(_CLIENT_CA) or ""
-    missing = [certificate for certificate in _CERTIFICATE.findall(pem) if certificate not in known]
-    if not missing:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedProxies:
+    """Proxies that may say of users who they are, as servers beside this one have to know them."""
+
+    pem: str  # their authorities
+    allowed_names: tuple[str, ...] = ()
+    user_headers: tuple[str, ...] = ("X-Remote-User",)
+    uid_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ("X-Remote-Group",)
+    extra_prefixes: tuple[str, ...] = ("X-Remote-Extra-",)
+
+
+def with_authorities(existing: Tree | None, pem: str, proxies: TrustedProxies | None = None) -> Tree | None:
+    """The config map that tells of the authorities in `pem`, and of `proxies`, as well; None if it does already."""
+    known = (existing or {}).get("data") or {}
+    data = {**known, _CLIENT_CA: _with_certificates(known.get(_CLIENT_CA) or "", pem)}
+    if proxies is not None:
+        data[f"{_PROXY}client-ca-file"] = _with_certificates(known.get(f"{_PROXY}client-ca-file") or "", proxies.pem)
+        lists = {
+            "allowed-names": proxies.allowed_names,
+            "extra-headers-prefix": proxies.extra_prefixes,
+            "group-headers": proxies.group_headers,
+            "uid-headers": proxies.uid_headers,
+            "username-headers": proxies.user_headers,
+        }
+        for name, values in lists.items():
+            if values or name != "uid-headers":
+                data[_PROXY + name] = _with_values(known.get(_PROXY + name) or "", values)
+    if data == known:
         return None
-    text = known + "".join(f"{certificate}\n" for certificate in missing)
     if existing is None:
         metadata = {"name": AUTHENTICATION.name, "namespace": AUTHENTICATION.namespace}
-        return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": {_CLIENT_CA: text}}
-    return {**existing, "data": {**(existing.get("data") or {}), _CLIENT_CA: text}}
+        return {"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata, "data": data}
+    return {**existing, "data": data}
 
 
+def _with_certificates(known: str, pem: str) -> str:
+    missing = [certificate for certificate in _CERTIFICATE.findall(pem) if certificate not in known]
+    return known + "".join(f"{certificate}\n" for certificate in missing)
+
+
+def _with_values(known: str, values: Iterable[str]) -> str:
+    """A JSON list with `values` as well; what is none is replaced."""
+    try:
+        told = orjson.loads(known) if known else []
+    except orjson.JSONDecodeError:
+        told = []
+    if not isinstance(told, list):
+        told = []
+    return orjson.dumps(list(dict.fromkeys([*(one for one in told if isinstance(one, str)), *values]))).decode()
+
+
+_PROXY = "requestheader-"
 _CLIENT_CA = "client-ca-file"
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 

@@ -13,6 +13,7 @@ from hyperkube_apiserver.bootstrap import (
     SERVICE_RANGE,
     Action,
     Key,
+    TrustedProxies,
     Write,
     objects,
     ready,
@@ -60,14 +61,14 @@ async def populate(api: API, clock: Clock, settings: Settings, *, secure_port: i
     log.debug("wrote %d bootstrap objects", len(writes))
 
 
-async def publish_authorities(api: API, clock: Clock, pem: str) -> None:
+async def publish_authorities(api: API, clock: Clock, pem: str, proxies: TrustedProxies | None = None) -> None:
     """Tell servers beside this one whose certificates name users, where upstream tells it.
 
     `pem` are the authorities of this server's clients; those that another server has published stay.
     Source: k8s.io/kubernetes/pkg/controlplane/controller/clusterauthenticationtrust.
     """
     existing = _existing(api, (AUTHENTICATION,)).get(AUTHENTICATION)
-    obj = with_authorities(existing, pem)
+    obj = with_authorities(existing, pem, proxies)
     if obj is not None:
         action = Action.CREATE if existing is None else Action.UPDATE
         await _carry_out(api, Write(action, AUTHENTICATION, obj), format_seconds(clock.now()))

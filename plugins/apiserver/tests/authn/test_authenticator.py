@@ -23,6 +23,7 @@ from hyperkube_apiserver.authn import (
     identify,
     ignored_credentials_warning,
 )
+from hyperkube_apiserver.authn.authenticator import Anonymity
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request
 
@@ -56,6 +57,7 @@ class FixedClock:
 class FakeConnection:
     def __init__(self, certificate: bytes | None = None) -> None:
         self.peer_certificate = certificate
+        self.peer_chain = () if certificate is None else (certificate,)
         self.peer_address = "127.0.0.1"
         self.state: dict[str, Any] = {}
 
@@ -241,7 +243,7 @@ def test_a_certificate_goes_before_a_token(authenticator: Authenticator) -> None
 
 
 def test_nobody_is_anonymous_where_that_is_switched_off() -> None:
-    authenticator = Authenticator(clock=FixedClock(), anonymous=False)
+    authenticator = Authenticator(clock=FixedClock(), anonymity=Anonymity(False))
     with pytest.raises(APIError) as refused:
         sender(authenticator, request())
     assert refused.value.code == 401

@@ -350,6 +350,7 @@ def authenticator(tokens: ServiceAccountTokens, clock: VirtualClock) -> Authenti
 
 class Connection:
     peer_certificate = None
+    peer_chain = ()
     peer_address = ""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import AlwaysAllow, Decision, ResourceAttributes, impersonate
+from hyperkube_apiserver.authz import AlwaysAllow, Decision, PromptAuthorizer, ResourceAttributes, impersonate
 from hyperkube_machinery.errors import APIError
 
 if TYPE_CHECKING:
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 ADMIN = Identity("admin", groups=("system:masters", "system:authenticated"))
 JOE = Identity("joe", groups=("system:authenticated",))
 LIST = ResourceAttributes(verb="list", resource="pods", namespace="ns")
+
+
+def acting_as(
+    identity: Identity, headers: dict[str, str], authorizer: PromptAuthorizer, info: ResourceAttributes
+) -> Identity:
+    """As `impersonate`, where a value with ", " in it stands for a header that came more than once."""
+    repeated = {name: value.split(", ") for name, value in headers.items() if ", " in value}
+    return impersonate(identity, headers, authorizer, info, repeated)
 
 
 class Granted:
@@ -34,7 +42,7 @@ class Granted:
 
 def test_without_headers_everybody_is_who_they_are() -> None:
     nobody = Granted()
-    assert impersonate(JOE, {"accept": "*/*"}, nobody, LIST) is JOE
+    assert acting_as(JOE, {"accept": "*/*"}, nobody, LIST) is JOE
     assert nobody.asked == []
 
 
@@ -73,7 +81,7 @@ def test_without_headers_everybody_is_who_they_are() -> None:
     ],
 )
 def test_the_headers_say_who_to_be(headers: dict[str, str], expected: Identity) -> None:
-    assert impersonate(ADMIN, headers, AlwaysAllow(), LIST) == expected
+    assert acting_as(ADMIN, headers, AlwaysAllow(), LIST) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,7 +97,7 @@ def test_the_headers_say_who_to_be(headers: dict[str, str], expected: Identity) 
 )
 def test_a_user_must_be_named(headers: dict[str, str], shown: str) -> None:
     with pytest.raises(APIError) as refused:
-        impersonate(ADMIN, headers, AlwaysAllow(), LIST)
+        acting_as(ADMIN, headers, AlwaysAllow(), LIST)
     assert refused.value.code == 400
     assert str(refused.value) == (f'requested &user.DefaultInfo{{Name:"", {shown}}} without impersonating a user name')
 
@@ -107,23 +115,23 @@ def test_the_oldest_right_is_enough_for_everything() -> None:
         "impersonate-uid": "1",
         "impersonate-extra-scopes": "s",
     }
-    assert impersonate(JOE, headers, grants, LIST).name == "u"
+    assert acting_as(JOE, headers, grants, LIST).name == "u"
     for missing in grants.grants:
         fewer = Granted(*(grant for grant in grants.grants if grant != missing))
         with pytest.raises(APIError) as refused:
-            impersonate(JOE, headers, fewer, LIST)
+            acting_as(JOE, headers, fewer, LIST)
         assert refused.value.code == 403
 
 
 def test_a_refusal_is_that_of_the_first_mode() -> None:
     with pytest.raises(APIError) as refused:
-        impersonate(JOE, {"impersonate-user": "u"}, Granted(), LIST)
+        acting_as(JOE, {"impersonate-user": "u"}, Granted(), LIST)
     assert str(refused.value) == (
         'pods is forbidden: User "joe" cannot impersonate-on:user-info:list resource "pods" '
         'in API group "" in the namespace "ns"'
     )
     with pytest.raises(APIError) as refused:
-        impersonate(JOE, {"impersonate-user": "u"}, Granted("impersonate-on:user-info:list /pods ns:"), LIST)
+        acting_as(JOE, {"impersonate-user": "u"}, Granted("impersonate-on:user-info:list /pods ns:"), LIST)
     assert str(refused.value) == (
         'users.authentication.k8s.io "u" is forbidden: User "joe" cannot impersonate:user-info resource "users" '
         'in API group "authentication.k8s.io" at the cluster scope'
@@ -132,9 +140,9 @@ def test_a_refusal_is_that_of_the_first_mode() -> None:
 
 def test_a_constrained_right_is_for_one_kind_of_request() -> None:
     grants = Granted("impersonate-on:user-info:list /pods ns:", "impersonate:user-info authentication.k8s.io/users :u")
-    assert impersonate(JOE, {"impersonate-user": "u"}, grants, LIST).name == "u"
+    assert acting_as(JOE, {"impersonate-user": "u"}, grants, LIST).name == "u"
     with pytest.raises(APIError):
-        impersonate(JOE, {"impersonate-user": "u"}, grants, ResourceAttributes(verb="delete", resource="pods"))
+        acting_as(JOE, {"impersonate-user": "u"}, grants, ResourceAttributes(verb="delete", resource="pods"))
 
 
 def test_constrained_rights_never_reach_masters() -> None:
@@ -146,16 +154,16 @@ def test_constrained_rights_never_reach_masters() -> None:
     )
     headers = {"impersonate-user": "u", "impersonate-group": "system:masters"}
     with pytest.raises(APIError, match="impersonating the system:masters group is not allowed"):
-        impersonate(JOE, headers, grants, LIST)
+        acting_as(JOE, headers, grants, LIST)
 
 
 def test_many_groups_may_be_granted_at_once() -> None:
     headers = {"impersonate-user": "u", "impersonate-group": "a, b, c, d"}
     base = ("impersonate-on:user-info:list /pods ns:", "impersonate:user-info authentication.k8s.io/users :u")
     all_groups = Granted(*base, "impersonate:user-info authentication.k8s.io/groups :*")
-    assert impersonate(JOE, headers, all_groups, LIST).groups == ("a", "b", "c", "d", "system:authenticated")
+    assert acting_as(JOE, headers, all_groups, LIST).groups == ("a", "b", "c", "d", "system:authenticated")
     each = Granted(*base, *(f"impersonate:user-info authentication.k8s.io/groups :{name}" for name in "abcd"))
-    assert impersonate(JOE, headers, each, LIST).groups[-2] == "d"
+    assert acting_as(JOE, headers, each, LIST).groups[-2] == "d"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ def test_many_groups_may_be_granted_at_once() -> None:
 def test_constrained_rights_want_extra_keys_of_a_domain(key: str, why: str) -> None:
     grants = Granted("impersonate-on:user-info:list /pods ns:", "impersonate:user-info authentication.k8s.io/users :u")
     with pytest.raises(APIError) as refused:
-        impersonate(JOE, {"impersonate-user": "u", f"impersonate-extra-{key}": "x"}, grants, LIST)
+        acting_as(JOE, {"impersonate-user": "u", f"impersonate-extra-{key}": "x"}, grants, LIST)
     assert why in str(refused.value)
 
 
@@ -180,7 +188,7 @@ def test_constrained_rights_to_extra_keys() -> None:
         "impersonate:user-info authentication.k8s.io/userextras/acme.io/x :1",
     )
     headers = {"impersonate-user": "u", "impersonate-extra-acme.io%2fx": "1"}
-    assert impersonate(JOE, headers, grants, LIST).extra == {"acme.io/x": ("1",)}
+    assert acting_as(JOE, headers, grants, LIST).extra == {"acme.io/x": ("1",)}
 
 
 def test_service_accounts_and_nodes_have_modes_of_their_own() -> None:
@@ -188,12 +196,12 @@ def test_service_accounts_and_nodes_have_modes_of_their_own() -> None:
         "impersonate-on:serviceaccount:list /pods ns:",
         "impersonate:serviceaccount authentication.k8s.io/serviceaccounts ns1:sa1",
     )
-    found = impersonate(JOE, {"impersonate-user": "system:serviceaccount:ns1:sa1"}, account, LIST)
+    found = acting_as(JOE, {"impersonate-user": "system:serviceaccount:ns1:sa1"}, account, LIST)
     assert found.groups[0] == "system:serviceaccounts"
     node = Granted(
         "impersonate-on:arbitrary-node:list /pods ns:", "impersonate:arbitrary-node authentication.k8s.io/nodes :n1"
     )
-    found = impersonate(JOE, {"impersonate-user": "system:node:n1"}, node, LIST)
+    found = acting_as(JOE, {"impersonate-user": "system:node:n1"}, node, LIST)
     assert found.groups == ("system:nodes", "system:authenticated")
 
 
@@ -202,6 +210,14 @@ def test_a_service_account_may_act_as_its_own_node() -> None:
     grants = Granted(
         "impersonate-on:associated-node:list /pods ns:", "impersonate:associated-node authentication.k8s.io/nodes :*"
     )
-    assert impersonate(agent, {"impersonate-user": "system:node:n1"}, grants, LIST).name == "system:node:n1"
+    assert acting_as(agent, {"impersonate-user": "system:node:n1"}, grants, LIST).name == "system:node:n1"
     with pytest.raises(APIError):
-        impersonate(agent, {"impersonate-user": "system:node:n2"}, grants, LIST)
+        acting_as(agent, {"impersonate-user": "system:node:n2"}, grants, LIST)
+
+
+def test_a_comma_in_a_value_makes_no_two_of_it() -> None:
+    headers = {"impersonate-user": "u", "impersonate-group": "a, system:masters", "impersonate-extra-x": "1, 2"}
+    found = impersonate(ADMIN, headers, AlwaysAllow(), LIST)
+    assert "system:masters" not in found.groups
+    assert found.groups[0] == "a, system:masters"
+    assert found.extra == {"x": ("1, 2",)}

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hyperkube_apiserver.authn.bootstraptokens import BootstrapTokens
+    from hyperkube_apiserver.authn.frontproxy import Authorities, FrontProxy
     from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.serving.messages import Connection, Request
 
 __all__ = [
+    "ANYWHERE",
+    "Anonymity",
     "Authenticator",
     "Proof",
     "TokenAuthenticator",
@@ -57,6 +60,21 @@ Proof: TypeAlias = tuple[Identity, tuple[str, ...]]
 """Whom a token stands for, and for which of the audiences that were asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Anonymity:
+    """Whether, and where, a request may say nothing of who sent it."""
+
+    allowed: bool = True
+    paths: frozenset[str] = frozenset()  # if there are any, there alone
+
+    def covers(self, path: str) -> bool:
+        """Whether nobody has to say who he is for `path`."""
+        return self.allowed and (not self.paths or path in self.paths)
+
+
+ANYWHERE = Anonymity()
+
+
 class TokenAuthenticator(Protocol):
     """Knows tokens that others issue."""
 
@@ -76,15 +94,23 @@ class Authenticator:
         bootstrap: BootstrapTokens | None = None,
         others: Sequence[TokenAuthenticator] = (),
         audiences: Sequence[str] = (),
-        anonymous: bool = True,
+        anonymity: Anonymity = ANYWHERE,
+        proxy: FrontProxy | None = None,
+        users: Authorities | None = None,
     ) -> None:
+        """`others` are asked about tokens that nobody else knows, one after the other.
+
+        `users` are the authorities whose certificates name users, where TLS trusts others too.
+        """
         self._clock = clock
         self._tokens = tokens or StaticTokens({})
         self._accounts = accounts
         self._bootstrap = bootstrap
-        self._others = tuple(others)
+        self.others = tuple(others)
+        self.anonymity = anonymity
+        self._proxy = proxy
+        self._users = users
         self._audiences = tuple(audiences)  # what this server calls itself
-        self._anonymous = anonymous
 
     def authenticate(self, request: Request) -> Identity | Awaitable[Identity]:
         """The sender; to be awaited where somebody else has to be asked.
@@ -96,17 +122,24 @@ class Authenticator:
         der = connection.peer_certificate
         if der is not None:
             certificate = self._certificate(connection, der)
+            identity = certificate.identity
             if not certificate.acceptable(self._clock.now()):
                 wrong = True
-            elif certificate.identity is not None:
-                return certificate.identity
+            elif self._proxy is not None and (
+                found := self._proxy.find(request, identity.name if identity is not None else "")
+            ):
+                return found
+            elif self._users is not None and not self._users.vouch_for(connection):
+                wrong = True
+            elif identity is not None:
+                return identity
         header = request.headers.get("authorization")
         token = _bearer_token(header) if header else ""
-        found = self._bearer(token) if token else None
-        if isinstance(found, Identity):
-            return found
-        if found is not None:
-            return self._waited_for(found, request)
+        named = self._bearer(token) if token else None
+        if isinstance(named, Identity):
+            return named
+        if named is not None:
+            return self._waited_for(named, request)
         return self._rest(request, wrong=wrong or bool(token))
 
     async def _waited_for(self, found: Awaitable[Identity | None], request: Request) -> Identity:
@@ -129,7 +162,7 @@ class Authenticator:
                 request.headers[HEADER] = others  # who chooses a protocol must not choose the token
                 return found if isinstance(found, Identity) else _required(found)
             wrong = wrong or bool(token)
-        if wrong or not self._anonymous:
+        if wrong or not self.anonymity.covers(request.path):
             raise APIError.unauthorized()
         return _ANONYMOUS
 
@@ -141,13 +174,13 @@ class Authenticator:
         try:
             proof = self._accounts.authenticate(token, self._audiences) if self._accounts is not None else None
         except TokenError as exc:
-            if not self._others:
+            if not self.others:
                 log.warning("a bearer token is refused: %s", exc)
                 return None
             return self._asked(token, [str(exc)])
         if proof is not None:
             return proof[0]
-        return self._asked(token, []) if self._others else None
+        return self._asked(token, []) if self.others else None
 
     async def _asked(self, token: str, errors: list[str]) -> Identity | None:
         """Whom others say that a token stands for."""
@@ -158,7 +191,7 @@ class Authenticator:
 
     async def _prove(self, token: str, audiences: Sequence[str], errors: list[str]) -> Proof | None:
         """The first proof of others; why there is none is added to `errors`."""
-        for other in self._others:
+        for other in self.others:
             try:
                 found = other.authenticate(token, audiences)
                 proof = await found if isinstance(found, Awaitable) else found
@@ -176,12 +209,15 @@ class Authenticator:
             identity = self._bootstrap.find(token)
         return identity
 
-    async def review(self, token: str, audiences: Sequence[str]) -> TokenReview:
-        """What `token` proves to one of `audiences`, or to this server where there are none."""
+    async def review(self, token: str, audiences: Sequence[str], path: str = "") -> TokenReview:
+        """What `token` proves to one of `audiences`, or to this server where there are none.
+
+        `path` is that of the request that asks, where a token that is none may be as good as no token.
+        """
         audiences = audiences or self._audiences
         token = _bearer_token(f"Bearer {token}")  # read as a request's header is
         if not token:
-            if self._anonymous:
+            if self.anonymity.covers(path):
                 return TokenReview(_ANONYMOUS, tuple(audiences))
             return TokenReview()
         identity = self._fixed(token)

@@ -20,7 +20,7 @@ from hyperkube_machinery.encoding import encode_sorted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["INVALID", "KeySet", "TokenError", "claimed_issuer", "signed"]
+__all__ = ["INVALID", "KeySet", "TokenError", "bytes_segment", "claimed_issuer", "json_segment", "signed"]
 
 INVALID = "invalid bearer token"
 """What is said of a token that nobody knows anything about."""
@@ -50,7 +50,7 @@ def claimed_issuer(token: str) -> str | None:
     parts = token.split(".")
     if len(parts) != 3 or len(token) > _LONGEST:
         return None
-    issuer = (_object(parts[1]) or {}).get("iss")
+    issuer = (json_segment(parts[1]) or {}).get("iss")
     return issuer if isinstance(issuer, str) else None
 
 
@@ -65,9 +65,9 @@ class KeySet:
         """What `token` says, its signature verified. Raises TokenError."""
         head, _, tail = token.rpartition(".")
         parts = head.split(".")
-        header = _object(parts[0])
-        payload = _object(parts[1]) if len(parts) == 2 else None
-        signature = _decoded(tail)
+        header = json_segment(parts[0])
+        payload = json_segment(parts[1]) if len(parts) == 2 else None
+        signature = bytes_segment(tail)
         if header is None or payload is None or signature is None:
             raise TokenError(INVALID)
         name = header.get("kid") or ""
@@ -87,8 +87,9 @@ class KeySet:
         return {"keys": [key.jwk() for key in self.keys]}
 
 
-def _object(segment: str) -> Tree | None:
-    data = _decoded(segment)
+def json_segment(segment: str) -> Tree | None:
+    """The object in a segment of a token; None where there is none."""
+    data = bytes_segment(segment)
     if data is None:
         return None
     try:
@@ -98,7 +99,7 @@ def _object(segment: str) -> Tree | None:
     return tree if isinstance(tree, dict) else None
 
 
-def _decoded(segment: str) -> bytes | None:
+def bytes_segment(segment: str) -> bytes | None:
     """The bytes of a segment; None unless it is written as it is to be, so that no two texts mean the same."""
     try:
         data = urlsafe_b64decode(segment.encode("ascii") + b"=" * (-len(segment) % 4))

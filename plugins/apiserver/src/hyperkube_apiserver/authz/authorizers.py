@@ -171,6 +171,10 @@ class Union:
     def __init__(self, authorizers: Iterable[ReviewingAuthorizer]) -> None:
         self._authorizers = tuple(authorizers)
 
+    def replace(self, other: Union) -> None:
+        """Be as `other` is from now on."""
+        self._authorizers = other._authorizers
+
     def authorize(self, identity: Identity, info: Attributes) -> Ruling:
         """The first opinion, at once unless somebody must be waited for before it is known."""
         refusals: list[Decision] = []

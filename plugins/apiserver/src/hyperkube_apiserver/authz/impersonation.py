@@ -7,14 +7,15 @@ Where none does, the refusal is that of the first. Source: k8s.io/apiserver/pkg/
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.extrakeys import extra_key_errors
 from hyperkube_apiserver.authz.forbidden import forbidden, quote
-from hyperkube_machinery.errors import APIError, FieldError, aggregated
+from hyperkube_machinery.errors import APIError, aggregated
 from hyperkube_machinery.identity import (
     ANONYMOUS,
     AUTHENTICATED,
@@ -26,10 +27,9 @@ from hyperkube_machinery.identity import (
     service_account_groups,
     split_service_account,
 )
-from hyperkube_machinery.names import dns1123_subdomain, regex_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hyperkube_apiserver.authz.authorizers import PromptAuthorizer
 
@@ -42,7 +42,6 @@ _EXTRA = "impersonate-extra-"
 _AUTHENTICATION = "authentication.k8s.io"
 _NODE_EXTRA = "authentication.kubernetes.io/node-name"
 _NODE_KEYS = "authentication.kubernetes.io/associated-node-keys"
-_PATH = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _MANY = 4  # from so many groups or extra values on, permission for all of them is asked for first
 
 
@@ -52,13 +51,18 @@ def impersonates(headers: Mapping[str, str]) -> bool:
 
 
 def impersonate(
-    identity: Identity, headers: Mapping[str, str], authorizer: PromptAuthorizer, info: Attributes
+    identity: Identity,
+    headers: Mapping[str, str],
+    authorizer: PromptAuthorizer,
+    info: Attributes,
+    repeated: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Identity:
     """Whom a request by `identity` acts as: `identity` itself unless its headers (in lower case) say otherwise.
 
-    Raises APIError 403 where it may not act so, and 400 where the headers name no user.
+    `repeated` are the values of headers that came more than once. Raises APIError 403 where it may not act so, and 400
+    where the headers name no user.
     """
-    wanted = _wanted(headers)
+    wanted = _wanted(headers, repeated)
     if wanted is None:
         return identity
     asker = _Asker(identity, authorizer, info)
@@ -74,18 +78,21 @@ def impersonate(
     raise first
 
 
-def _wanted(headers: Mapping[str, str]) -> Identity | None:
+def _wanted(headers: Mapping[str, str], repeated: Mapping[str, Sequence[str]]) -> Identity | None:
     """The user whom the headers ask for, exactly as they say."""
     if not impersonates(headers):
         return None
-    user = headers.get(_USER, "")
-    uid = headers.get(_UID, "")
-    groups = tuple(headers[_GROUP].split(", ")) if _GROUP in headers else ()
+
+    def values(name: str) -> Sequence[str]:
+        return repeated.get(name) or ((headers[name],) if name in headers else ())
+
+    user, uid = (next(iter(values(name)), "") for name in (_USER, _UID))
+    groups = tuple(values(_GROUP))
     extra: dict[str, tuple[str, ...]] = {}
-    for name, value in headers.items():
+    for name in headers:
         if name.startswith(_EXTRA):
             key = unquote(name[len(_EXTRA) :], errors="surrogateescape")
-            extra[key] = (*extra.get(key, ()), *value.split(", "))
+            extra[key] = (*extra.get(key, ()), *values(name))
     if user:
         return Identity(user, uid, groups, extra)
     if uid or groups or extra:
@@ -234,14 +241,8 @@ def _bad_extra(extra: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _bad_key(key: str) -> str:
-    """What keeps `key` from being a path behind a domain; "" if nothing. Source: validation.IsDomainPrefixedPath."""
-    domain, _, path = key.partition("/")
-    if not domain or not path:
-        detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        return f"extra.key: {FieldError.invalid('extra.key', key, detail).message}"
-    errors = [FieldError.invalid("extra.key", domain, detail) for detail in dns1123_subdomain(domain)]
-    if not _PATH.fullmatch(path):
-        errors.append(FieldError.invalid("extra.key", path, regex_error("Invalid path", _PATH.pattern)))
+    """What keeps `key` from being a path behind a domain; "" if nothing."""
+    errors = extra_key_errors("extra.key", key)
     return aggregated(f"{error.field}: {error.message}" for error in errors) if errors else ""
 
 

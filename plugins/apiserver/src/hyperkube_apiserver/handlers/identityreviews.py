@@ -35,7 +35,7 @@ def identity_reviews(authenticator: Authenticator, clock: Clock) -> Mapping[str,
         if not token:
             raise APIError.bad_request("token is required for TokenReview in authentication")
         await validate()
-        outcome = await authenticator.review(token, review["spec"].get("audiences") or ())
+        outcome = await authenticator.review(token, review["spec"].get("audiences") or (), call.info.path)
         status: Tree = {"user": {}}
         if outcome.error:
             status["error"] = outcome.error

@@ -44,7 +44,10 @@ class Connections:
     """Asks one webhook, on a connection that is idle or on a new one."""
 
     def __init__(self, locate: Locate, tls: ssl.SSLContext | None, name: str, authority: str, clock: Clock) -> None:
-        """`name` is whom the certificate must be for, `authority` what stands in the Host header; no `tls`: plain HTTP."""
+        """`name` is whom the certificate must be for, `authority` what stands in the Host header.
+
+        Without `tls` plain HTTP is spoken.
+        """
         self._locate = locate
         self._tls = tls
         self._name = name
@@ -128,7 +131,9 @@ async def _connect(
     loop = asyncio.get_running_loop()
     named = name if tls is not None else None
     if connected is not None:
-        made = await loop.create_connection(lambda: HTTPConnection(peer), sock=connected, ssl=tls, server_hostname=named)
+        made = await loop.create_connection(
+            lambda: HTTPConnection(peer), sock=connected, ssl=tls, server_hostname=named
+        )
     else:
         made = await loop.create_connection(
             lambda: HTTPConnection(peer), peer.host, peer.port, ssl=tls, server_hostname=named

@@ -104,6 +104,10 @@ class LocalTransport:
         return self._certificate
 
     @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        return (self._certificate,) if self._certificate is not None else ()
+
+    @property
     def peer_address(self) -> str:
         return "127.0.0.1"
 

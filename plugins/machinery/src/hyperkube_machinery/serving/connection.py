@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, cast
 
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.serving.chains import verified_chain
 from hyperkube_machinery.serving.heads import CONTINUE, encode_headers, failure, refusal
 from hyperkube_machinery.serving.host import Host
 from hyperkube_machinery.serving.messages import Answer, Response, StreamingResponse, Upgrade
@@ -99,6 +100,10 @@ class HTTPConnection(asyncio.BufferedProtocol):
     def peer_certificate(self) -> bytes | None:
         ssl_object = self._transport.get_extra_info("ssl_object")
         return None if ssl_object is None else ssl_object.getpeercert(binary_form=True)
+
+    @property
+    def peer_chain(self) -> Sequence[bytes]:
+        return verified_chain(self._transport.get_extra_info("ssl_object"))
 
     @property
     def peer_address(self) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
 __all__ = ["Answer", "BodyWriter", "Connection", "Handler", "Request", "Response", "StreamingResponse", "Upgrade"]
+
+
+_NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Connection(Protocol):
@@ -16,6 +20,10 @@ class Connection(Protocol):
     @property
     def peer_certificate(self) -> bytes | None:
         """The client's certificate (DER), verified against the server's client CA; None where there is none."""
+
+    @property
+    def peer_chain(self) -> Sequence[bytes]:
+        """The client's certificate and those that it was verified by, as far as that is known."""
 
     @property
     def peer_address(self) -> str:
@@ -29,7 +37,7 @@ class Connection(Protocol):
 class Request:
     """One request, complete with its body."""
 
-    __slots__ = ("body", "connection", "headers", "method", "path", "query")
+    __slots__ = ("body", "connection", "headers", "method", "path", "query", "repeated")
 
     def __init__(
         self,
@@ -39,6 +47,7 @@ class Request:
         headers: dict[str, str],
         body: bytes,
         connection: Connection,
+        repeated: Mapping[str, Sequence[str]] = _NOTHING,
     ) -> None:
         self.method = method
         self.path = path  # percent-decoded
@@ -46,6 +55,14 @@ class Request:
         self.headers = headers  # names in lower case; values of a repeated header are joined with ", "
         self.body = body
         self.connection = connection
+        self.repeated = repeated  # the values of each header that came more than once
+
+    def values(self, name: str) -> Sequence[str]:
+        """The values of a header (in lower case), one for each time that it came: a value may have commas in it."""
+        if (several := self.repeated.get(name)) is not None:
+            return several
+        value = self.headers.get(name)
+        return () if value is None else (value,)
 
 
 @dataclass(slots=True)

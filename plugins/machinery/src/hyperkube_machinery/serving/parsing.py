@@ -65,7 +65,7 @@ class OversizedRequest(IncomingRequest):
     __slots__ = ("_limit_bytes",)
 
     def __init__(self, request: IncomingRequest, limit_bytes: int) -> None:
-        for name in ("method", "path", "query", "headers", "connection", "http_1_0"):
+        for name in ("method", "path", "query", "headers", "connection", "repeated", "http_1_0"):
             setattr(self, name, getattr(request, name))
         self.persistent = self.upgrades = False
         self._limit_bytes = limit_bytes
@@ -94,6 +94,7 @@ class RequestParser:
         "_remembered",
         "_remembered_headers",
         "_repeated",
+        "_repeats",
         "_upgrades",
         "_url",
         "awaits_continue",
@@ -112,6 +113,7 @@ class RequestParser:
         self._url = b""
         self._headers: dict[str, str] = {}
         self._repeated = 0  # header lines that were joined to others of their name
+        self._repeats: dict[str, list[str]] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._content_length = 0  # -1 where a body comes in chunks
@@ -186,6 +188,7 @@ class RequestParser:
             and len(data) - start <= _MOST_REMEMBERED_BYTES
             and request.persistent
             and not request.http_1_0
+            and not request.repeated
             and "content-length" not in headers
             and "transfer-encoding" not in headers
             and "upgrade" not in headers
@@ -227,6 +230,7 @@ class RequestParser:
         elif key == "host":
             raise self._refuse(400, "BadRequest", "too many Host headers")
         elif key != "content-length":  # llhttp refuses a second one itself
+            self._repeats.setdefault(key, [headers[key]]).append(text)
             headers[key] = f"{headers[key]}, {text}"
             self._repeated += 1
         if len(headers) + self._repeated > self._limits.header_count:
@@ -297,14 +301,16 @@ class RequestParser:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
             self._body_bytes = 0
-        request = IncomingRequest(self._method, path, query, self._headers, body, self._connection)
+        request = IncomingRequest(self._method, path, query, self._headers, body, self._connection, self._repeats)
         request.http_1_0 = self._http_1_0
         request.persistent = self._persistent
         request.upgrades = self._upgrades
         self.requests.append(request)
         self._url = b""
         self._headers = {}
-        self._repeated = 0
+        if self._repeated:
+            self._repeats = {}
+            self._repeated = 0
         self._fed_bytes = 0
         self._content_length = 0
         self.awaits_continue = False
