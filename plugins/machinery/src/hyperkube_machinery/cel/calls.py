@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hyperkube_machinery.cel.code import Code, Frame, Run, charge
+from hyperkube_machinery.cel.code import Code, Frame, Run, charge, work
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.kinds import fits, type_of_value
-from hyperkube_machinery.cel.library import CallCost, Function, Overload
+from hyperkube_machinery.cel.library import CallCost, Function, Overload, Work
 from hyperkube_machinery.cel.types import Kind, Type
 
 __all__ = ["call"]
@@ -24,9 +24,21 @@ def call(
     implementation = _implementation(function, overload, types, len(codes))
     cost = sum(code.cost for code in codes)
     runs = [code.run for code in codes]
-    if price is None:
+    ahead = _work(function, overload)
+    if price is None and ahead is None:
         return Code(_applied(implementation, runs), cost + 1)
-    return Code(_priced(implementation, runs, price), cost)
+    return Code(_priced(implementation, runs, price or _costs_one, ahead), cost)
+
+
+def _costs_one(*_: Any) -> int:
+    return 1
+
+
+def _work(function: Function, overload: Overload | None) -> Work | None:
+    if overload is not None:
+        return overload.work
+    known = [each.work for each in function.overloads if each.work is not None]
+    return known[0] if known else None
 
 
 def _implementation(
@@ -73,9 +85,11 @@ def _applied(implementation: Callable[..., Any], runs: Sequence[Run]) -> Run:
     return lambda frame: implementation(*[run(frame) for run in runs])
 
 
-def _priced(implementation: Callable[..., Any], runs: Sequence[Run], price: CallCost) -> Run:
+def _priced(implementation: Callable[..., Any], runs: Sequence[Run], price: CallCost, ahead: Work | None) -> Run:
     def priced(frame: Frame) -> Any:
         arguments = [run(frame) for run in runs]
+        if ahead is not None:
+            work(frame, ahead(*arguments))
         result = implementation(*arguments)
         charge(frame, price(arguments, result))
         return result

@@ -13,13 +13,30 @@ from typing import Any
 
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
 
-__all__ = ["FAILURES", "LIMIT", "SPENT", "VARIABLES", "Code", "Frame", "Run", "charge", "charged", "failure"]
+__all__ = [
+    "FAILURES",
+    "LIMIT",
+    "ROOM",
+    "SPENT",
+    "VARIABLES",
+    "WORK_LIMIT",
+    "Code",
+    "Frame",
+    "Run",
+    "charge",
+    "charged",
+    "failure",
+    "work",
+]
 
 Frame = list[Any]
 Run = Callable[[Frame], Any]
 
-SPENT, LIMIT, VARIABLES = 0, 1, 2
-"""Where in a frame is what; variables come last."""
+SPENT, LIMIT, ROOM, VARIABLES = 0, 1, 2, 3
+"""Where in a frame is what; variables come last. ROOM is how much work may still be done that costs nothing."""
+
+WORK_LIMIT = 10_000_000
+"""How many items and code points functions may make, and compare, in one evaluation."""
 
 FAILURES = (EvaluationError, TypeError)
 """What evaluation may raise: Python's own objection means that data are not of the types declared for them."""
@@ -46,6 +63,13 @@ def charge(frame: Frame, cost: int) -> None:
     """Spend. Raises CostExceeded."""
     frame[SPENT] += cost
     if frame[SPENT] > frame[LIMIT]:
+        raise CostExceeded
+
+
+def work(frame: Frame, amount: int) -> None:
+    """Do work that has no price, or whose price is told only later. Raises CostExceeded."""
+    frame[ROOM] -= amount
+    if frame[ROOM] < 0:
         raise CostExceeded
 
 

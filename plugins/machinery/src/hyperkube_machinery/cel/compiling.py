@@ -23,7 +23,7 @@ from hyperkube_machinery.cel.ast import (
 )
 from hyperkube_machinery.cel.calls import call
 from hyperkube_machinery.cel.checking import Findings
-from hyperkube_machinery.cel.code import VARIABLES, Code, Frame, Run, charge, charged
+from hyperkube_machinery.cel.code import VARIABLES, WORK_LIMIT, Code, Frame, Run, charge, charged
 from hyperkube_machinery.cel.costs import LIST_COST, MAP_COST, OBJECT_COST
 from hyperkube_machinery.cel.creation import create_list, create_map, create_object
 from hyperkube_machinery.cel.declarations import Declarations
@@ -212,7 +212,7 @@ class Compiler:
         price = self._price(function.name, overload)
         code = self._general(function, overload, types, codes, price)
         if function.name in _CONVERSIONS and len(codes) == 1 and codes[0].constant:
-            return Code.of(code.run([0, float("inf")]))
+            return Code.of(code.run([0, float("inf"), WORK_LIMIT]))
         return code
 
     def _general(

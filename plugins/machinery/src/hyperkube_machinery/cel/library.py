@@ -21,21 +21,26 @@ if TYPE_CHECKING:
     from hyperkube_machinery.cel.macros import Macro
     from hyperkube_machinery.cel.types import Type
 
-__all__ = ["CallCost", "Constant", "Function", "Library", "Overload"]
+__all__ = ["CallCost", "Constant", "Function", "Library", "Overload", "Work"]
 
 CallCost = Callable[[Sequence[Any], Any], int]
 """What a call cost, from its arguments (the target first) and its result."""
+
+Work = Callable[..., int]
+"""How many items or code points a call will make, or how often it will compare, from its arguments, beforehand."""
 
 
 class Overload:
     """One signature of a function.
 
     `implementation` takes the arguments as they are (a member's target first), knows them to be of the declared types,
-    and raises EvaluationError. `cost` tells what a call cost at run time (None: 1), `estimate` what it may cost,
-    before (None: 1). Type parameters (`type_parameter("A")`) are bound by the arguments.
+    and raises EvaluationError. `cost` tells what a call cost at run time (None: 1), `estimate` what it may cost, before
+    (None: 1). `work` is for calls that may do or make much more than they are given: it is asked before them, for any
+    arguments, and what one evaluation may do in all is limited. Type parameters (`type_parameter("A")`) are bound by
+    the arguments.
     """
 
-    __slots__ = ("arguments", "cost", "estimate", "id", "implementation", "member", "result")
+    __slots__ = ("arguments", "cost", "estimate", "id", "implementation", "member", "result", "work")
 
     def __init__(
         self,
@@ -47,6 +52,7 @@ class Overload:
         member: bool = False,
         cost: CallCost | None = None,
         estimate: CallEstimator | None = None,
+        work: Work | None = None,
     ) -> None:
         self.id = id
         self.arguments = tuple(arguments)
@@ -55,6 +61,7 @@ class Overload:
         self.member = member
         self.cost = cost
         self.estimate = estimate
+        self.work = work
 
 
 class Function:

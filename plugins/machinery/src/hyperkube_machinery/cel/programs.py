@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from hyperkube_machinery.cel.code import FAILURES, LIMIT, SPENT, Run, failure
+from hyperkube_machinery.cel.code import FAILURES, LIMIT, SPENT, VARIABLES, WORK_LIMIT, Run, failure
 from hyperkube_machinery.cel.compiling import Compiler
 from hyperkube_machinery.cel.depth import deep_calls
 from hyperkube_machinery.cel.errors import CostExceeded
@@ -38,12 +38,12 @@ class Program:
     def _build(self, missing: frozenset[str]) -> None:
         compiler, self._run, self._cost = self._compile(missing)
         self._names = tuple(compiler.slots)
-        self._locals = [None] * (compiler.size - len(compiler.slots) - 2)
+        self._locals = [None] * (compiler.size - len(compiler.slots) - VARIABLES)
 
     def evaluate(self, activation: Mapping[str, Any]) -> Result:
         """The value for these variables. Raises EvaluationError, CostExceeded."""
         try:
-            frame = [self._cost, self._limit, *[activation[name] for name in self._names], *self._locals]
+            frame = [self._cost, self._limit, WORK_LIMIT, *[activation[name] for name in self._names], *self._locals]
         except KeyError:
             return self._lacking(activation).evaluate(activation)
         run = self._run

@@ -7,7 +7,7 @@ and compiled specially. Source: cel-go's common/stdlib/standard.go, whose ids of
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hyperkube_machinery.cel import arithmetic, costs
@@ -118,12 +118,12 @@ def _not(value: Any) -> bool:
     raise EvaluationError("no such overload")
 
 
-def _in_list(wanted: Any, items: Any) -> bool:
-    return contains(items, wanted)
-
-
-def _in_map(wanted: Any, entries: Any) -> bool:
-    return find_key(entries, wanted) is not None
+def _in(wanted: Any, within: Any) -> bool:
+    if within.__class__ is list:
+        return contains(within, wanted)
+    if isinstance(within, Mapping):
+        return find_key(within, wanted) is not None
+    raise EvaluationError("no such overload")
 
 
 def _matches(text: str, pattern: str) -> bool:
@@ -131,6 +131,17 @@ def _matches(text: str, pattern: str) -> bool:
         return matches(pattern, text)
     except PatternError as exc:
         raise EvaluationError(str(exc)) from None
+
+
+def _joined(one: Any, other: Any) -> int:
+    """How long two lists are together, if they are lists."""
+    return len(one) + len(other) if one.__class__ is list and other.__class__ is list else 0
+
+
+def _size(value: Any) -> int:
+    if value.__class__ in (int, float, bool) or not hasattr(value, "__len__"):
+        raise EvaluationError("no such overload: size")
+    return len(value)
 
 
 _OPERATORS = (
@@ -154,7 +165,7 @@ _OPERATORS = (
         Overload("add_duration_timestamp", (DURATION, TIMESTAMP), TIMESTAMP, arithmetic.add),
         Overload("add_timestamp_duration", (TIMESTAMP, DURATION), TIMESTAMP, arithmetic.add),
         Overload("add_int64", (INT, INT), INT, arithmetic.add),
-        Overload("add_list", (_LIST, _LIST), _LIST, arithmetic.add),
+        Overload("add_list", (_LIST, _LIST), _LIST, arithmetic.add, work=_joined),
         Overload("add_string", (STRING, STRING), STRING, arithmetic.add, cost=costs.both, estimate=costs.estimate_both),
         Overload("add_uint64", (UINT, UINT), UINT, arithmetic.add),
     ),
@@ -196,8 +207,8 @@ _OPERATORS = (
     ),
     Function(
         "@in",
-        Overload("in_list", (_A, _LIST), BOOL, _in_list, cost=costs.second_size, estimate=costs.estimate_second_size),
-        Overload("in_map", (_A, _MAP), BOOL, _in_map),
+        Overload("in_list", (_A, _LIST), BOOL, _in, cost=costs.second_size, estimate=costs.estimate_second_size),
+        Overload("in_map", (_A, _MAP), BOOL, _in),
     ),
 )
 
@@ -208,8 +219,8 @@ _SIZE = Function(
         overload
         for type, name in _SIZED
         for overload in (
-            Overload(f"size_{name}", (type,), INT, len),
-            Overload(f"{name}_size", (type,), INT, len, member=True),
+            Overload(f"size_{name}", (type,), INT, _size),
+            Overload(f"{name}_size", (type,), INT, _size, member=True),
         )
     ),
 )
