@@ -83,8 +83,10 @@ plans = st.lists(
 class Model:
     """Does steps to a store that is empty at first, and says what should come of them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, skips: bool = False) -> None:
+        """`skips`: revisions are skipped now and then, for somebody else writes."""
         self.store = store
+        self.skips = skips
         self.states: list[dict[str, Entry]] = [{}, {}]  # of each revision
         self.changes: list[Change] = []
         self.oldest = 0
@@ -104,7 +106,9 @@ class Model:
                     await self._watch(step)
                 else:
                     await self._compact(step)
-                assert await self.store.revision() == self.revision
+                if self.skips:
+                    self._skip_to(await self.store.revision())
+                assert await self.store.revision() == self.revision or self.skips
             await self._check_all_states()
             told: list[Change] = []
             try:
@@ -117,6 +121,10 @@ class Model:
                 assert not told
             else:
                 assert told == self.changes
+
+    def _skip_to(self, revision: int) -> None:
+        while self.revision < revision:
+            self.states.append(self.states[-1])
 
     async def _check_all_states(self) -> None:
         for revision in range(max(1, self.oldest), self.revision + 1):
@@ -154,6 +162,8 @@ class Model:
         return Revision((current.mod_revision if current else self.revision) - write.guess)
 
     def _apply(self, revision: int, write: Write, outcome: Entry | Revision, then: dict[str, Entry]) -> None:
+        if self.skips:
+            self._skip_to(revision - 1)
         assert revision == self.revision + 1
         state = dict(self.states[-1])
         previous = state.pop(write.key, None)

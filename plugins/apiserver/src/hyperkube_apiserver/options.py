@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from hyperkube_apiserver.accessoptions import AUTHORIZATION_MODES, AccessOptions, check_access
 from hyperkube_apiserver.admissionplugins import check_names
 from hyperkube_apiserver.auditoptions import AuditOptions, check_audit_options
+from hyperkube_apiserver.storageoptions import STORAGE_BACKENDS, StorageOptions, check_backend, check_storage
 from hyperkube_core import ForeignFlag, SettingsError, flag
 
 if TYPE_CHECKING:
@@ -18,13 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
 
-STORAGE_BACKENDS = ("sqlite", "memory")
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
 """Of each of its two steps; the launcher waits for their sum and what requests may take."""
-
-# Stores that kube-apiserver has and this server has not, with the reason.
-_NO_BACKEND = dict.fromkeys(("etcd2", "etcd3"), "etcd is not spoken to: objects are kept in a file, or in memory")
 
 PortRange = tuple[int, int]
 
@@ -64,13 +61,6 @@ def _show_port_range(ports: PortRange) -> str:
     return f"{ports[0]}-{ports[1]}"
 
 
-def _check_backend(backend: str) -> None:
-    if backend in _NO_BACKEND:
-        raise ValueError(f"the store {backend} is refused: {_NO_BACKEND[backend]}")
-    if backend not in STORAGE_BACKENDS:
-        raise ValueError(f'"{backend}" is not a store; there are {", ".join(STORAGE_BACKENDS)}')
-
-
 def _check_positive(seconds: float) -> None:
     if seconds <= 0:
         raise ValueError("it must be more than 0")
@@ -102,7 +92,7 @@ def _check_longest_token(seconds: float) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options(AuditOptions, AccessOptions):
+class Options(StorageOptions, AuditOptions, AccessOptions):
     """What the command line, the variables, the config file and the defaults came to."""
 
     data_dir: Path = flag(
@@ -115,10 +105,10 @@ class Options(AuditOptions, AccessOptions):
     storage_backend: str = flag(
         "sqlite",
         section="Storage",
-        check=_check_backend,
+        check=check_backend,
         metavar="store",
-        help="Where objects are kept: sqlite, a file in the data directory, or memory, which forgets them when the"
-        " server stops.",
+        help="Where objects are kept: sqlite, a file in the data directory; memory, which forgets them when the server"
+        " stops; or etcd3, as they are with --etcd-servers in any case.",
     )
     event_ttl: float = flag(3600.0, section="Storage", kind="duration", minimum=0, help="How long events are kept.")
     etcd_compaction_interval: float = flag(
@@ -414,6 +404,7 @@ class Options(AuditOptions, AccessOptions):
         object.__setattr__(self, "data_dir", self.data_dir.expanduser())
         check_access(self)
         check_audit_options(self)
+        check_storage(self, self.storage_backend)
         issuers = self.service_account_issuer
         if len(set(issuers)) != len(issuers):
             name = "service-account-issuer"

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ from hyperkube_apiserver.populate import keep_flow_control, populate, publish_au
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.servingtls import ServingTLS
+from hyperkube_apiserver.storage.opening import EtcdTerms, EtcdUnusable, Opened, open_embedded, open_etcd
 from hyperkube_apiserver.tlsterms import TLSTerms, parse_named
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_apiserver.webhooks.routing import Routing
@@ -56,6 +57,7 @@ from hyperkube_core import SettingsError
 from hyperkube_machinery.client.local import LocalServer
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions as beside_block
+from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.files import make_private_directory
 from hyperkube_machinery.garbage import collecting_seldom
 from hyperkube_machinery.podnetwork import AgentNetwork
@@ -66,11 +68,8 @@ from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.messages import Handler
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
-from hyperkube_machinery.storage import Backend, open_store
 from hyperkube_machinery.storage.backends import FILE_NAME
 from hyperkube_machinery.storage.datadir import DataDirectoryError
-from hyperkube_machinery.storage.interface import Store
-from hyperkube_machinery.storage.schedule import keep_compacted
 from hyperkube_machinery.tls import CertificateError, admit_client, client_context
 
 if TYPE_CHECKING:
@@ -95,32 +94,45 @@ POPULATED = (
 async def serve(context: Context[Options]) -> None:
     """Serve the Kubernetes API until cancelled. Raises SettingsError, which names the flag that keeps it from that."""
     options, clock = context.options, context.clock
-    backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
     with _blamed_on_flags(), collecting_seldom() as started:
-        async with open_store(backend, options.data_dir, clock) as store:
-            await _serve(context, store, started)
+        async with _store(options, clock) as opened:
+            await _serve(context, opened, started)
 
 
-async def _serve(context: Context[Options], store: Store, started: Callable[[], None]) -> None:
+def _store(options: Options, clock: Clock) -> AbstractAsyncContextManager[Opened]:
+    if not options.etcd_servers:
+        return open_embedded("memory" if options.storage_backend == "memory" else "sqlite", options.data_dir, clock)
+    terms = EtcdTerms(
+        servers=options.etcd_servers,
+        prefix=options.etcd_prefix,
+        ca_file=options.etcd_cafile,
+        certificate_file=options.etcd_certfile,
+        key_file=options.etcd_keyfile,
+        lease_reuse_seconds=options.lease_reuse_duration_seconds,
+    )
+    return open_etcd(terms, options.data_dir, clock)
+
+
+async def _serve(context: Context[Options], opened: Opened, started: Callable[[], None]) -> None:
     options = context.options
     # Bound first, for the port stands in what is made below; clients wait in the backlog meanwhile.
     sockets = await _listen(options.bind_address, options.secure_port)
     try:
-        await _serve_on(sockets, context, store, started)
+        await _serve_on(sockets, context, opened, started)
     finally:
         for listening in sockets:  # those of a server that was started are closed by now
             listening.close()
 
 
 async def _serve_on(
-    sockets: Sequence[socket.socket], context: Context[Options], store: Store, started: Callable[[], None]
+    sockets: Sequence[socket.socket], context: Context[Options], opened: Opened, started: Callable[[], None]
 ) -> None:
     options, clock = context.options, context.clock
     host = options.bind_address
     settings = _settings(options)
     port = int(sockets[0].getsockname()[1])
     address = f"{_reachable(host)}:{port}"
-    api = assemble(store, clock, settings)
+    api = assemble(opened.store, clock, settings)
     api.cluster.routing = _routing(options, host, port)
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
@@ -140,7 +152,7 @@ async def _serve_on(
             _front_proxy(options, clock),
             follows_redirects=not options.aggregator_reject_forwarding_redirect,
         ),
-        partial(keep_compacted, store, clock, options.etcd_compaction_interval),
+        partial(opened.keep_compacted, options.etcd_compaction_interval),
         desk.keep_settled,
         partial(measure_lag, clock, api.instruments.lag),
     )
@@ -197,6 +209,8 @@ def _blamed_on_flags() -> Iterator[None]:
         yield
     except DataDirectoryError as exc:
         raise SettingsError("data-dir", "flag --data-dir", str(exc)) from exc
+    except EtcdUnusable as exc:
+        raise SettingsError(exc.flag, f"flag --{exc.flag}", str(exc)) from exc
     except TokenFileError as exc:
         raise SettingsError("token-auth-file", "flag --token-auth-file", str(exc)) from exc
     except ConfigurationError as exc:
@@ -333,7 +347,7 @@ def _pipeline(
     nonresource = NonResource(
         Discovery(api.offering, address),
         OpenAPI(api.offering, KUBERNETES, clock),
-        Health(_checks(api, desk.lifecycle), slis),
+        Health(_checks(api, options, clock, desk.lifecycle), slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
         documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),
     )
@@ -383,24 +397,29 @@ def _kubelets(options: Options) -> KubeletTerms:
     )
 
 
-def _checks(api: API, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:
+def _checks(api: API, options: Options, clock: Clock, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:
     """What the health endpoints look at; the names are upstream's where the check is the same."""
 
     async def ping() -> None:
         return None
 
-    async def store() -> None:
-        await api.hub.store.get("/registry/health")  # reads the disk, whether there is such a key or not
+    def store(seconds: float) -> Check:
+        async def check() -> None:
+            # Reads the disk, whether there is such a key or not.
+            await within(clock, seconds, api.hub.store.get("/registry/health"))
+
+        return check
 
     async def caches() -> None:
         await api.hub.fresh()
 
     steps = (*POPULATED, "poststarthook/start-service-ip-repair-controllers", "poststarthook/storage-readiness")
     hooks: dict[str, Check] = {name: lifecycle.step(name) for name in steps}
-    live: dict[str, Check] = {"ping": ping, "etcd": store}
+    live: dict[str, Check] = {"ping": ping, "etcd": store(options.etcd_healthcheck_timeout)}
     # Not of `live`: a full disk passes by itself, and a server that is restarted because of one may not start.
     writable: dict[str, Check] = {"storage-writable": api.hub.store.check}
-    ready: dict[str, Check] = {**live, **writable, "etcd-readiness": store, "informer-sync": caches}
+    readiness = store(options.etcd_readycheck_timeout)
+    ready: dict[str, Check] = {**live, **writable, "etcd-readiness": readiness, "informer-sync": caches}
     return {
         "healthz": {**live, **hooks},
         "livez": {**live, **hooks},

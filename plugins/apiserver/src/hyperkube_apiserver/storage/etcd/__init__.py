@@ -1,0 +1,1 @@
+"""The key space in an etcd, or a cluster of them."""

@@ -1,0 +1,109 @@
+"""The store that a server was told to use, and how its history is kept short."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hyperkube_machinery.storage import Backend, open_store
+from hyperkube_machinery.storage.datadir import claim
+from hyperkube_machinery.storage.interface import StoreError
+from hyperkube_machinery.storage.schedule import keep_compacted
+from hyperkube_machinery.tls import CertificateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hyperkube_apiserver.storage.etcd.store import EtcdStore
+    from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.storage.interface import Store
+
+__all__ = ["EtcdTerms", "EtcdUnusable", "Opened", "open_embedded", "open_etcd"]
+
+log = logging.getLogger(__name__)
+
+_REACHED_SECONDS = 20.0  # upstream's dial timeout
+_PAUSE_SECONDS = 0.5
+
+ROOT = "/registry"
+"""What keys begin with here, whatever they begin with in etcd."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdTerms:
+    """Which etcd, and how it is spoken to."""
+
+    servers: tuple[str, ...]
+    prefix: str = ROOT
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    lease_reuse_seconds: int = 60
+
+
+class EtcdUnusable(Exception):
+    """etcd can't be used; `flag` is what is behind it."""
+
+    def __init__(self, flag: str, why: str) -> None:
+        super().__init__(why)
+        self.flag = flag
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open store."""
+
+    store: Store
+    keep_compacted: Callable[[float], Coroutine[Any, Any, NoReturn]]
+    """Forget history that is older than so many seconds, again and again; 0 for never."""
+
+
+@asynccontextmanager
+async def open_embedded(backend: Backend, directory: Path, clock: Clock) -> AsyncIterator[Opened]:
+    """A store in the data directory, or in memory. Raises DataDirectoryError."""
+    async with open_store(backend, directory, clock) as store:
+        yield Opened(store, partial(keep_compacted, store, clock))
+
+
+@asynccontextmanager
+async def open_etcd(terms: EtcdTerms, directory: Path, clock: Clock) -> AsyncIterator[Opened]:
+    """A store in etcd; the data directory, for what else a server keeps there, is this process' alone.
+
+    Raises DataDirectoryError, and EtcdUnusable.
+    """
+    from hyperkube_apiserver.storage.etcd import compaction
+    from hyperkube_apiserver.storage.etcd.connecting import connect
+    from hyperkube_apiserver.storage.etcd.reading import ReadingStore
+    from hyperkube_apiserver.storage.etcd.store import EtcdStore
+
+    try:
+        channel = connect(terms.servers, clock, terms.ca_file, terms.certificate_file, terms.key_file)
+    except CertificateError as exc:
+        raise EtcdUnusable("etcd-cafile", str(exc)) from exc
+    with claim(directory):
+        async with EtcdStore.open(
+            channel,
+            clock,
+            inner=ROOT,
+            outer="/" + terms.prefix.strip("/"),
+            lease_reuse_seconds=terms.lease_reuse_seconds,
+        ) as store:
+            await _until_reached(store, terms.servers, clock)
+            yield Opened(ReadingStore(store), partial(compaction.keep_compacted, store, clock))
+
+
+async def _until_reached(store: EtcdStore, servers: Sequence[str], clock: Clock) -> None:
+    """Return once etcd answers; it may be starting as well. Raises EtcdUnusable."""
+    deadline = clock.monotonic() + _REACHED_SECONDS
+    while True:
+        try:
+            return await store.ask_version()
+        except StoreError as exc:
+            if clock.monotonic() >= deadline:
+                raise EtcdUnusable("etcd-servers", f"etcd does not answer at {', '.join(servers)}: {exc}") from exc
+            log.info("waiting for etcd: %s", exc)
+        await clock.sleep(_PAUSE_SECONDS)
