@@ -39,13 +39,13 @@ def test_words_choose_controllers(wanted: list[str], expected: str) -> None:
 
 
 def test_names_that_are_wrong_or_not_here_are_told_apart() -> None:
-    check_names(["*", "-resourcequota", "-horizontal-pod-autoscaler-controller", "garbagecollector"])
+    check_names(["*", "-ttl", "-horizontal-pod-autoscaler-controller", "garbagecollector"])
     with pytest.raises(ValueError, match='"nonsense" is not in the list of known controllers'):
         check_names(["nonsense"])
     with pytest.raises(ValueError, match='"nonsense" is not in the list'):
         check_names(["*", "-nonsense"])
-    with pytest.raises(ValueError, match='the controller "resourcequota" is not among those of this server'):
-        check_names(["*", "resourcequota"])
+    with pytest.raises(ValueError, match='the controller "ttl" is not among those of this server'):
+        check_names(["*", "ttl"])
 
 
 def test_every_controller_is_where_its_entry_says() -> None:

@@ -159,6 +159,13 @@ CONTROLLERS: tuple[Entry, ...] = (
         account="replicaset-controller",
     ),
     Entry(
+        name="resourcequota-controller",
+        aliases=("resourcequota",),
+        target=f"{_HOME}.resourcequota:run",
+        summary="Counts what is used of quotas.",
+        account="resourcequota-controller",
+    ),
+    Entry(
         name="ttl-after-finished-controller",
         aliases=("ttl-after-finished",),
         target=f"{_HOME}.ttlafterfinished:run",
@@ -249,7 +256,6 @@ ABSENT: Mapping[str, str] = {
     "podgroup-protection-controller": "",
     "resourceclaim-controller": "resource-claim-controller",
     "resourcepoolstatusrequest-controller": "",
-    "resourcequota-controller": "resourcequota",
     "selinux-warning-controller": "",
     "service-cidr-controller": "",
     "service-lb-controller": "service",

@@ -342,6 +342,15 @@ class Options:
         100, section="Endpoints", minimum=1, maximum=1000, help="How many endpoints there are at most in a slice."
     )
 
+    concurrent_resource_quota_syncs: int = _workers(5, "Quotas", "quotas whose use is counted")
+    resource_quota_sync_period: float = flag(
+        300.0,
+        section="Quotas",
+        kind="duration",
+        minimum=0,
+        help="How often all quotas are counted anew, whether something was seen to change or not; 0 for never.",
+    )
+
     @staticmethod
     def foreign_flags() -> Mapping[str, ForeignFlag]:
         """kube-controller-manager's flags that are not fields here."""

@@ -32,6 +32,7 @@ __all__ = [
     "PRIORITY_CLASSES",
     "REPLICATION_CONTROLLERS",
     "REPLICA_SETS",
+    "RESOURCE_QUOTAS",
     "ROLES",
     "ROLE_BINDINGS",
     "RUNTIME_CLASSES",
@@ -76,6 +77,7 @@ SECRETS = _kind("", "v1", "secrets", "Secret")
 CONFIG_MAPS = _kind("", "v1", "configmaps", "ConfigMap")
 PERSISTENT_VOLUME_CLAIMS = _kind("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PERSISTENT_VOLUMES = _kind("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
+RESOURCE_QUOTAS = _kind("", "v1", "resourcequotas", "ResourceQuota")
 REPLICATION_CONTROLLERS = _kind("", "v1", "replicationcontrollers", "ReplicationController")
 DEPLOYMENTS = _kind("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = _kind("apps", "v1", "replicasets", "ReplicaSet")

@@ -28,6 +28,7 @@ IGNORED = frozenset(
 )
 """What is never counted, as (group, resource): what is not stored, and events."""
 
+_COUNT = "count/"
 _ALIASES = ("configmaps", "resourcequotas", "replicationcontrollers", "secrets")
 """Resources that are counted under their bare name, too."""
 
@@ -51,6 +52,10 @@ class Evaluators:
             found = self._known[key] = Evaluator(group, resource)
         return found
 
-    def all(self) -> list[Evaluator]:
-        """Those that were asked for, and those that are more than a count."""
-        return list(self._known.values())
+    def counting(self, names: Iterable[str]) -> list[Evaluator]:
+        """Those that measure something of `names`, which are what a quota bounds."""
+        for name in names:
+            if name.startswith(_COUNT):
+                resource, _, group = name.removeprefix(_COUNT).partition(".")
+                self.of(group, resource)
+        return [one for one in self._known.values() if one.counted(names)]
