@@ -42,10 +42,10 @@ async def keep_settled(api: API, clock: Clock) -> NoReturn:
 async def settle(api: API, clock: Clock) -> None:
     """Bring the status of every definition up to date, once: those that end, then the older before the newer."""
     keeper = _Keeper(api, clock)
-    await keeper.settle()
     for name in keeper.ending():
         await keeper.see_off(name)
-    await keeper.settle()
+    await api.hub.fresh()
+    await _Keeper(api, clock).settle()
 
 
 class _Keeper:
@@ -109,7 +109,7 @@ class _Keeper:
             return states.with_approval(named, context.now)
 
         item = self._served.cache.get(self._served.kind.key("", name))
-        if item is not None:
+        if item is not None and not self._names[name]["ends"]:
             await self._change(name, decode_body(item.body), settled, context)
 
     def _others_of(self, group: str) -> Iterable[Tree]:

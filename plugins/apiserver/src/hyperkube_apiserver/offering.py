@@ -239,6 +239,9 @@ class Offering:
         by_group: dict[str, set[str]] = {}
         for group, version in places:
             by_group.setdefault(group, set()).add(version)
+        for one, listed in kinds.items():
+            if one not in order:
+                listed.sort(key=lambda kind: kind.resource.resource)
         for group in (*names, *sorted(others, key=precedence)):
 
             def rank(version: str, group: str = group) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeySet, SigningKey, StaticTokens
 from hyperkube_apiserver.authn.keys import create_key
+from hyperkube_apiserver.definitionstatus import settle
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
@@ -240,3 +241,67 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 yield Client(api, pipeline, store, clock)
             finally:
                 api.cluster.close()
+
+
+ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+class Custom:
+    """Makes definitions of custom resources, all of the group example.com, and has them served."""
+
+    PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @staticmethod
+    def version(name: str = "v1", *, stored: bool = True, spec: Any = None, **more: Any) -> dict[str, Any]:
+        """A served version whose objects have a `spec` with these properties, or anything."""
+        schema: dict[str, Any] = ANYTHING
+        if spec is not None:
+            properties = {"spec": {"type": "object", "properties": spec}, "status": ANYTHING}
+            schema = {"type": "object", "properties": properties}
+        return {"name": name, "served": True, "storage": stored, "schema": {"openAPIV3Schema": schema}, **more}
+
+    @staticmethod
+    def made(kind: str, name: str, version: str = "v1", **fields: Any) -> dict[str, Any]:
+        """An object of such a definition."""
+        return {"apiVersion": f"example.com/{version}", "kind": kind, "metadata": {"name": name}, **fields}
+
+    def definition(self, plural: str, kind: str, *versions: Any, scope: str = "Namespaced", **spec: Any) -> Any:
+        names = {"plural": plural, "kind": kind, **spec.pop("names", {})}
+        return {
+            "metadata": {"name": f"{plural}.example.com"},
+            "spec": {
+                "group": "example.com",
+                "scope": scope,
+                "names": names,
+                "versions": list(versions) or [self.version()],
+                **spec,
+            },
+        }
+
+    async def define(self, *args: Any, **spec: Any) -> None:
+        """Make a definition, and have it served."""
+        await self._client.create(self.PATH, self.definition(*args, **spec))
+        await self.settle()
+
+    async def redefine(self, *args: Any, **spec: Any) -> None:
+        """Put a definition in the place of the one of its name."""
+        wanted = self.definition(*args, **spec)
+        path = f"{self.PATH}/{wanted['metadata']['name']}"
+        metadata = (await self._client.get(path)).json["metadata"]
+        reply = await self._client.put(path, {**wanted, "metadata": metadata})
+        assert reply.status == 200, reply.body
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Have names accepted, and what is deleted go."""
+        await settle(self._client.api, self._client.clock)
+        await self._client.api.hub.fresh()
+
+
+@pytest.fixture
+def custom(api: Client) -> Custom:
+    """What makes custom resources for `api`."""
+    return Custom(api)

@@ -44,7 +44,7 @@ async def test_names_are_accepted_once(api: Any) -> None:
     assert found["acceptedNames"] == made["spec"]["names"]
     assert told(found) == {
         "NamesAccepted": ("True", "NoConflicts", "no conflicts found"),
-        "Established": ("False", "Installing", "the initial names have been accepted"),
+        "Established": ("True", "InitialNamesAccepted", "the initial names have been accepted"),
     }
     before = await api.store.revision()
     await settle(api.api, api.clock)

@@ -64,6 +64,13 @@ class CustomRegistry(Registry):
             group = tree.get("apiVersion", "").rpartition("/")[0]
             raise APIError.invalid(group, tree.get("kind", ""), name or meta.name(tree), errors)
 
+    def admitted(self, tree: Tree, *, field_validation: str = "Ignore") -> Tree:
+        self.version.schema.check(tree, field_validation=field_validation)
+        return tree
+
+    async def converted(self, tree: Tree, api_version: str) -> Tree:
+        return await self.version.tree_of(copied(tree), api_version)
+
     async def _prepare(self, item: Item) -> None:
         await self.version.ready((item,))
 

@@ -138,10 +138,10 @@ class Registry:
             self.owners.record(tree, old, context)
         return tree
 
-    def admitted(self, tree: Tree) -> Tree:
+    def admitted(self, tree: Tree, *, field_validation: str = "Ignore") -> Tree:
         """What admission made of an object of this version, as it is to be stored: read like one that was sent.
 
-        Raises WrongType for what is no such object any more.
+        Raises WrongType for what is no such object any more, StrictError for unknown fields where they count.
         """
         resource = self.kind.resource
         check_tree(
@@ -149,7 +149,7 @@ class Registry:
             Schemas.load().walker(self.kind.definition),
             group_version=resource.api_version,
             kind=resource.kind,
-            field_validation="Ignore",
+            field_validation=field_validation,
         )
         return self._defaulted(tree)
 
