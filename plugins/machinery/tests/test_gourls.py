@@ -29,7 +29,14 @@ def test_a_url_falls_into_the_parts_that_go_finds(text: str, parts: URL) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("https://a:b:c/", 'parse "https://a:b:c/": invalid port ":c" after host'),
+        ("https://a:b:c/", 'parse "https://a:b:c/": invalid port ":b:c" after host'),
+        ("http://::1/", 'parse "http://::1/": invalid port "::1" after host'),
+        ("http://[1.2.3.4]/", 'parse "http://[1.2.3.4]/": invalid IP-literal'),
+        ("http://[abc]/", 'parse "http://[abc]/": invalid host: ParseAddr("abc"): unable to parse IP'),
+        ("http://a[b]/", 'parse "http://a[b]/": invalid IP-literal'),
+        ("http://[::1]x/", 'parse "http://[::1]x/": invalid port "x" after host'),
+        ("http://[::1%en0]/", 'parse "http://[::1%en0]/": invalid URL escape "%en"'),
+        ("http://u:p w@a/", 'parse "http://u:p w@a/": net/url: invalid userinfo'),
         ("../relative-path", 'parse "../relative-path": invalid URI for request'),
         ("", 'parse "": empty url'),
         (":x", 'parse ":x": missing protocol scheme'),

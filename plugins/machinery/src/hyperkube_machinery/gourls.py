@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
+from hyperkube_machinery.goaddresses import AddressError, parse_zoned
 from hyperkube_machinery.quoting import quoted
 
 __all__ = ["URL", "URLError", "parse_request_uri", "parse_url"]
@@ -139,18 +140,39 @@ def _authority(text: str) -> tuple[str | None, str]:
 
 
 def _host(text: str) -> str:
-    if text.startswith("["):
-        address, bracket, port = text.rpartition("]")
-        if not bracket:
-            raise URLError("missing ']' in host")
-        zone = address.partition("%25")[2]
-    else:
-        name, colon, port = text.rpartition(":")
-        port, address, zone = (colon + port, name, "") if colon else ("", text, "")
-    if not _port_re.fullmatch(port):
-        raise URLError(f"invalid port {quoted(port)} after host")
-    if zone:
-        return _unescape(text)
+    bracket = text.rfind("[")
+    if bracket > 0:
+        raise URLError("invalid IP-literal")
+    if bracket == 0:
+        return _bracketed(text)
+    _name, colon, port = text.partition(":")
+    _check_port(colon + port)
+    return _unescape_host(text)
+
+
+def _bracketed(text: str) -> str:
+    """An IPv6 address in brackets, perhaps with a port."""
+    literal, closing, port = text[1:].rpartition("]")
+    if not closing:
+        raise URLError("missing ']' in host")
+    _check_port(port)
+    name, percent, zone = literal.partition("%25")
+    address = _unescape_host(name) + (_unescape(percent + zone) if percent else "")
+    try:
+        found, _ = parse_zoned(address)
+    except AddressError as exc:
+        raise URLError(f"invalid host: {exc}") from None
+    if found.version == 4:
+        raise URLError("invalid IP-literal")
+    return f"[{address}]{port}"
+
+
+def _check_port(text: str) -> None:
+    if not _port_re.fullmatch(text):
+        raise URLError(f"invalid port {quoted(text)} after host")
+
+
+def _unescape_host(text: str) -> str:
     if escape := _ascii_escape_re.search(text):
         raise URLError(f"invalid URL escape {quoted(escape[0])}")
     decoded = _unescape(text)

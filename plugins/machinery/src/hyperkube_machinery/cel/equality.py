@@ -30,6 +30,8 @@ def equal(one: Any, other: Any) -> bool:
             return _same_entries(one, other)
         if kind is Optional:
             return one.present == other.present and equal(one.value, other.value)
+        if isinstance(one, Type):
+            return bool(one.name == other.name)
         return bool(one == other)
     if kind in _NUMBERS and other_kind in _NUMBERS:
         return float(one) == float(other) if kind is float or other_kind is float else one == other
@@ -37,6 +39,8 @@ def equal(one: Any, other: Any) -> bool:
         return one.name == other.name
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return _same_entries(one, other)
+    if isinstance(one, list) and isinstance(other, list):  # one of them knows better what makes it equal
+        return bool(one == other)
     return False
 
 
@@ -83,4 +87,4 @@ def size_of(value: Any) -> int:
         return len(value)
     if isinstance(value, Optional) and value.present:
         return size_of(value.value)
-    return len(value) if isinstance(value, Mapping) else 1
+    return len(value) if isinstance(value, Mapping | list) else 1

@@ -7,7 +7,7 @@ cost by them. Source: cel-go's checker/cost.go, which this follows in what it co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -68,6 +68,15 @@ class _Node:
     type: Type
     expression: Expression
     size: Size | None
+    sizes: Sizes | None = None
+
+    @property
+    def element(self) -> _Node | None:
+        if not self.type.parameters:
+            return None
+        path = (*self.path, "@items") if self.path else ()
+        item = _Node(path, self.type.parameters[0], self.expression, None, self.sizes)
+        return item if self.sizes is None else replace(item, size=self.sizes(item))
 
 
 class _Estimator:
@@ -127,7 +136,7 @@ class _Estimator:
         path = self._path(node)
         if path and path[0] == ACCUMULATOR:
             path = ()
-        return _Node(path, self._types[node], node, self._size(node))
+        return _Node(path, self._types[node], node, self._size(node), self._ask_size)
 
     def _size(self, node: Expression) -> Size | None:
         known = self._sizes.get(node) or _literal_size(node)

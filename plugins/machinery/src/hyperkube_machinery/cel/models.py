@@ -30,6 +30,10 @@ class SizedNode(Protocol):
     def size(self) -> Size | None:
         """What is known of its size: from the expression, or from the one who knows the data; None: nothing."""
 
+    @property
+    def element(self) -> SizedNode | None:
+        """Any item of a list, at the list's path and "@items" if that has a path; None for what is no list."""
+
 
 class CostModel(Protocol):
     """Prices calls in place of what overloads say; asked when a program is made, and when costs are estimated."""

@@ -17,8 +17,8 @@ from hyperkube_machinery.cel.environment import Checked, Environment, Program
 from hyperkube_machinery.cel.errors import CELError, CompileError
 from hyperkube_machinery.cel.estimation import estimate
 from hyperkube_machinery.cel.kubernetes.declared import Declared
-from hyperkube_machinery.cel.kubernetes.environments import base_environment
-from hyperkube_machinery.cel.kubernetes.limits import CALL_LIMIT, MAX_REQUEST
+from hyperkube_machinery.cel.kubernetes.environments import base_environment, program_of
+from hyperkube_machinery.cel.kubernetes.limits import MAX_REQUEST
 from hyperkube_machinery.cel.types import BOOL, STRING, Type, optional_of
 from hyperkube_machinery.encoding import encode
 
@@ -88,7 +88,7 @@ class _Compiler:
             return Compiled(spec, error="cel expression must evaluate to a bool")
         uses_old = "oldSelf" in checked.variables
         try:
-            program = environment.program(checked, cost_limit=CALL_LIMIT)
+            program = program_of(environment, checked)
         except CELError as exc:
             return Compiled(spec, error=f"program instantiation failed: {exc}", uses_old=uses_old)
         message_error, message, message_cost = self._message(spec, environment)
@@ -113,7 +113,7 @@ class _Compiler:
         if checked.type != STRING:
             return "messageExpression must evaluate to a string", None, 0
         try:
-            program = environment.program(checked, cost_limit=CALL_LIMIT)
+            program = program_of(environment, checked)
         except CELError as exc:
             return f"messageExpression instantiation failed: {exc}", None, 0
         return "", program, self._cost(environment, checked)

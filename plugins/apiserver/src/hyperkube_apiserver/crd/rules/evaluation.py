@@ -6,6 +6,7 @@ Source: validateExpressions in k8s.io/apiextensions-apiserver/pkg/apiserver/sche
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_apiserver.crd.rules.compiling import Compiled
@@ -17,7 +18,7 @@ from hyperkube_machinery.cel.values import ABSENT, Optional
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["Budget", "OutOfBudget", "evaluate"]
+__all__ = ["Budget", "OutOfBudget", "Place", "evaluate"]
 
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 _NO_FURTHER = "no further validation rules will be run due to call cost exceeds limit for"
@@ -46,44 +47,41 @@ class Budget:
 Tell = Callable[[Compiled, FieldError], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value that rules are asked of."""
+
+    path: str  # empty at the root
+    type: str  # as its schema has it
+    value: Any  # as it is told
+    shown: Any  # as rules see it
+    old: Any  # likewise; None if there is none
+
+    @property
+    def told(self) -> str:
+        """The path as errors tell it."""
+        return self.path or "<nil>"
+
+
 def evaluate(
-    rules: Sequence[Compiled],
-    path: str,
-    type_: str,
-    value: Any,
-    old: Any,
-    budget: Budget,
-    tell: Tell,
-    refuse: Callable[[FieldError], None],
+    rules: Sequence[Compiled], place: Place, budget: Budget, tell: Tell, refuse: Callable[[FieldError], None]
 ) -> None:
-    """Ask `rules` of `value`, whose schema is of `type_`. What does not hold is told, what cannot be asked refused.
+    """Ask `rules` at a place. What does not hold is told, what cannot be asked refused.
 
     Raises OutOfBudget, after refusing.
     """
-    _Evaluation(path, type_, value, old, budget, tell, refuse).run(rules)
+    _Evaluation(place, budget, tell, refuse).run(rules)
 
 
 class _Evaluation:
-    def __init__(
-        self,
-        path: str,
-        type_: str,
-        value: Any,
-        old: Any,
-        budget: Budget,
-        tell: Tell,
-        refuse: Callable[[FieldError], None],
-    ) -> None:
-        self._path = path or "<nil>"
-        self._root = not path
-        self._type = type_
-        self._value = value
-        self._old = old
+    def __init__(self, place: Place, budget: Budget, tell: Tell, refuse: Callable[[FieldError], None]) -> None:
+        self._place = place
         self._budget = budget
         self._tell = tell
         self._refuse = refuse
-        self._plain = {"self": value} if old is None else {"self": value, "oldSelf": old}
-        self._optional = {"self": value, "oldSelf": ABSENT if old is None else Optional(old)}
+        shown, old = place.shown, place.old
+        self._plain = {"self": shown} if old is None else {"self": shown, "oldSelf": old}
+        self._optional = {"self": shown, "oldSelf": ABSENT if old is None else Optional(old)}
 
     def run(self, rules: Sequence[Compiled]) -> None:
         if self._budget.left <= 0:
@@ -96,10 +94,10 @@ class _Evaluation:
 
     def _is_due(self, rule: Compiled) -> bool:
         """What compares needs something to compare with."""
-        return not rule.uses_old or self._old is not None or bool(rule.spec.optional_old)
+        return not rule.uses_old or self._place.old is not None or bool(rule.spec.optional_old)
 
     def _wrong(self, text: str) -> None:
-        self._refuse(FieldError.invalid(self._path, self._type, text))
+        self._refuse(FieldError.invalid(self._place.told, self._place.type, text))
 
     def _stop(self, text: str) -> None:
         self._wrong(text)
@@ -127,9 +125,10 @@ class _Evaluation:
 
     def _error(self, rule: Compiled) -> FieldError:
         spec = rule.spec
-        path = self._path
+        place = self._place
+        path = place.told
         if rule.field_path:
-            path = rule.field_path if self._root else f"{path}.{rule.field_path}"
+            path = f"{place.path}.{rule.field_path}" if place.path else rule.field_path
         message = ""
         if rule.message is not None:
             message = self._message(rule, rule.message, path)
@@ -139,10 +138,10 @@ class _Evaluation:
                 return FieldError.forbidden(path, detail)
             case "FieldValueRequired":
                 return FieldError.required(path, detail)
-        hidden = self._type in ("object", "array")
+        hidden = place.type in ("object", "array")
         if spec.reason == "FieldValueDuplicate":
-            return FieldError("FieldValueDuplicate", path, "", self._value, shows_value=not hidden)
-        return FieldError("FieldValueInvalid", path, detail, self._value, shows_value=not hidden)
+            return FieldError("FieldValueDuplicate", path, "", place.value, shows_value=not hidden)
+        return FieldError("FieldValueInvalid", path, detail, place.value, shows_value=not hidden)
 
     def _message(self, rule: Compiled, program: Program, path: str) -> str:
         """What the rule's messageExpression says, "" if it says nothing that could be told."""
@@ -163,7 +162,7 @@ class _Evaluation:
             if self._budget.spend(result.cost):
                 return _usable(result.value)
             text = over
-        self._tell(rule, FieldError.invalid(path, self._type, text))
+        self._tell(rule, FieldError.invalid(path, self._place.type, text))
         self._budget.left = -1
         raise OutOfBudget
 

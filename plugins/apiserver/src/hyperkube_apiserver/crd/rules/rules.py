@@ -11,10 +11,11 @@ from typing import Any
 
 from hyperkube_apiserver.crd.rules.compiling import Compiled, compiled_rules
 from hyperkube_apiserver.crd.rules.correlation import Correlation, KeyedItems, Ratchet
-from hyperkube_apiserver.crd.rules.evaluation import Budget, OutOfBudget, evaluate
+from hyperkube_apiserver.crd.rules.evaluation import Budget, OutOfBudget, Place, evaluate
 from hyperkube_machinery.cel.kubernetes.declared import Declared, declared_type
 from hyperkube_machinery.cel.kubernetes.escaping import escape
 from hyperkube_machinery.cel.kubernetes.limits import OBJECT_BUDGET
+from hyperkube_machinery.cel.kubernetes.views import view_of
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["BUDGET", "Rules", "compile_rules"]
@@ -83,15 +84,20 @@ def _has_rules(schema: Any) -> bool:
 class _Node:
     """A schema that has rules, or holds one that has."""
 
-    __slots__ = ("_compiled", "_declared", "items", "others", "properties", "schema")
+    __slots__ = ("_compiled", "_declared", "_view", "items", "others", "properties", "schema")
 
     def __init__(self, schema: Tree, declared: Declared | None) -> None:
         self.schema = schema
         self._declared = declared
         self._compiled: tuple[Compiled, ...] | None = None if schema.get("x-kubernetes-validations") else ()
+        self._view = view_of(schema) if self._compiled is None else None
         self.items: _Node | None = None
         self.others: _Node | None = None  # of additionalProperties
         self.properties: dict[str, _Node] = {}
+
+    def shown(self, value: Any) -> Any:
+        """A value as rules see it."""
+        return value if self._view is None else self._view(value)
 
     @property
     def rules(self) -> tuple[Compiled, ...] | None:
@@ -149,7 +155,8 @@ class _Walk:
             text = "rule compiler initialization error: failed to convert to declType for CEL validation rules"
             self.errors.append(FieldError.invalid(path or "<nil>", type_, text))
         elif rules:
-            evaluate(rules, path, type_, value, old, self._budget, self._tell(ratchet), self.errors.append)
+            place = Place(path, type_, value, node.shown(value), node.shown(old))
+            evaluate(rules, place, self._budget, self._tell(ratchet), self.errors.append)
 
     def _tell(self, ratchet: Ratchet) -> Callable[[Compiled, FieldError], None]:
         """What to do with the failure of a rule."""

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.kubernetes import typenames
-from hyperkube_machinery.cel.kubernetes.addresses import CIDR, Address, AddressError, parse_address, parse_network
 from hyperkube_machinery.cel.library import Function, Library, Overload
 from hyperkube_machinery.cel.types import BOOL, INT, STRING, Type
+from hyperkube_machinery.goaddresses import CIDR, Address, AddressError, parse_address, parse_network
 
 __all__ = ["CIDRS", "IPS", "IPValue", "NetworkValue"]
 
@@ -115,6 +115,13 @@ def _contains_ip(network: NetworkValue, ip: IPValue) -> bool:
     return network.network.holds(ip.address)
 
 
+def _contains_text(network: NetworkValue, text: str) -> bool:
+    try:
+        return network.network.holds(parse_address(text))
+    except AddressError:
+        raise EvaluationError("no such overload") from None  # upstream loses what it was
+
+
 def _contains_cidr(network: NetworkValue, other: NetworkValue) -> bool:
     return network.network.covers(other.network)
 
@@ -158,7 +165,7 @@ CIDRS = Library(
                 "cidr_contains_ip_string",
                 (_C, STRING),
                 BOOL,
-                lambda network, text: _contains_ip(network, _ip(text)),
+                _contains_text,
                 member=True,
             ),
             Overload("cidr_contains_ip_ip", (_C, _I), BOOL, _contains_ip, member=True),

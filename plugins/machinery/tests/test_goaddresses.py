@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hyperkube_machinery.cel.kubernetes.addresses import CIDR, AddressError, parse_address, parse_network
+from hyperkube_machinery.goaddresses import CIDR, AddressError, parse_address, parse_network
 
 
 @pytest.mark.parametrize(

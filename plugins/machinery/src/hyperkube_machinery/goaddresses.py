@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["CIDR", "Address", "AddressError", "parse_address", "parse_network"]
+__all__ = ["CIDR", "Address", "AddressError", "parse_address", "parse_network", "parse_zoned"]
 
 Address = IPv4Address | IPv6Address
 
@@ -50,7 +50,7 @@ class CIDR:
 def parse_address(text: str) -> Address:
     """Raises AddressError."""
     try:
-        address, zone = _parse(text)
+        address, zone = parse_zoned(text)
     except AddressError as exc:
         raise AddressError(f"IP Address {quoted(text)} parse error during conversion from string: {exc}") from None
     if zone:
@@ -79,7 +79,7 @@ def _parse_prefix(text: str) -> CIDR:
     host, slash, bits = text.rpartition("/")
     if not slash:
         raise AddressError("no '/'")
-    address, zone = _parse(host)
+    address, zone = parse_zoned(host)
     if zone:
         raise AddressError("IPv6 zones cannot be present in a prefix")
     if not re.fullmatch("0|[1-9][0-9]*", bits) or len(bits) > 18:
@@ -89,8 +89,8 @@ def _parse_prefix(text: str) -> CIDR:
     return CIDR(address, int(bits))
 
 
-def _parse(text: str) -> tuple[Address, str]:
-    """An address and its zone."""
+def parse_zoned(text: str) -> tuple[Address, str]:
+    """An address and its zone, "" if it has none. Raises AddressError, in Go's words alone."""
     for char in text:
         if char == ".":
             return IPv4Address(_octets(text, text)), ""
