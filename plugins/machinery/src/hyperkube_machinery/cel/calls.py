@@ -44,9 +44,8 @@ def _work(function: Function, overload: Overload | None) -> Work | None:
 def _implementation(
     function: Function, overload: Overload | None, types: Sequence[Type], arity: int
 ) -> Callable[..., Any]:
-    shared = {each.implementation for each in function.overloads}
-    if len(shared) == 1 and len(function.overloads) > 1:
-        return shared.pop()  # it decides by itself
+    if not function.guarded:
+        return function.overloads[0].implementation
     if overload is None:
         return _dispatched(function, [each for each in function.overloads if len(each.arguments) == arity])
     if any(_unknown(type, wanted) for type, wanted in zip(types, overload.arguments, strict=True)):

@@ -57,7 +57,9 @@ class Declarations:
             return
         overloads: dict[str, Overload] = {each.id: each for each in declared.overloads}
         overloads.update((each.id, each) for each in function.overloads)
-        self.functions[function.name] = Function(function.name, *overloads.values())
+        self.functions[function.name] = Function(
+            function.name, *overloads.values(), guarded=declared.guarded or function.guarded
+        )
 
     def candidates(self, name: str) -> Iterator[str]:
         """What a name may mean, from the innermost namespace outwards."""

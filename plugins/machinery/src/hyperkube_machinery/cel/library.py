@@ -67,14 +67,16 @@ class Overload:
 class Function:
     """A function's name, dotted where it is in a namespace (`math.greatest`), and its overloads in order.
 
-    Overloads of one name from several libraries are put together.
+    Overloads of one name from several libraries are put together. With `guarded=False` all overloads have one
+    implementation, which takes any values and itself raises EvaluationError if it can't do with them.
     """
 
-    __slots__ = ("name", "overloads")
+    __slots__ = ("guarded", "name", "overloads")
 
-    def __init__(self, name: str, *overloads: Overload) -> None:
+    def __init__(self, name: str, *overloads: Overload, guarded: bool = True) -> None:
         self.name = name
         self.overloads = overloads
+        self.guarded = guarded
 
 
 @dataclass(frozen=True, slots=True)

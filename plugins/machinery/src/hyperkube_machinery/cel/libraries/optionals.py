@@ -130,6 +130,7 @@ OPTIONALS = Library(
             "_[_]",
             Overload("optional_list_index_int", (optional_of(_LIST), INT), _OPTIONAL, find),
             Overload("optional_map_index_value", (optional_of(_MAP), _K), _OPTIONAL, find),
+            guarded=False,
         ),
         Function("last", Overload("list_last", (_LIST,), _OPTIONAL, _last, member=True)),
         Function("first", Overload("list_first", (_LIST,), _OPTIONAL, _first, member=True)),

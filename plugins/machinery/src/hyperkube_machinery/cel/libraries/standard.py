@@ -93,6 +93,7 @@ def _comparison(function: str, name: str, decide: Callable[[Any, Any], bool]) ->
             )
             for one, other in _ORDERED
         ),
+        guarded=False,
     )
 
 
@@ -104,7 +105,9 @@ CROSS_TYPE_COMPARISONS = frozenset(
 
 def _binary(function: str, implementation: Callable[..., Any], *signatures: tuple[str, Type, Type, Type]) -> Function:
     return Function(
-        function, *(Overload(id, (one, other), result, implementation) for id, one, other, result in signatures)
+        function,
+        *(Overload(id, (one, other), result, implementation) for id, one, other, result in signatures),
+        guarded=False,
     )
 
 
@@ -126,7 +129,9 @@ def _in(wanted: Any, within: Any) -> bool:
     raise EvaluationError("no such overload")
 
 
-def _matches(text: str, pattern: str) -> bool:
+def _matches(text: Any, pattern: Any) -> bool:
+    if text.__class__ is not str or pattern.__class__ is not str:
+        raise EvaluationError("no such overload" if text.__class__ is str else "no such overload: matches")
     try:
         return matches(pattern, text)
     except PatternError as exc:
@@ -168,6 +173,7 @@ _OPERATORS = (
         Overload("add_list", (_LIST, _LIST), _LIST, arithmetic.add, work=_joined),
         Overload("add_string", (STRING, STRING), STRING, arithmetic.add, cost=costs.both, estimate=costs.estimate_both),
         Overload("add_uint64", (UINT, UINT), UINT, arithmetic.add),
+        guarded=False,
     ),
     _binary(
         "_/_",
@@ -188,6 +194,7 @@ _OPERATORS = (
         "-_",
         Overload("negate_double", (DOUBLE,), DOUBLE, arithmetic.negate),
         Overload("negate_int64", (INT,), INT, arithmetic.negate),
+        guarded=False,
     ),
     _binary(
         "_-_",
@@ -204,11 +211,13 @@ _OPERATORS = (
         "_[_]",
         Overload("index_list", (_LIST, INT), _A, qualify),
         Overload("index_map", (_MAP, _A), _B, qualify),
+        guarded=False,
     ),
     Function(
         "@in",
         Overload("in_list", (_A, _LIST), BOOL, _in, cost=costs.second_size, estimate=costs.estimate_second_size),
         Overload("in_map", (_A, _MAP), BOOL, _in),
+        guarded=False,
     ),
 )
 
@@ -223,6 +232,7 @@ _SIZE = Function(
             Overload(f"{name}_size", (type,), INT, _size, member=True),
         )
     ),
+    guarded=False,
 )
 
 
@@ -256,6 +266,7 @@ _STRINGS = (
             cost=costs.matches,
             estimate=costs.estimate_matches,
         ),
+        guarded=False,
     ),
 )
 
