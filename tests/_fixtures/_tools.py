@@ -15,6 +15,8 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -188,6 +190,29 @@ def _bring(program: str, package: str, *, packages: tuple[str, ...], at: str = "
             message = exc.stderr.decode(errors="replace").strip()
             pytest.fail(f"{program} is missing and `{' '.join(exc.cmd)}` failed: {message}", pytrace=False)
     return wrapper
+
+
+def sdist(name: str, version: str) -> Path:
+    """What the source distribution of a Python project holds beside what pip installs, unpacked."""
+    unpacked = CACHE / f"{name}-{version}"
+    if not unpacked.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            download = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps")
+            try:
+                _run(*download, "--no-binary=:all:", f"{name}=={version}", cwd=folder)
+            except subprocess.CalledProcessError as exc:
+                message = exc.stderr.decode(errors="replace").strip()
+                pytest.fail(f"{' '.join(exc.cmd)} failed: {message}", pytrace=False)
+            (archive,) = Path(folder).glob("*.tar.gz")
+            with tarfile.open(archive) as files:
+                files.extractall(folder, filter="data")
+            try:
+                (Path(folder) / unpacked.name).rename(unpacked)
+            except OSError:  # another run was quicker; its copy is as good
+                if not unpacked.exists():
+                    raise
+    return unpacked
 
 
 def _on_debian() -> bool:
