@@ -258,13 +258,15 @@ async def test_labels_may_be_converted_and_other_metadata_not(api: Any, custom: 
     assert (metadata["labels"], metadata["generation"], "finalizers" in metadata) == ({"a": "b"}, 1, False)
 
 
-async def test_a_webhook_that_is_not_reached_fails_the_request(api: Any, custom: Any, converter: Converter) -> None:
+async def test_a_webhook_that_is_not_reached_fails_the_request(
+    api: Any, custom: Any, converter: Converter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await api.create(OLD, custom.made("Widget", "w", spec={"size": 1}))
 
     async def call(*sent: Any) -> Any:
         raise CallFailed('Post "https://converter.example:9443/convert?timeout=30s": refused')
 
-    converter.call = call  # type: ignore[method-assign]
+    monkeypatch.setattr(converter, "call", call)
     reply = await api.get(f"{NEW}/w")
     assert (reply.status, reply.json["message"]) == (
         500,
