@@ -290,4 +290,4 @@ class TestOwnership:
         entries = ownership.updated(old, new, Writer(manager="other", now=NOW))
         assert entries is not None
         owned = {entry["manager"]: entry["fieldsV1"] for entry in entries}
-        assert owned == {"one": {"f:spec": {".": {}}}, "other": {"f:spec": {"f:size": {}}}}
+        assert owned == {"one": {"f:spec": {}}, "other": {"f:spec": {"f:size": {}}}}

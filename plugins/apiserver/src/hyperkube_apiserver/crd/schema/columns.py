@@ -20,6 +20,8 @@ __all__ = ["Columns"]
 
 Tree = Mapping[str, Any]
 
+_LOWEST = -(1 << 63)  # which is what Go makes of numbers beyond
+
 
 class Columns:
     """The columns of one version: the name, and those of the definition (`additionalPrinterColumns`), or the age."""
@@ -78,7 +80,7 @@ def _text(value: Any) -> str:
 def _of_type(type_: str, value: Any, now: float) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if type_ == "integer" and is_number:
-        return int(value)
+        return int(value) if _LOWEST <= value < -_LOWEST else _LOWEST
     if type_ == "number" and is_number:
         return value
     if type_ == "boolean" and isinstance(value, bool):

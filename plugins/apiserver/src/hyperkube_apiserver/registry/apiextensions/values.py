@@ -21,19 +21,22 @@ from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, matches
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["is_in_range", "is_multiple", "types_of", "validate_value"]
+__all__ = ["is_in_range", "is_multiple", "validate_value"]
 
 Tree = Mapping[str, Any]
 
 _CLOSE = 1e-9
 
 
-def validate_value(value: Any, schema: Tree, path: str = "", old: Correlated | None = None) -> list[FieldError]:
+def validate_value(
+    value: Any, schema: Tree, path: str = "", old: Correlated | None = None, *, is_default: bool = False
+) -> list[FieldError]:
     """What is wrong with `value`, which stands at `path`.
 
-    What is wrong below `old` is left out where nothing changed.
+    What is wrong below `old` is left out where nothing changed. A default may be of any type where an integer or a
+    string is wanted.
     """
-    result = _Validator(path).check(value, schema, "", old)
+    result = _Validator(path, is_default).check(value, schema, "", old)
     return [] if old is not None and result.errors and old.is_same() else result.errors
 
 
@@ -48,13 +51,14 @@ class _Result:
 
 
 class _Validator:
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, is_default: bool) -> None:
         self._root = root
+        self._is_default = is_default
 
     def check(self, value: Any, schema: Tree, at: str, old: Correlated | None = None) -> _Result:
         """`at` is where `value` stands below the root: `.spec.ports[0]`, or empty."""
         result = _Result()
-        types = types_of(schema)
+        types = _types(schema, of_default=self._is_default)
         format_ = known_format(schema)
         if value is None:
             result.errors += self._type(value, types, format_, schema, at)
@@ -256,8 +260,8 @@ class _Validator:
         return FieldError.invalid(self._path(""), "", text)
 
 
-def types_of(schema: Tree) -> tuple[str, ...]:
-    if schema.get("x-kubernetes-int-or-string"):
+def _types(schema: Tree, *, of_default: bool) -> tuple[str, ...]:
+    if schema.get("x-kubernetes-int-or-string") and not of_default:
         return ("integer", "string")
     return (schema["type"],) if schema.get("type") else ()
 
