@@ -149,8 +149,12 @@ class _Evaluation:
         over = "messageExpression evaluation failed due to running out of cost budget, "
         over += "no further validation rules will be run"
         try:
-            # Upstream hands the old value as it is even to those that declare it optional.
+            # Upstream hands the old value as it is even to those that declare it optional, which fails most of them.
             result = program.evaluate(self._plain)
+        except AttributeError:
+            if not rule.spec.optional_old:
+                raise
+            return ""
         except CostExceeded as exc:
             within = self._budget.spend(exc.cost)
             text = f"{_NO_FURTHER} messageExpression: {source}" if within else over

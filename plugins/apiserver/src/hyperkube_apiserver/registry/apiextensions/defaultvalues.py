@@ -24,7 +24,7 @@ Surround = Callable[[Any], dict[str, Any]]
 _META = ("metadata", "apiVersion", "kind")
 
 
-def validate_defaults(schema: Tree, path: str, *, pruned: bool = True, rules: bool = False) -> list[FieldError]:
+def validate_defaults(schema: Tree, path: str, *, pruned: bool = True, rules: bool = True) -> list[FieldError]:
     """What is wrong with the defaults in the structural schema of a resource; `pruned` ones hold no unknown fields.
 
     With `rules`, the rules in the schema are asked as well.
@@ -77,7 +77,7 @@ class _Walk:
             errors.append(FieldError.invalid(path, value, "must not have unknown fields"))
         return errors + (
             validate_embedded(value, schema, path, is_resource=is_resource)
-            or validate_value(value, schema, path)
+            or validate_value(value, schema, path, is_default=True)
             or self._ask(value, schema, path, is_resource)
         )
 
@@ -89,7 +89,8 @@ class _Walk:
             told = [f"{error.field}: {error.message}" for error in wrong]
             text = told[0] if len(told) == 1 else f"[{', '.join(told)}]"
             return [FieldError.invalid(path, value, f"must result in valid metadata: {text}")]
-        return validate_value(value, schema, path) or self._ask(value, schema, path, schema is resource)
+        wrong = validate_value(value, schema, path, is_default=True)
+        return wrong or self._ask(value, schema, path, schema is resource)
 
 
 class _RuleCheck:

@@ -14,7 +14,7 @@ from hyperkube_apiserver.registry.apiextensions.defaultvalues import validate_de
 from hyperkube_apiserver.registry.apiextensions.fieldpaths import FieldPathError, follow
 from hyperkube_apiserver.registry.apiextensions.internalform import shown_schema
 from hyperkube_apiserver.registry.apiextensions.listtypes import validate_list_and_map_type, validate_map_keys
-from hyperkube_apiserver.registry.apiextensions.structural import unsupported, validate_structural
+from hyperkube_apiserver.registry.apiextensions.structural import sub_schemas, unsupported, validate_structural
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["TYPES", "Leniency", "validate_schema"]
@@ -71,6 +71,10 @@ def validate_schema(
             errors += faults
     faults = _Checker(leniency).check(schema, path, _Place(), is_root=True)
     errors += faults
+    if has_structure and any(one.get("x-kubernetes-validations") for one in sub_schemas(schema)):
+        from hyperkube_apiserver.crd.rules.definition import validate_rules  # few need CEL
+
+        errors += validate_rules(schema, path, faults, limits_rules=limits_rules)
     return errors or ([FieldError.invalid(path, "", why)] if why else [])
 
 

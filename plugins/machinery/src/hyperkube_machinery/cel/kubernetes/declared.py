@@ -14,7 +14,7 @@ from typing import Any
 from hyperkube_machinery.cel import types
 from hyperkube_machinery.cel.bounds import Size
 from hyperkube_machinery.cel.kubernetes import limits
-from hyperkube_machinery.cel.kubernetes.escaping import escape
+from hyperkube_machinery.cel.kubernetes.escaping import RESERVED, escape
 from hyperkube_machinery.cel.types import Field, ObjectType, Type, list_of, map_of
 
 __all__ = ["Declared", "declared_type"]
@@ -81,6 +81,8 @@ class _Fields(Mapping[str, Field]):
         self._made: dict[str, Field] = {}
 
     def __getitem__(self, identifier: str) -> Field:
+        if identifier in RESERVED and identifier not in self._fields:
+            identifier = f"__{identifier}__"  # which those may leave out that don't know what is reserved
         if (made := self._made.get(identifier)) is None:
             key, declared = self._fields[identifier]
             made = Field(declared.named(f"{self._name}.{identifier}"), key)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from hyperkube_machinery.cel.equality import equal
 from hyperkube_machinery.cel.times import parse_duration, parse_timestamp
+from hyperkube_machinery.cel.types import DYN, Type, list_of
 from hyperkube_machinery.cel.values import Duration
 
 __all__ = ["KeyedList", "View", "view_of"]
@@ -50,6 +51,8 @@ class KeyedList(list[Any]):
     """A list whose order says nothing: its items are told apart by keys, or as a set by themselves."""
 
     __slots__ = ("_keys",)
+
+    cel_type: ClassVar[Type] = list_of(DYN)
 
     def __init__(self, items: Iterable[Any], keys: tuple[str, ...] = ()) -> None:
         super().__init__(items)
