@@ -66,11 +66,7 @@ DEFAULT_ON = frozenset(ORDER) - {
 IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
 """Those that have nothing to do: what they are about is behind feature gates that are off in 1.36."""
 
-MISSING = frozenset(
-    {
-        *("ImagePolicyWebhook", "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"),
-    }
-)
+MISSING = frozenset({"ImagePolicyWebhook"})
 """Those that upstream has and this server has not yet."""
 
 

@@ -178,7 +178,7 @@ class WriteOptions:
     field_manager: str = ""
     field_validation: str = "Warn"
     force: bool = False  # of an apply
-    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # what admission is told of them: what was given, but for `force`
+    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # to admission: what was given, but for `force`
 
 
 _NO_WRITE_OPTIONS = WriteOptions()
@@ -238,7 +238,7 @@ class DeleteOptions:
     resource_version: str | None = None  # precondition
     dry_run: bool = False
     warnings: tuple[str, ...] = field(default=())
-    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # what admission is told of them: what was given
+    shown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)  # to admission: what was given
 
 
 _NO_DELETE_OPTIONS = DeleteOptions()

@@ -29,6 +29,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
     "nodetaint": ("TaintNodesByCondition",),
     "ownerpermissions": ("OwnerReferencesPermissionEnforcement",),
     "podsecurity": ("PodSecurity",),
+    "policies": ("MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"),
     "priority": ("Priority",),
     "pullimages": ("AlwaysPullImages",),
     "resize": ("PersistentVolumeClaimResize",),

@@ -53,7 +53,7 @@ class Cluster:
         self._instruments: dict[Callable[[metrics.Registry], Any], Any] = {}
 
     def instruments(self, make: Callable[[metrics.Registry], T]) -> T:
-        """What plugins count with, which `make` makes once in a server: when the first of them has something to count."""
+        """What plugins count with, made once in a server, when the first of them has something to count."""
         found = self._instruments.get(make)
         if found is None:
             found = self._instruments[make] = make(self.metrics)

@@ -19,14 +19,16 @@ R = TypeVar("R")
 
 
 class Following(Generic[T]):
-    """The parts that `read` makes of the objects of one group's resources, in order of the objects' names.
+    """The parts that `read` makes of the objects of some resources of a group.
 
     They are made when they are first asked for, and again after any of the objects changed: so that a configuration
     counts for the request that follows it, and one that nobody wrote costs a comparison.
     """
 
-    def __init__(self, cluster: Cluster, group: str, resources: Sequence[str], read: Callable[[Tree], Iterable[T]]):
-        """The first of `resources` is read; changes of the others make it be read again."""
+    def __init__(
+        self, cluster: Cluster, group: str, resources: Sequence[str], read: Callable[..., Iterable[T]]
+    ) -> None:
+        """`read` is given a list of objects for each of `resources`, in order of their names."""
         self._cluster = cluster
         self._group, self._resources = group, tuple(resources)
         self._read = read
@@ -50,11 +52,8 @@ class Following(Generic[T]):
             self._follows = True
             for cache in caches:
                 cache.observe(self._changed)
-        return tuple(
-            part
-            for tree in self._cluster.listed(self._resources[0], "", group=self._group)
-            for part in self._read(tree)
-        )
+        listed = (list(self._cluster.listed(resource, "", group=self._group)) for resource in self._resources)
+        return tuple(self._read(*listed))
 
     def _changed(self, event: Event) -> None:
         self._parts = None

@@ -11,6 +11,8 @@ from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.rules import GroupVersionKind, Target
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_machinery.fields.shapes import Shape, load_shapes
+from hyperkube_machinery.schema import Schemas
 
 __all__ = ["Objects"]
 
@@ -38,18 +40,29 @@ class Objects:
             old = known
         return obj, old
 
-    async def put(self, target: Target, tree: Tree) -> None:
-        """Let `tree`, of the version of `target`, be what is written. Raises WrongType for what is no such object."""
+    async def put(self, target: Target, tree: Tree, *, strict: bool = False) -> None:
+        """Let `tree`, of the version of `target`, be what is written.
+
+        Raises WrongType for what is no such object and, if that is to be `strict`, StrictError for unknown fields.
+        """
         attributes = self._attributes
         assert attributes.obj is not None
         served = self._served(target)
         if served is not None:
             api_version = attributes.obj["apiVersion"]
-            tree = served.registry.admitted(tree)
+            tree = served.registry.admitted(tree, field_validation="Strict" if strict else "Ignore")
             if tree["apiVersion"] != api_version:
                 tree = await served.registry.converted(tree, api_version)
         attributes.obj.clear()
         attributes.obj.update(tree)
+
+    def shape(self, target: Target) -> Shape | None:
+        """The type of the object to be written, for merging; None if it is not known."""
+        served = self._served(target)
+        if served is not None and served.schema is not None:
+            return served.schema.shape
+        definition = Schemas.load().definition_of(target.body.api_version, target.body.kind)
+        return load_shapes().of(definition) if definition is not None else None
 
     async def _converted(self, tree: Tree, target: Target) -> Tree:
         served = self._served(target)

@@ -41,7 +41,7 @@ class GroupVersionKind:
 
     def __str__(self) -> str:
         """As Go writes it."""
-        return f"{self.api_version}, Kind={self.kind}"
+        return f"{self.group}/{self.version}, Kind={self.kind}"
 
 
 @dataclass(frozen=True, slots=True)

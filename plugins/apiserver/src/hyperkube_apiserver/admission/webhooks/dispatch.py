@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.objects import Objects
+from hyperkube_apiserver.admission.rounds import Rounds
 from hyperkube_apiserver.admission.rules import Target
 from hyperkube_apiserver.admission.webhooks.calling import Caller
 from hyperkube_apiserver.admission.webhooks.hooks import Hook
 from hyperkube_apiserver.admission.webhooks.instruments import Instruments
 from hyperkube_apiserver.admission.webhooks.mutating import Mutation
-from hyperkube_apiserver.admission.webhooks.rounds import Rounds
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery.errors import APIError
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.webhooks.conditions import Conditions
 
 __all__ = ["Dispatcher"]
 
@@ -37,6 +41,12 @@ class Dispatcher:
         instruments = cluster.instruments(Instruments)
         self._mutating = Caller(cluster, "admit", instruments, mutating=True)
         self._validating = Caller(cluster, "validating", instruments, mutating=False)
+
+    @cached_property
+    def _conditions(self) -> Conditions:
+        from hyperkube_apiserver.admission.webhooks.conditions import Conditions  # the language takes long to load
+
+        return Conditions(self._cluster)
 
     async def mutate(self, attributes: Attributes, asked: Asked) -> None:
         """Ask one after the other, each about what those before it made of the object. Raises APIError."""
@@ -85,6 +95,4 @@ class Dispatcher:
         """Whether a request, which is of the right sort, is one that `hook` wants to know of. Raises APIError."""
         if not hook.selectors.match(attributes, self._cluster):
             return False
-        if not hook.conditions:
-            return True
-        raise NotImplementedError
+        return not hook.conditions or await self._conditions.met(hook, attributes, target, objects)

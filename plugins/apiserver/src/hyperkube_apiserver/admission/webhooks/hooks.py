@@ -16,7 +16,7 @@ Tree = dict[str, Any]
 _DEFAULT_SECONDS = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Hook:
     """One webhook of a configuration."""
 
@@ -34,20 +34,25 @@ class Hook:
     is_reinvoked: bool  # after others changed what it had seen
 
 
-def read_hooks(configuration: Mapping[str, Any]) -> Iterator[Hook]:
-    """The webhooks of a configuration, in order."""
-    for tree in configuration.get("webhooks") or ():
-        yield Hook(
-            name=tree.get("name") or "",
-            configuration=configuration["metadata"]["name"],
-            client_config=tree.get("clientConfig") or {},
-            rules=read_rules(tree.get("rules")),
-            selectors=Selectors.of(tree),
-            conditions=tuple(tree.get("matchConditions") or ()),
-            exact=tree.get("matchPolicy") != "Equivalent",
-            ignores_failures=tree.get("failurePolicy") == "Ignore",
-            harmless=tree.get("sideEffects") in ("None", "NoneOnDryRun"),
-            timeout_seconds=tree.get("timeoutSeconds") or _DEFAULT_SECONDS,
-            versions=tuple(tree.get("admissionReviewVersions") or ()),
-            is_reinvoked=tree.get("reinvocationPolicy") == "IfNeeded",
-        )
+def read_hooks(configurations: Sequence[Tree]) -> Iterator[Hook]:
+    """The webhooks of all configurations, in order."""
+    for configuration in configurations:
+        for tree in configuration.get("webhooks") or ():
+            yield _hook(tree, configuration["metadata"]["name"])
+
+
+def _hook(tree: Mapping[str, Any], configuration: str) -> Hook:
+    return Hook(
+        name=tree.get("name") or "",
+        configuration=configuration,
+        client_config=tree.get("clientConfig") or {},
+        rules=read_rules(tree.get("rules")),
+        selectors=Selectors.of(tree),
+        conditions=tuple(tree.get("matchConditions") or ()),
+        exact=tree.get("matchPolicy") != "Equivalent",
+        ignores_failures=tree.get("failurePolicy") == "Ignore",
+        harmless=tree.get("sideEffects") in ("None", "NoneOnDryRun"),
+        timeout_seconds=tree.get("timeoutSeconds") or _DEFAULT_SECONDS,
+        versions=tuple(tree.get("admissionReviewVersions") or ()),
+        is_reinvoked=tree.get("reinvocationPolicy") == "IfNeeded",
+    )

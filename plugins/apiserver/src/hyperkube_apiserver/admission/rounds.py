@@ -48,10 +48,14 @@ class Rounds:
     def asked(self, who: Hashable, *, changed: bool, again: bool) -> None:
         """`who` was asked, changed the object or not, and wants to be asked `again` when others do."""
         if changed:
-            self._changed()
-            self._attributes.reinvoke = True
+            self.require()
         if again:
             self._eligible.add(who)
+
+    def require(self) -> None:
+        """Have everybody asked again who wants to be."""
+        self._changed()
+        self._attributes.reinvoke = True
 
     def end(self) -> None:
         """Keep what the object looks like at the end of a round."""
