@@ -54,6 +54,7 @@ class Compiler:
         costs: CostModel | None,
         *,
         presence_cost: int,
+        constants: bool,
         missing: frozenset[str] = frozenset(),
     ) -> None:
         self._types = findings.types
@@ -61,6 +62,7 @@ class Compiler:
         self._declarations = declarations
         self._costs = costs
         self._presence_cost = presence_cost
+        self._constants = constants  # whether what is constant is evaluated now
         self._missing = missing  # variables that the activation lacks
         self.slots: dict[str, int] = {}
         names = {each.name for each in findings.meanings.values() if each.is_variable and not each.local}
@@ -205,13 +207,13 @@ class Compiler:
         id = "" if overload is None else overload.id
         if id in ("optional_or_optional", "optional_orValue_value"):
             return _or_else(codes, unwrap=id == "optional_orValue_value")
-        if id == "in_list" and codes[1].constant:
+        if self._constants and id == "in_list" and codes[1].constant:
             quick = in_constant(codes[0], types[0], codes[1].value)
             if quick is not None:
                 return quick
         price = self._price(function.name, overload)
         code = self._general(function, overload, types, codes, price)
-        if function.name in _CONVERSIONS and len(codes) == 1 and codes[0].constant:
+        if self._constants and function.name in _CONVERSIONS and len(codes) == 1 and codes[0].constant:
             return Code.of(code.run([0, float("inf"), WORK_LIMIT]))
         return code
 
@@ -250,15 +252,15 @@ class Compiler:
     def _list(self, node: CreateList) -> Code:
         codes = [self.compile(element) for element in node.elements]
         run = create_list(codes, node.optional)
-        if all(code.constant for code in codes):
+        if self._constants and all(code.constant for code in codes):
             return Code.of(run([]))
-        return Code(run, LIST_COST + sum(code.cost for code in codes))
+        return Code(run, self._list_cost(*codes))
 
     def _map(self, node: CreateMap) -> Code:
         keys = [self.compile(entry.key) for entry in node.entries]
         values = [self.compile(entry.value) for entry in node.entries]
         run = create_map(keys, values, [entry.optional for entry in node.entries])
-        if all(code.constant for code in (*keys, *values)):
+        if self._constants and all(code.constant for code in (*keys, *values)):
             return Code.of(run([]))
         return Code(run, MAP_COST + sum(code.cost for code in (*keys, *values)))
 
@@ -297,12 +299,18 @@ class Compiler:
             case Form.COUNT_ONE, Code(), _:
                 return Code(folds.count_one(loop, predicate), values.cost + 2)
             case Form.LIST, _, Code():
-                run = folds.grow_list(loop, item, predicate)
+                run = folds.grow_list(loop, item, predicate, cost=self._list_cost(item))
             case Form.MAP, _, Code() if key is not None:
                 run = folds.grow_map(loop, key, item, predicate)
             case _, _, Code():
                 run = folds.merge_maps(loop, item, predicate)
-        return Code(run, values.cost + 1)
+        return Code(run, values.cost + self.compile(node.initial).cost + 1)
+
+    def _list_cost(self, *items: Code) -> int:
+        """What making a list of the items costs."""
+        if self._constants and all(item.constant for item in items):
+            return 0
+        return LIST_COST + sum(item.cost for item in items)
 
     def _enter(self, node: Comprehension, loop: Loop) -> None:
         self._locals.setdefault(node.variable, []).append(read_variable(loop.slot))

@@ -39,6 +39,7 @@ class Settings:
     homogeneous_literals: bool = True  # the items of a list literal are of one type, or dyn
     check_literals: bool = True  # durations, timestamps and patterns that are literals must be valid
     presence_test_cost: int = 0  # of has()
+    evaluate_constants: bool = True  # before any evaluation, which then pays nothing for them
     size_limit: int = 100_000  # code points
     depth_limit: int = 250
 
@@ -154,6 +155,7 @@ class Environment:
                 self.declarations,
                 self.costs,
                 presence_cost=self.settings.presence_test_cost,
+                constants=self.settings.evaluate_constants,
                 missing=missing,
             )
             with deep_calls(needed=deep):

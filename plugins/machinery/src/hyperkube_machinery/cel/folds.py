@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure
-from hyperkube_machinery.cel.costs import LIST_COST
 from hyperkube_machinery.cel.equality import find_key
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.kinds import type_of_value
@@ -124,8 +123,9 @@ def count_one(loop: Loop, predicate: Code) -> Run:
     return counted
 
 
-def grow_list(loop: Loop, item: Code, predicate: Code | None) -> Run:
-    due = 2 + (0 if item.constant else LIST_COST + item.cost)
+def grow_list(loop: Loop, item: Code, predicate: Code | None, *, cost: int) -> Run:
+    """`cost` is that of a list of the item."""
+    due = 2 + cost
     run = item.run
 
     def add(frame: Frame, grown: list[Any]) -> None:
