@@ -70,6 +70,9 @@ class FieldError:
         shown = f"{word}: {_show(self.bad_value)}"
         return f"{shown}: {self.detail}" if self.detail else shown
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
     @property
     def cause(self) -> dict[str, str]:
         return {"reason": self.reason, "message": self.message, "field": self.field}

@@ -13,6 +13,7 @@ from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.podspec.podlevel import aggregate
 from hyperkube_machinery import meta
+from hyperkube_machinery.errors import aggregated
 from hyperkube_machinery.quantity import Quantity
 from hyperkube_machinery.resources import Resource
 
@@ -55,9 +56,8 @@ class LimitRanger(Plugin):
         assert attributes.obj is not None
         violations = _pod_violations if attributes.kind.resource.resource == _PODS else _claim_violations
         for spec in self._specs(attributes):
-            texts = list(dict.fromkeys(violations(attributes.obj, spec)))
-            if texts:
-                raise forbidden(attributes, texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+            if texts := list(violations(attributes.obj, spec)):
+                raise forbidden(attributes, aggregated(texts))
         return None
 
     def _specs(self, attributes: Attributes) -> Iterator[list[Tree]]:

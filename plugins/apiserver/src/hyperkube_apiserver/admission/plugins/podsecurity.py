@@ -18,7 +18,7 @@ from hyperkube_apiserver.admission.podsecurity.parts import Violation
 from hyperkube_apiserver.admission.podsecurity.standard import violations
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery import meta
-from hyperkube_machinery.errors import APIError, FieldError
+from hyperkube_machinery.errors import APIError, FieldError, aggregated
 from hyperkube_machinery.resources import Resource
 
 __all__ = ["PodSecurity"]
@@ -128,7 +128,7 @@ class PodSecurity(Plugin):
             attributes.annotate(f"{PREFIX}exempt", "runtimeClass")
             return
         if errors:
-            attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {_aggregated(errors)}")
+            attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {aggregated(map(str, errors))}")
         found: dict[LevelVersion, list[Violation]] = {}
         for level in (policy.audit, policy.warn, *((policy.enforce,) if enforce else ())):
             if level not in found:
@@ -226,11 +226,6 @@ class PodSecurity(Plugin):
 
 def _violating(level: LevelVersion, found: Iterable[Violation]) -> str:
     return f'violate PodSecurity "{level}": {", ".join(map(str, found))}'
-
-
-def _aggregated(errors: list[FieldError]) -> str:
-    texts = list(dict.fromkeys(map(str, errors)))
-    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def _told(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from hyperkube_apiserver.admission.podsecurity.levels import (
     parse_level,
     parse_version,
 )
-from hyperkube_machinery.errors import FieldError
+from hyperkube_machinery.errors import FieldError, aggregated
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain
 
 __all__ = ["Exemptions", "PodSecurityConfiguration", "read_configuration"]
@@ -53,8 +53,7 @@ def read_configuration(told: Any) -> PodSecurityConfiguration:
     check_fields("PodSecurity: exemptions", exemptions, ("usernames", "namespaces", "runtimeClasses"))
     errors = [*_level_errors(defaults), *_exemption_errors(exemptions)]
     if errors:
-        texts = ", ".join(map(str, errors))
-        raise ConfigurationError(f"PodSecurity: {texts if len(errors) == 1 else f'[{texts}]'}")
+        raise ConfigurationError(f"PodSecurity: {aggregated(map(str, errors))}")
     policy = Policy(
         **{
             mode: LevelVersion(
