@@ -54,6 +54,8 @@ class World:
         self.cluster.authorizer = AlwaysAllow()
         self.settings = AdmissionSettings()
         self.identity = SERVER
+        self.warnings: list[str] = []
+        self.notes: dict[str, str] = {}  # for auditors
         self._revision = 0
 
     def kind(self, address: str) -> Kind:
@@ -102,7 +104,8 @@ class World:
             old=copy.deepcopy(old),
             identity=self.identity,
             dry_run=dry_run,
-            warn=lambda text: None,
+            warn=self.warnings.append,
+            annotate=self._note,
         )
         names = (plugins,) if isinstance(plugins, str) else tuple(plugins)
         settings = AdmissionSettings(
@@ -116,6 +119,14 @@ class World:
         await chain.validate(attributes)
         assert attributes.old == old, "what is there is never changed"
         return attributes.obj or {}
+
+    def _note(self, key: str, value: str, level: str = "Metadata", /) -> None:
+        self.notes.setdefault(key, value)
+
+    def forget(self) -> None:
+        """Forget warnings and notes."""
+        self.warnings.clear()
+        self.notes.clear()
 
     async def refusal(self, plugins: str | Iterable[str], address: str, obj: Tree | None, **request: Any) -> str:
         """The message of a refusal with 403, or with the code `code`; without it the test fails."""
