@@ -27,7 +27,7 @@ Place = tuple[str, str]  # group and resource
 Freed = Callable[[Evaluator, str], None]
 """Told that something of a namespace may be used no longer."""
 
-_DISCOVERY_SECONDS = 30.0
+_DISCOVERY_SECONDS = 5.0
 _DEVICES = "resource.k8s.io"
 _CLAIMS: Place = (_DEVICES, "resourceclaims")
 _CLASSES: Place = (_DEVICES, "deviceclasses")

@@ -444,6 +444,23 @@ async def test_discovery_tells_each_resource_in_its_preferred_version(clock: Vir
             await client.discover()
 
 
+async def test_discovery_is_not_sent_again_while_it_is_the_same(clock: VirtualClock) -> None:
+    def document(group: str, tag: str) -> Response:
+        resource = {"resource": "as", "responseKind": {"kind": "A"}, "scope": "Namespaced", "verbs": ["get"]}
+        items = [{"metadata": {"name": group}, "versions": [{"version": "v1", "resources": [resource]}]}]
+        body = encode({"kind": "APIGroupDiscoveryList", "items": items})
+        return Response(200, body, headers=[("ETag", tag)])
+
+    same = Response(304, b"", "")
+    recorded = Recorded(document("", '"1"'), document("g", '"2"'), same, same, same, document("h", '"3"'))
+    async with asking(recorded, clock) as client:
+        first = await client.discover()
+        assert await client.discover() == first
+        assert [one.group for one in await client.discover()] == ["", "h"]
+    sent = [request.headers.get("if-none-match") for request in recorded.requests]
+    assert sent == [None, None, '"1"', '"2"', '"1"', '"2"']
+
+
 async def test_what_is_asked_is_counted_in_upstreams_names(clock: VirtualClock) -> None:
     registry = Registry()
     recorded = Recorded(busy(), Response(200, b"{}"))

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 Tree = Mapping[str, Any]
 Place = tuple[str, str]  # group and resource
 
-_DISCOVERY_SECONDS = 30.0
+_DISCOVERY_SECONDS = 5.0
+"""How often it is asked what is served: custom resources come and go, and nothing is sent where nothing changed."""
 _SYNC_SECONDS = 30.0
 """After so long the work begins, though some resource could not be listed: the others are not to wait for it."""
 _UNSEEN_SECONDS = 5.0

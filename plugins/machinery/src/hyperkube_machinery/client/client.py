@@ -10,6 +10,7 @@ import orjson
 
 from hyperkube_machinery import meta
 from hyperkube_machinery.client.paths import path_of, query_of
+from hyperkube_machinery.client.refusals import error_of
 from hyperkube_machinery.client.requests import Requester
 from hyperkube_machinery.client.transport import ClientError, RawResponse
 from hyperkube_machinery.client.watching import WatchEvent, WatchStream
@@ -55,6 +56,7 @@ class Client:
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
+        self._discovery: dict[str, tuple[str, Tree]] = {}  # by path, with the tag of what was told last
 
     @property
     def server(self) -> str:
@@ -259,9 +261,23 @@ class Client:
         """What the server serves, each resource in its preferred version."""
         from hyperkube_machinery.client.discovery import ACCEPT, resources_of  # few ask
 
-        core = await self._tree("GET", "/api", ACCEPT)
-        groups = await self._tree("GET", "/apis", ACCEPT)
+        core = await self._discovered("/api", ACCEPT)
+        groups = await self._discovered("/apis", ACCEPT)
         return resources_of(core, groups)
+
+    async def _discovered(self, path: str, accept: str) -> Tree:
+        """A document of discovery, which is sent again only if it changed: some ask for it every few seconds."""
+        tag, known = self._discovery.get(path, ("", {}))
+        headers = [("accept", accept), ("if-none-match", tag)] if tag else [("accept", accept)]
+        response = await self._requester.ask("GET", path, headers)
+        if tag and response.status == 304:
+            return known
+        if response.status >= 300:
+            raise error_of(response)
+        tree = _decoded(response.body, f"GET {path}")
+        if tag := response.headers.get("etag", ""):
+            self._discovery[path] = tag, tree
+        return tree
 
     async def raw(
         self, method: str, target: str, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
@@ -282,11 +298,15 @@ class Client:
         if body:
             headers.append(("content-type", content_type))
         response = await self._requester.succeed(method, target, headers, body)
-        try:
-            tree: Tree = orjson.loads(response.body)
-        except orjson.JSONDecodeError as exc:
-            raise ClientError(f"{method} {target}: the answer is not JSON ({exc})") from exc
-        return tree
+        return _decoded(response.body, f"{method} {target}")
+
+
+def _decoded(body: bytes, asked: str) -> Tree:
+    try:
+        tree: Tree = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise ClientError(f"{asked}: the answer is not JSON ({exc})") from exc
+    return tree
 
 
 def _named(name: str) -> str:
