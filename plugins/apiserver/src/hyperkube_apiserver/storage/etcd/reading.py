@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from hyperkube_apiserver.storage.etcd.definitions import OLD, definition_from_v1beta1
 from hyperkube_machinery.encoding import encode_as_go
 from hyperkube_machinery.protobuf import PREFIX, BadProtobuf
 from hyperkube_machinery.storage.interface import Change, Changes, Entry, Page, Revision, StaleRevision, Store
@@ -25,11 +26,12 @@ __all__ = ["ReadingStore", "readable"]
 log = logging.getLogger(__name__)
 
 _OURS = re.compile(rb'\{"kind":"[^"]*","apiVersion":"[^"]*","metadata":\{(?!"resourceVersion")')
+_OLD_DEFINITION = b'{"kind":"CustomResourceDefinition","apiVersion":"%b"' % OLD.encode()
 
 
 def readable(value: bytes) -> bytes:
     """A stored object as it is written here; anything else as it is."""
-    if _OURS.match(value):
+    if _OURS.match(value) and not value.startswith(_OLD_DEFINITION):
         return value
     if value.startswith(PREFIX):
         return _from_protobuf(value)
@@ -62,7 +64,7 @@ def _from_json(value: bytes) -> bytes:
         return value
     if not isinstance(tree.get("metadata"), dict) or "kind" not in tree or "apiVersion" not in tree:
         return value
-    return _ordered(tree)
+    return _ordered(definition_from_v1beta1(tree) if tree["apiVersion"] == OLD else tree)
 
 
 def _ordered(tree: dict[str, Any]) -> bytes:
