@@ -124,8 +124,8 @@ class TestValidation:
 
     def test_scale_needs_numbers_of_replicas(self) -> None:
         paths = {
-            "specReplicasPath": ".spec.size",
-            "statusReplicasPath": ".status.size",
+            "specReplicasPath": ".spec.n",
+            "statusReplicasPath": ".status.n",
             "labelSelectorPath": ".status.s",
         }
         scaled = schema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, scale=paths)

@@ -14,7 +14,7 @@ from typing import Any
 from hyperkube_apiserver.registry.apiextensions.embedded import validate_resource
 from hyperkube_apiserver.registry.apiextensions.formats import has_format, known_format
 from hyperkube_apiserver.registry.apiextensions.listitems import has_duplicates
-from hyperkube_apiserver.registry.apiextensions.structural import items_of
+from hyperkube_apiserver.registry.apiextensions.structural import INT_OR_STRING, items_of
 from hyperkube_apiserver.registry.apiextensions.values import is_in_range, is_multiple, validate_value
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 
@@ -25,6 +25,7 @@ Valid = Callable[[Any], bool]
 _Step = tuple[type, Valid]
 
 _JUNCTORS = ("allOf", "anyOf", "oneOf", "not")
+_MOST_KNOWN, _LONGEST_KNOWN = 256, 64
 
 
 class _Never:
@@ -41,10 +42,8 @@ def _all(checks: list[Valid]) -> Valid:
         return _is_anything
     if len(checks) == 1:
         return checks[0]
-    if len(checks) == 2:
-        one, other = checks
-        return lambda value: one(value) and other(value)
-    return lambda value: all(check(value) for check in checks)
+    one, rest = checks[0], _all(checks[1:])
+    return lambda value: one(value) and rest(value)
 
 
 def _is_anything(value: Any) -> bool:
@@ -162,15 +161,24 @@ def _text(schema: Tree) -> Valid:
 
 def _matching(pattern: str) -> Valid:
     search: Callable[[str], Any] | None = None
+    known: set[str] = set()  # texts that match: objects are alike
 
     def matches(value: Any) -> bool:
         nonlocal search
+        if value in known:
+            return True
         if search is None:
             try:
                 search = compile_pattern(pattern).search
             except PatternError:
                 return False
-        return search(value) is not None
+        if search(value) is None:
+            return False
+        if len(value) <= _LONGEST_KNOWN:
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
+            known.add(value)
+        return True
 
     return matches
 
@@ -233,7 +241,9 @@ _TYPES: Mapping[str, Callable[[Tree], Valid]] = {
 
 def _combined(schema: Tree) -> list[Valid]:
     checks: list[Valid] = [compile_valid(inner) for inner in schema.get("allOf") or ()]
-    if several := schema.get("anyOf"):
+    # That an integer or a string is one of the two need not be asked again.
+    is_said = bool(schema.get("x-kubernetes-int-or-string")) and schema.get("anyOf") == INT_OR_STRING
+    if (several := schema.get("anyOf")) and not is_said:
         checks.append(_any_of([compile_valid(inner) for inner in several]))
     if several := schema.get("oneOf"):
         checks.append(_exactly_one([_for_sure(inner) for inner in several]))
@@ -250,7 +260,13 @@ def _for_sure(schema: Tree) -> Valid:
 
 
 def _any_of(checks: list[Valid]) -> Valid:
-    return lambda value: any(check(value) for check in checks)
+    def is_valid(value: Any) -> bool:
+        for check in checks:
+            if check(value):
+                return True
+        return False
+
+    return is_valid
 
 
 def _exactly_one(checks: list[Valid]) -> Valid:

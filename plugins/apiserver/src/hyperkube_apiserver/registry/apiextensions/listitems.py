@@ -42,28 +42,20 @@ def validate_items(value: Any, schema: Tree | None, path: str = "") -> list[Fiel
 
 
 def has_duplicates(items: Sequence[Any], keys: Sequence[str] | None) -> bool:
-    """Whether one of `items` is there twice, or its `keys` are; it may say yes where something else is odd."""
-    if keys is None:
-        seen = {_identity(item) for item in items}
-    elif len(keys) == 1:
-        key = keys[0]
-        seen = {_identity(item.get(key, _UNSPECIFIED)) if item.__class__ is dict else _UNSPECIFIED for item in items}
-    else:
-        seen = {_identity(_keys_of(item, keys)) for item in items}
-    return len(seen) < len(items)
-
-
-class _Unspecified:
-    """Stands for a key that an item does not have."""
-
-
-_UNSPECIFIED = _Unspecified()
+    """Whether one of `items` may be there twice, or its `keys`; if not, none is for sure."""
+    try:
+        if keys is None:
+            return len(set(items)) < len(items)
+        if len(keys) == 1:
+            key = keys[0]
+            return len({item[key] for item in items}) < len(items)
+        return len({tuple([item[key] for key in keys]) for item in items}) < len(items)
+    except (KeyError, TypeError):  # a key is missing, or is no scalar
+        return True
 
 
 def _identity(value: Any) -> Any:
     """What is equal for equal values, and for no others."""
-    if value.__class__ is str or value is _UNSPECIFIED:
-        return value
     if isinstance(value, dict | list):
         return encode_sorted(value)
     return value.__class__, value

@@ -15,6 +15,7 @@ from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 
 __all__ = [
+    "INT_OR_STRING",
     "is_structural",
     "items_of",
     "says_int_or_string",
@@ -27,7 +28,7 @@ Tree = Mapping[str, Any]
 
 _UNSUPPORTED = (*("id", "$schema", "$ref", "patternProperties", "dependencies", "additionalItems", "definitions"),)
 _JUNCTORS = ("anyOf", "allOf", "oneOf")
-_INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
+INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 _EMPTY_WHERE = {
     "root": "must not be empty at the root",
     "item": "must not be empty for specified array items",
@@ -179,10 +180,10 @@ def says_int_or_string(schema: Tree) -> bool:
 
 def _int_or_string_of(schema: Tree) -> str:
     """Where the two types of an int-or-string may stand as an alternative, "" if they don't."""
-    if same(schema.get("anyOf"), _INT_OR_STRING):
+    if same(schema.get("anyOf"), INT_OR_STRING):
         return "anyOf"
     all_of = schema.get("allOf") or ()
-    return "allOf" if all_of and same(all_of[0].get("anyOf"), _INT_OR_STRING) else ""
+    return "allOf" if all_of and same(all_of[0].get("anyOf"), INT_OR_STRING) else ""
 
 
 def _restrictions(schema: Tree, path: str, *, skips: str = "") -> list[FieldError]:
