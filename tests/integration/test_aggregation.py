@@ -23,8 +23,15 @@ def server(make_server: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def front_proxy_ca(server: Any) -> Path:
-    return Path(server.data_dir) / "pki/front-proxy-ca.crt"
+def front_proxy_ca(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Whom to believe, where every extension server looks for that."""
+    with server.connect() as connection:
+        path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+        told = connection.call("GET", path)[1]["data"]
+    assert json.loads(told["requestheader-username-headers"]) == ["X-Remote-User"]
+    file = tmp_path_factory.mktemp("proxies") / "ca.crt"
+    file.write_text(told["requestheader-client-ca-file"])
+    return file
 
 
 def api_service(fruits: Fruits, **changes: Any) -> Tree:
