@@ -53,11 +53,9 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
 
 
-def check(
-    expression: Expression, declarations: Declarations, *, disabled: frozenset[str], homogeneous: bool
-) -> Findings:
+def check(expression: Expression, declarations: Declarations, *, disabled: frozenset[str]) -> Findings:
     """Find all types and meanings, and what is wrong. `disabled` are the ids of overloads not to be used."""
-    checker = _Checker(declarations, disabled, homogeneous)
+    checker = _Checker(declarations, disabled)
     checker.check(expression)
     found = checker.found
     for node, type in found.types.items():
@@ -66,12 +64,11 @@ def check(
 
 
 class _Checker:
-    def __init__(self, declarations: Declarations, disabled: frozenset[str], homogeneous: bool) -> None:
+    def __init__(self, declarations: Declarations, disabled: frozenset[str]) -> None:
         self.found = Findings()
         self.bindings = Bindings()
         self._declarations = declarations
         self._disabled = disabled
-        self._homogeneous = homogeneous
         self._scopes: list[dict[str, Type]] = []
         self._fresh = 0
 
@@ -266,9 +263,7 @@ class _Checker:
             return current
         if self.bindings.assignable(previous, current):
             return most_general(previous, current)
-        if not self._homogeneous:
-            return types.DYN
-        return self._mismatch(node.offset, previous, current)
+        return types.DYN
 
     def _given(self, node: Expression, *, optional: bool) -> Type:
         """The type of an element, or of what it holds if it was marked as optional."""

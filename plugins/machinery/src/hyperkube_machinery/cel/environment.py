@@ -126,15 +126,10 @@ class Environment:
             source, self.declarations.macros, size_limit=settings.size_limit, depth_limit=settings.depth_limit
         )
         with deep_calls(needed=is_deep(expression)):
-            findings = check(
-                expression,
-                self.declarations,
-                disabled=self._disabled,
-                homogeneous=settings.homogeneous_literals,
-            )
+            findings = check(expression, self.declarations, disabled=self._disabled)
         problems = findings.problems
         if not problems and settings.check_literals:
-            problems = check_literals(expression, findings)
+            problems = check_literals(expression, findings, mixed=not settings.homogeneous_literals)
         if problems:
             raise source.failure(problems)
         variables = frozenset(

@@ -8,6 +8,7 @@ from hyperkube_machinery.cel.ast import Call, CreateList, CreateMap, Expression,
 from hyperkube_machinery.cel.checking import Findings
 from hyperkube_machinery.cel.conversions import CONVERSIONS
 from hyperkube_machinery.cel.errors import EvaluationError
+from hyperkube_machinery.cel.formatchecks import check_formats, within_formats
 from hyperkube_machinery.cel.source import Problem
 from hyperkube_machinery.cel.types import Kind, Type
 from hyperkube_machinery.patterns import PatternError, compile_pattern
@@ -17,21 +18,24 @@ __all__ = ["check_literals"]
 _CONVERTED = {"duration": "string_to_duration", "timestamp": "string_to_timestamp"}
 
 
-def check_literals(expression: Expression, findings: Findings) -> list[Problem]:
-    """What is wrong with literals of durations, timestamps, patterns, lists and maps."""
+def check_literals(expression: Expression, findings: Findings, *, mixed: bool = False) -> list[Problem]:
+    """What is wrong with literals of durations, timestamps, patterns, lists and maps (which may be `mixed`)."""
     problems: list[Problem] = []
+    exempt = within_formats(expression)
     for node in walk(expression):
         if isinstance(node, Call) and node.arguments and isinstance(node.arguments[0], Literal):
             literal = node.arguments[0]
             if not _is_valid(node.function, literal.value):
                 problems.append((literal.offset, f"invalid {node.function} argument"))
+        elif mixed or node in exempt:
+            continue
         elif isinstance(node, CreateList):
             elements = [(each, index in node.optional) for index, each in enumerate(node.elements)]
             problems += [*_mixed(elements, findings)][:1]
         elif isinstance(node, CreateMap):
             problems += _mixed([(entry.key, False) for entry in node.entries], findings)
             problems += _mixed([(entry.value, entry.optional) for entry in node.entries], findings)
-    return problems
+    return problems + check_formats(expression, findings)
 
 
 def _is_valid(function: str, value: object) -> bool:

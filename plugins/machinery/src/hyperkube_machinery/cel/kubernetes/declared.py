@@ -198,7 +198,7 @@ def _reference(schema: Tree) -> str:
     if reference := schema.get("$ref"):
         return str(reference)
     within = schema.get("allOf") or ()
-    return str(within[0].get("$ref") or "") if len(within) == 1 else ""
+    return next((str(one.get("$ref") or "") for one in within if len(within) == 1), "")
 
 
 def _with_meta(schema: Tree) -> Tree:

@@ -58,7 +58,7 @@ class KeyedList(list[Any]):
         super().__init__(items)
         self._keys = keys
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, list) or len(self) != len(other):
@@ -71,7 +71,7 @@ class KeyedList(list[Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __add__(self, other: list[Any]) -> KeyedList:  # type: ignore[override]
+    def __add__(self, other: list[Any]) -> KeyedList:
         """The items of both; of those with the same keys the others', in the place of these."""
         merged = list(self)
         places = {self._key(item): place for place, item in enumerate(merged)}

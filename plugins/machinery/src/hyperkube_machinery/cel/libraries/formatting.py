@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
@@ -15,7 +15,7 @@ from hyperkube_machinery.cel.types import Type
 from hyperkube_machinery.cel.values import Duration, Timestamp, UInt
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["PLAIN", "US_ENGLISH", "Style", "format_text"]
+__all__ = ["PLAIN", "US_ENGLISH", "Style", "clauses", "format_text"]
 
 _LONGEST = 10_000_000  # code points that one call may make
 _DEFAULT_PRECISION = 6
@@ -50,12 +50,24 @@ def format_text(text: str, arguments: list[Any], style: Style) -> str:
     return "".join(parts)
 
 
+def clauses(text: str) -> Iterator[str]:
+    """The letters of the clauses in a text. Raises EvaluationError for what is no clause."""
+    for clause in _CLAUSE.finditer(text):
+        if not clause[1]:
+            _precision(clause)
+            yield _verb(clause)
+
+
+def _verb(clause: re.Match[str]) -> str:
+    verb = clause[4]
+    if verb not in _VERBS:
+        raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
+    return verb
+
+
 def _formatted(clause: re.Match[str], value: Any, style: Style) -> str:
     precision = _precision(clause)
-    verb = clause[4]
-    format = _VERBS.get(verb)
-    if format is None:
-        raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
+    format = _VERBS[_verb(clause)]
     try:
         return format(value, precision, style)
     except _Unfit as exc:
@@ -245,7 +257,7 @@ def _hexadecimal(value: Any, _: int, __: Style) -> str:
     raise _Unfit("only integers, byte buffers, and strings can be formatted as hex")
 
 
-_VERBS: dict[str | None, Callable[[Any, int, Style], str]] = {
+_VERBS: dict[str, Callable[[Any, int, Style], str]] = {
     "s": _string,
     "d": _decimal,
     "f": _fixed,
