@@ -13,6 +13,7 @@ import sys
 NAMES = (
     "launch",
     "schema",
+    "customschema",
     "access",
     "operations",
     "steps",

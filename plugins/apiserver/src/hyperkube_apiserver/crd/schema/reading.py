@@ -35,7 +35,7 @@ Coerce = Callable[[Tree, list[str]], Tree]
 
 _ACCEPTED = "application/json, application/yaml"
 # A number whose value Go and Python may write otherwise: with a fraction or exponent, or too large for 64 bits.
-_odd_number_re = re.compile(rb"[0-9](?:\.[0-9]|[eE][-+0-9]|[0-9]{18})")
+_odd_number_re = re.compile(rb"(?:\":|[,\[])\s*-?[0-9]+(?:\.|[eE]|(?<=[0-9]{18})[0-9])")
 
 
 def read_custom(

@@ -260,13 +260,7 @@ def _for_sure(schema: Tree) -> Valid:
 
 
 def _any_of(checks: list[Valid]) -> Valid:
-    def is_valid(value: Any) -> bool:
-        for check in checks:
-            if check(value):
-                return True
-        return False
-
-    return is_valid
+    return lambda value: any(check(value) for check in checks)
 
 
 def _exactly_one(checks: list[Valid]) -> Valid:
