@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hyperkube_machinery.cel.types import DYN, STRING, Field, ObjectType, Type
+from hyperkube_machinery.cel.types import DYN, STRING, Field, Kind, ObjectType, Type
 
 __all__ = ["JSON_PATCH", "OBJECT", "ObjectValue", "PatchTypes", "misnamed"]
 
@@ -52,9 +52,24 @@ def _object_type(name: str) -> ObjectType:
     return made
 
 
+class _PatchFields(dict[str, Field]):
+    """Those of JSON patches. One that there is not is of no type, as upstream has it, which no value fits."""
+
+    def __missing__(self, name: str) -> Field:
+        return _UNKNOWN
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+_UNKNOWN = Field(Type(Kind.OPAQUE, ""))
 OBJECT = _object_type(_OBJECT)
 JSON_PATCH = ObjectType(
-    "JSONPatch", {"op": Field(STRING), "path": Field(STRING), "from": Field(STRING), "value": Field(DYN)}
+    "JSONPatch",
+    _PatchFields({"op": Field(STRING), "path": Field(STRING), "from": Field(STRING), "value": Field(DYN)}),
 )
 
 

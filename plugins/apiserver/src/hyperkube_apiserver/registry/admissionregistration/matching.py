@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hyperkube_apiserver.registry.admissionregistration.expressions import Expressions
 from hyperkube_apiserver.registry.fields import one_of, qualified, validate_label_selector
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import path_segment
@@ -146,14 +147,20 @@ def validate_mutable_operations(resources: Mapping[str, Any] | None, path: str) 
     ]
 
 
-def validate_match_conditions(conditions: Sequence[Mapping[str, Any]], path: str) -> list[FieldError]:
+def validate_match_conditions(
+    conditions: Sequence[Mapping[str, Any]], path: str, *, params: bool = False
+) -> list[FieldError]:
+    """`params`: whether the conditions may mention parameters."""
+    expressions = Expressions(params=params)
     errors: list[FieldError] = []
     if len(conditions) > _MOST_CONDITIONS:
         errors.append(FieldError.too_many(path, len(conditions), _MOST_CONDITIONS))
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         at, name = f"{path}[{index}]", condition.get("name") or ""
-        if not (condition.get("expression") or "").strip():
+        if text := (condition.get("expression") or "").strip():
+            errors += expressions.validate_condition(text, f"{at}.expression")
+        else:
             errors.append(FieldError.required(f"{at}.expression"))
         if not name:
             errors.append(FieldError.required(f"{at}.name"))

@@ -1,4 +1,4 @@
-"""Admission policies. Their CEL expressions are not compiled yet: what they say goes unchecked.
+"""Admission policies.
 
 Source: k8s.io/kubernetes/pkg/{registry,apis}/admissionregistration.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from hyperkube_apiserver.registry.admissionregistration.base import Registration
+from hyperkube_apiserver.registry.admissionregistration.expressions import Expressions
 from hyperkube_apiserver.registry.admissionregistration.matching import (
     FAILURE_POLICIES,
     REINVOCATION_POLICIES,
@@ -58,7 +59,8 @@ class Policies(Registration):
     def _validate_spec(self, obj: Tree, *, checks_conditions: bool) -> list[FieldError]:
         spec = obj.get("spec") or {}
         errors = one_of(spec["failurePolicy"], FAILURE_POLICIES, "spec.failurePolicy")
-        if spec.get("paramKind") is not None:
+        has_params = spec.get("paramKind") is not None
+        if has_params:
             errors += _validate_param_kind(spec["paramKind"], "spec.paramKind")
         if (constraints := spec.get("matchConstraints")) is None:
             errors.append(FieldError.required("spec.matchConstraints"))
@@ -68,17 +70,19 @@ class Policies(Registration):
                 errors.append(FieldError.required("spec.matchConstraints.resourceRules"))
             errors += self.validate_operations(constraints)
         if checks_conditions:
-            errors += validate_match_conditions(spec.get("matchConditions") or (), "spec.matchConditions")
+            conditions = spec.get("matchConditions") or ()
+            errors += validate_match_conditions(conditions, "spec.matchConditions", params=has_params)
+        expressions = Expressions(params=has_params)
         for index, variable in enumerate(spec.get("variables") or ()):
-            errors += _validate_variable(variable, f"spec.variables[{index}]")
-        return errors + self.validate_actions(spec, meta.name(obj))
+            errors += _validate_variable(variable, f"spec.variables[{index}]", expressions)
+        return errors + self.validate_actions(spec, meta.name(obj), expressions)
 
     def validate_operations(self, constraints: Tree) -> list[FieldError]:
         """What is wrong with the operations beside that all are some."""
         return []
 
-    def validate_actions(self, spec: Tree, name: str) -> list[FieldError]:
-        """What is wrong with what the policy called `name` does."""
+    def validate_actions(self, spec: Tree, name: str, expressions: Expressions) -> list[FieldError]:
+        """What is wrong with what the policy called `name` does; `expressions` knows its variables."""
         return []
 
 
@@ -89,14 +93,14 @@ class ValidatingPolicies(Policies):
         super().prepare_status_update(obj, old)
         reset_meta_for_status(obj, old)
 
-    def validate_actions(self, spec: Tree, name: str) -> list[FieldError]:
+    def validate_actions(self, spec: Tree, name: str, expressions: Expressions) -> list[FieldError]:
         validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
         if not validations and not annotations:
             return [FieldError.required(f"spec.{field}", _EITHER) for field in ("validations", "auditAnnotations")]
         errors: list[FieldError] = []
         for index, validation in enumerate(validations):
-            errors += _validate_validation(validation, f"spec.validations[{index}]")
-        return errors + _validate_annotations(annotations, name, "spec.auditAnnotations")
+            errors += _validate_validation(validation, f"spec.validations[{index}]", expressions)
+        return errors + _validate_annotations(annotations, name, "spec.auditAnnotations", expressions)
 
     def validate_status_update(self, obj: Tree, old: Tree) -> list[FieldError]:
         status = obj.get("status") or {}
@@ -117,17 +121,17 @@ class MutatingPolicies(Policies):
     def validate_operations(self, constraints: Tree) -> list[FieldError]:
         return validate_mutable_operations(constraints, "spec.matchConstraints")
 
-    def validate_actions(self, spec: Tree, name: str) -> list[FieldError]:
+    def validate_actions(self, spec: Tree, name: str, expressions: Expressions) -> list[FieldError]:
         mutations = spec.get("mutations") or ()
         errors: list[FieldError] = []
         if not mutations:
             errors.append(FieldError.required("spec.mutations", "mutations must contain at least one item"))
         for index, mutation in enumerate(mutations):
-            errors += self._validate_mutation(mutation, f"spec.mutations[{index}]")
+            errors += self._validate_mutation(mutation, f"spec.mutations[{index}]", expressions)
         policy = spec.get("reinvocationPolicy") or ""
         return errors + one_of(policy, REINVOCATION_POLICIES, "spec.reinvocationPolicy", required=True)
 
-    def _validate_mutation(self, mutation: Tree, path: str) -> list[FieldError]:
+    def _validate_mutation(self, mutation: Tree, path: str, expressions: Expressions) -> list[FieldError]:
         kind = mutation.get("patchType") or ""
         if kind not in self._PATCHES:
             return one_of(kind, self._PATCHES, f"{path}.patchType", required=True)
@@ -135,7 +139,11 @@ class MutatingPolicies(Policies):
         wanted = self._PATCHES[kind]
         if (patch := mutation.get(wanted)) is None:
             errors.append(FieldError.required(f"{path}.{wanted}", f"must be specified when patchType is {kind}"))
-        elif not (patch.get("expression") or "").strip():
+        elif text := (patch.get("expression") or "").strip():
+            errors += expressions.validate_mutation(
+                text, f"{path}.{wanted}.expression", is_json_patch=kind == "JSONPatch"
+            )
+        else:
             errors.append(FieldError.required(f"{path}.{wanted}.expression"))
         for field in self._PATCHES.values():
             if field != wanted and mutation.get(field) is not None:
@@ -176,27 +184,34 @@ def _validate_api_version(text: str, path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_variable(variable: Tree, path: str) -> list[FieldError]:
+def _validate_variable(variable: Tree, path: str, expressions: Expressions) -> list[FieldError]:
     errors: list[FieldError] = []
     name = variable.get("name") or ""
     if not name.strip():
         errors.append(FieldError.required(f"{path}.name", "name is not specified"))
     elif not is_cel_identifier(name):
         errors.append(FieldError.invalid(f"{path}.name", name, "must be a valid CEL identifier"))
-    return errors + _validate_expression(variable, "expression", path)
+    text = variable.get("expression") or ""
+    if text.strip():
+        return errors + expressions.validate_variable(name, text, f"{path}.expression")
+    return [*errors, _unspecified("expression", path)]
 
 
-def _validate_expression(obj: Tree, field: str, path: str) -> list[FieldError]:
-    if (obj.get(field) or "").strip():
-        return []
-    return [FieldError.required(f"{path}.{field}", f"{field} is not specified")]
+def _unspecified(field: str, path: str) -> FieldError:
+    return FieldError.required(f"{path}.{field}", f"{field} is not specified")
 
 
-def _validate_validation(validation: Tree, path: str) -> list[FieldError]:
-    errors = _validate_expression(validation, "expression", path)
-    message, expression = validation.get("message") or "", validation.get("messageExpression") or ""
-    if expression and not expression.strip():
-        errors.append(FieldError.invalid(f"{path}.messageExpression", expression, "must be non-empty if specified"))
+def _validate_validation(validation: Tree, path: str, expressions: Expressions) -> list[FieldError]:
+    text, message = validation.get("expression") or "", validation.get("message") or ""
+    if text.strip():
+        errors = expressions.validate_validation(text, f"{path}.expression")
+    else:
+        errors = [_unspecified("expression", path)]
+    if text := validation.get("messageExpression") or "":
+        if text.strip():
+            errors += expressions.validate_message(text, f"{path}.messageExpression")
+        else:
+            errors.append(FieldError.invalid(f"{path}.messageExpression", text, "must be non-empty if specified"))
     if message and not message.strip():
         errors.append(FieldError.invalid(f"{path}.message", message, "must be non-empty if specified"))
     elif re.search("[\n\r]", message.strip()):
@@ -206,7 +221,9 @@ def _validate_validation(validation: Tree, path: str) -> list[FieldError]:
     return errors
 
 
-def _validate_annotations(annotations: Sequence[Tree], name: str, path: str) -> list[FieldError]:
+def _validate_annotations(
+    annotations: Sequence[Tree], name: str, path: str, expressions: Expressions
+) -> list[FieldError]:
     errors: list[FieldError] = []
     if len(annotations) > _MOST_ANNOTATIONS:
         shown = [
@@ -221,10 +238,14 @@ def _validate_annotations(annotations: Sequence[Tree], name: str, path: str) -> 
             errors += qualified(f"{name}/{key}", f"{at}.key")
         else:
             errors.append(FieldError.invalid(f"{at}.key", key, "requires metadata.name be non-empty"))
-        errors += _validate_expression(annotation, "valueExpression", at)
-        if len((annotation.get("valueExpression") or "").strip().encode()) > _ANNOTATION_BYTES:
-            text = f"must not exceed {_ANNOTATION_BYTES} bytes in length"
-            errors.append(FieldError.required(f"{at}.valueExpression", text))
+        text = annotation.get("valueExpression") or ""
+        if not text.strip():
+            errors.append(_unspecified("valueExpression", at))
+        elif len(text.strip().encode()) > _ANNOTATION_BYTES:
+            why = f"must not exceed {_ANNOTATION_BYTES} bytes in length"
+            errors.append(FieldError.required(f"{at}.valueExpression", why))
+        else:
+            errors += expressions.validate_annotation(text, f"{at}.valueExpression")
         if key in seen:
             errors.append(FieldError.duplicate(f"{at}.key", key))
         seen.add(key)
