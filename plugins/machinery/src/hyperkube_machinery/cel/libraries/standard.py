@@ -236,8 +236,13 @@ _SIZE = Function(
 )
 
 
-def _string_test(function: str, id: str, implementation: Callable[..., bool], **prices: Any) -> Function:
-    return Function(function, Overload(id, (STRING, STRING), BOOL, implementation, member=True, **prices))
+def _string_test(function: str, id: str, test: Callable[[str, str], bool], **prices: Any) -> Function:
+    def tested(text: Any, part: Any) -> bool:
+        if text.__class__ is not str or part.__class__ is not str:
+            raise EvaluationError("no such overload")
+        return test(text, part)
+
+    return Function(function, Overload(id, (STRING, STRING), BOOL, tested, member=True, **prices), guarded=False)
 
 
 _STRINGS = (
