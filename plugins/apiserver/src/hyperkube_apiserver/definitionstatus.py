@@ -143,7 +143,9 @@ class _Keeper:
             if exc.code != 404:  # one that was deleted meanwhile needs no status
                 raise
             return None
-        self._note(name, tree := decode_body(written.body), due=False)
+        tree = decode_body(written.body)
+        if name in self._names and not written.removed:
+            self._note(name, tree, due=False)
         return tree
 
     def _context(self) -> WriteContext:

@@ -125,6 +125,17 @@ async def test_names_that_are_refused_are_not_served_until_they_are_free(api: An
     assert (await api.get(gadgets)).json["kind"] == "WidgetList"
 
 
+async def test_a_name_that_is_free_again_is_given_to_who_was_refused_it(kept: Any, custom: Any) -> None:
+    gadgets = WIDGETS.replace("widgets", "gadgets")
+    await kept.create(custom.PATH, custom.definition("widgets", "Widget"))
+    await until(kept, WIDGETS, lambda reply: reply.status == 200)
+    await kept.create(custom.PATH, custom.definition("gadgets", "Widget"))
+    path = f"{custom.PATH}/gadgets.example.com"
+    await until(kept, path, lambda reply: told(reply.json).get("NamesAccepted", ("",))[0] == "False")
+    await kept.delete(f"{custom.PATH}/widgets.example.com")
+    await until(kept, gadgets, lambda reply: reply.status == 200)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

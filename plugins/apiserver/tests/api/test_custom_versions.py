@@ -177,6 +177,17 @@ async def test_a_webhook_converts_what_is_written(api: Any, custom: Any, convert
     assert (await api.delete(f"{NEW}/w")).status == 200
 
 
+async def test_an_object_is_selected_by_what_is_stored_of_it(api: Any, custom: Any) -> None:
+    api.api.cluster.__dict__["webhooks"] = Converter()
+    old = custom.version("v1", spec=SIZE, selectableFields=[{"jsonPath": ".spec.size"}])
+    new = custom.version("v2", stored=False, spec={"length": {"type": "integer"}})
+    await custom.define("widgets", "Widget", old, new, conversion=WEBHOOK)
+    assert (await api.get(OLD)).json["items"] == []
+    await api.create(NEW, custom.made("Widget", "w", "v2", spec={"length": 3}))
+    found = (await api.get(f"{OLD}?fieldSelector=spec.size%3D3")).json
+    assert [one["metadata"]["name"] for one in found["items"]] == ["w"]
+
+
 async def test_a_watch_waits_for_the_webhook_and_keeps_the_order(api: Any, custom: Any, converter: Converter) -> None:
     await api.create(OLD, custom.made("Widget", "w", spec={"size": 1}))
     async with api.watch(f"{NEW}?watch=1") as stream:

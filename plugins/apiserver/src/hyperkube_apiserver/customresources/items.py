@@ -71,6 +71,11 @@ class CustomItem(Item):
 class CustomCache(WatchCache):
     """The objects of one definition, in all versions that they were stored in."""
 
+    def announce(self, key: str, stored: bytes, tree: Tree) -> None:
+        """The same, unless `tree` is of another version than what is stored: its fields may be others."""
+        if tree.get("apiVersion") == self.kind.resource.api_version:
+            super().announce(key, stored, tree)
+
     def item_of(self, entry: Entry) -> Item:
         stored = entry.value
         found = self._selected_by(entry)
