@@ -28,6 +28,7 @@ from hyperkube_apiserver.operations.inflight import InFlight
 from hyperkube_apiserver.operations.instruments import Instruments
 from hyperkube_apiserver.operations.lifecycle import Lifecycle
 from hyperkube_apiserver.parameters import DeleteOptions
+from hyperkube_apiserver.registry.admissionregistration.rights import rights_of as parameter_rights
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
@@ -65,6 +66,7 @@ IP_ADDRESSES: Key = ("networking.k8s.io", "v1", "ipaddresses")
 SERVICE_CIDRS: Key = ("networking.k8s.io", "v1", "servicecidrs")
 _SERVICE_NETWORK = IPv4Network("10.0.0.0/24")
 _DEVICES = "resource.k8s.io"
+_REGISTRATION = "admissionregistration.k8s.io"
 _ROLES = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
 
 
@@ -142,6 +144,8 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
             from hyperkube_apiserver.registry.dynamicresources.rights import rights_of  # few ask for it
 
             made.rights = rights_of(kind, cluster)
+        elif key[0] == _REGISTRATION:
+            made.rights = parameter_rights(kind, cluster)
         for version in others.values():
             if version.stored_key == key:
                 made.versions.add(version.api_version, version.to_stored, version.from_stored)

@@ -414,3 +414,44 @@ async def test_conditions_and_parameters_count_for_mutations(api: Any) -> None:
     assert (await api.create(MAPS, config_map()))["metadata"]["labels"] == {"team": "blue"}
     labelled = config_map("two", metadata={"labels": {"own": "x"}})
     assert (await api.create(MAPS, labelled))["metadata"]["labels"] == {"own": "x"}
+
+
+# Rights
+
+JANES_ROLE = {
+    "metadata": {"name": "r"},
+    "rules": [
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"], "resourceNames": ["limits"]},
+    ],
+}
+JANE = "user &{jane 2 [developers system:authenticated] map[]}"
+
+
+async def test_nobody_has_policies_read_what_he_may_not(api: Any) -> None:
+    rights = "/apis/rbac.authorization.k8s.io/v1"
+    await api.create(f"{rights}/clusterroles", JANES_ROLE)
+    subject = {"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}
+    role = {"kind": "ClusterRole", "name": "r", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {"metadata": {"name": "b"}, "subjects": [subject], "roleRef": role}
+    await api.create(f"{rights}/clusterrolebindings", binding)
+    spec = {"matchConstraints": CONFIG_MAPS, "validations": [{"expression": "params != null"}], "paramKind": PARAMS}
+    policy = {"metadata": {"name": "demo"}, "spec": spec}
+    reply = await api.call("POST", f"{REGISTRATION}/validatingadmissionpolicies", policy, token="jane-token")
+    why = 'must have "get" permission on all objects of the referenced paramKind (kind=ConfigMap, apiVersion=v1)'
+    cause = {"reason": "FieldValueForbidden", "message": f"Forbidden: {JANE} {why}", "field": "spec.paramKind"}
+    assert reply.json["details"]["causes"] == [cause]
+    await api.create(f"{REGISTRATION}/validatingadmissionpolicies", policy)
+
+    async def bind(reference: Tree) -> Any:
+        reference = {"parameterNotFoundAction": "Deny", **reference}
+        spec = {"policyName": "demo", "validationActions": ["Deny"], "paramRef": reference}
+        body = {"metadata": {"name": "demo"}, "spec": spec}
+        path = f"{REGISTRATION}/validatingadmissionpolicybindings"
+        return await api.call("POST", path, body, token="jane-token")
+
+    reply = await bind({"selector": {}})
+    why = 'does not have "list" permission on the object referenced by paramRef'
+    assert [one["message"] for one in reply.json["details"]["causes"]] == [f"Forbidden: {JANE} {why}"]
+    assert (await bind({"name": "other"})).status == 422
+    assert (await bind({"name": "limits"})).status == 201
