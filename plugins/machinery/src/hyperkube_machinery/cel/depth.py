@@ -11,16 +11,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hyperkube_machinery.cel.ast import Expression, children
+from hyperkube_machinery.cel.ast import Call, Comprehension, Expression, Select, children
 
 if TYPE_CHECKING:
     from hyperkube_machinery.cel.lexing import Token
 
-__all__ = ["deep_calls", "is_deep", "room_for"]
+__all__ = ["deep_calls", "is_deep", "levels_of", "room_for"]
 
 _FRAMES = 20_000
 _USUAL_TOKENS = 60  # so few can't nest deeply
 _USUAL_LEVELS = 60
+_LEVELS = frozenset(
+    (
+        *("_?_:_", "_<_", "_<=_", "_>=_", "_>_", "_==_", "_!=_", "@in"),
+        *("_+_", "_-_", "_*_", "_/_", "_%_", "_[_]", "_[?_]", "_?._"),
+    )
+)
 
 
 def is_deep(expression: Expression) -> bool:
@@ -31,6 +37,19 @@ def is_deep(expression: Expression) -> bool:
         if not level:
             return False
     return True
+
+
+def levels_of(expression: Expression) -> int:
+    """How many operators, accesses and calls of members hold each other, at most."""
+    deepest = 0
+    stack = [(expression, 0)]
+    while stack:
+        node, levels = stack.pop()
+        levels += isinstance(node, Select | Comprehension)
+        levels += isinstance(node, Call) and (node.target is not None or node.function in _LEVELS)
+        deepest = max(deepest, levels)
+        stack.extend((child, levels) for child in children(node))
+    return deepest
 
 
 @contextmanager

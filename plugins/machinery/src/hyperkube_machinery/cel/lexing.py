@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hyperkube_machinery.cel.source import Problem
 
-__all__ = ["END", "Token", "tokenize"]
+__all__ = ["END", "Token", "readable", "tokenize"]
 
 END = "<EOF>"
 
@@ -84,6 +84,11 @@ def tokenize(text: str) -> tuple[list[Token], list[Problem]]:
         at = found.end()
     tokens.append(Token(END, END, end))
     return tokens, problems
+
+
+def readable(text: str) -> str:
+    """The text without what belongs to no token."""
+    return "".join(found[0] for found in _TOKENS.finditer(text))
 
 
 def _stop(text: str, at: int) -> int:

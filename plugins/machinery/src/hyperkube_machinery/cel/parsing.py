@@ -7,7 +7,7 @@ for what is wrong. Source: cel-go's grammar CEL.g4 and parser/parser.go.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from hyperkube_machinery.cel.ast import (
     Call,
@@ -21,7 +21,7 @@ from hyperkube_machinery.cel.ast import (
     ObjectEntry,
     Select,
 )
-from hyperkube_machinery.cel.depth import room_for
+from hyperkube_machinery.cel.depth import levels_of, room_for
 from hyperkube_machinery.cel.expansion import Expander
 from hyperkube_machinery.cel.lexing import END, Token, tokenize
 from hyperkube_machinery.cel.literals import BadLiteral, read_bytes, read_double, read_int, read_string, read_uint
@@ -66,9 +66,11 @@ def parse(source: Source, macros: MacroTable, *, size_limit: int, depth_limit: i
         with room_for(tokens):
             expression = parser.parse()
     except _Unexpected:
-        raise source.failure([*problems, *find_syntax_errors(tokens)]) from None
+        raise source.failure([*problems, *find_syntax_errors(source.text, tokens, depth_limit)]) from None
     except _TooDeep as exc:
         raise source.failure([*problems, (-1, str(exc))]) from None
+    if len(tokens) > depth_limit and levels_of(expression) > depth_limit:
+        problems.append((-1, "max recursion depth exceeded"))
     problems += parser.problems
     if problems:
         raise source.failure(problems)
@@ -76,7 +78,7 @@ def parse(source: Source, macros: MacroTable, *, size_limit: int, depth_limit: i
 
 
 class _Parser:
-    __slots__ = ("_at", "_depth", "_depth_limit", "_levels", "_macros", "_token", "_tokens", "problems")
+    __slots__ = ("_at", "_depth", "_depth_limit", "_macros", "_token", "_tokens", "problems")
 
     def __init__(self, tokens: list[Token], macros: MacroTable, depth_limit: int) -> None:
         self._tokens = tokens
@@ -85,7 +87,6 @@ class _Parser:
         self._token = tokens[0]
         self._depth_limit = depth_limit
         self._depth = 0  # of expressions within expressions
-        self._levels = {"relation": 0, "calc": 0, "member": 0}  # of operators that hold each other
         self.problems: list[Problem] = []
 
     def parse(self) -> Expression:
@@ -122,7 +123,7 @@ class _Parser:
     def _expression(self) -> Expression:
         self._depth += 1
         if self._depth > self._depth_limit:
-            self._too_deep()
+            raise _TooDeep(f"expression recursion limit exceeded: {self._depth_limit}")
         condition = self._logical("||", "_||_")
         if self._token.kind == "?":
             at = self._next().offset
@@ -146,35 +147,23 @@ class _Parser:
         return self._logical("&&", "_&&_")
 
     def _relation(self) -> Expression:
-        return self._chain("relation", _RELATIONS, self._sum)
+        return self._chain(_RELATIONS, self._sum)
 
     def _sum(self) -> Expression:
-        return self._chain("calc", _SUMS, self._product)
+        return self._chain(_SUMS, self._product)
 
     def _product(self) -> Expression:
-        return self._chain("calc", _PRODUCTS, self._unary)
+        return self._chain(_PRODUCTS, self._unary)
 
-    def _chain(self, rule: str, operators: Mapping[str, str], below: Callable[[], Expression]) -> Expression:
+    def _chain(self, operators: Mapping[str, str], below: Callable[[], Expression]) -> Expression:
         """Operators of one precedence, which hold what is on their left."""
         left = below()
         if self._token.kind not in operators:
             return left
-        held = 0
         while (function := operators.get(self._token.kind)) is not None:
-            held += 1
-            self._hold(rule, 1)
             at = self._next().offset
             left = Call(at, function, (left, below()))
-        self._hold(rule, -held)
         return left
-
-    def _hold(self, rule: str, levels: int) -> None:
-        self._levels[rule] += levels
-        if self._levels[rule] + self._depth > self._depth_limit:
-            self._too_deep()
-
-    def _too_deep(self) -> NoReturn:
-        raise _TooDeep(f"expression recursion limit exceeded: {self._depth_limit}")
 
     def _unary(self) -> Expression:
         kind = self._token.kind
@@ -197,7 +186,6 @@ class _Parser:
 
     def _member(self) -> Expression:
         operand = self._primary()
-        held = 0
         while True:
             kind = self._token.kind
             if kind == ".":
@@ -205,11 +193,7 @@ class _Parser:
             elif kind == "[":
                 operand = self._indexed(operand)
             else:
-                break
-            held += 1
-            self._hold("member", 1)
-        self._hold("member", -held)
-        return operand
+                return operand
 
     def _selected(self, operand: Expression) -> Expression:
         at = self._next().offset

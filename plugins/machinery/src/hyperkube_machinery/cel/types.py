@@ -85,6 +85,11 @@ class Type:
     kind: Kind
     name: str
     parameters: tuple[Type, ...] = ()
+    open: bool = field(init=False, repr=False, compare=False)  # whether there are type parameters in it
+
+    def __post_init__(self) -> None:
+        is_open = self.kind is Kind.TYPE_PARAMETER or any(each.open for each in self.parameters)
+        object.__setattr__(self, "open", is_open)
 
     @property
     def cel_type(self) -> Type:

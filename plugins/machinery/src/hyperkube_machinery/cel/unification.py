@@ -16,32 +16,41 @@ _COMPOSED = frozenset((Kind.OPAQUE, Kind.LIST, Kind.MAP))
 class Bindings:
     """What type parameters are bound to while one expression is checked."""
 
-    __slots__ = ("_bound",)
+    __slots__ = ("_bound", "_changes")
 
     def __init__(self) -> None:
         self._bound: dict[Type, Type] = {}
+        self._changes: list[tuple[Type, Type | None]] = []  # what was bound to what before, to go back
 
     def assignable(self, given: Type, wanted: Type) -> bool:
         """Whether the types fit; if so, parameters are bound."""
         return self.all_assignable((given,), (wanted,))
 
     def all_assignable(self, given: Sequence[Type], wanted: Sequence[Type]) -> bool:
-        before = self._bound
-        self._bound = dict(before)
+        mark = len(self._changes)
         if self._fit_all(given, wanted):
             return True
-        self._bound = before
+        while len(self._changes) > mark:
+            parameter, before = self._changes.pop()
+            if before is None:
+                del self._bound[parameter]
+            else:
+                self._bound[parameter] = before
         return False
+
+    def _set(self, parameter: Type, type: Type) -> None:
+        self._changes.append((parameter, self._bound.get(parameter)))
+        self._bound[parameter] = type
 
     def substitute(self, type: Type, *, to_dyn: bool = False) -> Type:
         """The type with parameters replaced by what they are bound to; those that aren't, by dyn if asked."""
-        bound = self._bound.get(type)
-        if bound is not None:
-            return self.substitute(bound, to_dyn=to_dyn)
-        if type.kind is Kind.TYPE_PARAMETER:
-            return DYN if to_dyn else type
-        if not type.parameters or type.kind is Kind.WRAPPER:
+        if not type.open:
             return type
+        if type.kind is Kind.TYPE_PARAMETER:
+            bound = self._bound.get(type)
+            if bound is not None:
+                return self.substitute(bound, to_dyn=to_dyn)
+            return DYN if to_dyn else type
         return Type(type.kind, type.name, tuple([self.substitute(each, to_dyn=to_dyn) for each in type.parameters]))
 
     def _fit_all(self, given: Sequence[Type], wanted: Sequence[Type]) -> bool:
@@ -77,7 +86,7 @@ class Bindings:
         if bound is None:
             if self._occurs(parameter, type):
                 return False, False
-            self._bound[parameter] = type
+            self._set(parameter, type)
             return True, False
         if type == bound:
             return True, True
@@ -85,7 +94,7 @@ class Bindings:
             return False, True
         general = most_general(type, bound)
         if not self._occurs(parameter, general):
-            self._bound[parameter] = general
+            self._set(parameter, general)
         return True, True
 
     def _occurs(self, parameter: Type, within: Type) -> bool:
@@ -94,7 +103,7 @@ class Bindings:
         if within.kind is Kind.TYPE_PARAMETER:
             bound = self._bound.get(within)
             return bound is not None and self._occurs(parameter, bound)
-        return any(self._occurs(parameter, each) for each in within.parameters)
+        return within.open and any(self._occurs(parameter, each) for each in within.parameters)
 
 
 def most_general(one: Type, other: Type) -> Type:
