@@ -66,10 +66,9 @@ class Compiled:
 
     @cached_property
     def compare(self) -> Compare:
-        from hyperkube_machinery.fields.compare import Comparer
-        from hyperkube_machinery.fields.shapes import load_shapes
+        from hyperkube_apiserver.crd.schema.shapes import compile_compare
 
-        return Comparer(load_shapes()).compile(self.shape)
+        return compile_compare(self.shape)
 
 
 _shared: WeakValueDictionary[bytes, Compiled] = WeakValueDictionary()

@@ -11,9 +11,12 @@ from typing import Any
 
 from hyperkube_apiserver.crd.schema.embedded import METADATA
 from hyperkube_apiserver.registry.apiextensions.structural import items_of
-from hyperkube_machinery.fields.shapes import DEDUCED, UNTYPED, ListShape, MapShape, Shape, load_shapes
+from hyperkube_machinery.fields import FieldSet
+from hyperkube_machinery.fields.compare import Comparer
+from hyperkube_machinery.fields.shapes import DEDUCED, UNTYPED, BadItem, ListShape, MapShape, Shape, load_shapes
+from hyperkube_machinery.fields.typings import Compare
 
-__all__ = ["shape_of"]
+__all__ = ["compile_compare", "shape_of"]
 
 Tree = Mapping[str, Any]
 
@@ -26,6 +29,22 @@ def shape_of(schema: Tree, *, preserves_unknown: bool = False) -> Shape:
     assert shape.map is not None
     shape.map.fields |= _type_and_metadata()
     return shape
+
+
+def compile_compare(shape: Shape) -> Compare:
+    """The comparison of two objects, which raises BadItem where a value is of a type that its schema does not allow.
+
+    Who writes is recorded before what is written is validated.
+    """
+    compare = Comparer(load_shapes()).compile(shape)
+
+    def careful(old: Any, new: Any) -> tuple[FieldSet, FieldSet]:
+        try:
+            return compare(old, new)
+        except (AttributeError, TypeError) as error:
+            raise BadItem(str(error)) from error
+
+    return careful
 
 
 def _type_and_metadata() -> dict[str, Shape]:
