@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.admission.policies.programs import Condition
-from hyperkube_apiserver.expressions.evaluating import Evaluation, OutOfBudget
+from hyperkube_machinery.cel.kubernetes.admission.evaluating import Evaluation, OutOfBudget
 from hyperkube_machinery.cel.kubernetes.limits import MATCH_CONDITIONS_BUDGET
 from hyperkube_machinery.errors import aggregated
 

@@ -25,9 +25,9 @@ from hyperkube_apiserver.admission.policies.programs import Mutation
 from hyperkube_apiserver.admission.rounds import Rounds
 from hyperkube_apiserver.admission.rules import Target
 from hyperkube_apiserver.authz import PromptAuthorizer
-from hyperkube_apiserver.expressions.evaluating import Evaluation, OutOfBudget
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery import meta
+from hyperkube_machinery.cel.kubernetes.admission.evaluating import Evaluation, OutOfBudget
 from hyperkube_machinery.cel.kubernetes.limits import OBJECT_BUDGET
 from hyperkube_machinery.decoding import StrictError
 from hyperkube_machinery.errors import APIError

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hyperkube_apiserver.expressions.patchtypes import misnamed
+from hyperkube_machinery.cel.kubernetes.admission.patchtypes import misnamed
 from hyperkube_machinery.cel.times import show_duration, show_timestamp
 from hyperkube_machinery.cel.values import Duration, Timestamp, UInt
 from hyperkube_machinery.fields.merge import merge

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hyperkube_apiserver.expressions.compiling import Compiled, Compiler
-from hyperkube_apiserver.expressions.patchtypes import JSON_PATCH, OBJECT
+from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiled, Compiler
+from hyperkube_machinery.cel.kubernetes.admission.patchtypes import JSON_PATCH, OBJECT
 from hyperkube_machinery.cel.types import BOOL, NULL, STRING, list_of
 
 __all__ = ["Condition", "Mutation", "Programs", "Validation", "conditions"]

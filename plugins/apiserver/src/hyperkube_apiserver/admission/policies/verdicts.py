@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperkube_apiserver.admission.matchconditions import ConditionError, met
 from hyperkube_apiserver.admission.policies.programs import Programs, Validation
-from hyperkube_apiserver.expressions.evaluating import Evaluated, Evaluation, OutOfBudget
+from hyperkube_machinery.cel.kubernetes.admission.evaluating import Evaluated, Evaluation, OutOfBudget
 from hyperkube_machinery.cel.kubernetes.limits import MAX_MESSAGE, OBJECT_BUDGET
 
 __all__ = ["Judgement", "Note", "Verdict", "judge"]

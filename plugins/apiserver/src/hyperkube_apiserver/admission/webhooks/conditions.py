@@ -15,8 +15,8 @@ from hyperkube_apiserver.admission.policies.programs import Condition, condition
 from hyperkube_apiserver.admission.rules import Target
 from hyperkube_apiserver.admission.webhooks.hooks import Hook
 from hyperkube_apiserver.authz import PromptAuthorizer
-from hyperkube_apiserver.expressions.compiling import Compiler
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiler
 
 __all__ = ["Conditions"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hyperkube_machinery.errors import FieldError
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.expressions.compiling import Compiled, Compiler
+    from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiled, Compiler
 
 __all__ = ["Expressions"]
 
@@ -25,7 +25,7 @@ class Expressions:
 
     def validate_condition(self, text: str, path: str) -> list[FieldError]:
         """One of the matchConditions, which can't mention variables."""
-        from hyperkube_apiserver.expressions.compiling import Compiler
+        from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiler
         from hyperkube_machinery.cel.types import BOOL
 
         return _told(Compiler(params=self._params).compile(text, (BOOL,)), text, path)
@@ -50,7 +50,7 @@ class Expressions:
         return _told(self._compiler.compile(text.strip(), (STRING, NULL)), text, path)
 
     def validate_mutation(self, text: str, path: str, *, is_json_patch: bool) -> list[FieldError]:
-        from hyperkube_apiserver.expressions.patchtypes import JSON_PATCH, OBJECT
+        from hyperkube_machinery.cel.kubernetes.admission.patchtypes import JSON_PATCH, OBJECT
         from hyperkube_machinery.cel.types import list_of
 
         returns = list_of(JSON_PATCH) if is_json_patch else OBJECT
@@ -58,7 +58,7 @@ class Expressions:
 
     @cached_property
     def _compiler(self) -> Compiler:
-        from hyperkube_apiserver.expressions.compiling import Compiler  # takes long to load
+        from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiler  # takes long to load
 
         return Compiler(params=self._params)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from hyperkube_apiserver.expressions.patchtypes import PatchTypes
 from hyperkube_machinery.cel.environment import Environment
 from hyperkube_machinery.cel.kubernetes import typenames
+from hyperkube_machinery.cel.kubernetes.admission.patchtypes import PatchTypes
 from hyperkube_machinery.cel.kubernetes.environments import base_environment, mutation_environment
 from hyperkube_machinery.cel.types import (
     BOOL,

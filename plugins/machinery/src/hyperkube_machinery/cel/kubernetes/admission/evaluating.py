@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hyperkube_apiserver.expressions.compiling import Compiled
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
+from hyperkube_machinery.cel.kubernetes.admission.compiling import Compiled
 
 __all__ = ["Evaluated", "Evaluation", "OutOfBudget"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hyperkube_apiserver.expressions.declarations import environment, with_variables
 from hyperkube_machinery.cel.environment import Environment, Program
 from hyperkube_machinery.cel.errors import CELError, CompileError
+from hyperkube_machinery.cel.kubernetes.admission.declarations import environment, with_variables
 from hyperkube_machinery.cel.kubernetes.limits import CALL_LIMIT
 from hyperkube_machinery.cel.types import DYN, Type
 from hyperkube_machinery.remembering import Latest
