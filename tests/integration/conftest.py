@@ -96,6 +96,10 @@ class Connection:
         self._http.request(method, path, None if body is None else json.dumps(body), sent)
         return self._http.getresponse()
 
+    def send_bytes(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HTTPResponse:
+        self._http.request(method, path, body, dict(headers))
+        return self._http.getresponse()
+
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         response = self.send(method, path, body, **headers)
         return response.status, json.loads(response.read())
