@@ -14,6 +14,7 @@ NAMES = (
     "launch",
     "schema",
     "customschema",
+    "customresources",
     "access",
     "operations",
     "steps",
