@@ -142,7 +142,7 @@ def test_sizes_are_told_of_what_a_path_leads_to() -> None:
 
 
 def test_references_are_followed_until_they_come_back() -> None:
-    documents = {
+    documents: dict[str, dict[str, Any]] = {
         "#/Node": {"type": "object", "properties": {"name": TEXT, "child": {"allOf": [{"$ref": "#/Node"}]}}},
         "#/Quantity": {"type": "string", "format": "int-or-string"},
     }

@@ -64,7 +64,8 @@ class Correlation:
             return None
         if name not in self._old or name not in self._value:
             return None
-        schema = (self._schema.get("properties") or {}).get(name) or self._schema.get("additionalProperties")
+        properties = self._schema.get("properties") or {}
+        schema = properties[name] if name in properties else self._schema.get("additionalProperties")
         if not isinstance(schema, dict):
             return None
         made = self._children[name] = Correlation(self._value[name], self._old[name], schema)
