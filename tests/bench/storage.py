@@ -78,9 +78,11 @@ def bare_creates(folder: Path, count: int, batch: int) -> float:
         for start in range(0, count, batch):
             connection.execute("BEGIN IMMEDIATE")
             for revision, key in enumerate(keys[start : start + batch], start + 2):
-                connection.execute("SELECT revision FROM live WHERE key = ?", (key,)).fetchall()
-                connection.execute("INSERT INTO log VALUES (?, ?, 0, ?, 1, ?)", (revision, key, revision, VALUE))
-                connection.execute("INSERT INTO live VALUES (?, ?)", (key, revision))
+                connection.execute("SELECT position FROM live WHERE key = ?", (key,)).fetchall()
+                connection.execute(
+                    "INSERT INTO log VALUES (?, ?, 0, ?, 1, 0, ?)", (revision << 24, key, revision, VALUE)
+                )
+                connection.execute("INSERT INTO live VALUES (?, ?)", (key, revision << 24))
             connection.execute("COMMIT")
             if start // 2000 != (start + batch) // 2000:
                 connection.execute("PRAGMA wal_checkpoint").fetchall()
@@ -90,7 +92,7 @@ def bare_creates(folder: Path, count: int, batch: int) -> float:
 def bare_reads(path: Path, keys: list[str]) -> tuple[float, float]:
     """Single rows a second, and rows of one range a second."""
     one, many = Stopwatch(), Stopwatch()
-    columns = "SELECT log.* FROM live CROSS JOIN log USING (revision)"
+    columns = "SELECT log.* FROM live CROSS JOIN log USING (position)"
     with closing(connect_reader(path)) as connection:
         with one.running():
             for key in keys:

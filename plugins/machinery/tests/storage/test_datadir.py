@@ -7,10 +7,11 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 
 import pytest
+from _storecontract import all_changes, changes_upto
 
 from hyperkube_machinery.storage import open_store
 from hyperkube_machinery.storage.backends import FILE_NAME
@@ -21,7 +22,10 @@ from hyperkube_machinery.storage.datadir import (
     claim,
     filesystem,
 )
+from hyperkube_machinery.storage.expiry import SWEEP_SECONDS
+from hyperkube_machinery.storage.interface import Change, Compacted, Entry, Revision
 from hyperkube_machinery.storage.schema import CURRENT, ForeignFile, Format, NewerFormat, open_file
+from hyperkube_machinery.storage.sqlite import SQLiteStore
 from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -159,6 +163,44 @@ def test_a_network_filesystem_is_warned_of(
 
 # The file's format
 
+FIRST_TABLES = """
+CREATE TABLE log (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, previous INTEGER NOT NULL, created INTEGER NOT NULL,
+    version INTEGER NOT NULL, value BLOB);
+CREATE TABLE live (key TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE expiring (at REAL NOT NULL, revision INTEGER NOT NULL, PRIMARY KEY (at, revision)) WITHOUT ROWID;
+CREATE TABLE meta (compacted INTEGER NOT NULL, swept INTEGER NOT NULL);
+INSERT INTO meta VALUES (2, 2);
+INSERT INTO log VALUES (2, '/a', 0, 2, 1, x'31'), (3, '/a', 2, 2, 2, x'32'), (4, '/b', 0, 4, 1, x'33'),
+    (5, '/b', 4, 0, 0, NULL), (6, '/c', 0, 6, 1, x'34');
+INSERT INTO live VALUES ('/a', 3), ('/c', 6);
+INSERT INTO expiring VALUES (1790000060, 6);
+"""
+
+
+async def test_a_store_of_the_first_format_is_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "hk.db"
+    open_file(path, Format(1, FIRST_TABLES)).close()
+    clock = VirtualClock()
+    async with SQLiteStore.open(path, clock=clock) as store:
+        a, c = Entry("/a", b"2", Revision(2), Revision(3), 2), Entry("/c", b"4", Revision(6), Revision(6), 1)
+        assert (await store.range("/")).entries == [a, c]
+        first = Entry("/a", b"1", Revision(2), Revision(2), 1)
+        assert (await store.range("/", revision=Revision(2))).entries == [first]
+        b = Entry("/b", b"3", Revision(4), Revision(4), 1)
+        told = await all_changes(store, "/", after=Revision(2))
+        assert told == [
+            Change("/a", Revision(3), a, first),
+            Change("/b", Revision(4), b, None),
+            Change("/b", Revision(5), None, b),
+            Change("/c", Revision(6), c, None),
+        ]
+        with pytest.raises(Compacted):
+            await store.range("/", revision=Revision(1))
+        async with aclosing(store.watch("/", after=Revision(6))) as watch:
+            await clock.until_sleeping(SWEEP_SECONDS)
+            await clock.advance(61)
+            assert (await changes_upto(watch, Revision(7)))[0] == Change("/c", Revision(7), None, c)
+
 
 def add_a_column(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE meta ADD COLUMN added INTEGER NOT NULL DEFAULT 7")
@@ -183,9 +225,9 @@ def test_an_older_format_is_migrated_after_a_backup(tmp_path: Path) -> None:
     path = tmp_path / "hk.db"
     open_file(path).close()
     open_file(path, NEXT).close()
-    assert columns(path) == (2, 3)
-    backup = tmp_path / "hk.db.format-1"
-    assert columns(backup) == (1, 2)
+    assert columns(path) == (NEXT.version, 3)
+    backup = tmp_path / f"hk.db.format-{CURRENT.version}"
+    assert columns(backup) == (CURRENT.version, 2)
     assert mode(backup) == 0o600
     assert not list(tmp_path.glob("*unfinished*"))
 
@@ -194,10 +236,10 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "hk.db"
     open_file(path).close()
     with pytest.raises(ArithmeticError):
-        open_file(path, Format(2, CURRENT.tables, {1: fail}))
-    assert columns(path) == (1, 2)
+        open_file(path, Format(NEXT.version, CURRENT.tables, {CURRENT.version: fail}))
+    assert columns(path) == (CURRENT.version, 2)
     open_file(path, NEXT).close()
-    assert columns(path) == (2, 3)
+    assert columns(path) == (NEXT.version, 3)
 
 
 async def test_a_newer_format_is_refused_and_the_way_back_named(tmp_path: Path) -> None:
@@ -207,11 +249,11 @@ async def test_a_newer_format_is_refused_and_the_way_back_named(tmp_path: Path) 
     path = directory / FILE_NAME
     open_file(path, NEXT).close()
     before = path.read_bytes()
-    with pytest.raises(NewerFormat, match=r"has format 2, .* up to 1: .* newer release .* hk\.db\.format-1"):
+    with pytest.raises(NewerFormat, match=r"has format 3, .* up to 2: .* newer release .* hk\.db\.format-2"):
         async with open_store("sqlite", directory, VirtualClock()):
             pass
     assert path.read_bytes() == before
-    (directory / f"{FILE_NAME}.format-1").replace(path)  # what the message says to do
+    (directory / f"{FILE_NAME}.format-{CURRENT.version}").replace(path)  # what the message says to do
     async with open_store("sqlite", directory, VirtualClock()) as store:
         assert await store.get("/a") is not None
 

@@ -25,7 +25,7 @@ class History:
         self.changes: list[Change] = []
         self.reads: list[tuple[int, int]] = []
 
-    async def __call__(self, prefix: str, after: Revision, upto: Revision) -> Changes:
+    async def __call__(self, start: str, end: str | None, after: Revision, upto: Revision) -> Changes:
         self.reads.append((after, upto))
         return Changes([change for change in self.changes if after < change.revision <= upto], upto)
 
@@ -46,7 +46,7 @@ def publish(feed: Feed, history: History, *changes: Change) -> None:
 
 
 async def test_who_keeps_up_never_reads_history(feed: Feed, history: History) -> None:
-    async with aclosing(feed.watch("/", Revision(1))) as watch:
+    async with aclosing(feed.watch("/", "0", Revision(1))) as watch:
         await anext(watch)
         history.reads.clear()
         for revision in range(2, 50):
@@ -56,7 +56,7 @@ async def test_who_keeps_up_never_reads_history(feed: Feed, history: History) ->
 
 
 async def test_who_is_a_little_behind_gets_what_was_missed_at_once(feed: Feed, history: History) -> None:
-    async with aclosing(feed.watch("/", Revision(1))) as watch:
+    async with aclosing(feed.watch("/", "0", Revision(1))) as watch:
         await anext(watch)
         history.reads.clear()
         for revision in range(2, 50):
@@ -69,7 +69,10 @@ async def test_who_is_a_little_behind_gets_what_was_missed_at_once(feed: Feed, h
 async def test_a_watch_that_begins_within_what_was_committed_together_gets_the_rest(
     feed: Feed, history: History
 ) -> None:
-    async with aclosing(feed.watch("/", Revision(1))) as other, aclosing(feed.watch("/", Revision(3))) as watch:
+    async with (
+        aclosing(feed.watch("/", "0", Revision(1))) as other,
+        aclosing(feed.watch("/", "0", Revision(3))) as watch,
+    ):
         await anext(other)
         told = asyncio.create_task(anext(watch))
         await asyncio.sleep(0)
@@ -79,7 +82,7 @@ async def test_a_watch_that_begins_within_what_was_committed_together_gets_the_r
 
 async def test_who_is_far_behind_reads_history_and_keeps_nothing_in_memory(feed: Feed, history: History) -> None:
     size = TAIL_BYTES // 10
-    async with aclosing(feed.watch("/", Revision(1))) as watch:
+    async with aclosing(feed.watch("/", "0", Revision(1))) as watch:
         await anext(watch)
         for revision in range(2, 100):
             publish(feed, history, put(revision, size))
@@ -100,7 +103,7 @@ async def test_nothing_is_held_while_nobody_watches(feed: Feed, history: History
 
 
 async def test_what_was_durable_before_it_was_published_is_waited_for(feed: Feed, history: History) -> None:
-    async with aclosing(feed.watch("/", Revision(3))) as watch:
+    async with aclosing(feed.watch("/", "0", Revision(3))) as watch:
         told = asyncio.create_task(anext(watch))
         await asyncio.sleep(0)
         assert not told.done()
@@ -109,7 +112,7 @@ async def test_what_was_durable_before_it_was_published_is_waited_for(feed: Feed
 
 
 async def test_what_came_to_be_known_by_its_revision_only_is_read_from_history(feed: Feed, history: History) -> None:
-    async with aclosing(feed.watch("/", Revision(1))) as watch:
+    async with aclosing(feed.watch("/", "0", Revision(1))) as watch:
         await anext(watch)
         history.changes.append(put(2))
         feed.advance(Revision(2))
@@ -119,7 +122,10 @@ async def test_what_came_to_be_known_by_its_revision_only_is_read_from_history(f
 
 
 async def test_nothing_is_held_while_everybody_has_seen_everything(feed: Feed, history: History) -> None:
-    async with aclosing(feed.watch("/", Revision(1))) as quick, aclosing(feed.watch("/", Revision(1))) as slow:
+    async with (
+        aclosing(feed.watch("/", "0", Revision(1))) as quick,
+        aclosing(feed.watch("/", "0", Revision(1))) as slow,
+    ):
         for watch in (quick, slow):
             await anext(watch)
         publish(feed, history, put(2, size=100))

@@ -11,10 +11,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from _embeddedcontract import EmbeddedContract
 from _storecontract import Opening, StoreContract, all_changes, changes_upto
 
 from hyperkube_machinery.storage.expiry import SWEEP_SECONDS
 from hyperkube_machinery.storage.interface import Compacted, Revision, Store
+from hyperkube_machinery.storage.schema import PART_BITS
 from hyperkube_machinery.storage.sqlite import SQLiteStore
 from hyperkube_machinery.testing.clock import VirtualClock
 
@@ -26,7 +28,7 @@ def clock() -> VirtualClock:
     return VirtualClock()
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(StoreContract, EmbeddedContract):
     @pytest.fixture
     def opening(self, tmp_path: Path, clock: VirtualClock) -> Opening:
         names = count()
@@ -98,7 +100,7 @@ async def test_compaction_keeps_no_row_that_nobody_can_read(tmp_path: Path, cloc
         a = await store.update("/a", b"", expected=a.mod_revision)
         await store.compact(await store.delete("/b", expected=b.mod_revision))
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT revision, key FROM log").fetchall() == [(a.mod_revision, "/a")]
+        assert connection.execute("SELECT position, key FROM log").fetchall() == [(a.mod_revision << PART_BITS, "/a")]
 
 
 async def test_what_a_killed_process_left_in_the_log_is_synced_before_it_is_read(
@@ -142,7 +144,7 @@ async def test_a_compaction_that_a_crash_cut_short_is_finished_later(tmp_path: P
         await store.compact(Revision(11))
         assert (await store.range("/")).entries == [entry]
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT revision FROM log").fetchall() == [(11,), (12,)]
+        assert connection.execute("SELECT position >> 24 FROM log").fetchall() == [(11,), (12,)]
 
 
 async def test_another_program_that_holds_the_file_does_not_stop_the_store_for_good(

@@ -106,8 +106,8 @@ def _skip_revisions(connection: sqlite3.Connection, bump: int, least: int) -> No
     """Have the next write come `bump` after all that were, and forget all but what lives."""
     revision = max(newest(connection), least) + bump
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM log WHERE revision NOT IN (SELECT revision FROM live)")
-    connection.execute("DELETE FROM expiring WHERE revision NOT IN (SELECT revision FROM live)")
+    connection.execute("DELETE FROM log WHERE position NOT IN (SELECT position FROM live)")
+    connection.execute("DELETE FROM expiring WHERE position NOT IN (SELECT position FROM live)")
     connection.execute("UPDATE meta SET compacted = ?, swept = ?", (revision, revision))
     connection.execute("COMMIT")
 
@@ -139,7 +139,7 @@ def _check_backup(source: Path) -> None:
             if verdict != "ok":
                 raise BackupError(f"the backup {source} is damaged ({verdict}); use another one")
             missing = connection.execute(
-                "SELECT count(*) FROM live LEFT JOIN log USING (revision) WHERE log.value IS NULL"
+                "SELECT count(*) FROM live LEFT JOIN log USING (position) WHERE log.value IS NULL"
             ).fetchone()[0]
             if missing:
                 raise BackupError(f"the backup {source} is damaged (it lacks {missing} objects); use another one")

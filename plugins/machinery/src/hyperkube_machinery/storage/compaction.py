@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hyperkube_machinery.storage.interface import Compacted, FutureRevision, Revision
 from hyperkube_machinery.storage.queries import newest
+from hyperkube_machinery.storage.schema import PART_BITS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,14 +38,15 @@ def free(connection: sqlite3.Connection) -> Iterator[None]:
     compacted, swept = connection.execute("SELECT compacted, swept FROM meta").fetchone()
     while swept < compacted:
         upto = min(compacted, swept + _SLICE_REVISIONS)
+        bounds = ((swept + 1) << PART_BITS, (upto + 1) << PART_BITS)
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(
-                "DELETE FROM log WHERE revision IN"
-                " (SELECT previous FROM log WHERE revision > ? AND revision <= ? AND previous > 0)",
-                (swept, upto),
+                "DELETE FROM log WHERE position IN"
+                " (SELECT previous FROM log WHERE position >= ? AND position < ? AND previous > 0)",
+                bounds,
             )
-            connection.execute("DELETE FROM log WHERE revision > ? AND revision <= ? AND value IS NULL", (swept, upto))
+            connection.execute("DELETE FROM log WHERE position >= ? AND position < ? AND value IS NULL", bounds)
             connection.execute("UPDATE meta SET swept = ?", (upto,))
             connection.execute("COMMIT")
         except BaseException:

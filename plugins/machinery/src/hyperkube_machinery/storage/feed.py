@@ -15,9 +15,9 @@ from hyperkube_machinery.storage.interface import Change, Changes, Revision, Una
 
 __all__ = ["TAIL_BYTES", "Feed", "History"]
 
-# (prefix, after, upto): the first changes under prefix later than `after`, and how far they tell: `upto` or less.
-# Raises Compacted.
-History = Callable[[str, Revision, Revision], Awaitable[Changes]]
+# (start, end, after, upto): the first changes from `start` up to `end` that are later than `after`, and how far they
+# tell: `upto` or less. Raises Compacted.
+History = Callable[[str, str | None, Revision, Revision], Awaitable[Changes]]
 
 TAIL_BYTES = 4 * 1024 * 1024
 _CHANGE_BYTES = 300  # of a change besides its values, roughly
@@ -63,14 +63,14 @@ class Feed:
         self._ended = why
         self._wake()
 
-    async def watch(self, prefix: str, after: Revision) -> AsyncGenerator[Changes, None]:
-        """See Store.watch."""
+    async def watch(self, start: str, end: str | None, after: Revision) -> AsyncGenerator[Changes, None]:
+        """See Store.watch, of the keys from `start` up to `end`."""
         position = after
         replayed = False  # whether it was told of everything there was, once
         self._watching += 1
         try:
             if position <= self.revision:
-                await self._history(prefix, position, position)  # for Compacted, which the tail knows nothing of
+                await self._history(start, end, position, position)  # for Compacted, which the tail knows nothing of
             while True:
                 if self._ended is not None:
                     raise Unavailable(self._ended)
@@ -83,9 +83,9 @@ class Feed:
                 if position == self.revision:
                     batch = Changes((), position)
                 elif position >= self._tail_after:
-                    batch = self._from_tail(prefix, position)
+                    batch = self._from_tail(start, end, position)
                 else:
-                    batch = await self._history(prefix, position, self.revision)
+                    batch = await self._history(start, end, position, self.revision)
                 position = batch.revision
                 replayed = replayed or position >= self.revision
                 yield batch
@@ -94,7 +94,7 @@ class Feed:
             if not self._watching:
                 self._forget_tail()
 
-    def _from_tail(self, prefix: str, after: Revision) -> Changes:
+    def _from_tail(self, start: str, end: str | None, after: Revision) -> Changes:
         missed = []
         for batch, _ in reversed(self._tail):
             if batch.revision <= after:
@@ -106,7 +106,7 @@ class Feed:
                 change
                 for batch in missed
                 for change in batch.changes
-                if change.revision > after and change.key.startswith(prefix)
+                if change.revision > after and change.key >= start and (end is None or change.key < end)
             ],
             self.revision,
         )

@@ -1,5 +1,7 @@
 """The key space that the API server stores in. It is etcd's: every backend behaves like etcd where they meet.
 
+Keys are text. Whoever has bytes for keys takes them for Latin-1, which keeps their order and loses nothing.
+
 One counter of revisions orders all writes. A key's entry knows the revision that created it, the one that last wrote
 it, and how many writes it has seen since. History is kept until it is compacted: ranges can be read, and watches
 begun, at any revision since.
@@ -89,6 +91,7 @@ class Entry:
     create_revision: Revision
     mod_revision: Revision
     version: int  # 1 when created
+    lease: int = 0  # that it ends with; 0 for none
 
 
 @dataclass(frozen=True, slots=True)

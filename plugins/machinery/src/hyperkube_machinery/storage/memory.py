@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from hyperkube_machinery.storage.expiry import sweeping
 from hyperkube_machinery.storage.feed import Feed
@@ -22,14 +21,18 @@ from hyperkube_machinery.storage.interface import (
     StaleRevision,
     Unavailable,
 )
+from hyperkube_machinery.storage.memoryviews import MemoryView, MemoryWritingView
 from hyperkube_machinery.storage.writes import FIRST_REVISION, Write, after_prefix, decide
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.storage.views import View, WritingView
 
 __all__ = ["MemoryStore"]
+
+T = TypeVar("T")
 
 _REPLAY_CHANGES = 512
 
@@ -41,7 +44,8 @@ class MemoryStore:
         self._clock = clock
         self._live: dict[str, Entry] = {}
         self._keys: list[str] = []  # of _live, sorted
-        self._log: list[Change] = []  # the change of every revision above _oldest, in order
+        self._log: list[Change] = []  # the changes of every revision above _oldest, in order
+        self.kept_leases: dict[int, int] = {}
         self._oldest = Revision(0)
         self._expiring: list[tuple[float, Revision, str]] = []  # a heap
         self._feed = Feed(FIRST_REVISION, self._history)
@@ -69,19 +73,56 @@ class MemoryStore:
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: Revision | None = None) -> Page:
         self._check_open()
-        current = self._feed.revision
-        if revision is None or revision == current:
-            live, keys, revision = self._live, self._keys, current
+        start = max(prefix, after + "\0" if after else "")
+        entries, count = self.span(start, after_prefix(prefix), limit, revision)
+        return Page(entries, self._feed.revision if revision is None else revision, count - len(entries))
+
+    def span(self, start: str, end: str | None, limit: int, revision: Revision | None) -> tuple[list[Entry], int]:
+        """What lived from `start` up to `end`, and how many; `limit`: see View.range."""
+        if revision is None or revision == self._feed.revision:
+            live, keys = self._live, self._keys
         else:
             self._check_revision(revision)
             live = self._state_at(revision)
             keys = sorted(live)
-        end = after_prefix(prefix)
-        first = bisect_left(keys, max(prefix, after + "\0" if after else ""))
-        last = len(keys) if end is None else bisect_left(keys, end)
-        last = max(first, last)
-        stop = min(last, first + limit) if limit else last
-        return Page([live[key] for key in keys[first:stop]], revision, last - stop)
+        first = bisect_left(keys, start)
+        last = max(first, len(keys) if end is None else bisect_left(keys, end))
+        stop = last if limit == 0 else min(last, first + max(0, limit))
+        return [live[key] for key in keys[first:stop]], last - first
+
+    async def read(self, function: Callable[[View], T]) -> T:
+        return await self.read_here(function)
+
+    async def read_here(self, function: Callable[[View], T]) -> T:
+        self._check_open()
+        return function(MemoryView(self))
+
+    async def transact(self, function: Callable[[WritingView], T], *, adds: bool = True) -> T:
+        self._check_open()
+        view = MemoryWritingView(self)
+        result = function(view)
+        self.kept_leases = view.kept_leases
+        if view.changes:
+            for change in view.changes:
+                self._take(change)
+            self._feed.publish(tuple(view.changes), view.changes[-1].revision)
+        await asyncio.sleep(0)
+        return result
+
+    async def size(self) -> tuple[int, int]:
+        size = sum(len(entry.key) + len(entry.value) for entry in self._live.values())
+        return size, size
+
+    @property
+    def newest(self) -> Revision:
+        return self._feed.revision
+
+    @property
+    def oldest(self) -> Revision:
+        return self._oldest
+
+    def living(self, key: str) -> Entry | None:
+        return self._live.get(key)
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         return await self._put(Write.lasting(key, value, None, ttl_seconds=ttl_seconds, now=self._clock.now()))
@@ -95,7 +136,10 @@ class MemoryStore:
         return change.revision
 
     def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
-        return self._feed.watch(prefix, after)
+        return self._feed.watch(prefix, after_prefix(prefix), after)
+
+    def follow(self, start: str, end: str | None, *, after: Revision) -> AsyncGenerator[Changes, None]:
+        return self._feed.watch(start, end, after)
 
     async def check(self) -> None:
         self._check_open()
@@ -117,18 +161,21 @@ class MemoryStore:
     def _commit(self, write: Write) -> Change:
         self._check_open()
         change = decide(write, self._live.get(write.key), Revision(self._feed.revision + 1))
-        if change.entry is None:
-            del self._live[write.key]
-            del self._keys[bisect_left(self._keys, write.key)]
-        else:
-            if change.previous is None:
-                self._keys.insert(bisect_left(self._keys, write.key), write.key)
-            self._live[write.key] = change.entry
+        self._take(change)
         if write.expires is not None:
             heapq.heappush(self._expiring, (write.expires, change.revision, write.key))
-        self._log.append(change)
         self._feed.publish((change,), change.revision)
         return change
+
+    def _take(self, change: Change) -> None:
+        if change.entry is None:
+            del self._live[change.key]
+            del self._keys[bisect_left(self._keys, change.key)]
+        else:
+            if change.previous is None:
+                self._keys.insert(bisect_left(self._keys, change.key), change.key)
+            self._live[change.key] = change.entry
+        self._log.append(change)
 
     def _state_at(self, revision: Revision) -> dict[str, Entry]:
         """What lived at `revision`, found by undoing what came later."""
@@ -140,17 +187,22 @@ class MemoryStore:
                 live[change.key] = change.previous
         return live
 
-    async def _history(self, prefix: str, after: Revision, upto: Revision) -> Changes:
+    async def _history(self, start: str, end: str | None, after: Revision, upto: Revision) -> Changes:
         self._check_open()
         if after < self._oldest:
             raise Compacted(after, self._oldest)
-        later = self._log[self._index(after) : self._index(upto)]
-        changes = list(islice((change for change in later if change.key.startswith(prefix)), _REPLAY_CHANGES))
-        return Changes(changes, changes[-1].revision if len(changes) == _REPLAY_CHANGES else upto)
+        changes: list[Change] = []
+        for change in self._log[self._index(after) : self._index(upto)]:
+            if change.key < start or (end is not None and change.key >= end):
+                continue
+            if len(changes) >= _REPLAY_CHANGES and change.revision > changes[-1].revision:
+                return Changes(changes, changes[-1].revision)
+            changes.append(change)
+        return Changes(changes, upto)
 
     def _index(self, revision: Revision) -> int:
         """How many changes of the log are at or before `revision`."""
-        return max(0, revision - max(self._oldest, FIRST_REVISION))
+        return bisect_right(self._log, revision, key=lambda change: change.revision)
 
     def _check_revision(self, revision: Revision) -> None:
         if revision < self._oldest:

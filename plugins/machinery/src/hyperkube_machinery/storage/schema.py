@@ -1,9 +1,12 @@
 """The SQLite file: its tables, its format version, and how a connection is opened.
 
-    log        every write since compaction and, of what is older, the entries that live: one row a revision
-    live       the key of every living entry, and the revision of its row in the log
+    log        every write since compaction and, of what is older, the entries that live: one row a write
+    live       the key of every living entry, and the position of its row in the log
     expiring   when an entry's time to live ends; a row whose entry was written since means nothing
+    leases     leases that were granted, and for how long each lasts from when it is renewed
     meta       one row: how far history was compacted, and how far its rows are gone
+
+A row's position is its revision and, behind that, its place among the writes of one transaction, which share it.
 
 `log` grows at its end, `live` holds no values: so a write dirties one page and a half besides its value, LIST reads
 values in the order they were written, and keys are counted without touching values. An old revision is read from
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURRENT",
+    "PART_BITS",
     "ForeignFile",
     "Format",
     "NewerFormat",
@@ -46,27 +50,52 @@ _APPLICATION_ID = 0x686B7374  # "hkst", in the file's header: tells our files fr
 
 _TABLES = """
 CREATE TABLE log (
-    revision INTEGER PRIMARY KEY,
+    position INTEGER PRIMARY KEY,
     key      TEXT    NOT NULL,
-    previous INTEGER NOT NULL,  -- revision of the entry that this replaced, 0 if nothing lived there
-    created  INTEGER NOT NULL,  -- 0 for a deletion
+    previous INTEGER NOT NULL,  -- position of the entry that this replaced, 0 if nothing lived there
+    created  INTEGER NOT NULL,  -- revision, 0 for a deletion
     version  INTEGER NOT NULL,  -- 0 for a deletion
+    lease    INTEGER NOT NULL,  -- 0 for none
     value    BLOB               -- NULL for a deletion
 );
 CREATE TABLE live (
     key      TEXT    PRIMARY KEY,
-    revision INTEGER NOT NULL
+    position INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE expiring (
     at       REAL    NOT NULL,  -- seconds since the epoch
-    revision INTEGER NOT NULL,
-    PRIMARY KEY (at, revision)
+    position INTEGER NOT NULL,
+    PRIMARY KEY (at, position)
 ) WITHOUT ROWID;
+CREATE TABLE leases (
+    id       INTEGER PRIMARY KEY,
+    ttl      INTEGER NOT NULL   -- seconds
+);
 CREATE TABLE meta (
     compacted INTEGER NOT NULL,  -- history begins after this revision
     swept     INTEGER NOT NULL   -- what compaction up to this revision frees has been freed
 );
 INSERT INTO meta VALUES (0, 0);
+"""
+
+PART_BITS = 24
+"""Of a position: so many writes a transaction may have, and a million million revisions are left."""
+
+_PARTS = 1 << PART_BITS
+
+# The first format had one row a revision, and no leases.
+_TO_POSITIONS = f"""
+ALTER TABLE log RENAME TO old_log;
+ALTER TABLE live RENAME TO old_live;
+ALTER TABLE expiring RENAME TO old_expiring;
+{_TABLES.partition("CREATE TABLE meta")[0]}
+INSERT INTO log SELECT revision * {_PARTS}, key, previous * {_PARTS}, created, version, 0, value FROM old_log
+    ORDER BY revision;
+INSERT INTO live SELECT key, revision * {_PARTS} FROM old_live ORDER BY key;
+INSERT INTO expiring SELECT at, revision * {_PARTS} FROM old_expiring ORDER BY at, revision;
+DROP TABLE old_log;
+DROP TABLE old_live;
+DROP TABLE old_expiring;
 """
 
 Migration = Callable[[sqlite3.Connection], None]
@@ -81,7 +110,12 @@ class Format:
     migrations: Mapping[int, Migration] = field(default_factory=dict)
 
 
-CURRENT = Format(1, _TABLES)
+def _number_positions(connection: sqlite3.Connection) -> None:
+    for statement in _TO_POSITIONS.split(";"):  # a script would end the transaction
+        connection.execute(statement)
+
+
+CURRENT = Format(2, _TABLES, {1: _number_positions})
 
 
 class ForeignFile(DataDirectoryError):

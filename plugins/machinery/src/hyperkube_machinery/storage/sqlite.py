@@ -24,15 +24,18 @@ from hyperkube_machinery.storage.interface import (
     Unavailable,
 )
 from hyperkube_machinery.storage.reserve import Reserve, explain, is_read_only
-from hyperkube_machinery.storage.schema import connect_reader, open_file
+from hyperkube_machinery.storage.schema import PART_BITS, connect_reader, open_file
+from hyperkube_machinery.storage.sqliteviews import SQLiteView
+from hyperkube_machinery.storage.views import Work
 from hyperkube_machinery.storage.writer import Writer
-from hyperkube_machinery.storage.writes import Write
+from hyperkube_machinery.storage.writes import Write, after_prefix
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.storage.views import View, WritingView
 
 __all__ = ["SQLiteStore"]
 
@@ -124,7 +127,24 @@ class SQLiteStore:
         return (await self._writer.submit(Write(key, None, expected))).revision
 
     def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
-        return self._feed.watch(prefix, after)
+        return self._feed.watch(prefix, after_prefix(prefix), after)
+
+    def follow(self, start: str, end: str | None, *, after: Revision) -> AsyncGenerator[Changes, None]:
+        return self._feed.watch(start, end, after)
+
+    async def read(self, function: Callable[[View], T]) -> T:
+        return await self._read(_viewed, function)
+
+    async def read_here(self, function: Callable[[View], T]) -> T:
+        return self._read_here(_viewed, function)
+
+    async def transact(self, function: Callable[[WritingView], T], *, adds: bool = True) -> T:
+        result: T = await self._writer.submit(Work(function, adds))
+        return result
+
+    async def size(self) -> tuple[int, int]:
+        pages, unused, page = self._read_here(_pages)
+        return pages * page, (pages - unused) * page
 
     async def check(self) -> None:
         if is_read_only(self._path.parent):
@@ -140,12 +160,16 @@ class SQLiteStore:
         assert entry is not None
         return entry
 
-    async def _history(self, prefix: str, after: Revision, upto: Revision) -> Changes:
-        return await self._read(queries.history, prefix, after, upto)
+    async def _history(self, start: str, end: str | None, after: Revision, upto: Revision) -> Changes:
+        return await self._read(queries.history, start, end, after, upto)
 
     async def _delete_expired(self, now: float) -> None:
         while due := await self._read(queries.expired, now, _EXPIRED_AT_ONCE):
-            deletions = [self._writer.submit(Write(key, None, revision)) for _, revision, key in due if key is not None]
+            deletions = [
+                self._writer.submit(Write(key, None, Revision(position >> PART_BITS)))
+                for _, position, key in due
+                if key is not None
+            ]
             for outcome in await asyncio.gather(*deletions, return_exceptions=True):
                 # What was written since lives on by its new terms.
                 if isinstance(outcome, BaseException) and not isinstance(outcome, StaleRevision):
@@ -189,11 +213,23 @@ class SQLiteStore:
         await self._writer.close()
 
 
+def _viewed(connection: sqlite3.Connection, function: Callable[[View], T]) -> T:
+    with queries.snapshot(connection) as (_, newest):
+        return function(SQLiteView(connection, newest))
+
+
+def _pages(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    pages, unused, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return pages, unused, size
+
+
 def _log_failure(freeing: asyncio.Future[None]) -> None:
     if not freeing.cancelled() and (failure := freeing.exception()) is not None:
         log.info("what compaction left is not freed yet: %s", failure)
 
 
 def _forget_expired(connection: sqlite3.Connection, upto: queries.Expired) -> Iterator[None]:
-    connection.execute("DELETE FROM expiring WHERE (at, revision) <= (?, ?)", upto[:2])
+    connection.execute("DELETE FROM expiring WHERE (at, position) <= (?, ?)", upto[:2])
     yield

@@ -22,18 +22,19 @@ import sqlite3
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hyperkube_machinery.storage.interface import Change, NoSpace, Revision, StoreError, Unavailable
 from hyperkube_machinery.storage.queries import newest
 from hyperkube_machinery.storage.reserve import Reserve, explain, is_full
 from hyperkube_machinery.storage.schema import connect_writer, move_log
 from hyperkube_machinery.storage.transaction import apply, follow_log
+from hyperkube_machinery.storage.views import Done, Work
 from hyperkube_machinery.storage.writes import Write
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ _JOB_BYTES = 1024 * 1024  # of a slice of a job
 _SWITCH_INTERVAL = 2e-5
 
 Slices = Callable[[sqlite3.Connection], Iterator[None]]  # work of which a slice is done between two batches
-_Pending = tuple[Write, "asyncio.Future[Change]"]
+_Pending = tuple[Write | Work, "asyncio.Future[Any]"]
 
 
 @dataclass(slots=True)
@@ -112,9 +113,16 @@ class Writer:
         self._thread = threading.Thread(target=context.run, args=(self._run,), name="store writer", daemon=True)
         self._thread.start()
 
-    def submit(self, write: Write) -> asyncio.Future[Change]:
-        """Do a write; its change, or why it was refused, once that is durable. Cancelling it takes nothing back."""
-        future: asyncio.Future[Change] = self._loop.create_future()
+    @overload
+    def submit(self, write: Write) -> asyncio.Future[Change]: ...
+    @overload
+    def submit(self, write: Work) -> asyncio.Future[Any]: ...
+    def submit(self, write: Write | Work) -> asyncio.Future[Any]:
+        """Do a write; its change, or what a function returned, or why it was refused, once that is durable.
+
+        Cancelling it takes nothing back.
+        """
+        future: asyncio.Future[Any] = self._loop.create_future()
         if self._closing:
             future.set_exception(Unavailable("the store is closed; nothing was written"))
             return future
@@ -153,7 +161,7 @@ class Writer:
             self._handed_over.put(arrived)
 
     def _settle(
-        self, batch: Sequence[_Pending], outcomes: Sequence[Change | StoreError], changes: Sequence[Change]
+        self, batch: Sequence[_Pending], outcomes: Sequence[Change | Done | Exception], changes: Sequence[Change]
     ) -> None:
         """On the loop: watchers first, then those who wait for their answers."""
         if changes:
@@ -161,10 +169,10 @@ class Writer:
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if future.done():  # cancelled
                 continue
-            if isinstance(outcome, StoreError):
+            if isinstance(outcome, Exception):
                 future.set_exception(outcome)
             else:
-                future.set_result(outcome)
+                future.set_result(outcome.result if isinstance(outcome, Done) else outcome)
 
     def _run(self) -> None:
         writes: deque[_Pending] = deque()
@@ -220,7 +228,7 @@ class Writer:
             failure = Unavailable(f"can't write to {self._path}: {explain(exc, self._path)}; {fate}")
             self._call(self._settle, batch, [failure] * len(batch), ())
             return
-        changes = [outcome for outcome in outcomes if isinstance(outcome, Change)]
+        changes = list(_changes_of(outcomes))
         if changes:
             self._revision = changes[-1].revision
             self._log_bytes += sum(
@@ -230,10 +238,10 @@ class Writer:
 
     def _without_additions(self, batch: list[_Pending]) -> list[_Pending]:
         """The deletions of a batch; all else is refused."""
-        refused = [pending for pending in batch if pending[0].value is not None]
+        refused = [pending for pending in batch if _adds(pending[0])]
         if refused:
             self._call(self._settle, refused, [NoSpace()] * len(refused), ())
-        return [pending for pending in batch if pending[0].value is None]
+        return [pending for pending in batch if not _adds(pending[0])]
 
     def _fate_of_failed(self) -> str:
         self._sound = False
@@ -317,6 +325,18 @@ class Writer:
     def _call(self, function: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             self._loop.call_soon_threadsafe(function, *args)
+
+
+def _adds(write: Write | Work) -> bool:
+    return write.adds if isinstance(write, Work) else write.value is not None
+
+
+def _changes_of(outcomes: Iterable[Change | Done | Exception]) -> Iterator[Change]:
+    for outcome in outcomes:
+        if isinstance(outcome, Change):
+            yield outcome
+        elif isinstance(outcome, Done):
+            yield from outcome.changes
 
 
 def _succeed(future: asyncio.Future[None]) -> None:
