@@ -1,6 +1,5 @@
 """What claims, classes and slices are made of: names, selectors, configuration, taints.
 
-CEL expressions are not compiled yet: what they say goes unchecked.
 Source: k8s.io/kubernetes/pkg/apis/resource/validation.
 """
 
@@ -126,15 +125,19 @@ def _identifier(name: str, path: str) -> list[FieldError]:
 
 
 def validate_selectors(selectors: Sequence[Tree], path: str) -> list[FieldError]:
+    """Expressions that select devices."""
     return validate_each(selectors, MOST_SELECTORS, _validate_selector, path)
 
 
 def _validate_selector(selector: Tree, path: str) -> list[FieldError]:
     if (cel := selector.get("cel")) is None:
         return [FieldError.required(f"{path}.cel")]
-    if len((cel.get("expression") or "").encode()) > _EXPRESSION_BYTES:
-        return [FieldError.too_long(f"{path}.cel.expression", _EXPRESSION_BYTES)]
-    return []
+    text, path = cel.get("expression") or "", f"{path}.cel.expression"
+    if len(text.encode()) > _EXPRESSION_BYTES:
+        return [FieldError.too_long(path, _EXPRESSION_BYTES)]
+    from hyperkube_apiserver.registry.dynamicresources.selectors import validate_expression  # few have any
+
+    return validate_expression(text, path)
 
 
 def validate_configuration(config: Tree, path: str, *, stored: bool = False) -> list[FieldError]:
