@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.crd.schema.embedded import METADATA
+from hyperkube_apiserver.crd.schema.validity import Valid
 from hyperkube_apiserver.registry.apiextensions.structural import items_of
 from hyperkube_machinery.fields import FieldSet
 from hyperkube_machinery.fields.compare import Comparer
 from hyperkube_machinery.fields.shapes import DEDUCED, UNTYPED, BadItem, ListShape, MapShape, Shape, load_shapes
+from hyperkube_machinery.fields.typed import BadValue, check
 from hyperkube_machinery.fields.typings import Compare
 
 __all__ = ["compile_compare", "shape_of"]
@@ -31,17 +33,19 @@ def shape_of(schema: Tree, *, preserves_unknown: bool = False) -> Shape:
     return shape
 
 
-def compile_compare(shape: Shape) -> Compare:
+def compile_compare(shape: Shape, is_valid: Valid) -> Compare:
     """The comparison of two objects, which raises BadItem where a value is of a type that its schema does not allow.
 
-    Who writes is recorded before what is written is validated.
+    Who writes is recorded before what is written is validated; but what `is_valid` is of the right types for sure.
     """
     compare = Comparer(load_shapes()).compile(shape)
 
     def careful(old: Any, new: Any) -> tuple[FieldSet, FieldSet]:
         try:
+            if not is_valid(new):
+                check(new, shape, allow_duplicates=True)
             return compare(old, new)
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, BadValue) as error:  # the first two are about an old object
             raise BadItem(str(error)) from error
 
     return careful
