@@ -16,6 +16,7 @@ from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentia
 from hyperkube_apiserver.authz import (
     Authorizer,
     Decision,
+    LastModes,
     deciding,
     forbidden,
     impersonate,
@@ -39,6 +40,7 @@ from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.remembering import Latest
 from hyperkube_machinery.serving.compression import accepts_gzip, body_size, compressed
 from hyperkube_machinery.serving.eager import eagerly
 from hyperkube_machinery.serving.messages import Answer, Request, Response
@@ -51,6 +53,8 @@ log = logging.getLogger(__name__)
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
+_REMEMBERED_REQUESTERS = 10_000
+"""Of those that act as others."""
 _LONG_BYTES = 8192
 """From here on it takes some five milliseconds to make YAML of JSON: too long for the others."""
 _GZIP_BYTES = 128 * 1024
@@ -81,6 +85,7 @@ class Pipeline:
         self._timeout_seconds = longest_seconds
         self._deadlines = Deadlines(clock, longest_seconds)
         self._escalation = escalation
+        self._last_modes: LastModes = Latest(_REMEMBERED_REQUESTERS)
         self._auditor = auditor
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -202,9 +207,10 @@ class Pipeline:
 
     async def _impersonated(self, visit: Visit, sender: Identity) -> Identity:
         """Whom a request acts as that says so. Raises APIError."""
-        request, info = visit.request, visit.info
+        request, info, last = visit.request, visit.info, self._last_modes
         found = deciding(
-            self._authorizer, lambda asked: impersonate(sender, request.headers, asked, info, request.repeated)
+            self._authorizer,
+            lambda asked: impersonate(sender, request.headers, asked, info, request.repeated, last=last),
         )
         return found if isinstance(found, Identity) else await found
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hyperkube_apiserver.authn import Identity
-from hyperkube_apiserver.authz import AlwaysAllow, Decision, PromptAuthorizer, ResourceAttributes, impersonate
+from hyperkube_apiserver.authz import (
+    AlwaysAllow,
+    Decision,
+    LastModes,
+    PromptAuthorizer,
+    ResourceAttributes,
+    impersonate,
+)
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.remembering import Latest
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.authz.attributes import Attributes
@@ -221,3 +229,12 @@ def test_a_comma_in_a_value_makes_no_two_of_it() -> None:
     assert "system:masters" not in found.groups
     assert found.groups[0] == "a, system:masters"
     assert found.extra == {"x": ("1, 2",)}
+
+
+def test_the_mode_that_allowed_something_last_is_tried_first_and_its_refusal_told() -> None:
+    last: LastModes = Latest(10)
+    grants = Granted("impersonate /users :u")
+    for told in ("impersonate-on:user-info:list", "impersonate resource"):
+        with pytest.raises(APIError, match=told):
+            impersonate(JOE, {"impersonate-user": "other"}, grants, LIST, last=last)
+        assert impersonate(JOE, {"impersonate-user": "u"}, grants, LIST, last=last).name == "u"

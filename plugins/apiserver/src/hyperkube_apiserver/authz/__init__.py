@@ -22,7 +22,7 @@ from hyperkube_apiserver.authz.authorizers import (
 from hyperkube_apiserver.authz.deciding import Undecided, deciding
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import forbidden
-from hyperkube_apiserver.authz.impersonation import impersonate, impersonates
+from hyperkube_apiserver.authz.impersonation import LastModes, impersonate, impersonates
 from hyperkube_apiserver.authz.rbac import RBAC
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Authorizer",
     "Decision",
     "Escalation",
+    "LastModes",
     "PrivilegedGroup",
     "PromptAuthorizer",
     "ResourceAttributes",

@@ -2,14 +2,15 @@
 
 A requester is allowed to by one of several modes, tried in turn: the constrained ones ask for a permission to
 impersonate that kind of user and for one to do this very request in its name, the last one only for `impersonate`.
-Where none does, the refusal is that of the first. Source: k8s.io/apiserver/pkg/endpoints/filters/impersonation.
+Where none does, the refusal is that of the first: of the
+one that allowed something to the requester last, if any did. Source: k8s.io/apiserver/pkg/endpoints/filters/impersonation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
@@ -27,13 +28,14 @@ from hyperkube_machinery.identity import (
     service_account_groups,
     split_service_account,
 )
+from hyperkube_machinery.remembering import Latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hyperkube_apiserver.authz.authorizers import PromptAuthorizer
 
-__all__ = ["impersonate", "impersonates"]
+__all__ = ["LastModes", "impersonate", "impersonates"]
 
 _USER = "impersonate-user"
 _GROUP = "impersonate-group"
@@ -56,24 +58,32 @@ def impersonate(
     authorizer: PromptAuthorizer,
     info: Attributes,
     repeated: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    *,
+    last: LastModes | None = None,
 ) -> Identity:
     """Whom a request by `identity` acts as: `identity` itself unless its headers (in lower case) say otherwise.
 
-    `repeated` are the values of headers that came more than once. Raises APIError 403 where it may not act so, and 400
-    where the headers name no user.
+    `repeated` are the values of headers that came more than once, `last` are the modes that requesters were allowed by
+    last: that is tried first, and its refusal told. Raises APIError 403 where it may not act so, and 400 where the
+    headers name no user.
     """
     wanted = _wanted(headers, repeated)
     if wanted is None:
         return identity
     asker = _Asker(identity, authorizer, info)
     first: APIError | None = None
-    for mode in _MODES:
+    before = last.get(identity.name) if last is not None else None
+    for mode in _MODES if before is None else (before, *(one for one in _MODES if one is not before)):
         if not mode.fits(wanted, identity):
             continue
         try:
-            return mode.check(asker, wanted)
+            found = mode.check(asker, wanted)
         except APIError as refusal:
             first = first or refusal
+            continue
+        if last is not None:
+            last.put(identity.name, mode)
+        return found
     assert first is not None  # the last mode fits everybody
     raise first
 
@@ -275,6 +285,9 @@ def _other_user(wanted: Identity, requester: Identity) -> bool:
 def _anybody(wanted: Identity, requester: Identity) -> bool:
     return True
 
+
+LastModes: TypeAlias = Latest[str, _Mode]
+"""By the name of the requester."""
 
 _MODES = (
     _Mode("associated-node", _associated_node),

@@ -87,7 +87,7 @@ def _read_key(told: Any) -> VerifyingKey | None:
                 return VerifyingKey(name, public) if public.key_size in _RSA_BITS else None
             case "EC":
                 called = told.get("crv")
-                if called not in _CURVES:
+                if not isinstance(called, str) or called not in _CURVES:
                     return None
                 point = ec.EllipticCurvePublicNumbers(_number(told, "x"), _number(told, "y"), _CURVES[called][0])
                 return VerifyingKey(name, point.public_key(), called)
