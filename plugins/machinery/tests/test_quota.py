@@ -382,7 +382,7 @@ def test_changes_that_may_free_something_are_known(resource: str, old: Tree, new
 
 
 def test_what_is_there_is_added_up_as_far_as_it_is_known() -> None:
-    quota = {
+    quota: Tree = {
         "spec": {
             "hard": {"pods": "9", "requests.cpu": "9", "secrets": "9", "count/widgets.example.com": "9", "odd": "1"},
             "scopeSelector": {"matchExpressions": [{"scopeName": "NotBestEffort", "operator": "Exists"}]},

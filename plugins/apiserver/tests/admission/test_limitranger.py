@@ -149,7 +149,7 @@ class TestPods:
 
     async def test_what_it_says_of_itself_goes_before_its_containers(self, world: Any) -> None:
         limited(world, {"type": "Pod", "max": {"cpu": "1"}})
-        whole = {"resources": {"limits": {"cpu": "3"}}}
+        whole: Any = {"resources": {"limits": {"cpu": "3"}}}
         told = await world.refusal(PLUGIN, "pods", pod({"limits": {"cpu": "1"}}, **whole))
         assert told == 'pods "p" is forbidden: maximum cpu usage per Pod is 1, but limit is 3'
 

@@ -140,6 +140,10 @@ class Client:
         self._pipeline = pipeline
         self._connection = FakeConnection()
 
+    def audit(self, auditor: Any) -> None:
+        """Have requests told to `auditor` from now on."""
+        self._pipeline._auditor = auditor
+
     async def answer(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """The answer as the pipeline gives it. Header names are given with underscores, `token` as a word."""
         token = headers.pop("token", "admin-token")
