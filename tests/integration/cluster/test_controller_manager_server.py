@@ -208,10 +208,10 @@ async def test_a_node_that_is_silent_loses_its_pods(cluster: Cluster) -> None:
     assert told["Ready"]["status"] == "False"
     assert "deletionTimestamp" not in staying["metadata"]
 
-    async def told() -> list[dict[str, Any]]:
+    async def heard() -> list[dict[str, Any]]:
         return list((await client.list(EVENTS, "default", fields="reason=TaintManagerEviction")).items)
 
-    assert await eventually(told)
+    assert await eventually(heard)
 
 
 async def test_kills_neither_lose_nor_double_anything(processes: Cluster) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NoReturn
 
 from hyperkube_apiserver.aggregation.keeping import API_SERVICES
@@ -85,6 +86,10 @@ def _is_managed(obj: Tree) -> bool:
     return meta.labels_of(obj).get(_LABEL) == "true"
 
 
+def _with_spec(spec: Tree, old: Tree) -> Tree:
+    return {**old, "spec": spec}
+
+
 async def _settle(api: API, clock: Clock) -> None:
     """Bring them up to date, once."""
     await api.hub.fresh()
@@ -95,7 +100,7 @@ async def _settle(api: API, clock: Clock) -> None:
     for obj in write:
         name = meta.name(obj)
         if name in existing:
-            await served.registry.update(name, lambda old, obj=obj: {**old, "spec": obj["spec"]}, context, log.warning)
+            await served.registry.update(name, partial(_with_spec, obj["spec"]), context, log.warning)
         else:
             await served.registry.create(obj, context, log.warning)
     for name in surplus:
