@@ -322,7 +322,10 @@ class _Parser:
         try:
             match token.kind:
                 case "-":
-                    number = self._next()
+                    number = self._token
+                    if number.kind not in ("NUM_INT", "NUM_FLOAT"):
+                        raise _Unexpected
+                    self._next()
                     read = read_int if number.kind == "NUM_INT" else read_double
                     return Literal(token.offset, read("-" + number.text))
                 case "NUM_INT":
