@@ -164,6 +164,11 @@ def test_who_is_gone_is_unavailable_and_comes_back(server: Any, fruits: Fruits) 
         assert condition["message"].startswith(f'failing or missing response from {url}: Get "{url}": dial tcp')
         answer = connection.send("GET", f"{ROOT}/namespaces/orchard/fruits")
         assert (answer.status, answer.read()) == (503, b"service unavailable\n")
+        metrics = connection.send("GET", "/metrics").read().decode()
+        assert f'aggregator_unavailable_apiservice{{name="v1.{GROUP}"}} 1' in metrics
+        assert 'aggregator_unavailable_apiservice{name="v1.apps"} 0' in metrics
+        reason = f'aggregator_unavailable_apiservice_total{{name="v1.{GROUP}",reason="FailedDiscoveryCheck"}}'
+        assert reason in metrics
         well = {"ports": [{"name": "https", "port": fruits.port, "protocol": "TCP"}]}
         connection.call("PATCH", slices, well, content_type=kind)
         wait_for(watching, "Passed")

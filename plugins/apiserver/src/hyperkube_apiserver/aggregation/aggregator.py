@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from hyperkube_apiserver.aggregation.availability import PASSED, availability, probed
 from hyperkube_apiserver.aggregation.backend import Backend, ProxyCertificate
 from hyperkube_apiserver.aggregation.delegate import Aggregated
+from hyperkube_apiserver.aggregation.gauges import unavailabilities
 from hyperkube_apiserver.aggregation.keeping import API_SERVICES
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.ownconditions import Verdict, tell
@@ -54,6 +55,7 @@ class Aggregator:
         self._follows_redirects = follows_redirects
         self._places = Places(Services(api.cluster, lambda: api.cluster.routing), lambda: api.cluster.routing)
         self._followed: dict[str, _Followed] = {}
+        self._unavailabilities = unavailabilities(api.instruments.registry)
 
     async def run(self, changed: asyncio.Event) -> NoReturn:
         """Follow APIServices as they come, change and go (which `changed` tells), until cancelled."""
@@ -127,6 +129,8 @@ class Aggregator:
             verdict = await self._verdict(followed)
             current = verdict is None
             if verdict is not None:
+                if delegate.available and verdict != PASSED:
+                    self._unavailabilities.labels(followed.name, verdict[1]).inc()
                 delegate.available = verdict == PASSED
                 # First: who waits for the condition uses what is served next.
                 read = delegate.available and await self._read(delegate)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from hyperkube_apiserver.aggregation.gauges import register_availability
 from hyperkube_apiserver.assembly import API
 from hyperkube_machinery.clock import Clock
 
@@ -27,6 +28,7 @@ async def keep_aggregated(
     changed = asyncio.Event()
     cache = api.resource(*API_SERVICES).cache
     cache.observe(lambda event: changed.set())
+    register_availability(api.instruments.registry, cache)
     while not any(b'"service":{' in item.body for item in cache.items()):
         await changed.wait()
         changed.clear()
