@@ -15,6 +15,7 @@ NAMES = (
     "schema",
     "customschema",
     "customresources",
+    "customrules",
     "access",
     "operations",
     "steps",

@@ -100,6 +100,11 @@ class _Node:
         return value if self._view is None else self._view(value)
 
     @property
+    def has_rules(self) -> bool:
+        """Of its own."""
+        return self._compiled != ()
+
+    @property
     def rules(self) -> tuple[Compiled, ...] | None:
         """None if nothing can be asked of its values."""
         if self._compiled is None and self._declared is not None:
@@ -108,19 +113,18 @@ class _Node:
 
 
 def _node(schema: Tree, declared: Declared | None) -> _Node | None:
+    """None if there are no rules in it."""
     made = _Node(schema, declared)
     element = declared.element if declared is not None else None
-    if isinstance(items := schema.get("items"), dict) and _has_rules(items):
+    if isinstance(items := schema.get("items"), dict):
         made.items = _node(items, element)
-    if isinstance(others := schema.get("additionalProperties"), dict) and _has_rules(others):
+    if isinstance(others := schema.get("additionalProperties"), dict):
         made.others = _node(others, element)
     for name, inner in (schema.get("properties") or {}).items():
-        if _has_rules(inner) and (within := _declared_field(declared, name, inner)) is not None:
-            node = _node(inner, within)
-            if node is not None:
-                made.properties[name] = node
-    empty = not (made.items or made.others or made.properties or schema.get("x-kubernetes-validations"))
-    return None if empty else made
+        within = _declared_field(declared, name, inner)
+        if within is not None and (node := _node(inner, within)) is not None:
+            made.properties[name] = node
+    return made if made.items or made.others or made.properties or made.has_rules else None
 
 
 def _declared_field(declared: Declared | None, name: str, schema: Tree) -> Declared | None:

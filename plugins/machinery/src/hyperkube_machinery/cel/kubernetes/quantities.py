@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import ClassVar
 
 from hyperkube_machinery.cel.errors import EvaluationError
@@ -40,7 +40,7 @@ class QuantityValue:
     @classmethod
     def parse(cls, text: str) -> QuantityValue:
         """Raises QuantityError."""
-        return cls(Quantity.parse(text), _scaled(text))
+        return _parsed(text)
 
     @property
     def integer(self) -> int | None:
@@ -75,6 +75,11 @@ class QuantityValue:
 
     def __str__(self) -> str:
         return str(self.amount)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> QuantityValue:
+    return QuantityValue(Quantity.parse(text), _scaled(text))
 
 
 def _fitting(number: int) -> int | None:

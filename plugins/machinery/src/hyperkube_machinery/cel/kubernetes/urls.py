@@ -26,8 +26,8 @@ class URLValue:
 
 def _url(text: str) -> URLValue:
     try:
-        parse_request_uri(text)  # asks that it be absolute, but takes fragments for a part of the path
-        return URLValue(parse_url(text))
+        absolute = parse_request_uri(text)  # which takes fragments for a part of the path, and knows no `//host`
+        return URLValue(parse_url(text) if "#" in text or text.startswith("//") else absolute)
     except URLError as exc:
         raise EvaluationError(f"URL parse error during conversion from string: {exc}") from None
 

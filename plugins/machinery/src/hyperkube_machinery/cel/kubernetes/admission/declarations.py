@@ -25,7 +25,7 @@ from hyperkube_machinery.cel.types import (
     map_of,
 )
 
-__all__ = ["REQUEST_RESOURCE", "environment", "with_variables"]
+__all__ = ["REQUEST_RESOURCE", "environment", "typed_environment", "with_variables"]
 
 REQUEST_RESOURCE = "authorizer.requestResource"
 
@@ -91,23 +91,30 @@ _NAMESPACE = _object(
 
 
 @cache
-def environment(
-    *, params: bool, authorizer: bool, patches: bool = False, object_type: Type = DYN, params_type: Type = DYN
-) -> Environment:
+def environment(*, params: bool, authorizer: bool, patches: bool = False) -> Environment:
     """What expressions may mention where there are parameters, an authorizer, patches to be made."""
-    variables: dict[str, Type] = {
-        "object": object_type,
-        "oldObject": object_type,
-        "request": _REQUEST,
-        "namespaceObject": _NAMESPACE,
-    }
+    variables: dict[str, Type] = {"object": DYN, "oldObject": DYN, "request": _REQUEST, "namespaceObject": _NAMESPACE}
     if params:
-        variables["params"] = params_type
+        variables["params"] = DYN
     if authorizer:
         variables["authorizer"] = typenames.AUTHORIZER
         variables[REQUEST_RESOURCE] = typenames.RESOURCE_CHECK
     if patches:
         return mutation_environment().extend(variables=variables, types=PatchTypes())
+    return base_environment().extend(variables=variables)
+
+
+def typed_environment(object_type: Type, params_type: Type | None) -> Environment:
+    """The same for expressions that are only checked, for objects of a type; without parameters if they have none."""
+    variables: dict[str, Type] = {
+        "object": object_type,
+        "oldObject": object_type,
+        "request": _REQUEST,
+        "namespaceObject": _NAMESPACE,
+        "authorizer": typenames.AUTHORIZER,
+    }
+    if params_type is not None:
+        variables["params"] = params_type
     return base_environment().extend(variables=variables)
 
 
