@@ -63,7 +63,7 @@ def _rules(*expressions: str) -> Tree:
 
 def schema(*, with_rules: bool) -> Tree:
     """Of a resource with a spec of a dozen fields."""
-    on_spec, on_ports, on_name = map(lambda one: _rules(*one) if with_rules else {}, _ALL)
+    on_spec, on_ports, on_name = (_rules(*one) if with_rules else {} for one in _ALL)
     number = {"type": "integer"}
     port = {"type": "object", "properties": {"name": _text(20), "number": number}, **on_ports}
     spec = {
