@@ -236,6 +236,12 @@ CONTROLLERS: tuple[Entry, ...] = (
         account="token-cleaner",
         on=False,
     ),
+    Entry(
+        name="validatingadmissionpolicy-status-controller",
+        target=f"{_HOME}.policystatus:run",
+        summary="Tells what is doubtful about the expressions of validating admission policies.",
+        account="validatingadmissionpolicy-status-controller",
+    ),
 )
 """Every controller that there is, in the order in which they are begun."""
 
@@ -263,7 +269,6 @@ ABSENT: Mapping[str, str] = {
     "storage-version-migrator-controller": "svm",
     "storageversion-garbage-collector-controller": "storage-version-gc",
     "ttl-controller": "ttl",
-    "validatingadmissionpolicy-status-controller": "",
 }
 """Upstream's controllers that are not here, each with its other name. A row leaves when its `Entry` comes."""
 

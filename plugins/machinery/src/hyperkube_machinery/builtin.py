@@ -46,6 +46,7 @@ __all__ = [
     "STORAGE_CLASSES",
     "SUBJECT_ACCESS_REVIEWS",
     "TOKEN_REVIEWS",
+    "VALIDATING_ADMISSION_POLICIES",
 ]
 
 _STORED = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -114,3 +115,10 @@ CLUSTER_ROLE_BINDINGS = _kind(
 )
 ROLES = _kind("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDINGS = _kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")
+VALIDATING_ADMISSION_POLICIES = _kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
