@@ -2,8 +2,8 @@
 
 A requester is allowed to by one of several modes, tried in turn: the constrained ones ask for a permission to
 impersonate that kind of user and for one to do this very request in its name, the last one only for `impersonate`.
-Where none does, the refusal is that of the first: of the
-one that allowed something to the requester last, if any did. Source: k8s.io/apiserver/pkg/endpoints/filters/impersonation.
+Where none does, the refusal is that of the first: of the one that allowed something to the requester last, if any did.
+Source: k8s.io/apiserver/pkg/endpoints/filters/impersonation.
 """
 
 from __future__ import annotations
