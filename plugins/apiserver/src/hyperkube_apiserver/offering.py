@@ -13,17 +13,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_machinery.serving.messages import Answer
 from hyperkube_machinery.versionorder import version_rank
 
-if TYPE_CHECKING:
-    from hyperkube_apiserver.openapi.foreign import Foreign
-
-__all__ = ["Delegate", "Group", "GroupVersion", "Key", "Offering", "Place"]
+__all__ = ["Delegate", "Described", "Group", "GroupVersion", "Key", "Offering", "Place"]
 
 Key = tuple[str, str, str]
 """Group, version and plural."""
@@ -43,6 +40,20 @@ _CUSTOM = Place()
 """That of custom resources. Source: k8s.io/kubernetes/pkg/controlplane/controller/crdregistration."""
 
 
+class Described(Protocol):
+    """OpenAPI documents of a group version that aren't this server's; empty where there is none."""
+
+    @property
+    def tag(self) -> str:
+        """Another one where the documents are others."""
+
+    def version_3(self) -> Tree:
+        """The document of OpenAPI 3. Takes long where it is large."""
+
+    def version_2(self) -> Tree:
+        """The document of OpenAPI 2. Takes long where it is large."""
+
+
 class Delegate(Protocol):
     """Answers for a group version in the place of this server."""
 
@@ -53,7 +64,7 @@ class Delegate(Protocol):
     def resources(self) -> Sequence[Tree] | None:
         """Its resources as aggregated discovery (v2) lists them; None while it can't be asked."""
 
-    def described(self) -> Foreign | None:
+    def described(self) -> Described | None:
         """Its OpenAPI documents, if it has any."""
 
     def answer(self, call: Call) -> Awaitable[Answer]:
@@ -125,7 +136,7 @@ class Offering:
         """Who answers for a group version, where that isn't this server."""
         return self._delegates.get((group, version))
 
-    def described(self) -> Iterable[tuple[str, Foreign]]:
+    def described(self) -> Iterable[tuple[str, Described]]:
         """The OpenAPI documents of what others answer for, by their names."""
         for (group, version), delegate in self._delegates.items():
             if (documents := delegate.described()) is not None:

@@ -1,7 +1,8 @@
 """The APIServices that group versions of custom resources have: made, corrected and deleted with them.
 
 Those that this server made bear a label that says so; others, of the same name too, are left alone.
-Source: k8s.io/kubernetes/pkg/controlplane/controller/crdregistration, k8s.io/kube-aggregator/pkg/controllers/autoregister.
+Source: k8s.io/kubernetes/pkg/controlplane/controller/crdregistration,
+k8s.io/kube-aggregator/pkg/controllers/autoregister.
 """
 
 from __future__ import annotations

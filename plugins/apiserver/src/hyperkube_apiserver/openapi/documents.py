@@ -15,10 +15,11 @@ from importlib.resources import files
 from typing import Any
 
 from hyperkube_apiserver.kinds import Kind
+from hyperkube_apiserver.offering import Described
 from hyperkube_apiserver.openapi import gnostic, v2, v3
 from hyperkube_apiserver.openapi.custommodels import CustomModel, Models
 from hyperkube_apiserver.openapi.custompaths import custom_paths
-from hyperkube_apiserver.openapi.foreign import Foreign, merged
+from hyperkube_apiserver.openapi.foreign import merged
 from hyperkube_apiserver.openapi.operations import paths_of
 from hyperkube_apiserver.openapi.paths import Path, group_path, root_paths
 from hyperkube_apiserver.openapi.phrases import VERSION_2
@@ -48,7 +49,7 @@ class Documents:
         self,
         kinds: Iterable[Kind],
         version: str,
-        foreign: Mapping[str, Foreign] | None = None,
+        foreign: Mapping[str, Described] | None = None,
         models: Iterable[CustomModel] = (),
     ) -> None:
         """`kinds` are those that have a definition, `models` those that have not.

@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from hyperkube_apiserver.offering import Described
+
 __all__ = ["Foreign", "merged"]
 
 Tree = dict[str, Any]
@@ -23,7 +25,7 @@ _LEVEL = 1
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """The documents of one group version, of OpenAPI 3 and of OpenAPI 2, packed; empty where there is none."""
+    """The documents of one group version, of OpenAPI 3 and of OpenAPI 2, packed; fits `Described`."""
 
     packed_3: bytes
     packed_2: bytes
@@ -47,7 +49,7 @@ class Foreign:
         return _tree(self.packed_2)
 
 
-def merged(document: Tree, own_definitions: Collection[str], others: Mapping[str, Foreign]) -> Tree:
+def merged(document: Tree, own_definitions: Collection[str], others: Mapping[str, Described]) -> Tree:
     """A document of OpenAPI 2, whose `paths` and `definitions` are iterators, with those of `others` by their names.
 
     Of each only the paths below its own group version are taken. A definition that is called as another one is, and is
@@ -108,7 +110,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _renamed(fragment: Tree, taken: Collection[str]) -> Tree:
-    names = {}
+    names: dict[str, str] = {}
     for name in fragment["definitions"]:
         free, number = name, 2
         while free in taken:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.offering import Offering
+from hyperkube_apiserver.offering import Described, Offering
 from hyperkube_apiserver.openapi.phrases import VERSION_2
 from hyperkube_apiserver.printers import parse_accept
 from hyperkube_apiserver.requestinfo import Query
@@ -26,7 +26,6 @@ from hyperkube_machinery.serving.messages import Request, Response
 if TYPE_CHECKING:
     from hyperkube_apiserver.call import Served
     from hyperkube_apiserver.openapi.documents import Documents
-    from hyperkube_apiserver.openapi.foreign import Foreign
 
 __all__ = ["OpenAPI"]
 
@@ -125,7 +124,7 @@ class OpenAPI:
             self._since = formatdate(self._clock.now(), usegmt=True)
         self._documents, self._generation = documents, generation
 
-    def _open(self, kinds: Sequence[Kind], foreign: Mapping[str, Foreign], served: Sequence[Served]) -> Documents:
+    def _open(self, kinds: Sequence[Kind], foreign: Mapping[str, Described], served: Sequence[Served]) -> Documents:
         # Takes milliseconds and a megabyte, and few servers are ever asked.
         from hyperkube_apiserver.openapi.custommodels import CustomModel
         from hyperkube_apiserver.openapi.documents import Documents
