@@ -85,10 +85,23 @@ def _applied(implementation: Callable[..., Any], runs: Sequence[Run]) -> Run:
 
 
 def _priced(implementation: Callable[..., Any], runs: Sequence[Run], price: CallCost, ahead: Work | None) -> Run:
+    if ahead is None and len(runs) == 2:
+        return _priced_pair(implementation, runs[0], runs[1], price)
+
     def priced(frame: Frame) -> Any:
         arguments = [run(frame) for run in runs]
         if ahead is not None:
             work(frame, ahead(*arguments))
+        result = implementation(*arguments)
+        charge(frame, price(arguments, result))
+        return result
+
+    return priced
+
+
+def _priced_pair(implementation: Callable[..., Any], one: Run, other: Run, price: CallCost) -> Run:
+    def priced(frame: Frame) -> Any:
+        arguments = (one(frame), other(frame))
         result = implementation(*arguments)
         charge(frame, price(arguments, result))
         return result

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hyperkube_machinery.cel import access, folds, operators
+from hyperkube_machinery.cel import access, costs, folds, operators
 from hyperkube_machinery.cel.ast import (
     Call,
     Comprehension,
@@ -51,7 +51,7 @@ class Compiler:
         self,
         findings: Findings,
         declarations: Declarations,
-        costs: CostModel | None,
+        model: CostModel | None,
         *,
         presence_cost: int,
         constants: bool,
@@ -60,7 +60,7 @@ class Compiler:
         self._types = findings.types
         self._meanings = findings.meanings
         self._declarations = declarations
-        self._costs = costs
+        self._model = model
         self._presence_cost = presence_cost
         self._constants = constants  # whether what is constant is evaluated now
         self._missing = missing  # variables that the activation lacks
@@ -231,6 +231,8 @@ class Compiler:
             quick = operators.specialised(function.name, types, codes)
             if quick is not None:
                 return quick
+            if price is costs.first and len(codes) == 2 and {type.kind for type in types} == {Kind.STRING}:
+                return operators.affix_test(overload.implementation, codes)
             if function.name == "matches" and codes[1].constant:
                 return _matching(codes, overload, price)
         return call(function, overload, types, codes, price)
@@ -241,8 +243,8 @@ class Compiler:
         return next(overload for overload in function.overloads if overload.id == ids[0])
 
     def _price(self, function: str, overload: Overload | None) -> CallCost | None:
-        if self._costs is not None:
-            price = self._costs.call_cost(function, "" if overload is None else overload.id)
+        if self._model is not None:
+            price = self._model.call_cost(function, "" if overload is None else overload.id)
             if price is not None:
                 return price
         return None if overload is None else overload.cost

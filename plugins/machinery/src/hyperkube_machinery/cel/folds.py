@@ -1,7 +1,8 @@
 """Loops: the closures of comprehensions, with what each round costs.
 
 What costs how much is cel-go's way of evaluating them step by step: reading the accumulator 1, a call 1, a list 10.
-Source: cel-go's interpreter/interpretable.go and runtimecost.go.
+Source: cel-go's interpreter/interpretable.go and runtimecost.go. The loops charge without calling `charge`, which is a
+quarter of what a short round takes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure
+from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charged, failure
 from hyperkube_machinery.cel.equality import find_key
-from hyperkube_machinery.cel.errors import EvaluationError
+from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
 from hyperkube_machinery.cel.kinds import type_of_value
 from hyperkube_machinery.cel.texts import show
 
@@ -78,7 +79,9 @@ def _quantifier(loop: Loop, predicate: Code, *, stop: bool, overhead: int, last:
         failed: EvaluationError | None = None
         rounds = iter(start(frame))
         for frame[slot] in rounds:
-            charge(frame, due)
+            frame[0] += due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             try:
                 met = run(frame)
             except FAILURES as exc:
@@ -105,7 +108,9 @@ def count_one(loop: Loop, predicate: Code) -> Run:
         count = 0
         rounds = start(frame)
         for frame[slot] in rounds:
-            charge(frame, due)
+            frame[0] += due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             try:
                 met = run(frame)
             except FAILURES as exc:
@@ -144,7 +149,9 @@ def _grow_each(loop: Loop, run: Run, due: int) -> Run:
         append = grown.append
         rounds = start(frame)
         for frame[slot] in rounds:
-            charge(frame, due)
+            frame[0] += due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             append(run(frame))
         return grown
 
@@ -190,14 +197,18 @@ def _grow(loop: Loop, make: Any, add: Any, due: int, predicate: Code | None) -> 
         failed: EvaluationError | None = None
         rounds = start(frame)
         for frame[slot] in rounds:
-            charge(frame, test_due)
+            frame[0] += test_due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             try:
                 met = test(frame)
             except FAILURES as exc:
                 failed = failure(exc)
                 continue
             if met is True:
-                charge(frame, due)
+                frame[0] += due
+                if frame[0] > frame[1]:
+                    raise CostExceeded
                 if failed is None:
                     try:
                         add(frame, grown)
@@ -252,10 +263,14 @@ def fold(loop: Loop, slot: int, initial: Code, condition: Code, step: Code, resu
         rounds = start(frame)
         frame[slot] = begin(frame)
         for frame[variable] in rounds:
-            charge(frame, condition_due)
+            frame[0] += condition_due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             if go_on(frame) is False:
                 break
-            charge(frame, step_due)
+            frame[0] += step_due
+            if frame[0] > frame[1]:
+                raise CostExceeded
             frame[slot] = run(frame)
         return finish(frame)
 

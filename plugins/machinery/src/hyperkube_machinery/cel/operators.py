@@ -14,9 +14,11 @@ from hyperkube_machinery.cel.equality import equal, size_of
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.types import Kind, Type
 
-__all__ = ["compare_equal", "conditional", "logical", "specialised"]
+__all__ = ["affix_test", "compare_equal", "conditional", "logical", "specialised"]
 
 _FIXED_SIZE = frozenset((Kind.BOOL, Kind.INT, Kind.UINT, Kind.DOUBLE, Kind.TIMESTAMP, Kind.DURATION))
+_TENTHS = tuple(math.ceil(size * STRING_FACTOR) for size in range(256))
+"""What walking over a short text costs."""
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "_<_": operator.lt,
     "_<=_": operator.le,
@@ -82,6 +84,20 @@ def _concatenation(left: Run, right: Run) -> Run:
         return one + other  # type: ignore[no-any-return]
 
     return joined
+
+
+def affix_test(implementation: Callable[[str, str], bool], codes: Sequence[Code]) -> Code:
+    """`startsWith` or `endsWith`, priced by the text that is looked at."""
+    left, right = codes[0].run, codes[1].run
+
+    def tested(frame: Frame) -> bool:
+        text = left(frame)
+        met = implementation(text, right(frame))
+        size = len(text)
+        frame[0] += _TENTHS[size] if size < 256 else math.ceil(size * STRING_FACTOR)
+        return met
+
+    return Code(tested, codes[0].cost + codes[1].cost)
 
 
 def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool) -> Code:
