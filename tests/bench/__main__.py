@@ -13,6 +13,7 @@ import sys
 NAMES = (
     "launch",
     "schema",
+    "expressions",
     "customschema",
     "customresources",
     "customrules",
