@@ -37,7 +37,7 @@ class Loop:
         values = self.range(frame)
         if self.slot2 is not None:
             return _pairs(frame, values, self.slot, self.slot2)
-        if values.__class__ is list:
+        if isinstance(values, list):
             return values
         if isinstance(values, Mapping):
             return list(values)
@@ -45,7 +45,7 @@ class Loop:
 
 
 def _pairs(frame: Frame, values: Any, slot: int, slot2: int) -> Iterable[Any]:
-    if values.__class__ is list:
+    if isinstance(values, list):
         pairs: Iterable[tuple[Any, Any]] = enumerate(values)
     elif isinstance(values, Mapping):
         pairs = list(values.items())

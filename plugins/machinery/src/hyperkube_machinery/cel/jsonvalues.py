@@ -68,7 +68,7 @@ def _bytes(value: Any) -> Any:
 
 
 def _items(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: [read(item) for item in value] if value.__class__ is list else value
+    return lambda value: [read(item) for item in value] if isinstance(value, list) else value
 
 
 def _values(read: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from hyperkube_machinery.cel.equality import equal
+from hyperkube_machinery.cel.kubernetes.declared import declared_type
+from hyperkube_machinery.cel.kubernetes.environments import base_environment, program_of
 from hyperkube_machinery.cel.kubernetes.views import KeyedList, view_of
 from hyperkube_machinery.cel.values import Duration, Timestamp
 
@@ -90,3 +92,53 @@ def test_lists_with_keys_are_equal_and_grow_by_them() -> None:
     grown = one + shown([{"k": "c", "v": 9}, {"k": "a", "v": 5}], schema)
     assert list(grown) == [{"k": "a", "v": 5}, {"k": "b", "v": 2}, {"k": "c", "v": 9}]
     assert isinstance(grown, KeyedList)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "self.all(x, x != '')",
+        "self.exists(i, x, i == 1 && x == 'a')",
+        "self.exists_one(x, x == 'a')",
+        "self.map(x, x + 'c')",
+        "self.filter(x, x == 'a')",
+        "self.transformList(i, x, x)",
+        "'a' in self",
+        "self[0]",
+        "self[?1].orValue('')",
+        "self.size()",
+        "size(self) > 1 ? self[1] : ''",
+        "self.join('-')",
+        "self.sort()",
+        "self.sortBy(x, x)",
+        "self.distinct()",
+        "self.reverse()",
+        "self.slice(0, 1)",
+        "[self].flatten()",
+        "self.isSorted()",
+        "self.max()",
+        "self.indexOf('a')",
+        "sets.contains(self, ['a'])",
+        "sets.equivalent(['a', 'b'], self)",
+        "self + ['c']",
+        "['c'] + self",
+        "self == ['b', 'a']",
+        "['b', 'a'] == self",
+        "dyn(self) == dyn(['b', 'a'])",
+        "self in [['b', 'a']]",
+        "type(self) == list",
+        "'%s'.format([self])",
+        "optional.of(self).value()[0]",
+        "[self, self].size()",
+        "{'a': self}.a[0]",
+    ],
+)
+def test_sets_are_lists_to_all_functions(expression: str) -> None:
+    text = {"type": "string", "maxLength": 5}
+    schema = {"type": "array", "items": text, "maxItems": 5, "x-kubernetes-list-type": "set"}
+    declared = declared_type(schema)
+    assert declared is not None
+    environment = base_environment().extend(variables={"self": declared.named("self")})
+    program = program_of(environment, environment.compile(expression))
+    of_set, of_list = (program.evaluate({"self": value}) for value in (shown(["b", "a"], schema), ["b", "a"]))
+    assert of_set == of_list

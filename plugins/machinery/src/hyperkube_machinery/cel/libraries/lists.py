@@ -65,9 +65,9 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
     if depth < 0:
         raise EvaluationError("level must be non-negative")
     for _ in range(depth):
-        if not any(item.__class__ is list for item in items):
+        if not any(isinstance(item, list) for item in items):
             break
-        items = [part for item in items for part in (item if item.__class__ is list else (item,))]
+        items = [part for item in items for part in (item if isinstance(item, list) else (item,))]
     return items
 
 
@@ -211,7 +211,7 @@ LISTS = Library(
                 member=True,
                 cost=_of_flattening,
                 estimate=_estimate_flatten,
-                work=lambda items: sum(len(item) if item.__class__ is list else 1 for item in items),
+                work=lambda items: sum(len(item) if isinstance(item, list) else 1 for item in items),
             ),
             Overload(
                 "list_flatten_int",

@@ -122,7 +122,7 @@ def _not(value: Any) -> bool:
 
 
 def _in(wanted: Any, within: Any) -> bool:
-    if within.__class__ is list:
+    if isinstance(within, list):
         return contains(within, wanted)
     if isinstance(within, Mapping):
         return find_key(within, wanted) is not None
@@ -140,7 +140,7 @@ def _matches(text: Any, pattern: Any) -> bool:
 
 def _joined(one: Any, other: Any) -> int:
     """How long two lists are together, if they are lists."""
-    return len(one) + len(other) if one.__class__ is list and other.__class__ is list else 0
+    return len(one) + len(other) if isinstance(one, list) and isinstance(other, list) else 0
 
 
 def _size(value: Any) -> int:
