@@ -40,6 +40,7 @@ IN_CLUSTERS = {
     "docs/tutorial/first-cluster.md",
     "docs/how-to/join-a-node.md",
     "docs/how-to/keep-a-node-healthy.md",
+    "docs/how-to/limit-a-namespace.md",
     "docs/how-to/load-images.md",
     "docs/how-to/pull-images.md",
     "docs/how-to/start-every-server-by-hand.md",
