@@ -180,6 +180,9 @@ class Pipeline:
         identity = await self._impersonated(visit, sender) if impersonates(request.headers) else sender
         if trail is not None and identity is not sender:
             trail.impersonated(identity)
+            mode = self._last_modes.get(sender.name)
+            if mode is not None and mode.name:
+                trail.constrained(f"impersonate:{mode.name}")
         if not desk.admit(visit, identity):
             return too_many_requests()
         decision = self._authorizer.authorize(identity, info)

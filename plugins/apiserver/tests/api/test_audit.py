@@ -179,6 +179,7 @@ async def test_who_acts_as_somebody_else_is_told_with_whom(api: Any, log: Any) -
     (event,) = kept.events
     assert event["user"]["username"] == "admin"
     assert event["impersonatedUser"] == {"username": "jane", "groups": ["g", "system:authenticated"]}
+    assert event["authenticationMetadata"] == {"impersonationConstraint": "impersonate:user-info"}
 
 
 async def test_a_watch_is_told_of_when_it_begins_and_when_it_ends(api: Any, log: Any) -> None:
