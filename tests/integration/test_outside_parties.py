@@ -241,7 +241,7 @@ def test_a_webhook_that_fails_ends_in_500_where_nobody_else_allows_it(server: An
 
 def test_reviews_ask_them_too(server: Any, outside: Outside) -> None:
     outside.decide = lambda spec: {"allowed": spec["user"] in ("boss", "oidc:jane"), "reason": "said so"}
-    boss = {"authorization": f"Bearer {outside.token()}"}
+    boss: dict[str, Any] = {"authorization": f"Bearer {outside.token()}"}
     attributes = {"verb": "get", "resource": "pods", "namespace": "x"}
     path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
     for user, allowed in (("boss", True), ("worker", False)):

@@ -428,3 +428,52 @@ def _allows(each: Rule, info: ResourceAttributes) -> bool:
     if not info.is_resource:
         return each.allows_path(info.verb, info.path)
     return each.allows(info.verb, info.group, info.resource, info.subresource, info.name)
+
+
+_SUBJECTS = st.lists(
+    st.sampled_from([user("joe"), user("tina"), {"kind": "Group", "name": "dev"}, user("joe")]), max_size=3
+)
+_ROLE_RULES = st.lists(
+    st.sampled_from(
+        [rule(), rule("get list", names="a"), rule("*", "*", "*"), rule("list", names="a b"), paths("get", "/x*", "/y")]
+    ),
+    max_size=3,
+)
+_CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("roles"), st.sampled_from("rs"), st.none() | _ROLE_RULES),
+        st.tuples(
+            st.just("bindings"), st.sampled_from("bcd"), st.none() | st.tuples(st.sampled_from("rst"), _SUBJECTS)
+        ),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_CHANGES)
+def test_changes_one_by_one_come_to_what_all_at_once_would(changes: Any) -> None:
+    """Asked after each, so that the tables are there that are changed."""
+    roles: dict[str, Tree] = {}
+    bindings: dict[str, Tree] = {}
+    grown = rbac()
+    questions = [asks(), asks("list", name="b"), asks("delete", group="x"), path("/x1"), path("/y"), path("/z")]
+    for kind, name, change in changes:
+        if kind == "roles":
+            obj = None if change is None else role(name, *change)
+            grown.apply("clusterroles", f"/clusterroles/{name}", obj)
+            roles.pop(name, None)
+            if obj is not None:
+                roles[name] = obj
+        else:
+            obj = None if change is None else binding(name, change[0], *change[1])
+            grown.apply("clusterrolebindings", f"/clusterrolebindings/{name}", obj)
+            bindings.pop(name, None)
+            if obj is not None:
+                bindings[name] = obj
+        fresh = rbac(clusterroles=list(roles.values()), bindings=list(bindings.values()))
+        for who in (JOE, Identity("tina")):
+            for question in questions:
+                found, expected = grown.authorize(who, question), fresh.authorize(who, question)
+                assert found.allowed == expected.allowed
+                assert sorted(found.reason) == sorted(expected.reason)

@@ -1,7 +1,8 @@
 """Role-based access control, compiled to an index per subject.
 
 Every user and every group that a binding names has, for each scope it is bound in, one table of what its roles allow.
-A change of a role or binding drops the tables of the subjects it concerns; they are compiled again when asked for.
+It is compiled when it is first asked for; from then on a role or binding that changes changes the tables it concerns by
+just what it says, so that neither questions nor changes take longer where there are many others.
 Source: k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac, k8s.io/kubernetes/pkg/registry/rbac/validation.
 """
 
@@ -70,6 +71,11 @@ class _Binding:
     role: RoleRef
     subjects: tuple[_Subject, ...]
 
+    @property
+    def places(self) -> set[tuple[bool, str]]:
+        """Whom it is about, each once: whether that is a group, and its name."""
+        return {(subject.group, subject.name) for subject in self.subjects}
+
     def describe(self, subject: _Subject) -> str:
         kind = "RoleBinding" if self.namespace else "ClusterRoleBinding"
         name = f"{self.name}/{self.namespace}" if self.namespace else self.name
@@ -87,12 +93,36 @@ class Grant:
 class _Scope:
     """What one subject is bound to in one namespace, or everywhere."""
 
-    __slots__ = ("bindings", "errors", "table")
+    __slots__ = ("bindings", "missing", "roles", "table")
 
     def __init__(self) -> None:
         self.bindings: dict[str, _Binding] = {}  # by name
-        self.table: Table | None = None
-        self.errors: tuple[str, ...] = ()
+        self.roles: dict[RoleRef, int] = {}  # with how many bindings there are to each
+        self.table: Table | None = None  # what the roles allow; made when it is first asked for, and kept up from then
+        self.missing: dict[RoleRef, None] = {}  # roles that are not there, as far as there is a table
+
+    @property
+    def errors(self) -> Iterator[str]:
+        """What is wrong with the bindings."""
+        return (str(MissingRole(ref)) for ref in self.missing)
+
+    def learn(self, ref: RoleRef, rules: tuple[Rule, ...] | None) -> None:
+        """Allow what a role says, or note that there is none (None)."""
+        assert self.table is not None
+        if rules is None:
+            self.missing[ref] = None
+        else:
+            for rule in rules:
+                self.table.add(rule)
+
+    def unlearn(self, ref: RoleRef, rules: tuple[Rule, ...] | None) -> None:
+        """The contrary; `rules` are those that were learnt."""
+        assert self.table is not None
+        if rules is None:
+            self.missing.pop(ref, None)
+        else:
+            for rule in rules:
+                self.table.remove(rule)
 
 
 class RBAC:
@@ -144,13 +174,7 @@ class RBAC:
     def _apply(self, resource: str, namespace: str, name: str, obj: Tree | None) -> None:
         if resource in _KINDS:
             ref = RoleRef(_KINDS[resource], namespace, name)
-            if obj is None:
-                self._roles.pop(ref, None)
-            else:
-                self._roles[ref] = tuple(map(Rule.parse, obj.get("rules") or ()))
-            for key in self._bound.get(ref, ()):
-                for scope in self._scopes(self._bindings[key]):
-                    scope.table = None
+            self._change_role(ref, None if obj is None else tuple(map(Rule.parse, obj.get("rules") or ())))
             return
         self._unbind(self._bindings.pop((namespace, name), None))
         if obj is not None:
@@ -164,50 +188,60 @@ class RBAC:
                 )
             )
 
+    def _change_role(self, ref: RoleRef, rules: tuple[Rule, ...] | None) -> None:
+        """Have a role say this, or be gone (None). Only tables that somebody has asked for are changed."""
+        before = self._roles.pop(ref, None)
+        if rules is not None:
+            self._roles[ref] = rules
+        scopes = {id(scope): scope for key in self._bound.get(ref, ()) for scope in self._scopes(self._bindings[key])}
+        for scope in scopes.values():
+            if scope.table is not None:
+                scope.unlearn(ref, before)
+                scope.learn(ref, rules)
+
     def _bind(self, binding: _Binding) -> None:
-        key = (binding.namespace, binding.name)
+        key, ref = (binding.namespace, binding.name), binding.role
         self._bindings[key] = binding
-        self._bound.setdefault(binding.role, set()).add(key)
-        for subject in binding.subjects:
-            subjects = self._groups if subject.group else self._users
-            scope = subjects.setdefault(subject.name, {}).setdefault(binding.namespace, _Scope())
+        self._bound.setdefault(ref, set()).add(key)
+        for group, name in binding.places:
+            subjects = self._groups if group else self._users
+            scope = subjects.setdefault(name, {}).setdefault(binding.namespace, _Scope())
             scope.bindings[binding.name] = binding
-            scope.table = None
+            scope.roles[ref] = scope.roles.get(ref, 0) + 1
+            if scope.roles[ref] == 1 and scope.table is not None:
+                scope.learn(ref, self._roles.get(ref))
 
     def _unbind(self, binding: _Binding | None) -> None:
         if binding is None:
             return
-        bound = self._bound[binding.role]
+        ref = binding.role
+        bound = self._bound[ref]
         bound.discard((binding.namespace, binding.name))
         if not bound:
-            del self._bound[binding.role]
-        for subject in binding.subjects:
-            subjects = self._groups if subject.group else self._users
-            scopes = subjects.get(subject.name, {})
-            scope = scopes.get(binding.namespace)
-            if scope is None:
-                continue  # the same subject stood in the binding twice
-            scope.bindings.pop(binding.name, None)
-            scope.table = None
+            del self._bound[ref]
+        for group, name in binding.places:
+            subjects = self._groups if group else self._users
+            scopes = subjects[name]
+            scope = scopes[binding.namespace]
+            del scope.bindings[binding.name]
+            scope.roles[ref] -= 1
+            if not scope.roles[ref]:
+                del scope.roles[ref]
+                if scope.table is not None:
+                    scope.unlearn(ref, self._roles.get(ref))
             if not scope.bindings:
                 del scopes[binding.namespace]
             if not scopes:
-                del subjects[subject.name]
+                del subjects[name]
 
     def _scopes(self, binding: _Binding) -> Iterator[_Scope]:
-        for subject in binding.subjects:
-            yield (self._groups if subject.group else self._users)[subject.name][binding.namespace]
+        for group, name in binding.places:
+            yield (self._groups if group else self._users)[name][binding.namespace]
 
     def _compile(self, scope: _Scope) -> Table:
-        rules: list[Rule] = []
-        errors = []
-        for ref in dict.fromkeys(binding.role for binding in scope.bindings.values()):
-            try:
-                rules.extend(self.role_rules(ref))
-            except MissingRole as exc:
-                errors.append(str(exc))
-        scope.errors = tuple(errors)
-        scope.table = Table(dict.fromkeys(rules))
+        scope.table = Table()
+        for ref in scope.roles:
+            scope.learn(ref, self._roles.get(ref))
         return scope.table
 
     # Questions

@@ -6,7 +6,7 @@ Source: k8s.io/kubernetes/pkg/apis/rbac/v1 (evaluation helpers), k8s.io/api/rbac
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperkube_apiserver.authz.forbidden import quote_all
 
@@ -18,7 +18,9 @@ __all__ = ["Rule", "Table"]
 # A rule of three long lists is kept as it is: spelled out it would fill memory, and whoever may write a role could ask
 # for that. The longest rule of a fresh server has some hundred combinations.
 _MOST_COMBINATIONS = 4096
-_NO_NAMES: frozenset[str] = frozenset()
+_ALL_NAMES: tuple[str | None, ...] = (None,)
+
+KeyT = TypeVar("KeyT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,35 +84,63 @@ class Rule:
 
 
 class Table:
-    """Many rules, compiled so that a question costs a few look-ups, however many there are."""
+    """Many rules, compiled so that a question costs a few look-ups, however many there are.
+
+    A rule may be added and removed at any time, which takes as long as it is itself; one that was added twice must be
+    removed twice.
+    """
 
     __slots__ = ("_paths", "_prefixes", "_verbs", "_wide")
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        # verb -> group -> resource -> names; None for all names
-        self._verbs: dict[str, dict[str, dict[str, set[str] | None]]] = {}
-        self._paths: dict[str, set[str]] = {}
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        # verb -> group -> resource -> name -> how many rules say so; None for all names
+        self._verbs: dict[str, dict[str, dict[str, dict[str | None, int]]]] = {}
+        self._paths: dict[str, dict[str, int]] = {}
         self._prefixes: dict[str, tuple[str, ...]] = {}
         self._wide: list[Rule] = []
         for rule in rules:
-            self._add(rule)
+            self.add(rule)
 
-    def _add(self, rule: Rule) -> None:
-        for verb in rule.verbs if rule.paths else ():
-            prefixes = (path.rstrip("*") for path in rule.paths if path.endswith("*"))
-            self._paths.setdefault(verb, set()).update(rule.paths)
-            self._prefixes[verb] = tuple({*self._prefixes.get(verb, ()), *prefixes})
+    def add(self, rule: Rule) -> None:
+        """Allow what `rule` allows as well."""
+        self._change(rule, 1)
+
+    def remove(self, rule: Rule) -> None:
+        """Allow it no longer, unless another rule does."""
+        self._change(rule, -1)
+
+    def _change(self, rule: Rule, by: int) -> None:
+        if rule.paths:
+            self._change_paths(rule, by)
         if len(rule.verbs) * len(rule.groups) * len(rule.resources) > _MOST_COMBINATIONS:
-            self._wide.append(rule)
+            if by > 0:
+                self._wide.append(rule)
+            else:
+                self._wide.remove(rule)
             return
+        names = rule.names or _ALL_NAMES
         for verb in rule.verbs:
             for group in rule.groups:
                 resources = self._verbs.setdefault(verb, {}).setdefault(group, {})
                 for resource in rule.resources:
-                    if not rule.names:
-                        resources[resource] = None
-                    elif (names := resources.setdefault(resource, set())) is not None:
-                        names.update(rule.names)
+                    counts = resources.setdefault(resource, {})
+                    for name in names:
+                        _count(counts, name, by)
+                    if not counts:
+                        del resources[resource]
+                if not resources:
+                    del self._verbs[verb][group]
+            if verb in self._verbs and not self._verbs[verb]:
+                del self._verbs[verb]
+
+    def _change_paths(self, rule: Rule, by: int) -> None:
+        for verb in rule.verbs:
+            paths = self._paths.setdefault(verb, {})
+            for path in rule.paths:
+                _count(paths, path, by)
+            self._prefixes[verb] = tuple({path.rstrip("*") for path in paths if path.endswith("*")})
+            if not paths:
+                del self._paths[verb], self._prefixes[verb]
 
     def allows(self, verb: str, group: str, resource: str, subresource: str, name: str | None) -> bool:
         """Whether one rule allows `verb` on the resource called `name`; see `Rule.allows`."""
@@ -123,8 +153,8 @@ class Table:
                 if resources is None:
                     continue
                 for key in keys:
-                    names = resources.get(key, _NO_NAMES)
-                    if names is None or name in names:
+                    names = resources.get(key)
+                    if names is not None and (None in names or name in names):
                         return True
         if self._wide:
             return any(rule.allows(verb, group, resource, subresource, name) for rule in self._wide)
@@ -136,3 +166,12 @@ class Table:
             if path in self._paths.get(each, ()) or path.startswith(self._prefixes.get(each, ())):
                 return True
         return False
+
+
+def _count(counts: dict[KeyT, int], key: KeyT, by: int) -> None:
+    """One more, or one less, of `key`; what there is none of any more is forgotten."""
+    count = counts.get(key, 0) + by
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
