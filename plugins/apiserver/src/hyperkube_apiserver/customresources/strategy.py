@@ -71,17 +71,14 @@ class CustomStrategy(Strategy):
         obj.update(kept, metadata=metadata)
 
     def validate(self, obj: Tree) -> list[FieldError]:
-        errors = [] if self.schema.wrong_type(obj) else self.validate_meta(obj)
-        errors += self.schema.validate(obj)
+        errors = self.schema.validate(obj, self.validate_meta(obj))
         return errors or object_meta.validate_name(obj, object_meta.path_segment)
 
     def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
-        errors = self.validate_common_update(obj, old)
-        if not self.schema.wrong_type(obj):
-            errors += object_meta.validate_meta_update(obj, old)
+        errors, own = self.validate_common_update(obj, old), object_meta.validate_meta_update(obj, old)
         if subresource == "status":
-            return errors + self.schema.validate_status_update(obj, old)
-        return errors + self.schema.validate_update(obj, old)
+            return errors + self.schema.validate_status_update(obj, old, own)
+        return errors + self.schema.validate_update(obj, old, own)
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         added = set(meta.finalizers(obj)) - set(meta.finalizers(old) if old is not None else ())

@@ -220,7 +220,7 @@ class Ownership:
                 before = Writer(
                     manager=_BEFORE_FIRST_APPLY, now=writer.now, subresource=writer.subresource, resets=writer.resets
                 )
-                owners = owners_of(self._recorded(self._empty, base, {}, before))
+                owners = self._of_existing(base, before)
             merged, owners = self._apply_past_client(base, config, owners, writer, force=force)
         except Conflicts as conflicts:
             raise conflicts.refusal() from None
@@ -231,6 +231,14 @@ class Ownership:
         if owners:
             merged["metadata"]["managedFields"] = sorted_entries(owners)
         return merged
+
+    def _of_existing(self, base: Tree, before: Writer) -> Owners:
+        """Who owns what was there before anybody applied."""
+        try:
+            return owners_of(self._recorded(self._empty, base, {}, before))
+        except BadItem as error:
+            what = f"failed to convert new object ({_name_of(base)}) to smd typed: {error}"
+            raise _failed(f"failed to create manager for existing fields: {what}") from None
 
     def _check_config(self, config: Tree) -> None:
         version, kind = _text(config, "apiVersion"), _text(config, "kind")
