@@ -203,6 +203,36 @@ async def test_a_watch_waits_for_the_webhook_and_keeps_the_order(api: Any, custo
         ]
 
 
+async def test_a_field_keeps_its_owner_in_the_version_it_was_written_in(
+    api: Any, custom: Any, converter: Converter
+) -> None:
+    def apply(path: str, version: str, manager: str, query: str = "", **spec: Any) -> Any:
+        body = custom.made("Widget", "w", version, spec=spec)
+        kind = "application/apply-patch+yaml"
+        return api.call("PATCH", f"{path}/w?fieldManager={manager}{query}", body, content_type=kind)
+
+    assert (await apply(OLD, "v1", "one", size=1)).status == 201
+    conflict = await apply(NEW, "v2", "two", length=2)
+    assert [(one["field"], one["message"]) for one in conflict.json["details"]["causes"]] == [
+        (".spec.size", 'conflict with "one"')
+    ]
+    taken = await apply(NEW, "v2", "two", "&force=true", length=2)
+    owners = {one["manager"]: one["fieldsV1"] for one in taken.json["metadata"]["managedFields"]}
+    assert owners == {"two": {"f:spec": {"f:length": {}}}}
+    again = await apply(OLD, "v1", "one", size=2)
+    owners = {one["manager"]: one["fieldsV1"] for one in again.json["metadata"]["managedFields"]}
+    assert owners == {"one": {"f:spec": {"f:size": {}}}, "two": {"f:spec": {"f:length": {}}}}
+
+
+async def test_owners_in_a_version_that_the_webhook_fails_for_are_forgotten(
+    api: Any, custom: Any, converter: Converter
+) -> None:
+    await api.create(f"{NEW}?fieldManager=new", custom.made("Widget", "w", "v2", spec={"length": 1}))
+    converter.spoil = lambda answer: answer.pop("response")
+    changed = await api.merge(f"{OLD}/w?fieldManager=old", {"spec": {"size": 2}})
+    assert [one["manager"] for one in changed.json["metadata"]["managedFields"]] == ["old"]
+
+
 def spoil(**changes: Any) -> Any:
     """What changes the one object of an answer."""
 

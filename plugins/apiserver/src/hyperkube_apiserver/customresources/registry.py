@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperkube_apiserver.crd.schema import CustomTyping
+from hyperkube_apiserver.customresources.owners import ConvertedVersions, RenamedVersions, Unconverted
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.generic import Guard, Registry, Warn, Written
-from hyperkube_apiserver.registry.ownership import Versions, copied
+from hyperkube_apiserver.registry.ownership import copied
 from hyperkube_apiserver.registry.strategy import Strategy, WriteContext
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.cache import WatchCache
@@ -20,6 +21,9 @@ from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.storage.interface import Store
 
 __all__ = ["CustomRegistry"]
+
+_CONVERSIONS = 64
+"""The most that one write has converted to tell its owners: two or three for a version that fields are owned in."""
 
 Tree = dict[str, Any]
 
@@ -47,7 +51,7 @@ class CustomRegistry(Registry):
             hub,
             store,
             admission=admission,
-            versions=_Renamed(cache.kind.resource.api_version, schemas),
+            versions=_versions(cache.kind.resource.api_version, schemas, version),
             typing=CustomTyping(schemas, version.api_version),
         )
         self.version = version
@@ -70,6 +74,15 @@ class CustomRegistry(Registry):
 
     async def converted(self, tree: Tree, api_version: str) -> Tree:
         return await self.version.tree_of(copied(tree), api_version)
+
+    async def _made(self, make: Callable[[], Tree]) -> Tree:
+        for _ in range(_CONVERSIONS):
+            try:
+                return make()
+            except Unconverted as need:
+                assert isinstance(self.versions, ConvertedVersions)
+                await self.versions.fetch(need)
+        return make()
 
     async def _prepare(self, item: Item) -> None:
         await self.version.ready((item,))
@@ -98,18 +111,5 @@ class CustomRegistry(Registry):
         return not self.version.is_stored_as(item, self.stored_kind)
 
 
-class _Renamed(Versions):
-    """The versions of a definition as the owners of fields see them: objects differ in the name of their version.
-
-    Owners are asked while an object is written, when no webhook can be; a field that a webhook would have moved is its
-    owner's where it was.
-    """
-
-    def __init__(self, stored: str, schemas: Schemas) -> None:
-        super().__init__(stored)
-        self._schemas = schemas
-
-    def convert(self, tree: Tree, api_version: str) -> Tree:
-        if api_version not in self._schemas:
-            raise LookupError(api_version)
-        return tree if tree.get("apiVersion") == api_version else {**tree, "apiVersion": api_version}
+def _versions(stored: str, schemas: Schemas, version: CustomVersion) -> RenamedVersions:
+    return ConvertedVersions(stored, schemas, version) if version.waits else RenamedVersions(stored, schemas)

@@ -113,7 +113,7 @@ class Registry:
         meta.ensure_meta(tree)
         object_meta.match_namespace(tree, context.namespace)
         await self._hub.fresh()  # its namespace may have been made, or deleted, just now
-        tree = self._completed(tree, None, context, owned=owned)
+        tree = await self._made(lambda: self._completed(tree, None, context, owned=owned))
         metadata = tree["metadata"]
         attributes = self.attributes(Operation.CREATE, meta.name(tree), context, tree)
         if self._makes_namespaces:
@@ -288,7 +288,9 @@ class Registry:
         if uid and uid != old["metadata"]["uid"]:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
         direct = context.subresource in self.strategy.direct_subresources
-        tree = self._completed(change(self._again(item, old)), old, context, owned=owned or direct)
+        tree = await self._made(
+            lambda: self._completed(change(self._again(item, old)), old, context, owned=owned or direct)
+        )
         attributes, part = self.attributes(Operation.UPDATE, item.name, context, tree, old), context.part
         if part is not None:
             attributes.obj, attributes.old = part.of(tree), part.of(old)
@@ -429,6 +431,10 @@ class Registry:
             raise
 
     # How objects look that are stored, which differs where they may be of several versions
+
+    async def _made(self, make: Callable[[], Tree]) -> Tree:
+        """What `make` makes of what was sent, which may be asked for more than once."""
+        return make()
 
     async def _prepare(self, item: Item) -> None:
         """Do what must be waited for before `item` can be looked at."""
