@@ -17,6 +17,7 @@ NAMES = (
     "customschema",
     "customresources",
     "customrules",
+    "policies",
     "access",
     "operations",
     "steps",

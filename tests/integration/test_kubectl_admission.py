@@ -148,12 +148,16 @@ def configuration(kind: str, port: int, bundle: str) -> str:
 
 
 def test_a_webhook_decides_on_what_kubectl_writes(kubectl: Any, webhook: tuple[int, str]) -> None:
-    for kind in ("validate", "mutate"):
-        kubectl("apply", "-f", "-", stdin=configuration(kind, *webhook))
-    kubectl("create", "configmap", "good", "--from-literal=a=b")
-    assert kubectl.read("configmap/good")["metadata"]["labels"] == {"seen-by": "webhook"}
+    kubectl("apply", "-f", "-", stdin=configuration("validate", *webhook))
     refused = kubectl.refused("create", "configmap", "bad", "--from-literal=password=x")
     assert 'admission webhook "validate.example.com" denied the request: passwords belong into secrets' in refused
+    twice = json.loads(configuration("validate", *webhook))
+    twice["webhooks"].append({**twice["webhooks"][0], "name": "again.example.com"})
+    kubectl("apply", "-f", "-", stdin=json.dumps(twice))
+    assert "denied the request" in kubectl.refused("create", "configmap", "bad", "--from-literal=password=x")
+    kubectl("apply", "-f", "-", stdin=configuration("mutate", *webhook))
+    kubectl("create", "configmap", "good", "--from-literal=a=b")
+    assert kubectl.read("configmap/good")["metadata"]["labels"] == {"seen-by": "webhook"}
     shown = kubectl("create", "configmap", "empty", "--dry-run=server", "-o", "name")
     assert shown == "configmap/empty\n"
     kubectl("delete", "validatingwebhookconfigurations,mutatingwebhookconfigurations", "--all")

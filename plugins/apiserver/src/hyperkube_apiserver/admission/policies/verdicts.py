@@ -110,6 +110,8 @@ def _said(message: Evaluated | None) -> str:
 
 def _notes(programs: Programs, given: Given, ignores_failures: bool) -> list[Note]:
     notes: list[Note] = []
+    if not programs.annotations:
+        return notes
     evaluation = Evaluation(given, programs.variables, OBJECT_BUDGET)
     for key, program in programs.annotations:
         found = evaluation.evaluate(program)

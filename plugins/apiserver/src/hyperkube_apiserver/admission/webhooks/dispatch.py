@@ -85,9 +85,15 @@ class Dispatcher:
             except APIError as exc:
                 refusals.append(exc)
 
-        async with asyncio.TaskGroup() as tasks:
-            for index, (hook, target) in enumerate(concerned):
-                tasks.create_task(ask(index, hook, target))
+        async def ask_all() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for index, (hook, target) in enumerate(concerned):
+                    tasks.create_task(ask(index, hook, target))
+
+        if len(concerned) == 1:
+            await ask(0, *concerned[0])
+        else:  # in a task of its own, for what has not waited yet may be in none (see `serving.eager`)
+            await asyncio.get_running_loop().create_task(ask_all())
         if refusals:
             raise refusals[0]
 
