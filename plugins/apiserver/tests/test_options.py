@@ -208,13 +208,6 @@ def test_an_unknown_admission_plugin_is_refused(flag: str) -> None:
         parse(f"--{flag}=Priority,Odd")
 
 
-@pytest.mark.parametrize("flag", ["enable-admission-plugins", "admission-control"])
-def test_an_admission_plugin_that_is_not_there_yet_is_refused_where_it_is_asked_for(flag: str) -> None:
-    with pytest.raises(SettingsError, match="the plugin ImagePolicyWebhook is refused: it is not there yet"):
-        parse(f"--{flag}=ImagePolicyWebhook")
-    assert parse("--disable-admission-plugins=PodSecurity").disable_admission_plugins == ("PodSecurity",)
-
-
 def test_admission_plugins_are_not_on_and_off_at_once() -> None:
     with pytest.raises(SettingsError) as caught:
         parse("--enable-admission-plugins=Priority,AlwaysAdmit", "--disable-admission-plugins=AlwaysAdmit,Priority")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-__all__ = ["DEFAULT_ON", "IDLE", "MISSING", "ORDER", "check_names", "chosen", "wanted"]
+__all__ = ["DEFAULT_ON", "IDLE", "ORDER", "check_names", "chosen"]
 
 ORDER = (
     "AlwaysAdmit",
@@ -66,30 +66,16 @@ DEFAULT_ON = frozenset(ORDER) - {
 IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
 """Those that have nothing to do: what they are about is behind feature gates that are off in 1.36."""
 
-MISSING = frozenset({"ImagePolicyWebhook"})
-"""Those that upstream has and this server has not yet."""
-
-
-def check_names(flag: str, names: Iterable[str], *, enables: bool) -> None:
-    """Raise ValueError for a name of no plugin and, where the flag `enables`, of one that would check nothing here."""
+def check_names(flag: str, names: Iterable[str]) -> None:
+    """Raise ValueError for a name of no plugin."""
     for name in names:
         if name not in ORDER:
             raise ValueError(f'{flag} plugin "{name}" is unknown')
-        if enables and name in MISSING:
-            raise ValueError(f"the plugin {name} is refused: it is not there yet, and would check nothing")
-
-
-def wanted(
-    *, enable: Collection[str] = (), disable: Collection[str] = (), only: Collection[str] = ()
-) -> frozenset[str]:
-    """The plugins that kube-apiserver would ask; `only`, where given, are all that are on."""
-    return frozenset(only) if only else (DEFAULT_ON - frozenset(disable)) | frozenset(enable)
 
 
 def chosen(
     *, enable: Collection[str] = (), disable: Collection[str] = (), only: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """The plugins to ask here, in order."""
-    left_out = MISSING | IDLE
-    on = wanted(enable=enable, disable=disable, only=only)
-    return tuple(name for name in ORDER if name in on and name not in left_out)
+    """The plugins to ask, in order; `only`, where given, are all that are on."""
+    on = frozenset(only) if only else (DEFAULT_ON - frozenset(disable)) | frozenset(enable)
+    return tuple(name for name in ORDER if name in on and name not in IDLE)

@@ -338,21 +338,21 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
     enable_admission_plugins: tuple[str, ...] = flag(
         (),
         section="Admission",
-        check=partial(check_names, "enable-admission-plugins", enables=True),
+        check=partial(check_names, "enable-admission-plugins"),
         metavar="plugins",
         help="Admission plugins to ask besides those that are on anyway. Their order does not matter.",
     )
     disable_admission_plugins: tuple[str, ...] = flag(
         (),
         section="Admission",
-        check=partial(check_names, "disable-admission-plugins", enables=False),
+        check=partial(check_names, "disable-admission-plugins"),
         metavar="plugins",
         help="Admission plugins not to ask, although they are on unless told otherwise.",
     )
     admission_control: tuple[str, ...] = flag(
         (),
         section="Admission",
-        check=partial(check_names, "admission-control", enables=True),
+        check=partial(check_names, "admission-control"),
         metavar="plugins",
         help="The admission plugins to ask, and no others. Deprecated: use --enable-admission-plugins and"
         " --disable-admission-plugins.",

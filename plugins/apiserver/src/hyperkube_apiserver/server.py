@@ -19,7 +19,7 @@ from hyperkube_apiserver.access import Access, Terms, open_access
 from hyperkube_apiserver.accessterms import keep_read, open_terms, trusted_proxies
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
-from hyperkube_apiserver.admissionplugins import chosen, wanted
+from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.advertised import advertised_address
 from hyperkube_apiserver.aggregation.frontproxy import (
     CLIENT_NAME,
@@ -249,12 +249,11 @@ def _admission(options: Options) -> AdmissionSettings:
     only, file = options.admission_control, options.admission_control_config_file
     if only:
         log.warning("--admission-control is deprecated: use --enable-admission-plugins or --disable-admission-plugins")
-    on = wanted(enable=enable, disable=disable, only=only)
     return AdmissionSettings(
         plugins=chosen(enable=enable, disable=disable, only=only),
         not_ready_seconds=options.default_not_ready_toleration_seconds,
         unreachable_seconds=options.default_unreachable_toleration_seconds,
-        configurations=read_configurations(file, on) if file is not None else {},
+        configurations=read_configurations(file) if file is not None else {},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.admission import PLUGINS, AdmissionSettings, Chain, Plugin, build_chain
-from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER, chosen
+from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, ORDER, chosen
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.errors import APIError
 
@@ -80,9 +80,9 @@ async def test_a_plugin_is_asked_about_what_it_handles_alone(world: Any) -> None
         assert asked.obj == {"asked": ["plain"] * times}, (address, fields)
 
 
-def test_every_plugin_has_a_place_and_every_place_a_plugin_or_none_yet() -> None:
-    assert set(PLUGINS) | MISSING | IDLE == set(ORDER)
-    assert not set(PLUGINS) & (MISSING | IDLE)
+def test_every_plugin_has_a_place_and_every_place_a_plugin_or_nothing_to_do() -> None:
+    assert set(PLUGINS) | IDLE == set(ORDER)
+    assert not set(PLUGINS) & IDLE
     assert len(set(ORDER)) == len(ORDER) == 41
     assert set(ORDER) >= DEFAULT_ON
 
@@ -92,7 +92,6 @@ async def test_flags_turn_plugins_on_and_off_and_never_around(world: Any) -> Non
     assert list(plain) == sorted(plain, key=ORDER.index)
     assert {"NamespaceLifecycle", "ServiceAccount", "Priority"} <= set(plain)
     assert not {"NodeRestriction", "AlwaysDeny", "AlwaysPullImages"} & set(plain)
-    assert not set(plain) & MISSING
     with_nodes = chosen(enable=["NodeRestriction", "AlwaysAdmit"], disable=["ServiceAccount"])
     assert set(with_nodes) == set(plain) - {"ServiceAccount"} | {"NodeRestriction", "AlwaysAdmit"}
     assert with_nodes[0] == "AlwaysAdmit"

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from hyperkube_apiserver.admission.configuration import ConfigurationError, read_configurations
-from hyperkube_apiserver.admissionplugins import wanted
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n"
 SELECTORS = {"podNodeSelectorPluginConfig": {"clusterDefaultNodeSelector": "a=b"}}
@@ -24,20 +23,13 @@ def test_plugins_are_told_inline_or_in_files_of_their_own(file: Path) -> None:
         HEAD + "plugins:\n- name: PodNodeSelector\n  path: selectors.yaml\n- name: Priority\n"
         "  configuration: {a: 1}\n- name: Priority\n  configuration: {a: 2}\n- name: RuntimeClass\n"
     )
-    found = read_configurations(file, wanted())
+    found = read_configurations(file)
     assert found == {"PodNodeSelector": SELECTORS, "Priority": {"a": 1}, "RuntimeClass": None}
 
 
 def test_the_old_bare_file_is_the_node_selectors(file: Path) -> None:
     file.write_text("podNodeSelectorPluginConfig:\n  clusterDefaultNodeSelector: a=b\n")
-    assert read_configurations(file, wanted()) == {"PodNodeSelector": SELECTORS}
-
-
-def test_a_plugin_that_is_not_there_yet_is_not_configured_in_vain(file: Path) -> None:
-    file.write_text(HEAD + "plugins:\n- name: PodSecurity\n  configuration: {}\n")
-    with pytest.raises(ConfigurationError, match="configures the plugin PodSecurity, which is not there yet"):
-        read_configurations(file, wanted())
-    assert read_configurations(file, wanted(disable=["PodSecurity"])) == {"PodSecurity": {}}
+    assert read_configurations(file) == {"PodNodeSelector": SELECTORS}
 
 
 @pytest.mark.parametrize(
@@ -55,9 +47,9 @@ def test_a_plugin_that_is_not_there_yet_is_not_configured_in_vain(file: Path) ->
 def test_a_file_that_says_something_else_is_told(file: Path, text: str, why: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=why):
-        read_configurations(file, wanted())
+        read_configurations(file)
 
 
 def test_a_file_that_is_not_there_is_told(file: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"unable to read .*: No such file"):
-        read_configurations(file, wanted())
+        read_configurations(file)

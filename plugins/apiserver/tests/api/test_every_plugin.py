@@ -34,6 +34,7 @@ GROUP_RBAC = "rbac.authorization.k8s.io"
 
 NOTHING_TO_SEE = {"AlwaysAdmit": "it lets everything pass, as if it were not there"}
 ELSEWHERE = {
+    "ImagePolicyWebhook": "tests/admission",
     "MutatingAdmissionPolicy": "tests/admission",
     "MutatingAdmissionWebhook": "tests/admission",
     "ValidatingAdmissionPolicy": "tests/admission",

@@ -21,6 +21,7 @@ _CLASSES: Mapping[str, tuple[str, ...]] = {
     "defaultclasses": ("DefaultIngressClass", "DefaultStorageClass"),
     "eventrates": ("EventRateLimit",),
     "externaladdresses": ("DenyServiceExternalIPs",),
+    "imagepolicy": ("ImagePolicyWebhook",),
     "inuse": ("StorageObjectInUseProtection",),
     "limitranger": ("LimitRanger",),
     "namespaces": ("NamespaceAutoProvision", "NamespaceExists", "NamespaceLifecycle"),

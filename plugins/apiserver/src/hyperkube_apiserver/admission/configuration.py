@@ -9,13 +9,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hyperkube_apiserver.admissionplugins import MISSING
-
 __all__ = ["ConfigurationError", "check_fields", "read_configurations"]
 
 _KIND = "AdmissionConfiguration"
 _VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
-_BARE = {"podNodeSelectorPluginConfig": "PodNodeSelector"}
+_BARE = {"podNodeSelectorPluginConfig": "PodNodeSelector", "imagePolicy": "ImagePolicyWebhook"}
 """What a file of the time before there was a kind for it holds, and the plugin that it is for."""
 
 
@@ -23,11 +21,8 @@ class ConfigurationError(ValueError):
     """The file can't be read, or asks for what isn't done."""
 
 
-def read_configurations(path: Path, wanted: Collection[str]) -> Mapping[str, Any]:
-    """The configurations in a file, by plugin; `wanted` are the plugins that are to be asked.
-
-    Raises ConfigurationError, also for a wanted plugin that is missing: its configuration would do nothing.
-    """
+def read_configurations(path: Path) -> Mapping[str, Any]:
+    """The configurations in a file, by plugin. Raises ConfigurationError."""
     tree = _read(path)
     if "kind" not in tree and "apiVersion" not in tree:
         found = {plugin: tree for field, plugin in _BARE.items() if field in tree}
@@ -40,8 +35,6 @@ def read_configurations(path: Path, wanted: Collection[str]) -> Mapping[str, Any
         name = plugin.get("name") if isinstance(plugin, dict) else None
         if not isinstance(name, str):
             raise ConfigurationError(f"{path} has a plugin without a name")
-        if name in MISSING and name in wanted:
-            raise ConfigurationError(f"{path} configures the plugin {name}, which is not there yet")
         if name not in configurations:  # the first one counts
             configurations[name] = _configuration(plugin, path.parent)
     return configurations

@@ -24,14 +24,15 @@ class WebhookSink:
     def __init__(self, path: Path, clock: Clock, failed: Failures, *, first_pause_seconds: float) -> None:
         """Raises KubeconfigError and CertificateError for what can't be used."""
         self._failed = failed
-        self._pause = first_pause_seconds
-        self._webhook = KubeconfigWebhook.read(path, clock, timeout_seconds=_TIMEOUT_SECONDS)
+        self._webhook = KubeconfigWebhook.read(
+            path, clock, timeout_seconds=_TIMEOUT_SECONDS, first_pause_seconds=first_pause_seconds
+        )
 
     async def process(self, events: Sequence[Event]) -> bool:
         bare = [{field: value for field, value in one.items() if field not in ("kind", "apiVersion")} for one in events]
         listed = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "metadata": {}, "items": bare}
         try:
-            await self._webhook.send(listed, first_pause_seconds=self._pause)
+            await self._webhook.send(listed)
         except CallFailed as exc:
             self._failed("webhook", str(exc), events)
             return False

@@ -48,9 +48,12 @@ class KubeconfigWebhook:
         *,
         timeout_seconds: float,
         says_timeout: bool = False,
+        first_pause_seconds: float = _FIRST_PAUSE_SECONDS,
         chance: Callable[[], float] = random,
     ) -> None:
         """`timeout_seconds` are for each try; `says_timeout`: its address tells them.
+
+        After `first_pause_seconds` the second try begins, and others ever later.
 
         Raises KubeconfigError and CertificateError for what can't be used.
         """
@@ -62,6 +65,7 @@ class KubeconfigWebhook:
         self._access = access
         self._clock = clock
         self._seconds = timeout_seconds
+        self._pause = first_pause_seconds
         self._chance = chance
         self._credentials = Credentials(access, clock)
         self._place = Place(url.hostname, url.port or _PORTS[url.scheme])
@@ -75,13 +79,15 @@ class KubeconfigWebhook:
         self._connections = self._connect()
 
     @classmethod
-    def read(cls, path: Path, clock: Clock, *, timeout_seconds: float, says_timeout: bool = False) -> KubeconfigWebhook:
+    def read(
+        cls, path: Path, clock: Clock, *, timeout_seconds: float, first_pause_seconds: float = _FIRST_PAUSE_SECONDS
+    ) -> KubeconfigWebhook:
         """That of the kubeconfig at `path`. Raises KubeconfigError and CertificateError."""
-        return cls(read(path), clock, timeout_seconds=timeout_seconds, says_timeout=says_timeout)
+        return cls(read(path), clock, timeout_seconds=timeout_seconds, first_pause_seconds=first_pause_seconds)
 
     async def ask(self, review: Tree) -> Tree:
         """The object that the webhook answers to `review`. Raises CallFailed."""
-        pause = _FIRST_PAUSE_SECONDS
+        pause = self._pause
         for _ in range(_TRIES - 1):
             try:
                 return await self._once(review)
@@ -92,12 +98,12 @@ class KubeconfigWebhook:
             pause *= _LONGER
         return await self._once(review)
 
-    async def send(self, tree: Tree, *, first_pause_seconds: float) -> None:
+    async def send(self, tree: Tree) -> None:
         """Send `tree` to a server that answers nothing of interest, again if need be, whatever the reason.
 
         Raises CallFailed.
         """
-        pause = first_pause_seconds
+        pause = self._pause
         for tries_left in reversed(range(_TRIES)):
             try:
                 response = await self._respond(tree)
