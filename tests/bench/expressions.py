@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cel_expr_python import cel
+from cel_expr_python import cel  # type: ignore[import-untyped]
 
 from hyperkube_machinery.cel.environment import Environment
 from hyperkube_machinery.cel.types import BOOL, INT, STRING, Field, ObjectType, list_of, map_of

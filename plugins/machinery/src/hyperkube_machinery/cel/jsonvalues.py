@@ -10,6 +10,7 @@ from typing import Any
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.times import parse_duration, parse_timestamp
 from hyperkube_machinery.cel.types import Kind, Type
+from hyperkube_machinery.cel.values import UInt
 
 __all__ = ["reader_of"]
 
@@ -19,6 +20,8 @@ def reader_of(type: Type) -> Callable[[Any], Any] | None:
     match type.kind:
         case Kind.DOUBLE:
             return _double
+        case Kind.UINT:
+            return _uint
         case Kind.TIMESTAMP:
             return _timestamp
         case Kind.DURATION:
@@ -38,6 +41,10 @@ def reader_of(type: Type) -> Callable[[Any], Any] | None:
 
 def _double(value: Any) -> Any:
     return float(value) if value.__class__ is int else value
+
+
+def _uint(value: Any) -> Any:
+    return UInt(value) if value.__class__ is int and value >= 0 else value
 
 
 def _timestamp(value: Any) -> Any:

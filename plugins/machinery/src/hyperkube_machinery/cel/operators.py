@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hyperkube_machinery.cel import arithmetic
 from hyperkube_machinery.cel.arithmetic import INT_MAX, INT_MIN
 from hyperkube_machinery.cel.bounds import STRING_FACTOR
 from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure
@@ -19,69 +20,70 @@ __all__ = ["affix_test", "compare_equal", "conditional", "logical", "specialised
 _FIXED_SIZE = frozenset((Kind.BOOL, Kind.INT, Kind.UINT, Kind.DOUBLE, Kind.TIMESTAMP, Kind.DURATION))
 _TENTHS = tuple(math.ceil(size * STRING_FACTOR) for size in range(256))
 """What walking over a short text costs."""
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "_<_": operator.lt,
-    "_<=_": operator.le,
-    "_>_": operator.gt,
-    "_>=_": operator.ge,
+_Decide = Callable[[Any, Any], bool]
+_COMPARISONS: dict[str, tuple[_Decide, _Decide]] = {
+    function: (decide, arithmetic.compare(function, decide))
+    for function, decide in (
+        ("_<_", operator.lt),
+        ("_<=_", operator.le),
+        ("_>_", operator.gt),
+        ("_>=_", operator.ge),
+    )
+}
+_SUMS: dict[str, tuple[Callable[[int, int], int], Callable[[Any, Any], Any]]] = {
+    "_+_": (operator.add, arithmetic.add),
+    "_-_": (operator.sub, arithmetic.subtract),
 }
 
 
 def specialised(function: str, types: Sequence[Type], codes: Sequence[Code]) -> Code | None:
-    """The operator for operands of just these types, or None: there is nothing better than the general way."""
+    """The operator for operands of just these types, or None: there is nothing better than the general way.
+
+    What was declared dyn may still come as another type, so operands are looked at, and go the general way then.
+    """
     if len(codes) != 2 or types[0].kind is not types[1].kind:
         return None
     kind = types[0].kind
     cost = codes[0].cost + codes[1].cost + 1
     left, right = codes[0].run, codes[1].run
     if kind is Kind.INT and function in _COMPARISONS:
-        return Code(_comparison(_COMPARISONS[function], left, codes[1]), cost)
-    if kind is Kind.INT and function in ("_+_", "_-_"):
-        return Code(_sum(left, right) if function == "_+_" else _difference(left, right), cost)
+        decide, general = _COMPARISONS[function]
+        return Code(_comparison(decide, general, left, right), cost)
+    if kind is Kind.INT and function in _SUMS:
+        return Code(_sum(*_SUMS[function], left, right), cost)
     if kind is Kind.STRING and function == "_+_":
         return Code(_concatenation(left, right), cost - 1)
     return None
 
 
-def _comparison(decide: Callable[[Any, Any], bool], left: Run, right: Code) -> Run:
-    if right.constant:
-        value = right.value
-        if decide is operator.gt:
-            return lambda frame: left(frame) > value
-        if decide is operator.le:
-            return lambda frame: left(frame) <= value
-        return lambda frame: decide(left(frame), value)
-    run = right.run
-    if decide is operator.le:
-        return lambda frame: left(frame) <= run(frame)
-    return lambda frame: decide(left(frame), run(frame))
+def _comparison(decide: _Decide, general: _Decide, left: Run, right: Run) -> Run:
+    def compared(frame: Frame) -> bool:
+        one, other = left(frame), right(frame)
+        if one.__class__ is int and other.__class__ is int:
+            return decide(one, other)
+        return general(one, other)
+
+    return compared
 
 
-def _sum(left: Run, right: Run) -> Run:
-    def added(frame: Frame) -> int:
-        total: int = left(frame) + right(frame)
+def _sum(combine: Callable[[int, int], int], general: Callable[[Any, Any], Any], left: Run, right: Run) -> Run:
+    def combined(frame: Frame) -> Any:
+        one, other = left(frame), right(frame)
+        if one.__class__ is not int or other.__class__ is not int:
+            return general(one, other)
+        total = combine(one, other)
         if INT_MIN <= total <= INT_MAX:
             return total
         raise EvaluationError("integer overflow")
 
-    return added
-
-
-def _difference(left: Run, right: Run) -> Run:
-    def subtracted(frame: Frame) -> int:
-        rest: int = left(frame) - right(frame)
-        if INT_MIN <= rest <= INT_MAX:
-            return rest
-        raise EvaluationError("integer overflow")
-
-    return subtracted
+    return combined
 
 
 def _concatenation(left: Run, right: Run) -> Run:
-    def joined(frame: Frame) -> str:
+    def joined(frame: Frame) -> Any:
         one, other = left(frame), right(frame)
-        charge(frame, math.ceil((len(one) + len(other)) * STRING_FACTOR))
-        return one + other  # type: ignore[no-any-return]
+        charge(frame, math.ceil((size_of(one) + size_of(other)) * STRING_FACTOR))
+        return one + other if one.__class__ is str and other.__class__ is str else arithmetic.add(one, other)
 
     return joined
 
@@ -106,8 +108,7 @@ def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool)
     cost = codes[0].cost + codes[1].cost
     left, right = codes[0].run, codes[1].run
     if len(kinds) == 1 and kinds <= _FIXED_SIZE:
-        decide = operator.ne if negate else operator.eq
-        return Code(lambda frame: decide(left(frame), right(frame)), cost + 1)
+        return Code(_same(left, right, negate=negate), cost + 1)
     if kinds == {Kind.STRING} and codes[1].constant:
         return Code(_equal_to_text(left, codes[1].value, negate=negate), cost)
 
@@ -117,6 +118,15 @@ def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool)
         return equal(one, other) is not negate
 
     return Code(compared, cost)
+
+
+def _same(left: Run, right: Run, *, negate: bool) -> Run:
+    def compared(frame: Frame) -> bool:
+        one, other = left(frame), right(frame)
+        met: bool = one == other if one.__class__ is other.__class__ else equal(one, other)
+        return met is not negate
+
+    return compared
 
 
 def _equal_to_text(left: Run, text: str, *, negate: bool) -> Run:
