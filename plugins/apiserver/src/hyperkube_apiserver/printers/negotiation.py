@@ -99,8 +99,10 @@ def check_form(form: Form, kind: Kind, *, lists: bool) -> None:
         told, name = "not a list", kind.resource.kind
     else:
         return
-    # The message names the Go type of upstream's internal version.
+    # The message names the Go type: of upstream's internal version, or that of all custom resources.
     package = kind.resource.group.partition(".")[0] or "core"
+    if not kind.definition:
+        package, name = "unstructured", "UnstructuredList" if lists else "Unstructured"
     raise APIError.of(
         406, "NotAcceptable", f"you requested {form.value}, but the requested object is {told} (*{package}.{name})"
     )
