@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
+from typing import Any
 
 import orjson
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
-from hyperkube_machinery.storage.interface import Entry, Revision
+from hyperkube_machinery.storage.interface import Entry, Page, Revision, Unavailable
 from hyperkube_machinery.storage.memory import MemoryStore
 from hyperkube_machinery.testing.clock import VirtualClock
 
@@ -66,3 +67,72 @@ async def test_changes_that_take_long_let_others_have_their_turn_between_them(ca
             await asyncio.sleep(0)
         await written
     assert max(map(seen.count, seen)) <= 2
+
+
+class Slow(MemoryStore):
+    """Hands out pages when it is told to."""
+
+    gate: asyncio.Event | None = None
+
+    async def range(self, *args: Any, **options: Any) -> Page:
+        page = await super().range(*args, **options)
+        if self.gate is not None:
+            await self.gate.wait()
+        return page
+
+
+@pytest.mark.anyio
+async def test_a_cache_that_is_opened_late_misses_nothing_that_happens_meanwhile(cache: WatchCache) -> None:
+    clock = VirtualClock()
+    store = Slow(clock)
+
+    def write(name: str) -> Any:
+        return store.create(KIND.key("ns", name), entry(cache, name, None).value)
+
+    hub = Hub(store, [], clock)
+    async with hub.running():
+        for name in ("b", "a"):
+            await write(name)
+        store.gate = asyncio.Event()
+        opening = [asyncio.create_task(hub.open(cache)) for _ in range(3)]
+        await asyncio.sleep(0)
+        await write("c")
+        gone = await store.get(KIND.key("ns", "a"))
+        assert gone is not None
+        await store.delete(gone.key, expected=gone.mod_revision)
+        assert not cache.live
+        store.gate.set()
+        await asyncio.gather(*opening)
+        await hub.fresh()
+        assert [item.name for item in cache.items()] == ["b", "c"]
+        assert (cache.live, list(hub.caches)) == (True, [cache])
+        await write("d")
+        await hub.fresh()
+        assert len(cache) == 3
+        hub.drop(cache)
+        await write("e")
+        await hub.fresh()
+        assert (cache.live, list(hub.caches), len(cache)) == (False, [], 3)
+
+
+@pytest.mark.anyio
+async def test_a_cache_that_can_not_be_filled_can_be_filled_later(cache: WatchCache) -> None:
+    class Failing(MemoryStore):
+        fails = False
+
+        async def range(self, *args: Any, **options: Any) -> Page:
+            if self.fails:
+                raise Unavailable("no")
+            return await super().range(*args, **options)
+
+    clock = VirtualClock()
+    store = Failing(clock)
+    hub = Hub(store, [], clock)
+    async with hub.running():
+        await store.create(KIND.key("ns", "a"), entry(cache, "a", None).value)
+        store.fails = True
+        with pytest.raises(Unavailable):
+            await hub.open(cache)
+        store.fails = False
+        await hub.open(cache)
+        assert [item.name for item in cache.items()] == ["a"]

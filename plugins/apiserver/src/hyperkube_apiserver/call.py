@@ -68,7 +68,13 @@ class Served:
         return None
 
     async def opened(self) -> None:
-        """Return once `cache` shows what there is. Raises APIError 404 for what is served no longer."""
+        """Return once `cache` shows what there is; look anew at what is offered then, for that may have changed."""
+
+    def enter(self) -> None:
+        """A request is being answered from this: whatever becomes of it, `cache` is kept up to date until `leave`."""
+
+    def leave(self) -> None:
+        """That request is answered."""
 
     @property
     def waits(self) -> bool:

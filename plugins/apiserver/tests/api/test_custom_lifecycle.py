@@ -207,3 +207,40 @@ async def test_served_custom_resources_outlive_the_server(api: Any, custom: Any)
         await served.opened()
         (item,) = served.cache.items()
         assert served.shown(item)["spec"] == {"size": 1}
+
+
+async def test_a_write_that_is_under_way_outlives_the_definition_it_began_with(api: Any, custom: Any) -> None:
+    await custom.define("widgets", "Widget", custom.version(spec=SIZE))
+    await api.create(WIDGETS, custom.made("Widget", "w", spec={"size": 1}))
+    served = api.api.resource("example.com", "widgets")
+    served.enter()
+    await custom.redefine("widgets", "Widget", custom.version(spec={**SIZE, "more": {"type": "string"}}))
+    assert (await api.merge(f"{WIDGETS}/w", {"spec": {"size": 2}})).status == 200
+    assert served.cache.live
+    await api.api.hub.fresh()
+    (item,) = served.cache.items()
+    assert served.shown(item)["spec"] == {"size": 2}
+    served.leave()
+    assert not served.cache.live
+
+
+async def test_a_watch_of_what_is_served_no_longer_ends(api: Any, custom: Any) -> None:
+    await custom.define("widgets", "Widget", custom.version(spec=SIZE))
+    await api.create(WIDGETS, custom.made("Widget", "w", spec={"size": 1}))
+    begun = await api.answer("GET", f"{WIDGETS}?watch=1")
+    await custom.redefine("widgets", "Widget", custom.version(spec={**SIZE, "more": {"type": "string"}}))
+    async with api.streaming(begun) as stream:
+        assert [await stream.next(), await stream.next()][1] is None
+
+
+async def test_a_definition_that_changes_while_its_cache_is_filled_is_asked_again(api: Any, custom: Any) -> None:
+    await custom.define("widgets", "Widget", custom.version(spec=SIZE))
+    await api.create(WIDGETS, custom.made("Widget", "w", spec={"size": 1}))
+    await custom.redefine("widgets", "Widget", custom.version(spec={**SIZE, "more": {"type": "string"}}))
+    served = api.api.resource("example.com", "widgets")
+    opening = asyncio.create_task(served.opened())
+    await asyncio.sleep(0)
+    api.api.custom._drop("widgets.example.com")
+    await opening
+    assert not served.open
+    assert (await api.get(WIDGETS)).status == 404

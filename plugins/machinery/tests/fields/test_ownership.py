@@ -178,7 +178,9 @@ def test_where_items_cant_be_told_apart_nobody_owns_anything() -> None:
     account: Any = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a", "uid": "u"}}
     odd = {**account, "secrets": [{}]}
     assert accounts.updated(None, odd, writer("one")) is None
-    told = r"failed to create manager for existing fields: failed to convert new object \(/a; /v1, Kind=ServiceAccount\)"
+    told = (
+        r"failed to create manager for existing fields: failed to convert new object \(/a; /v1, Kind=ServiceAccount\)"
+    )
     with pytest.raises(APIError, match=told):
         accounts.applied(odd, account, writer("one"), force=False)
 

@@ -23,6 +23,7 @@ from hyperkube_machinery.serving import metrics
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.webhooks.caller import WebhookCaller
+    from hyperkube_apiserver.webhooks.identities import Identities
 
 __all__ = ["Cluster"]
 
@@ -63,10 +64,14 @@ class Cluster:
     @cached_property
     def webhooks(self) -> WebhookCaller:
         """Calls what objects name. Made when the first of them does."""
+        return self.caller(None)
+
+    def caller(self, identities: Identities | None) -> WebhookCaller:
+        """One that calls as somebody. Whoever made it closes it."""
         from hyperkube_apiserver.webhooks.caller import WebhookCaller
         from hyperkube_apiserver.webhooks.services import Services
 
-        return WebhookCaller(Services(self, self._routed), self._routed, self.clock)
+        return WebhookCaller(Services(self, self._routed), self._routed, self.clock, identities=identities)
 
     def _routed(self) -> Routing:
         return self.routing
@@ -145,8 +150,8 @@ class Cluster:
 
     async def _opened(self, kind: Kind) -> Served | None:
         resource = kind.resource
-        served = self.offering.served.get((resource.group, resource.version, resource.resource))
-        if served is not None and not served.open:
+        key = resource.group, resource.version, resource.resource
+        while (served := self.offering.served.get(key)) is not None and not served.open:
             await served.opened()
         return served
 

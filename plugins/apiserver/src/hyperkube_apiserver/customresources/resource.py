@@ -22,7 +22,6 @@ from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
-from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.storage.interface import Store
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class CustomResource:
         self.ending = condition_holds(definition, "Terminating")
         self.offered = tuple(CustomServed(kind, self) for kind in kinds)
         self.withdrawn = False
+        self._requests = 0
 
     def refer_to(self, item: Item) -> None:
         """Look into `item` from now on, which says the same of what is served."""
@@ -83,15 +83,28 @@ class CustomResource:
         return "cache" in self.__dict__ and self.cache.live
 
     async def opened(self) -> None:
-        """Fill the cache. Raises APIError 404 where the definition is gone."""
-        if self.withdrawn:
-            raise APIError.no_such_path()
-        await self._around.hub.open(self.cache)
+        """Fill the cache, unless the definition is gone, or another by now."""
+        if not self.withdrawn:
+            await self._around.hub.open(self.cache)
 
     def close(self) -> None:
-        """Let go of the cache and of those who watch it: the definition is gone, or another by now."""
+        """Let go of those who watch, and of the cache once no request needs it: the definition is gone, or another."""
         self.withdrawn = True
         if "cache" in self.__dict__:
+            for watcher in self.cache.watchers:
+                watcher.finish()
+        self._let_go()
+
+    def enter(self) -> None:
+        self._requests += 1
+
+    def leave(self) -> None:
+        self._requests -= 1
+        if self.withdrawn:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if not self._requests and "cache" in self.__dict__:
             self._around.hub.drop(self.cache)
 
     @cached_property
@@ -212,6 +225,12 @@ class CustomServed(Served):
 
     async def opened(self) -> None:
         await self.resource.opened()
+
+    def enter(self) -> None:
+        self.resource.enter()
+
+    def leave(self) -> None:
+        self.resource.leave()
 
     @property
     def waits(self) -> bool:

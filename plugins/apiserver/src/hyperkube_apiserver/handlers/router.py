@@ -108,9 +108,16 @@ class Router:
             raise APIError.bad_request("name must be provided")
         if not served.open:
             await served.opened()
-        if info.subresource:
-            return await self._subresource(call, served)
-        return await self._handled(call, served, may_create)
+            current = self._served.get((info.group, info.version, info.resource))
+            if current is not served:  # the definition was changed meanwhile, or deleted
+                return not_found() if current is None else await self._custom(call, current, may_create)
+        served.enter()
+        try:
+            if info.subresource:
+                return await self._subresource(call, served)
+            return await self._handled(call, served, may_create)
+        finally:
+            served.leave()
 
     async def _handled(self, call: Call, served: Served, may_create: Callable[[], Awaitable[None]]) -> Answer:
         """Answer a request for an object or a collection that can be asked for that."""

@@ -110,7 +110,7 @@ def _producer(
         past = None if known or from_now or initial else cache.since(after)
         seen = hub.revision
         cache.watchers.add(watcher, selected.wanted)
-        if hub.ending:
+        if hub.ending or not cache.live:  # nothing more will come
             watcher.finish()
         try:
             await served.ready(known)

@@ -72,13 +72,13 @@ class Hub:
             return
         opening = self._opening.get(cache)
         if opening is None:
+            self._route(cache)
+            self._filling[cache] = []
             opening = self._opening[cache] = asyncio.ensure_future(self._open(cache))
             opening.add_done_callback(lambda done: self._opening.pop(cache, None))
         await asyncio.shield(opening)
 
     async def _open(self, cache: WatchCache) -> None:
-        self._route(cache)
-        self._filling[cache] = []
         try:
             prefix = cache.kind.storage_prefix + "/"
             page = await self.store.range(prefix, limit=PAGE_ENTRIES)
