@@ -51,6 +51,7 @@ class Cluster:
         self.authorizer: Authorizer = AlwaysDeny()  # until the server has one, nobody may do anything
         self.routing = Routing()  # how services are reached; the server may know better
         self.metrics = metrics.Registry()  # where plugins count; the server's, once there is one
+        self._callers: list[WebhookCaller] = []
         self._instruments: dict[Callable[[metrics.Registry], Any], Any] = {}
 
     def instruments(self, make: Callable[[metrics.Registry], T]) -> T:
@@ -67,19 +68,21 @@ class Cluster:
         return self.caller(None)
 
     def caller(self, identities: Identities | None) -> WebhookCaller:
-        """One that calls as somebody. Whoever made it closes it."""
+        """One that calls as somebody, or as nobody."""
         from hyperkube_apiserver.webhooks.caller import WebhookCaller
         from hyperkube_apiserver.webhooks.services import Services
 
-        return WebhookCaller(Services(self, self._routed), self._routed, self.clock, identities=identities)
+        made = WebhookCaller(Services(self, self._routed), self._routed, self.clock, identities=identities)
+        self._callers.append(made)
+        return made
 
     def _routed(self) -> Routing:
         return self.routing
 
     def close(self) -> None:
         """Hang up on whom plugins called."""
-        if "webhooks" in self.__dict__:
-            self.webhooks.close()
+        for caller in self._callers:
+            caller.close()
 
     def cache(self, group: str, resource: str) -> WatchCache:
         """The cache of a resource that is built in."""

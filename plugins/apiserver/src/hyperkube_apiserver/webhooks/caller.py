@@ -8,21 +8,26 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from hyperkube_apiserver.webhooks.answers import read_answer, retry_seconds
-from hyperkube_apiserver.webhooks.connections import Connections, Place
+from hyperkube_apiserver.webhooks.connections import Connections, Locate, Place
 from hyperkube_apiserver.webhooks.errors import CallFailed
 from hyperkube_apiserver.webhooks.places import Places
 from hyperkube_apiserver.webhooks.routing import Routing
 from hyperkube_apiserver.webhooks.services import Services
 from hyperkube_apiserver.webhooks.trust import context_for
+from hyperkube_machinery.client.credentials import Credentials, Headers
+from hyperkube_machinery.client.execcommand import CommandFailed
 from hyperkube_machinery.client.transport import Outgoing, RawResponse
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.deadlines import within
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.remembering import Latest
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.webhooks.identities import Identities
 
 __all__ = ["WebhookCaller"]
 
@@ -37,6 +42,7 @@ _HEADERS = (
     ("content-type", "application/json"),
     ("user-agent", "kube-apiserver-admission"),
 )
+_NO_CERTIFICATE = (b"", b"")
 _PATH_CHARACTERS = "$&+,/:;=@-_.~"
 
 
@@ -47,6 +53,8 @@ class _Webhook:
     origin: str  # https://host[:port]
     path: str
     connections: Connections
+    credentials: Credentials | None = None
+    certificate: tuple[bytes, bytes] = _NO_CERTIFICATE  # that connections are made with
 
 
 class WebhookCaller:
@@ -55,11 +63,20 @@ class WebhookCaller:
     Connections are kept for the configurations that were used last, whichever object they stand in.
     """
 
-    def __init__(self, services: Services, routing: Callable[[], Routing], clock: Clock) -> None:
+    def __init__(
+        self,
+        services: Services,
+        routing: Callable[[], Routing],
+        clock: Clock,
+        *,
+        identities: Identities | None = None,
+    ) -> None:
+        """`identities` are those that webhooks are called as; without any, they are called as nobody."""
         self._places = Places(services, routing)
         self._clock = clock
+        self._identities = identities
         self._webhooks: Latest[bytes, _Webhook] = Latest(_MOST_CONFIGURATIONS)
-        self._contexts: Latest[str, ssl.SSLContext] = Latest(_MOST_CONFIGURATIONS)
+        self._contexts: Latest[tuple[str, tuple[bytes, bytes]], ssl.SSLContext] = Latest(_MOST_CONFIGURATIONS)
 
     async def call(self, client_config: Tree, review: Tree, timeout_seconds: float) -> Tree:
         """What the webhook of `client_config` (a `WebhookClientConfig`) answers to `review`.
@@ -69,7 +86,11 @@ class WebhookCaller:
         """
         webhook = await self._webhook(client_config)
         target = f"{webhook.path}?timeout={duration_text(timeout_seconds)}"
-        request = Outgoing("POST", target, _HEADERS, encode(review))
+        try:
+            headers = (*_HEADERS, *await _identification(webhook.credentials))
+        except CommandFailed as exc:
+            raise CallFailed(_told(webhook, target, f"getting credentials: {exc}")) from exc
+        request = Outgoing("POST", target, headers, encode(review))
         try:
             response = await within(self._clock, timeout_seconds, self._asked(webhook, request))
         except TimeoutError as exc:
@@ -95,27 +116,40 @@ class WebhookCaller:
     async def _webhook(self, config: Tree) -> _Webhook:
         key = encode(config)
         found = self._webhooks.get(key)
+        if found is not None and found.credentials is not None and found.credentials.certificate != found.certificate:
+            found.connections.close()  # it was renewed
+            found = None
         if found is None:
-            found = self._made(config, await self._context(config.get("caBundle") or ""))
+            found = await self._made(config)
             self._webhooks.put(key, found)
         return found
 
-    async def _context(self, bundle: str) -> ssl.SSLContext:
-        found = self._contexts.get(bundle)
-        if found is None:
-            found = await asyncio.to_thread(context_for, bundle)  # the system's authorities take long to read
-            self._contexts.put(bundle, found)
+    async def _context(self, bundle: str, certificate: tuple[bytes, bytes]) -> ssl.SSLContext:
+        found = self._contexts.get((bundle, certificate))
+        if found is None:  # the system's authorities take long to read
+            shown, secret = certificate
+            found = await asyncio.to_thread(context_for, bundle, certificate_pem=shown, key_pem=secret)
+            self._contexts.put((bundle, certificate), found)
         return found
 
-    def _made(self, config: Tree, tls: ssl.SSLContext) -> _Webhook:
+    async def _made(self, config: Tree) -> _Webhook:
+        origin, host, port, path, locate = self._place(config)
+        credentials = self._identities.of(f"{host}:{port}") if self._identities is not None else None
+        certificate = credentials.certificate if credentials is not None else _NO_CERTIFICATE
+        tls = await self._context(config.get("caBundle") or "", certificate)
+        authority = origin.partition("//")[2]
+        connections = Connections(locate, tls, host, authority, self._clock)
+        return _Webhook(origin, path, connections, credentials, certificate)
+
+    def _place(self, config: Tree) -> tuple[str, str, int, str, Locate]:
+        """Where a webhook is: its origin as errors show it, its name, port and path, and what finds it."""
         service = config.get("service")
         if service is not None:
             namespace, name = service.get("namespace") or "", service.get("name") or ""
             port = service.get("port") or _PORT
             host = f"{name}.{namespace}.svc"
             locate = partial(self._places.behind, namespace, name, port)
-            connections = Connections(locate, tls, host, f"{host}:{port}", self._clock)
-            return _Webhook(f"https://{host}:{port}", _path(service.get("path") or ""), connections)
+            return f"https://{host}:{port}", host, port, _path(service.get("path") or ""), locate
         url = config.get("url") or ""
         if not url:
             raise CallFailed("webhook configuration must have either service or URL")
@@ -125,8 +159,15 @@ class WebhookCaller:
         async def locate_url() -> Place:
             return Place(host, port)
 
-        connections = Connections(locate_url, tls, host, parts.netloc, self._clock)
-        return _Webhook(f"{parts.scheme}://{parts.netloc}", _path(unquote(parts.path)), connections)
+        return f"{parts.scheme}://{parts.netloc}", host, port, _path(unquote(parts.path)), locate_url
+
+
+async def _identification(credentials: Credentials | None) -> Headers:
+    """The headers that tell who calls. Raises CommandFailed."""
+    if credentials is None:
+        return ()
+    known = credentials.known()
+    return known if known is not None else await credentials.find()
 
 
 def _path(text: str) -> str:

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,27 +136,24 @@ class Config:
             raise cluster.error(
                 "insecure-skip-tls-verify", "is true beside a certificate authority: leave out one of the two"
             )
-        token_file = user.file("tokenFile")
-        if user.text("username") and (token_file or user.text("token")):
-            raise user.error("username", "stands beside a token: only one of the two can be sent")
-        return Access(
+        return replace(
+            _identity(user, cluster, server),
             server=server,
             ca_pem=ca_pem,
             insecure=insecure,
             server_name="" if master else cluster.text("tls-server-name"),  # it is the other server's
-            certificate_pem=user.content("client-certificate") or b"",
-            key_pem=user.content("client-key") or b"",
-            certificate_file=None if user.text("client-certificate-data") else user.file("client-certificate"),
-            key_file=None if user.text("client-key-data") else user.file("client-key"),
-            # The file's goes before the inline one, since it is renewed.
-            token=_token(user.read("tokenFile", token_file)) if token_file else user.text("token"),
-            token_file=token_file,
-            username=user.text("username"),
-            password=user.text("password"),
-            command=_command(user, cluster, server),
-            impersonation=_impersonation(user),
             namespace=chosen.text("namespace"),
         )
+
+    @property
+    def current_user(self) -> str:
+        """The user of the current context, "" if there is none."""
+        chosen = self.contexts.get(self.current)
+        return chosen.text("user") if chosen is not None else ""
+
+    def identity(self, user: str) -> Access:
+        """What a client shows and sends as `user`, whichever server it speaks to. Raises KubeconfigError."""
+        return _identity(self._found(self.users, "user", user), _Entry(self.path, "", {}), "")
 
     def _found(self, entries: Mapping[str, _Entry], singular: str, name: str) -> _Entry:
         found = entries.get(name)
@@ -216,6 +213,27 @@ def _by_name(entries: list[_Entry], singular: str) -> dict[str, _Entry]:
         inner = entry.inner(singular)
         found.setdefault(entry.text("name"), _Entry(entry.path, entry.where, inner.values if inner else {}))
     return found
+
+
+def _identity(user: _Entry, cluster: _Entry, server: str) -> Access:
+    """What a user comes to; the rest is what a command is told."""
+    token_file = user.file("tokenFile")
+    if user.text("username") and (token_file or user.text("token")):
+        raise user.error("username", "stands beside a token: only one of the two can be sent")
+    return Access(
+        server=server,
+        certificate_pem=user.content("client-certificate") or b"",
+        key_pem=user.content("client-key") or b"",
+        certificate_file=None if user.text("client-certificate-data") else user.file("client-certificate"),
+        key_file=None if user.text("client-key-data") else user.file("client-key"),
+        # The file's goes before the inline one, since it is renewed.
+        token=_token(user.read("tokenFile", token_file)) if token_file else user.text("token"),
+        token_file=token_file,
+        username=user.text("username"),
+        password=user.text("password"),
+        command=_command(user, cluster, server),
+        impersonation=_impersonation(user),
+    )
 
 
 def _refuse_proxy(cluster: _Entry) -> None:

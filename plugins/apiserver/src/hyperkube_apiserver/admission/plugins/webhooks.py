@@ -6,9 +6,12 @@ Source: k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,mutating,validati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
+from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields
 from hyperkube_apiserver.admission.following import BySort, Following
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.admission.rules import Target, matching
@@ -18,10 +21,12 @@ from hyperkube_machinery.resources import Resource
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
+    from hyperkube_apiserver.webhooks.identities import Identities
 
 __all__ = ["GROUP", "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
 
 GROUP = "admissionregistration.k8s.io"
+_KINDS = ("WebhookAdmissionConfiguration", "WebhookAdmission")  # the second one of v1alpha1
 
 
 class Webhooks(Plugin):
@@ -33,7 +38,7 @@ class Webhooks(Plugin):
         super().__init__(cluster, settings)
         self._hooks = Following(cluster, GROUP, (self.configurations,), read_hooks)
         self._by_sort = BySort(self._hooks, lambda: cluster.offering, self._matched)
-        self._dispatcher: Dispatcher | None = None
+        self._identities = self._read_identities()
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
         """Everything but what says who is asked: nobody could put right what refuses to be changed."""
@@ -54,12 +59,32 @@ class Webhooks(Plugin):
         """Who is asked about such requests, with their places in the order of all."""
         return self._by_sort.of(attributes)
 
-    def _dispatch(self) -> Dispatcher:
-        if self._dispatcher is None:
-            from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
+    @cached_property
+    def _dispatcher(self) -> Dispatcher:
+        from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
 
-            self._dispatcher = Dispatcher(self.cluster)
-        return self._dispatcher
+        cluster, identities = self.cluster, self._identities
+        return Dispatcher(cluster, cluster.webhooks if identities is None else cluster.caller(identities))
+
+    def _read_identities(self) -> Identities | None:
+        """As whom webhooks are called. Raises ConfigurationError."""
+        name = type(self).__name__
+        told = self.settings.configurations.get(name)
+        if told is None:
+            return None
+        if not isinstance(told, dict) or told.get("kind") not in _KINDS:
+            raise ConfigurationError(f"{name}: its configuration is no {_KINDS[0]}")
+        check_fields(name, told, ("kind", "apiVersion", "kubeConfigFile"))
+        file = told.get("kubeConfigFile") or ""
+        if not file:
+            return None
+        from hyperkube_apiserver.webhooks.identities import Identities  # few have some
+        from hyperkube_machinery.kubeconfig import KubeconfigError
+
+        try:
+            return Identities.read(Path(file), self.cluster.clock)
+        except KubeconfigError as exc:
+            raise ConfigurationError(f"{name}: kubeConfigFile: {exc}") from exc
 
 
 class MutatingAdmissionWebhook(Webhooks):
@@ -70,7 +95,7 @@ class MutatingAdmissionWebhook(Webhooks):
     def admit(self, attributes: Attributes) -> Waiting:
         """Ask them; raises what a client is told of a refusal, or of a failure that isn't ignored."""
         asked = self._asked(attributes)
-        return self._dispatch().mutate(attributes, asked) if asked else None
+        return self._dispatcher.mutate(attributes, asked) if asked else None
 
 
 class ValidatingAdmissionWebhook(Webhooks):
@@ -81,4 +106,4 @@ class ValidatingAdmissionWebhook(Webhooks):
     def validate(self, attributes: Attributes) -> Waiting:
         """Ask them; raises what a client is told of the first refusal, or failure that isn't ignored."""
         asked = self._asked(attributes)
-        return self._dispatch().validate(attributes, asked) if asked else None
+        return self._dispatcher.validate(attributes, asked) if asked else None

@@ -23,6 +23,7 @@ from hyperkube_apiserver.admission.webhooks.reviews import (
     review_version,
 )
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_apiserver.webhooks.caller import WebhookCaller
 from hyperkube_apiserver.webhooks.errors import CallFailed
 from hyperkube_apiserver.webhooks.trust import BadBundle
 from hyperkube_machinery.errors import APIError
@@ -55,8 +56,11 @@ class Refused(Exception):
 class Caller:
     """Calls the webhooks of one plugin: `step` is what upstream's metrics call it."""
 
-    def __init__(self, cluster: Cluster, step: str, instruments: Instruments, *, mutating: bool) -> None:
+    def __init__(
+        self, cluster: Cluster, webhooks: WebhookCaller, step: str, instruments: Instruments, *, mutating: bool
+    ) -> None:
         self._cluster = cluster
+        self._webhooks = webhooks
         self._step = step
         self._instruments = instruments
         self._mutating = mutating
@@ -74,7 +78,7 @@ class Caller:
             raise Failed(hook, f"could not create admission objects: {exc}", _BAD_REQUEST) from exc
         question = review(attributes, target, version, uid, obj, old)
         try:
-            tree = await self._cluster.webhooks.call(hook.client_config, question, hook.timeout_seconds)
+            tree = await self._webhooks.call(hook.client_config, question, hook.timeout_seconds)
         except BadBundle as exc:
             raise Failed(hook, f"could not get REST client: {exc}", _INTERNAL) from exc
         except CallFailed as exc:

@@ -19,6 +19,7 @@ from hyperkube_apiserver.admission.webhooks.hooks import Hook
 from hyperkube_apiserver.admission.webhooks.instruments import Instruments
 from hyperkube_apiserver.admission.webhooks.mutating import Mutation
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_apiserver.webhooks.caller import WebhookCaller
 from hyperkube_machinery.errors import APIError
 
 if TYPE_CHECKING:
@@ -36,11 +37,11 @@ _PLUGIN = "MutatingAdmissionWebhook"
 class Dispatcher:
     """Asks webhooks."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, webhooks: WebhookCaller) -> None:
         self._cluster = cluster
         instruments = cluster.instruments(Instruments)
-        self._mutating = Caller(cluster, "admit", instruments, mutating=True)
-        self._validating = Caller(cluster, "validating", instruments, mutating=False)
+        self._mutating = Caller(cluster, webhooks, "admit", instruments, mutating=True)
+        self._validating = Caller(cluster, webhooks, "validating", instruments, mutating=False)
 
     @cached_property
     def _conditions(self) -> Conditions:
