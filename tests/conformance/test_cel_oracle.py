@@ -74,11 +74,11 @@ TEXT = st.sampled_from(["''", "'a'", "'hello'", "'ö'", "'b\\n'", "s", "ls[0]", 
 INTEGER = st.sampled_from(
     ["0", "1", "-1", "2", "10", "9223372036854775807", "-9223372036854775808", "i", "l[1]", "m.a"]
 )
-NUMBER = st.sampled_from(["0.0", "1.0", "-2.5", "1e300", "f"])
+NUMBER = st.sampled_from(["0.0", "1.0", "-2.5", "1e30", "f"])  # NaN is ordered in C++, and an error in Go
 UNSIGNED = st.sampled_from(["0u", "1u", "18446744073709551615u", "u"])
 TRUTH = st.sampled_from(["true", "false", "b", "d.o.k"])
-LIST = st.sampled_from(["[]", "[1, 2]", "l", "[i, 0]"])
-TEXTS = st.sampled_from(["[]", "['a', 'b']", "ls"])
+LIST = st.sampled_from(["[1, 2]", "l", "[i, 0]"])
+TEXTS = st.sampled_from(["['a', 'b']", "ls"])
 DYNAMIC = st.sampled_from(
     [
         "d",
@@ -146,7 +146,7 @@ def grow(children: dict[str, st.SearchStrategy[str]]) -> dict[str, st.SearchStra
             joined("({} ? {} : {})", b, i, i),
         ),
         "f": st.one_of(
-            *(joined(f"({{}} {operator} {{}})", f, f) for operator in ("+", "-", "*", "/")),
+            *(joined(f"({{}} {operator} {{}})", f, f) for operator in ("+", "-", "*")),
             joined("double({})", i),
             joined("({} ? {} : {})", b, f, f),
         ),
@@ -236,9 +236,11 @@ def test_an_expression_comes_to_the_same_value_or_fails_in_both(expression: str)
     try:
         compiled = THERE.compile(expression)
     except RuntimeError as exc:
-        with pytest.raises(CompileError) as caught:
-            HERE.compile(expression)
-        assert first_complaint(str(exc).removeprefix("INVALID_ARGUMENT: ")) == first_complaint(str(caught.value))
+        complaint = first_complaint(str(exc).removeprefix("INVALID_ARGUMENT: "))
+    else:
+        here, there = evaluated_here(expression), evaluated_there(compiled)
+        assert same(here, there), f"{expression} is {here!r} here and {there!r} there"
         return
-    here, there = evaluated_here(expression), evaluated_there(compiled)
-    assert same(here, there), f"{expression} is {here!r} here and {there!r} there"
+    with pytest.raises(CompileError) as caught:
+        HERE.compile(expression)
+    assert complaint == first_complaint(str(caught.value))
