@@ -211,19 +211,20 @@ def _fixed(value: Any, precision: int, style: Style) -> str:
     number = _number(value, "fixed-point", style)
     if not math.isfinite(number):
         return _infinite(number, style)
-    return format(number, f".{precision}f" if style is PLAIN else f",.{precision}f")
+    return format(number, f".{precision}f") if style is PLAIN else format(number or 0.0, f",.{precision}f")
 
 
 def _scientific(value: Any, precision: int, style: Style) -> str:
     number = _number(value, "scientific", style)
-    if not math.isfinite(number):
-        return _infinite(number, style)
-    text = format(number, f".{precision}e")
     if style is PLAIN:
-        return text
+        return format(number, f".{precision}e") if math.isfinite(number) else _infinite(number, style)
+    # The printer for US English takes no precision here, and fills up what is shorter than that of others.
+    if not math.isfinite(number):
+        return _infinite(number, style).rjust(_DEFAULT_PRECISION)
+    text = format(number or 0.0, f".{_DEFAULT_PRECISION}e")
     mantissa, _, exponent = text.partition("e")
     power = exponent.replace("+", "").translate(_SUPERSCRIPTS)
-    return f"{mantissa}\u202f\u00d7\u202f10{power}"
+    return f"{mantissa}\u00d710{power}"
 
 
 def _infinite(number: float, style: Style) -> str:
