@@ -99,8 +99,13 @@ async def test_compaction_keeps_no_row_that_nobody_can_read(tmp_path: Path, cloc
         b = await store.create("/b", b"")
         a = await store.update("/a", b"", expected=a.mod_revision)
         await store.compact(await store.delete("/b", expected=b.mod_revision))
+        c = await store.create("/c", b"")
+        await store.compact(c.mod_revision)  # what was deleted last is kept until the next time
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT position, key FROM log").fetchall() == [(a.mod_revision << PART_BITS, "/a")]
+        assert connection.execute("SELECT position, key FROM log").fetchall() == [
+            (a.mod_revision << PART_BITS, "/a"),
+            (c.mod_revision << PART_BITS, "/c"),
+        ]
 
 
 async def test_what_a_killed_process_left_in_the_log_is_synced_before_it_is_read(

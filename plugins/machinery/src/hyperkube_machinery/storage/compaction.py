@@ -46,7 +46,9 @@ def free(connection: sqlite3.Connection) -> Iterator[None]:
                 " (SELECT previous FROM log WHERE position >= ? AND position < ? AND previous > 0)",
                 bounds,
             )
-            connection.execute("DELETE FROM log WHERE position >= ? AND position < ? AND value IS NULL", bounds)
+            # Deletions of the last revision are kept until the next time: a watch may begin there.
+            gone = (swept << PART_BITS, (upto if upto == compacted else upto + 1) << PART_BITS)
+            connection.execute("DELETE FROM log WHERE position >= ? AND position < ? AND value IS NULL", gone)
             connection.execute("UPDATE meta SET swept = ?", (upto,))
             connection.execute("COMMIT")
         except BaseException:

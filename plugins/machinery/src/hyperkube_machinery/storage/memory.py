@@ -45,6 +45,7 @@ class MemoryStore:
         self._live: dict[str, Entry] = {}
         self._keys: list[str] = []  # of _live, sorted
         self._log: list[Change] = []  # the changes of every revision above _oldest, in order
+        self._last_taken: list[Change] = []  # those of the revision that history begins after
         self.kept_leases: dict[int, int] = {}
         self._oldest = Revision(0)
         self._expiring: list[tuple[float, Revision, str]] = []  # a heap
@@ -121,6 +122,12 @@ class MemoryStore:
     def oldest(self) -> Revision:
         return self._oldest
 
+    def kept_changes(self, revision: Revision) -> list[Change]:
+        """What is left of the changes of one revision."""
+        if revision == self._oldest:
+            return self._last_taken
+        return self._log[self._index(Revision(revision - 1)) : self._index(revision)]
+
     def living(self, key: str) -> Entry | None:
         return self._live.get(key)
 
@@ -149,6 +156,7 @@ class MemoryStore:
         if revision <= self._oldest:
             raise Compacted(revision, self._oldest)
         self._check_revision(revision)
+        self._last_taken = self.kept_changes(revision)
         del self._log[: self._index(revision)]
         self._oldest = revision
 

@@ -33,6 +33,13 @@ class MemoryView:
         entries, count = self._store.span(start, end, limit, revision)
         return Found(entries if values else [replace(entry, value=b"") for entry in entries], count)
 
+    def kept_at(self, revision: Revision, start: str, end: str | None) -> Sequence[Change]:
+        changes = self._store.kept_changes(revision)
+        return [change for change in changes if change.key >= start and (end is None or change.key < end)]
+
+    def ttl(self, lease: int) -> int | None:
+        return self._store.kept_leases.get(lease)
+
     def leases(self) -> Sequence[tuple[int, int]]:
         return list(self._store.kept_leases.items())
 
@@ -78,6 +85,9 @@ class MemoryWritingView(MemoryView):
         if previous is None:
             return None
         return self._write(Change(key, Revision(self.revision + 1), None, previous))
+
+    def ttl(self, lease: int) -> int | None:
+        return self.kept_leases.get(lease)
 
     def grant(self, lease: int, ttl_seconds: int) -> None:
         self.kept_leases[lease] = ttl_seconds

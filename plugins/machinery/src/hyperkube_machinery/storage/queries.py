@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Expired",
+    "changes_between",
     "check_revision",
     "expired",
     "get",
@@ -142,21 +143,35 @@ def history(connection: sqlite3.Connection, start: str, end: str | None, after: 
     with snapshot(connection) as (oldest, _):
         if after < oldest:
             raise Compacted(after, oldest)
-        rows = connection.execute(
-            f"SELECT {_ENTRY}, old.value, old.created, old.position >> {PART_BITS}, old.version, old.lease"
-            " FROM log LEFT JOIN log AS old ON old.position = log.previous"
-            " WHERE log.position >= ? AND log.position < ? AND log.key >= ? AND log.key < ? ORDER BY log.position",
-            ((after + 1) << PART_BITS, (upto + 1) << PART_BITS, start, _NO_END if end is None else end),
-        )
-        for key, value, created, revision, version, lease, *old in rows:
-            if (len(changes) >= _REPLAY_CHANGES or size >= _REPLAY_BYTES) and revision > changes[-1].revision:
+        for change in _changes(connection, start, end, Revision(after + 1), Revision(upto + 1)):
+            if (len(changes) >= _REPLAY_CHANGES or size >= _REPLAY_BYTES) and change.revision > changes[-1].revision:
                 upto = changes[-1].revision
                 break
-            entry = None if value is None else Entry(key, value, created, revision, version, lease)
-            previous = None if old[0] is None else Entry(key, *old)
-            changes.append(Change(key, revision, entry, previous))
-            size += len(value or b"") + len(old[0] or b"")
+            changes.append(change)
+            size += sum(len(one.value) for one in (change.entry, change.previous) if one is not None)
     return Changes(changes, upto)
+
+
+def changes_between(
+    connection: sqlite3.Connection, start: str, end: str | None, first: Revision, last: Revision
+) -> list[Change]:
+    """What is left of the changes from the revision `first` up to `last`."""
+    return list(_changes(connection, start, end, first, last))
+
+
+def _changes(
+    connection: sqlite3.Connection, start: str, end: str | None, first: Revision, last: Revision
+) -> Iterator[Change]:
+    rows = connection.execute(
+        f"SELECT {_ENTRY}, old.value, old.created, old.position >> {PART_BITS}, old.version, old.lease"
+        " FROM log LEFT JOIN log AS old ON old.position = log.previous"
+        " WHERE log.position >= ? AND log.position < ? AND log.key >= ? AND log.key < ? ORDER BY log.position",
+        (first << PART_BITS, last << PART_BITS, start, _NO_END if end is None else end),
+    )
+    for key, value, created, revision, version, lease, *old in rows:
+        entry = None if value is None else Entry(key, value, created, revision, version, lease)
+        previous = None if old[0] is None else Entry(key, *old)
+        yield Change(key, revision, entry, previous)
 
 
 def expired(connection: sqlite3.Connection, now: float, limit: int) -> Sequence[Expired]:

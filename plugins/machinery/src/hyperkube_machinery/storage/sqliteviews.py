@@ -46,6 +46,13 @@ class SQLiteView:
     def _newest(self) -> Revision:
         return self.revision
 
+    def kept_at(self, revision: Revision, start: str, end: str | None) -> Sequence[Change]:
+        return queries.changes_between(self._connection, start, end, revision, Revision(revision + 1))
+
+    def ttl(self, lease: int) -> int | None:
+        rows = self._connection.execute("SELECT ttl FROM leases WHERE id = ?", (lease,)).fetchall()
+        return rows[0][0] if rows else None
+
     def leases(self) -> Sequence[tuple[int, int]]:
         return self._connection.execute("SELECT id, ttl FROM leases").fetchall()
 

@@ -50,6 +50,12 @@ class View(Protocol):
         `limit` 0 is none, below 0 counts only. Raises Compacted or FutureRevision.
         """
 
+    def kept_at(self, revision: Revision, start: str, end: str | None) -> Sequence[Change]:
+        """What is left of the changes of one revision, which compaction may have left of the last one it took."""
+
+    def ttl(self, lease: int) -> int | None:
+        """For how many seconds a lease was granted; None where there is none."""
+
     def leases(self) -> Sequence[tuple[int, int]]:
         """The leases and their times to live, in seconds."""
 

@@ -1,0 +1,1 @@
+"""etcd's interface to the embedded store of hk."""
