@@ -316,6 +316,27 @@ class TestExemptions:
         assert 'violates PodSecurity "baseline:v1.20"' in await world.refusal(PLUGIN, "pods", BAD)
 
 
+@pytest.mark.anyio
+async def test_what_is_looked_at_is_counted(world: Any) -> None:
+    configured(world, exemptions={"runtimeClasses": ["vm"]})
+    namespaced(world, enforce="baseline", enforce_version="v1.99", audit="restricted", audit_version="v1.20")
+    await world.refusal(PLUGIN, "pods", BAD)
+    world.identity = Identity("jane")
+    await world.ask(PLUGIN, "pods", {**FINE, "spec": {**FINE["spec"], "runtimeClassName": "vm"}})
+    counted = {
+        (family.name, *values): one.value
+        for family in world.cluster.metrics
+        if family.name.startswith("pod_security_")
+        for values, one in family.items()
+    }
+    request = ("create", "pod", "")
+    assert counted == {
+        ("pod_security_evaluations_total", "deny", "baseline", "future", "enforce", *request): 1,
+        ("pod_security_evaluations_total", "deny", "restricted", "v1.20", "audit", *request): 1,
+        ("pod_security_exemptions_total", *request): 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("told", "why"),
     [

@@ -7,6 +7,14 @@ from typing import Any
 
 import pytest
 
+from hyperkube_apiserver.admission import AdmissionSettings
+from hyperkube_apiserver.assembly import Settings, assemble
+from hyperkube_apiserver.registry.strategy import WriteContext
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_core.testing import VirtualClock
+from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.storage.memory import MemoryStore
+
 pytestmark = pytest.mark.anyio
 
 Tree = dict[str, Any]
@@ -113,6 +121,53 @@ async def test_other_namespaces_have_nothing_to_do_with_it(api: Any) -> None:
 async def test_a_namespace_that_is_made_is_charged_to_nothing(api: Any) -> None:
     await bound(api, "q", {"count/namespaces": "0"})
     assert (await api.call("POST", "/api/v1/namespaces", {"metadata": {"name": "new"}})).status == 201
+
+
+async def test_custom_resources_are_counted_like_others(api: Any, custom: Any) -> None:
+    await custom.define("widgets", "Widget")
+    await bound(api, "q", {"count/widgets.example.com": "1"})
+    widgets = "/apis/example.com/v1/namespaces/default/widgets"
+    widget = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": {"name": "a"}}
+    await api.create(widgets, widget)
+    reply = await api.call("POST", widgets, {**widget, "metadata": {"name": "b"}})
+    assert reply.status == 403
+    assert "requested: count/widgets.example.com=1, used: count/widgets.example.com=1" in reply.json["message"]
+
+
+async def test_two_servers_of_one_store_never_give_more_than_there_is() -> None:
+    """Each holds what it knows of a quota against what is stored."""
+    clock = VirtualClock()
+    settings = Settings(admission=AdmissionSettings(plugins=("ResourceQuota",)))
+    context = WriteContext(now="2026-01-01T00:00:00Z", namespace="default")
+    hard = {"configmaps": "7"}
+    async with MemoryStore.open(clock=clock) as store:
+        apis = [assemble(store, clock, settings) for _ in range(2)]
+        async with apis[0].hub.running(), apis[1].hub.running():
+            quotas = apis[0].resource("", "resourcequotas").registry
+            quota = {
+                "metadata": {"name": "q"},
+                "spec": {"hard": hard},
+            }
+            await quotas.create(quota, context, print)
+            status = WriteContext(now=context.now, namespace="default", subresource="status")
+            counted = {"hard": hard, "used": {"configmaps": "0"}}
+            await quotas.update("q", lambda old: {**old, "status": counted}, status, print)
+
+            async def make(number: int) -> str:
+                registry = apis[number % 2].resource("", "configmaps").registry
+                try:
+                    await registry.create({"metadata": {"name": f"c{number}"}}, context, print)
+                except APIError as exc:
+                    return exc.reason
+                return ""
+
+            answers = await asyncio.gather(*(make(number) for number in range(30)))
+            assert set(answers) <= {"", "Forbidden", "Conflict"}, "who was too late too often is to try again"
+            made = answers.count("")
+            await apis[0].hub.fresh()
+            told = decode_body(apis[0].cluster.item("resourcequotas", "q", "default").body)["status"]["used"]
+            assert made <= 7
+            assert int(told["configmaps"]) == made == apis[0].cluster.count("configmaps", "default")
 
 
 async def test_writers_of_quotas_are_the_server(api: Any) -> None:

@@ -13,6 +13,7 @@ from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.admission.podsecurity.configuration import read_configuration
+from hyperkube_apiserver.admission.podsecurity.counting import Counting
 from hyperkube_apiserver.admission.podsecurity.levels import MODES, PREFIX, PRIVILEGED, LevelVersion, Policy, policy_of
 from hyperkube_apiserver.admission.podsecurity.parts import Violation
 from hyperkube_apiserver.admission.podsecurity.standard import violations
@@ -59,6 +60,7 @@ class PodSecurity(Plugin):
         configuration = read_configuration(settings.configurations.get("PodSecurity"))
         self._defaults = configuration.defaults
         self._exempt = configuration.exemptions
+        self._counting = cluster.instruments(Counting)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
         """Of subresources, those of pods that can change what one does."""
@@ -72,6 +74,7 @@ class PodSecurity(Plugin):
         if resource == _NAMESPACES:
             return self._check_namespace(attributes)
         if reason := self._exemption(attributes):
+            self._counting.exempted(attributes)
             attributes.annotate(f"{PREFIX}exempt", reason)
         elif resource == _PODS:
             self._check_pod(attributes)
@@ -88,14 +91,16 @@ class PodSecurity(Plugin):
     # pods, and what makes them
 
     def _check_pod(self, attributes: Attributes) -> None:
-        namespace = self.cluster.find(_NAMESPACES, attributes.namespace)
+        namespace = self.cluster.item(_NAMESPACES, attributes.namespace)
         if namespace is None:
             why = f'failed to lookup namespace "{attributes.namespace}"'
             attributes.annotate(f"{PREFIX}error", f'{why}: namespaces "{attributes.namespace}" not found')
+            self._counting.failed(attributes, fatal=True)
             raise APIError.internal(why)
-        policy, errors = policy_of(meta.labels_of(namespace), self._defaults)
+        policy, errors = policy_of(namespace.labels, self._defaults)
         if not errors and policy.is_privileged:
             attributes.annotate(f"{PREFIX}enforce-policy", str(PRIVILEGED))
+            self._counting.evaluated(attributes, policy.enforce, "enforce", allowed=True)
             return
         pod, old = attributes.obj, attributes.old
         assert pod is not None
@@ -104,13 +109,14 @@ class PodSecurity(Plugin):
         self._evaluate(attributes, policy, errors, pod, enforce=True)
 
     def _check_template(self, attributes: Attributes, path: Iterable[str]) -> None:
-        namespace = self.cluster.find(_NAMESPACES, attributes.namespace)
+        namespace = self.cluster.item(_NAMESPACES, attributes.namespace)
         if namespace is None:
             name = attributes.namespace
             why = f'failed to lookup namespace "{name}": namespaces "{name}" not found'
             attributes.annotate(f"{PREFIX}error", why)
+            self._counting.failed(attributes, fatal=True)
             return
-        policy, errors = policy_of(meta.labels_of(namespace), self._defaults)
+        policy, errors = policy_of(namespace.labels, self._defaults)
         if not errors and policy.warn.is_privileged and policy.audit.is_privileged:
             return
         template: Tree | None = attributes.obj
@@ -126,20 +132,25 @@ class PodSecurity(Plugin):
         metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
         if (spec.get("runtimeClassName") or "") in self._exempt.runtime_classes:
             attributes.annotate(f"{PREFIX}exempt", "runtimeClass")
+            self._counting.exempted(attributes)
             return
         if errors:
             attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {aggregated(map(str, errors))}")
+            self._counting.failed(attributes, fatal=False)
         found: dict[LevelVersion, list[Violation]] = {}
         for level in (policy.audit, policy.warn, *((policy.enforce,) if enforce else ())):
             if level not in found:
                 found[level] = violations(level, metadata, spec)
         if enforce:
             attributes.annotate(f"{PREFIX}enforce-policy", str(policy.enforce))
+            self._counting.evaluated(attributes, policy.enforce, "enforce", allowed=not found[policy.enforce])
         if noted := found[policy.audit]:
+            self._counting.evaluated(attributes, policy.audit, "audit", allowed=False)
             attributes.annotate(f"{PREFIX}audit-violations", f"would {_violating(policy.audit, noted)}")
         if enforce and (wrong := found[policy.enforce]):
             raise forbidden(attributes, _violating(policy.enforce, wrong).replace("violate", "violates", 1))
         if warned := found[policy.warn]:
+            self._counting.evaluated(attributes, policy.warn, "warn", allowed=False)
             attributes.warn(f"would {_violating(policy.warn, warned)}")
 
     # namespaces
