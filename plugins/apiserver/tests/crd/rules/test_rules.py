@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from hyperkube_apiserver.crd.rules import BUDGET, Budget, compile_rules
@@ -42,7 +43,20 @@ def test_equal_schemas_share_their_programs() -> None:
     first, second = schema("self.a > 41", a=NUMBER), schema("self.a > 41", a=NUMBER)
     declared = declared_type(first)
     assert declared is not None
-    assert compiled_rules(first, declared)[0].program is compiled_rules(second, declared)[0].program
+    shared = compiled_rules(first, declared)
+    assert compiled_rules(second, declared) is shared
+
+
+def test_rules_that_nobody_asks_are_forgotten() -> None:
+    def fresh(number: int) -> dict[str, Any]:
+        return schema(f"self.a > {number}", a=NUMBER)
+
+    declared = declared_type(fresh(0))
+    assert declared is not None
+    first = weakref.ref(compiled_rules(fresh(1_000_000), declared))
+    for number in range(1_000_001, 1_000_100):
+        compiled_rules(fresh(number), declared)
+    assert first() is None
 
 
 def test_the_smallest_values_are_the_most() -> None:

@@ -5,11 +5,13 @@ Source: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/compilation.go.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
+from weakref import WeakValueDictionary
 
 from hyperkube_apiserver.crd.rules.fieldpaths import normalized
 from hyperkube_apiserver.crd.rules.specs import RuleSpec, rules_of
@@ -22,11 +24,11 @@ from hyperkube_machinery.cel.kubernetes.limits import MAX_REQUEST
 from hyperkube_machinery.cel.types import BOOL, STRING, Type, optional_of
 from hyperkube_machinery.encoding import encode
 
-__all__ = ["Compiled", "compiled_rules", "most_values"]
+__all__ = ["Compiled", "RuleSet", "compiled_rules", "most_values"]
 
 Tree = Mapping[str, Any]
 
-_MOST_KEPT = 1024  # schemas with rules of their own
+_MOST_KEPT = 64  # schemas whose rules nobody has been asking lately
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +46,23 @@ class Compiled:
     field_path: str = ""  # as errors tell it; empty if there is none, or none that leads anywhere
 
 
-_kept: OrderedDict[bytes, tuple[Compiled, ...]] = OrderedDict()
+class RuleSet(list[Compiled]):
+    """The rules of one schema, in order; as long as somebody has them, equal schemas have the same."""
+
+    __slots__ = ("__weakref__",)
 
 
-def compiled_rules(schema: Tree, declared: Declared) -> tuple[Compiled, ...]:
+_used: WeakValueDictionary[bytes, RuleSet] = WeakValueDictionary()
+_kept: deque[RuleSet] = deque(maxlen=_MOST_KEPT)  # of definitions that were checked: their objects come next
+
+
+def compiled_rules(schema: Tree, declared: Declared) -> RuleSet:
     """The rules of a structural schema itself, whose values are `declared` to be this."""
-    if not (specs := rules_of(schema)):
-        return ()
     key = sha256(encode(schema)).digest()
-    if (found := _kept.get(key)) is not None:
-        _kept.move_to_end(key)
-        return found
-    compiler = _Compiler(schema, declared, key)
-    found = tuple(map(compiler.compile, specs))
-    _kept[key] = found
-    if len(_kept) > _MOST_KEPT:
-        _kept.popitem(last=False)
+    if (found := _used.get(key)) is None:
+        compiler = _Compiler(schema, declared, key)
+        found = _used[key] = RuleSet(map(compiler.compile, rules_of(schema)))
+        _kept.append(found)
     return found
 
 
@@ -75,11 +78,21 @@ class _Compiler:
         # Nobody is to rely on the name of the type, so it tells nothing; upstream's is another each time.
         self._type = declared.named(f"selfType{int.from_bytes(key[:4], 'big')}")
 
+    @cached_property
+    def _with_old(self) -> Environment:
+        return self._environment(self._type)
+
+    @cached_property
+    def _with_optional_old(self) -> Environment:
+        return self._environment(optional_of(self._type))
+
+    def _environment(self, old: Type) -> Environment:
+        return base_environment().extend(variables={"self": self._type, "oldSelf": old})
+
     def compile(self, spec: RuleSpec) -> Compiled:
         if spec.is_empty:
             return Compiled(spec)
-        old: Type = optional_of(self._type) if spec.optional_old else self._type
-        environment = base_environment().extend(variables={"self": self._type, "oldSelf": old})
+        environment = self._with_optional_old if spec.optional_old else self._with_old
         try:
             checked = environment.compile(spec.expression)
         except CompileError as exc:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from hyperkube_apiserver.crd.rules.compiling import Compiled, compiled_rules
+from hyperkube_apiserver.crd.rules.compiling import Compiled, RuleSet, compiled_rules
 from hyperkube_apiserver.crd.rules.correlation import Correlation, KeyedItems, Ratchet
 from hyperkube_apiserver.crd.rules.evaluation import Budget, OutOfBudget, Place, evaluate
 from hyperkube_machinery.cel.kubernetes.declared import Declared, declared_type
@@ -84,13 +84,14 @@ def _has_rules(schema: Any) -> bool:
 class _Node:
     """A schema that has rules, or holds one that has."""
 
-    __slots__ = ("_compiled", "_declared", "_view", "items", "others", "properties", "schema")
+    __slots__ = ("_compiled", "_declared", "_view", "has_rules", "items", "others", "properties", "schema")
 
     def __init__(self, schema: Tree, declared: Declared | None) -> None:
         self.schema = schema
         self._declared = declared
-        self._compiled: tuple[Compiled, ...] | None = None if schema.get("x-kubernetes-validations") else ()
-        self._view = view_of(schema) if self._compiled is None else None
+        self.has_rules = bool(schema.get("x-kubernetes-validations"))  # of its own
+        self._compiled: RuleSet | None = None
+        self._view = view_of(schema) if self.has_rules else None
         self.items: _Node | None = None
         self.others: _Node | None = None  # of additionalProperties
         self.properties: dict[str, _Node] = {}
@@ -100,13 +101,8 @@ class _Node:
         return value if self._view is None else self._view(value)
 
     @property
-    def has_rules(self) -> bool:
-        """Of its own."""
-        return self._compiled != ()
-
-    @property
-    def rules(self) -> tuple[Compiled, ...] | None:
-        """None if nothing can be asked of its values."""
+    def rules(self) -> RuleSet | None:
+        """Its own; None if nothing can be asked of its values."""
         if self._compiled is None and self._declared is not None:
             self._compiled = compiled_rules(self.schema, self._declared)
         return self._compiled
@@ -146,7 +142,8 @@ class _Walk:
     def visit(self, node: _Node, path: str, value: Any, old: Any, ratchet: Ratchet) -> None:
         if value is None:
             return  # a rule of what holds it may ask for its presence
-        self._ask(node, path, value, old, ratchet)
+        if node.has_rules:
+            self._ask(node, path, value, old, ratchet)
         if isinstance(value, list):
             self._visit_items(node, path, value, old, ratchet)
         elif isinstance(value, dict):
@@ -158,7 +155,7 @@ class _Walk:
         if rules is None:
             text = "rule compiler initialization error: failed to convert to declType for CEL validation rules"
             self.errors.append(FieldError.invalid(path or "<nil>", type_, text))
-        elif rules:
+        else:
             place = Place(path, type_, value, node.shown(value), node.shown(old))
             evaluate(rules, place, self._budget, self._tell(ratchet), self.errors.append)
 
