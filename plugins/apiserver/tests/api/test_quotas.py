@@ -10,7 +10,6 @@ import pytest
 from hyperkube_apiserver.admission import AdmissionSettings
 from hyperkube_apiserver.assembly import Settings, assemble
 from hyperkube_apiserver.registry.strategy import WriteContext
-from hyperkube_apiserver.representation import decode_body
 from hyperkube_core.testing import VirtualClock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.storage.memory import MemoryStore
@@ -165,7 +164,7 @@ async def test_two_servers_of_one_store_never_give_more_than_there_is() -> None:
             assert set(answers) <= {"", "Forbidden", "Conflict"}, "who was too late too often is to try again"
             made = answers.count("")
             await apis[0].hub.fresh()
-            told = decode_body(apis[0].cluster.item("resourcequotas", "q", "default").body)["status"]["used"]
+            told = apis[0].cluster.get("resourcequotas", "q", "default")["status"]["used"]
             assert made <= 7
             assert int(told["configmaps"]) == made == apis[0].cluster.count("configmaps", "default")
 
