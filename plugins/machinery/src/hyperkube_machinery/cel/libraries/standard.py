@@ -153,7 +153,7 @@ _OPERATORS = (
     Function("_?_:_", Overload("conditional", (BOOL, _A, _A), _A, _never)),
     Function("_&&_", Overload("logical_and", (BOOL, BOOL), BOOL, _never)),
     Function("_||_", Overload("logical_or", (BOOL, BOOL), BOOL, _never)),
-    Function("!_", Overload("logical_not", (BOOL,), BOOL, _not)),
+    Function("!_", Overload("logical_not", (BOOL,), BOOL, _not), guarded=False),
     Function("@not_strictly_false", Overload("not_strictly_false", (BOOL,), BOOL, lambda value: value is not False)),
     Function("_==_", Overload("equals", (_A, _A), BOOL, equal, estimate=costs.estimate_shorter)),
     Function(
