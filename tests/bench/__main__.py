@@ -19,6 +19,7 @@ NAMES = (
     "customrules",
     "policies",
     "access",
+    "rights",
     "operations",
     "steps",
     "serving",

@@ -13,8 +13,6 @@ from pathlib import Path
 
 __all__ = ["Process", "apiserver", "bare", "printed"]
 
-_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-
 
 class Process:
     """A server that answers at `port`."""
@@ -26,8 +24,11 @@ class Process:
 
     @property
     def processor_seconds(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _CLOCK_TICKS
+        tasks = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        try:
+            return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+        except FileNotFoundError:  # a thread ended meanwhile
+            return self.processor_seconds
 
     @property
     def memory_megabytes(self) -> float:

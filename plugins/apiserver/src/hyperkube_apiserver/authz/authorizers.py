@@ -180,6 +180,8 @@ class Union:
         refusals: list[Decision] = []
         for index, authorizer in enumerate(self._authorizers):
             ruling = authorizer.authorize(identity, info)
+            if ruling is DENIED:  # what most say most of the time
+                continue
             if not isinstance(ruling, Decision):
                 rest = (partial(one.authorize, identity, info) for one in self._authorizers[index + 1 :])
                 return _first_opinion(ruling, rest, refusals)
