@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
 
+DEFAULT_DATA_DIR = Path("~/.local/share/hk/apiserver")
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
 """Of each of its two steps; the launcher waits for their sum and what requests may take."""
@@ -96,7 +97,7 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
     """What the command line, the variables, the config file and the defaults came to."""
 
     data_dir: Path = flag(
-        Path("~/.local/share/hk/apiserver"),
+        DEFAULT_DATA_DIR,
         section="Storage",
         metavar="folder",
         help="The folder of everything this server keeps: objects, its certificate authority, admin.kubeconfig. It is"
@@ -139,6 +140,13 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         minimum=0,
         maximum=65535,
         help="The port of HTTPS. 0 has the system choose a free one, which admin.kubeconfig tells.",
+    )
+    cert_dir: Path | None = flag(
+        None,
+        section="Serving",
+        metavar="folder",
+        help="Where apiserver.crt and apiserver.key are, to serve with, unless --tls-cert-file says otherwise. What is"
+        " kept in etcd needs no data directory: without --data-dir it is the folder hk in this one then.",
     )
     tls_cert_file: Path | None = flag(
         None,
@@ -401,6 +409,8 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         return foreign_flags()
 
     def __post_init__(self) -> None:
+        if self.etcd_servers and self.cert_dir is not None and self.data_dir == DEFAULT_DATA_DIR:
+            object.__setattr__(self, "data_dir", self.cert_dir / "hk")
         object.__setattr__(self, "data_dir", self.data_dir.expanduser())
         check_access(self)
         check_audit_options(self)

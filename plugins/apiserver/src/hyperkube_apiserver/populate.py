@@ -35,6 +35,7 @@ __all__ = ["keep_flow_control", "populate", "publish_authorities"]
 log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 60.0
+_ENDPOINTS = ("endpoints", "endpointslices")
 
 
 async def populate(api: API, clock: Clock, settings: Settings, *, secure_port: int, address: str | None = None) -> None:
@@ -54,7 +55,7 @@ async def populate(api: API, clock: Clock, settings: Settings, *, secure_port: i
     # Namespaces first, for the others live in them; all the rest at once, which makes it one commit.
     for first in (True, False):
         await asyncio.gather(
-            *(_carry_out(api, write, now) for write in writes if (write.key.resource == "namespaces") is first)
+            *(_settle(api, write, now) for write in writes if (write.key.resource == "namespaces") is first)
         )
         await api.hub.fresh()
     await _declare_ready(api, service_range, now)
@@ -110,6 +111,20 @@ async def _declare_ready(api: API, service_range: str, now: str) -> None:
         SERVICE_RANGE.name, lambda old: ready(old, service_range, now=now) or old, context, log.warning
     )
     await api.hub.fresh()
+
+
+async def _settle(api: API, write: Write, now: str) -> None:
+    """Carry a write out, unless another server on the same store was faster."""
+    try:
+        await _carry_out(api, write, now)
+    except APIError as exc:
+        if exc.reason in ("AlreadyExists", "Conflict", "NotFound"):
+            log.debug("another server has written %s: %s", write.key.name, exc)
+        elif write.key.resource in _ENDPOINTS and exc.reason == "Invalid":
+            # As upstream where it is told to advertise a loopback address: clients on this machine need no endpoints.
+            log.error("unable to perform initial Kubernetes service initialization: %s", exc)
+        else:
+            raise
 
 
 async def _carry_out(api: API, write: Write, now: str) -> None:

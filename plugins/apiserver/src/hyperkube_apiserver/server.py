@@ -261,6 +261,9 @@ def _pki(options: Options, names: list[str], clock: Clock) -> PKI:
     serving = None
     if options.tls_cert_file is not None and options.tls_private_key_file is not None:
         serving = (options.tls_cert_file, options.tls_private_key_file)
+    elif options.cert_dir is not None:
+        there = (options.cert_dir / "apiserver.crt", options.cert_dir / "apiserver.key")
+        serving = there if all(path.exists() for path in there) else None
     return open_pki(options.data_dir / "pki", names, now=clock.now(), serving=serving, client_ca=options.client_ca_file)
 
 
