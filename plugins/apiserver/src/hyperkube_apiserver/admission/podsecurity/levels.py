@@ -112,6 +112,8 @@ def policy_of(labels: Mapping[str, str], defaults: Policy) -> tuple[Policy, list
     Of what is wrong, a level that is enforced is the strictest, others look at nothing, and a version is the latest.
     """
     errors: list[FieldError] = []
+    if not any(label.startswith(PREFIX) for label in labels):
+        return defaults, errors
     found = {mode: defaults.of(mode) for mode in MODES}
     valid: set[str] = set()
     for mode in MODES:
