@@ -374,6 +374,7 @@ def test_what_is_no_error_of_the_language_is_not_absorbed() -> None:
         "sets.contains(big, big)",
         "'%s%s%s'.format([lots, lots, lots])",
         "lots.map(i, lots).flatten().map(i, lots).flatten()",
+        "big.all(i, [big, big] == [big, big])",
     ],
 )
 def test_an_expression_can_not_make_far_more_than_it_is_given(expression: str) -> None:

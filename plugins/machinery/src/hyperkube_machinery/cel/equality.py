@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hyperkube_machinery.cel.types import Type
 from hyperkube_machinery.cel.values import Optional, UInt
 
-__all__ = ["contains", "equal", "find_key", "size_of"]
+__all__ = ["contains", "equal", "find_key", "size_of", "weight_of"]
 
 _PLAIN = (str, int, bool, bytes, UInt, type(None))
 _NUMBERS = (int, float, UInt)
 _SIZED = (str, list, dict, bytes)
+_HOLDING = (list, dict)
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -88,3 +89,18 @@ def size_of(value: Any) -> int:
     if isinstance(value, Optional) and value.present:
         return size_of(value.value)
     return len(value) if isinstance(value, Mapping | list) else 1
+
+
+def weight_of(value: Any) -> int:
+    """How many values there are in a list or map, in all: what comparing it takes, though it costs but by its size."""
+    if isinstance(value, list):
+        held: Iterable[Any] = value
+    elif isinstance(value, Mapping):
+        held = value.values()
+    else:
+        return 0
+    weight = len(value)
+    for item in held:
+        if item.__class__ in _HOLDING:
+            weight += weight_of(item)
+    return weight

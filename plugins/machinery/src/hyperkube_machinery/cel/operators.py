@@ -10,8 +10,8 @@ from typing import Any
 from hyperkube_machinery.cel import arithmetic
 from hyperkube_machinery.cel.arithmetic import INT_MAX, INT_MIN
 from hyperkube_machinery.cel.bounds import STRING_FACTOR
-from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure
-from hyperkube_machinery.cel.equality import equal, size_of
+from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charge, charged, failure, work
+from hyperkube_machinery.cel.equality import equal, size_of, weight_of
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.types import Kind, Type
 
@@ -115,6 +115,8 @@ def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool)
     def compared(frame: Frame) -> bool:
         one, other = left(frame), right(frame)
         charge(frame, math.ceil(min(size_of(one), size_of(other)) * STRING_FACTOR))
+        if one.__class__ is not str:
+            work(frame, weight_of(one))
         return equal(one, other) is not negate
 
     return Code(compared, cost)
