@@ -74,11 +74,14 @@ class CustomStrategy(Strategy):
         errors = self.schema.validate(obj, self.validate_meta(obj))
         return errors or object_meta.validate_name(obj, object_meta.path_segment)
 
-    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
+    def validate_change(self, obj: Tree, old: Tree, context: WriteContext) -> list[FieldError]:
         errors, own = self.validate_common_update(obj, old), object_meta.validate_meta_update(obj, old)
-        if subresource == "status":
-            return errors + self.schema.validate_status_update(obj, old, own)
-        return errors + self.schema.validate_update(obj, old, own)
+        if context.subresource == "status":
+            return errors + self.schema.validate_status_update(obj, old, own, warn=context.warn)
+        return errors + self.schema.validate_update(obj, old, own, warn=context.warn)
+
+    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
+        return self.validate_change(obj, old, WriteContext(now="", subresource=subresource))
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         added = set(meta.finalizers(obj)) - set(meta.finalizers(old) if old is not None else ())

@@ -34,8 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["CustomSchema", "Load"]
 
 Tree = dict[str, Any]
+Warn = Callable[[str], None]
 Load = Callable[[], Mapping[str, Any] | None]
 """Brings a schema (JSONSchemaProps of v1), None if there is none."""
+
+
+def _unheard(text: str) -> None:
+    """Nobody hears of rules that fail on what is as it was before."""
 
 
 class CustomSchema:
@@ -199,8 +204,10 @@ class CustomSchema:
             errors += validate_embedded(obj, schema) + validate_items(obj, schema)
         return _as_go_shows(errors) + self._ask_rules(obj, None, errors)
 
-    def validate_update(self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = ()) -> list[FieldError]:
-        """What is wrong with `obj`, without what was as wrong in `old` and did not change."""
+    def validate_update(
+        self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = (), *, warn: Warn = _unheard
+    ) -> list[FieldError]:
+        """What is wrong with `obj`, without what was as wrong in `old` and did not change: of rules, `warn` is told."""
         if wrong := self.wrong_type(obj):
             return wrong
         schema = self.compiled.schema
@@ -213,10 +220,10 @@ class CustomSchema:
             errors += validate_embedded(obj, schema)
             if wrong := validate_items(obj, schema):
                 errors += [] if validate_items(old, schema) else wrong
-        return _as_go_shows(errors) + self._ask_rules(obj, old, errors)
+        return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
 
     def validate_status_update(
-        self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = ()
+        self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = (), *, warn: Warn = _unheard
     ) -> list[FieldError]:
         """The same of a status."""
         if wrong := self.wrong_type(obj):
@@ -230,15 +237,17 @@ class CustomSchema:
         errors += validate_scale(obj, self._scale, status_only=True)
         if not is_valid and (wrong := validate_items(obj, schema)):
             errors += [] if validate_items(old, schema) else wrong
-        return _as_go_shows(errors) + self._ask_rules(obj, old, errors)
+        return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
 
-    def _ask_rules(self, obj: Tree, old: Tree | None, errors: Sequence[FieldError]) -> list[FieldError]:
+    def _ask_rules(
+        self, obj: Tree, old: Tree | None, errors: Sequence[FieldError], warn: Warn | None = None
+    ) -> list[FieldError]:
         rules = self.compiled.rules
         if rules is None:
             return []
         if any(map(is_blocking, errors)):
             return [FieldError.invalid("<nil>", None, CHECKS_LEFT)]
-        return rules.validate(obj, old, warn=None if old is None else _unheard)
+        return rules.validate(obj, old, warn=warn)
 
     def wrong_type(self, obj: Tree) -> list[FieldError]:
         """What is wrong with apiVersion and kind; if anything is, nothing else is told of the object."""
@@ -301,7 +310,3 @@ def _become(tree: Tree, other: Tree) -> None:
         other = dict(other)
         tree.clear()
         tree.update(other)
-
-
-def _unheard(text: str) -> None:
-    """Rules that fail on what is as it was before are nobody's to hear of, as upstream has it."""
