@@ -242,7 +242,7 @@ def _follow_definitions(api: API) -> None:
     """Offer what definitions of custom resources define, from now on."""
     cache = api.resource(*DEFINITIONS).cache
     for item in cache.items():
-        api.custom.take(item)
+        api.custom.take(item, decode_body(item.body))
     cache.observe(api.custom.observe)
 
 

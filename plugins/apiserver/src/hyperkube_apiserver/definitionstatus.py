@@ -17,7 +17,6 @@ from hyperkube_apiserver.customresources.removal import Removal
 from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.watchcache.item import Event
 from hyperkube_machinery import meta
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.errors import APIError
@@ -61,7 +60,13 @@ class _Keeper:
             self._note(item.name, decode_body(item.body))
 
     async def keep(self) -> NoReturn:
-        self._served.cache.observe(self._observe)
+        self._api.custom.listen(self._changed_to)
+        try:
+            await self._keep()
+        finally:
+            self._api.custom.ignore(self._changed_to)
+
+    async def _keep(self) -> NoReturn:
         async with asyncio.TaskGroup() as tasks:
 
             async def settle() -> None:
@@ -98,19 +103,18 @@ class _Keeper:
             raise
 
     async def _settle(self, name: str) -> None:
-        from hyperkube_apiserver.registry.apiextensions import states
-        from hyperkube_apiserver.registry.apiextensions.acceptance import established, with_names
-
         context = self._context()
-
-        def settled(definition: Tree) -> Tree:
-            others = self._others_of((definition.get("spec") or {}).get("group") or "")
-            named = established(with_names(definition, others, context.now), context.now)
-            return states.with_approval(named, context.now)
-
         item = self._served.cache.get(self._served.kind.key("", name))
         if item is not None and not self._names[name]["ends"]:
-            await self._change(name, decode_body(item.body), settled, context)
+            await self._change(name, decode_body(item.body), lambda one: self._settled(one, context.now), context)
+
+    def _settled(self, definition: Tree, now: str) -> Tree:
+        """`definition` with its names and its approval; itself if it has them."""
+        from hyperkube_apiserver.registry.apiextensions.acceptance import established, with_names
+        from hyperkube_apiserver.registry.apiextensions.states import with_approval
+
+        others = self._others_of((definition.get("spec") or {}).get("group") or "")
+        return with_approval(established(with_names(definition, others, now), now), now)
 
     def _others_of(self, group: str) -> Iterable[Tree]:
         return [told for told in self._names.values() if told["spec"]["group"] == group]
@@ -143,21 +147,18 @@ class _Keeper:
             if exc.code != 404:  # one that was deleted meanwhile needs no status
                 raise
             return None
-        tree = decode_body(written.body)
         if name in self._names and not written.removed:
-            self._note(name, tree, due=False)
-        return tree
+            self._note(name, made, due=False)
+        return decode_body(written.body)
 
     def _context(self) -> WriteContext:
         return WriteContext(now=format_seconds(self._clock.now()), subresource="status", manager=_MANAGER)
 
-    def _observe(self, event: Event) -> None:
-        if event.item is not None:
-            self._note(event.item.name, decode_body(event.item.body))
-        elif event.previous is not None:
-            gone = self._names.pop(event.previous.name, None)
-            if gone is not None:
-                self._free(gone["spec"]["group"])
+    def _changed_to(self, name: str, definition: Tree | None) -> None:
+        if definition is not None:
+            self._note(name, definition)
+        elif (gone := self._names.pop(name, None)) is not None:
+            self._free(gone["spec"]["group"])
 
     def _free(self, group: str) -> None:
         """Look once more at those of `group` that were refused a name."""
@@ -179,6 +180,7 @@ class _Keeper:
         }
         if before is not None and before["status"] != self._names[name]["status"]:
             self._free(spec.get("group") or "")
-        if due:
+        told = self._names[name]
+        if due and (told["ends"] or self._settled(definition, format_seconds(self._clock.now())) is not definition):
             self._due.add(name)
             self._changed.set()

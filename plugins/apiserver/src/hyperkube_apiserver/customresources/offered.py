@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,10 @@ class _Known:
     ending: bool
 
 
+Listener = Callable[[str, "Tree | None"], None]
+"""Takes a definition's name, and what it is now; None for one that is gone. Must neither change nor keep it."""
+
+
 class CustomResources:
     """The definitions that are served, by their names."""
 
@@ -34,6 +38,7 @@ class CustomResources:
         self._offering = offering
         self._around = around
         self._known: dict[str, _Known] = {}
+        self._listeners: list[Listener] = []
 
     def __iter__(self) -> Iterator[CustomResource]:
         return (known.resource for known in self._known.values())
@@ -43,16 +48,28 @@ class CustomResources:
         known = self._known.get(name)
         return known.resource if known is not None else None
 
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every definition that changes, so that a large one is decoded once for all."""
+        self._listeners.append(listener)
+
+    def ignore(self, listener: Listener) -> None:
+        """Call `listener` no longer."""
+        self._listeners.remove(listener)
+
     def observe(self, event: Event) -> None:
         """Take over what became of a definition."""
-        if event.item is not None:
-            self.take(event.item)
-        elif event.previous is not None:
-            self._drop(event.previous.name)
+        changed = event.item or event.previous
+        assert changed is not None
+        definition = decode_body(event.item.body) if event.item is not None else None
+        if event.item is not None and definition is not None:
+            self.take(event.item, definition)
+        else:
+            self._drop(changed.name)
+        for listener in self._listeners:
+            listener(changed.name, definition)
 
-    def take(self, item: Item) -> None:
+    def take(self, item: Item, definition: Tree) -> None:
         """Offer what the definition in `item` defines, as it does that now."""
-        definition = decode_body(item.body)
         if not is_offered(definition):
             self._drop(item.name)
             return

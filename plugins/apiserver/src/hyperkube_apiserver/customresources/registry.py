@@ -75,10 +75,10 @@ class CustomRegistry(Registry):
     async def converted(self, tree: Tree, api_version: str) -> Tree:
         return await self.version.tree_of(copied(tree), api_version)
 
-    async def _made(self, make: Callable[[], Tree]) -> Tree:
+    async def _made(self, make: Callable[[], Tree], size: int = 0) -> Tree:
         for _ in range(_CONVERSIONS):
             try:
-                return make()
+                return await super()._made(make, size)
             except Unconverted as need:
                 assert isinstance(self.versions, ConvertedVersions)
                 await self.versions.fetch(need)

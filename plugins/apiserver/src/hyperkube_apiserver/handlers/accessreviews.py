@@ -106,9 +106,9 @@ def _attributes(spec: Tree) -> tuple[Attributes, list[str]]:
     fields, dropped = _field_selector(asked.get("fieldSelector") or {})
     if dropped:
         complaints.append(_ignored("fieldSelector", partially=bool(fields)))
-    kept, dropped = _label_requirements(asked.get("labelSelector") or {})
+    labels, dropped = _label_selector(asked.get("labelSelector") or {})
     if dropped:
-        complaints.append(_ignored("labelSelector", partially=kept > 0))
+        complaints.append(_ignored("labelSelector", partially=bool(labels)))
     attributes = ResourceAttributes(
         verb=asked.get("verb", ""),
         group=asked.get("group", ""),
@@ -116,7 +116,9 @@ def _attributes(spec: Tree) -> tuple[Attributes, list[str]]:
         subresource=asked.get("subresource", ""),
         namespace=asked.get("namespace", ""),
         name=asked.get("name", ""),
+        version=asked.get("version", ""),
         field_selector=fields,
+        label_selector=labels,
     )
     return attributes, complaints
 
@@ -150,17 +152,32 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
 
 
-def _label_requirements(selector: Tree) -> tuple[int, int]:
-    """How many parts of the selector can be asked, and how many can't; nobody decides by them here."""
+def _label_selector(selector: Tree) -> tuple[str, int]:
+    """The same of a selector of labels."""
     raw = selector.get("rawSelector", "")
     if raw:
         try:
-            return len(parse_labels(raw).requirements), 0
+            parse_labels(raw)
         except APIError:
-            return 0, 1
-    operators = [requirement["operator"] for requirement in selector.get("requirements") or ()]
-    known = sum(operator in _WITH_VALUES + _WITHOUT_VALUES for operator in operators)
-    return known, len(operators) - known
+            return "", 1
+        return raw, 0
+    requirements = selector.get("requirements") or ()
+    terms = [_label_term(requirement) for requirement in requirements]
+    return ",".join(filter(None, terms)), terms.count("")
+
+
+def _label_term(requirement: Tree) -> str:
+    key, values = requirement["key"], ",".join(requirement.get("values") or ())
+    match requirement["operator"]:
+        case "In":
+            return f"{key} in ({values})"
+        case "NotIn":
+            return f"{key} notin ({values})"
+        case "Exists":
+            return str(key)
+        case "DoesNotExist":
+            return f"!{key}"
+    return ""
 
 
 def _listed(found: Rules) -> Tree:

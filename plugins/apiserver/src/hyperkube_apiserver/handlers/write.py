@@ -13,6 +13,7 @@ from hyperkube_apiserver.handlers.list import Listing, read_list
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.useragent import manager_of
 from hyperkube_apiserver.parameters import DeleteOptions, WriteOptions, delete_options, list_options, write_options
+from hyperkube_apiserver.registry.generic import LONG_BYTES
 from hyperkube_apiserver.registry.meta import drop_double_owners
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
@@ -42,7 +43,7 @@ Tree = dict[str, Any]
 async def create(call: Call, served: Served, output: Output, now: str) -> Response:
     """Store the object in the body."""
     options = write_options(call.query, "CreateOptions")
-    tree = _object(call, served, options.field_validation)
+    tree = await _read(call, served, options.field_validation)
     _tell(call, served, tree)
     written = await served.registry.create(tree, write_context(call, now, options), call.warn, guard=call.guard)
     return Response(201, output.single(served.kind, written.body))
@@ -56,7 +57,7 @@ async def update(
     `may_create` refuses, by raising, to make an object that is not there; without it none is made.
     """
     options = write_options(call.query, "UpdateOptions")
-    tree = _object(call, served, options.field_validation)
+    tree = await _read(call, served, options.field_validation)
     check_name(tree, call.info.name)
     _tell(call, served, tree)
     read = [tree]
@@ -118,6 +119,13 @@ def _tell(call: Call, served: Served, tree: Tree) -> None:
     if call.trail is not None:
         # What is stored as another version gets its defaults as that.
         call.trail.sent(tree, served.registry.strategy.default if served.version is None else None)
+
+
+async def _read(call: Call, served: Served, field_validation: str) -> Tree:
+    """The object in the body; a long one is read in a thread."""
+    if len(call.request.body) < LONG_BYTES:
+        return _object(call, served, field_validation)
+    return await asyncio.to_thread(_object, call, served, field_validation)
 
 
 def _object(call: Call, served: Served, field_validation: str) -> Tree:

@@ -18,7 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
@@ -39,7 +39,7 @@ from hyperkube_machinery.fields.typings import Typing
 from hyperkube_machinery.schema import Schemas
 from hyperkube_machinery.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
 
-__all__ = ["AfterRemoval", "Guard", "Registry", "Rights", "Written"]
+__all__ = ["LONG_BYTES", "AfterRemoval", "Guard", "Registry", "Rights", "Written"]
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,10 @@ UPDATE_ATTEMPTS = 100
 LARGEST_OBJECT = 3 << 20
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
+LONG_BYTES = 64 << 10
+"""From here on an object is read and patched in a thread: few are so large, and theirs takes tens of milliseconds."""
+
+T = TypeVar("T")
 Tree = dict[str, Any]
 Warn = Callable[[str], None]
 AfterRemoval = Callable[[Tree, WriteContext], Coroutine[Any, Any, None]]
@@ -193,11 +197,11 @@ class Registry:
         try:
             self.strategy.prepare_for_create(tree, context)
             errors = await self._not_in_his_rights(tree, None, context) if self.rights is not None else []
-            self._refuse(tree, errors + self.strategy.validate(tree))
+            self._refuse(tree, errors + await self._judged(tree, lambda: self.strategy.validate(tree)))
             version = tree["metadata"].get("resourceVersion")
             if version and version != "0":
                 raise _not_for_create(version)
-            for text in self.strategy.warnings(tree):
+            for text in await self._judged(tree, lambda: self.strategy.warnings(tree)):
                 warn(text)
             attributes.obj, attributes.name = tree, tree["metadata"]["name"]
             await self.admission.validate(attributes)
@@ -289,7 +293,7 @@ class Registry:
             raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
         direct = context.subresource in self.strategy.direct_subresources
         tree = await self._made(
-            lambda: self._completed(change(self._again(item, old)), old, context, owned=owned or direct)
+            lambda: self._completed(change(self._again(item, old)), old, context, owned=owned or direct), len(item.body)
         )
         attributes, part = self.attributes(Operation.UPDATE, item.name, context, tree, old), context.part
         if part is not None:
@@ -309,9 +313,10 @@ class Registry:
         reservation = self.strategy.begin_update(tree, old, context)
         try:
             errors = await self._not_in_his_rights(tree, old, context) if self.rights is not None else []
-            errors += self.strategy.validate_update(tree, old, context.subresource)
+            errors += await self._judged(tree, lambda: self.strategy.validate_change(tree, old, context))
             self._refuse(tree, errors, name=item.name)
-            for text in self.strategy.update_warnings(tree, old, context.subresource):
+            found = await self._judged(tree, lambda: self.strategy.update_warnings(tree, old, context.subresource))
+            for text in found:
                 warn(text)
             if part is not None:
                 attributes.obj = part.of(tree)
@@ -432,9 +437,13 @@ class Registry:
 
     # How objects look that are stored, which differs where they may be of several versions
 
-    async def _made(self, make: Callable[[], Tree]) -> Tree:
-        """What `make` makes of what was sent, which may be asked for more than once."""
-        return make()
+    async def _made(self, make: Callable[[], Tree], size: int = 0) -> Tree:
+        """What `make` makes of what was sent, and of an object of `size` bytes. It may be asked for more than once."""
+        return make() if size < LONG_BYTES else await asyncio.to_thread(make)
+
+    async def _judged(self, tree: Tree, judge: Callable[[], T]) -> T:
+        """What `judge` says of `tree`, said in a thread where the event loop would be held for long."""
+        return judge() if not self.strategy.takes_long(tree) else await asyncio.to_thread(judge)
 
     async def _prepare(self, item: Item) -> None:
         """Do what must be waited for before `item` can be looked at."""

@@ -53,7 +53,9 @@ class WriteContext:
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
-    options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)  # of the request, without their type: what admission shows of them
+    options: Mapping[str, Any] = field(
+        default_factory=lambda: _NO_OPTIONS
+    )  # of the request, without their type: what admission shows of them
     warn: Callable[[str], None] = _unheard  # for what preparing changes, which `Strategy.warnings` no longer sees
     annotate: Annotate = unrecorded  # for what admission has to say to auditors
 
@@ -162,6 +164,10 @@ class Strategy:
         errors = self.validate_meta(obj) + self.validate_object(obj)
         return errors or object_meta.validate_name(obj, object_meta.path_segment)
 
+    def validate_change(self, obj: Tree, old: Tree, context: WriteContext) -> list[FieldError]:
+        """What is wrong with the change of `old` to `obj`, and by `context.warn` what is to be said even if that is."""
+        return self.validate_update(obj, old, context.subresource)
+
     def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
         """What is wrong with the change of `old` to `obj`.
 
@@ -208,6 +214,10 @@ class Strategy:
     def validate_subresource_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
         """The same for what is neither the object nor its status."""
         return []
+
+    def takes_long(self, obj: Tree) -> bool:
+        """Whether to judge `obj` takes so long that it is done in a thread, where nothing may be changed."""
+        return False
 
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         """Texts for Warning headers of a create (no `old`) or an update of the object itself or its scale."""

@@ -16,10 +16,13 @@ from hyperkube_apiserver.registry.apiextensions.specs import SpecRules, is_estab
 from hyperkube_apiserver.registry.apiextensions.states import FINALIZER, marked
 from hyperkube_apiserver.registry.apiextensions.structural import sub_schemas
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import FieldError
 
 __all__ = ["Definitions"]
 
+_LONG_BYTES = 16 << 10
+"""From here on the schemas of a definition take some milliseconds to check."""
 _MISSING = (
     "missing from spec.versions; {0} was previously a storage version, and must remain in spec.versions until a "
     "storage migration ensures no data remains persisted in {0} and removes {0} from status.storedVersions"
@@ -70,6 +73,9 @@ class Definitions(Strategy):
         if FINALIZER not in (finalizers := mine.get("finalizers") or []):
             mine["finalizers"] = [*finalizers, FINALIZER]
         obj["status"] = marked(obj, mine["deletionTimestamp"])["status"]
+
+    def takes_long(self, obj: Tree) -> bool:
+        return len(encode(obj.get("spec"))) > _LONG_BYTES
 
     def validate_meta(self, obj: Tree) -> list[FieldError]:
         spec = obj.get("spec") or {}
