@@ -100,7 +100,7 @@ class FieldError:
     @classmethod
     def not_supported(cls, field: str, value: Any, allowed: Iterable[str]) -> FieldError:
         """`value` is none of `allowed`, which are listed in the order given."""
-        listed = ", ".join(f'"{word}"' for word in allowed)
+        listed = ", ".join(map(quoted, allowed))
         return cls("FieldValueNotSupported", field, f"supported values: {listed}" if listed else "", value)
 
     @classmethod

@@ -14,8 +14,9 @@ from typing import Any
 from hyperkube_apiserver.registry.apiextensions.embedded import validate_resource
 from hyperkube_apiserver.registry.apiextensions.formats import has_format, known_format
 from hyperkube_apiserver.registry.apiextensions.listitems import has_duplicates
+from hyperkube_apiserver.registry.apiextensions.numberlimits import is_in_range, is_multiple
 from hyperkube_apiserver.registry.apiextensions.structural import INT_OR_STRING, items_of
-from hyperkube_apiserver.registry.apiextensions.values import is_in_range, is_multiple, validate_value
+from hyperkube_apiserver.registry.apiextensions.values import validate_value
 from hyperkube_machinery.patterns import PatternError, compile_pattern
 
 __all__ = ["Valid", "compile_valid"]
@@ -88,14 +89,14 @@ def _either(number: Valid, text: Valid) -> Valid:
 
 def _any_type(schema: Tree) -> Valid:
     """Without a type each value is held against what is said of its own."""
-    whole: Valid = _refuses if known_format(schema) else _number(schema, int)
+    is_open = not known_format(schema)  # which is one of texts
     by_type: dict[type, Valid] = {
-        dict: _object(schema),
+        dict: _object(schema) if is_open else _refuses,
         list: _array(schema),
         str: _text(schema),
-        int: whole,
-        float: whole,
-        bool: _is_anything,
+        int: _number(schema, int) if is_open else _refuses,
+        float: _refuses,
+        bool: _is_anything if is_open else _refuses,
         type(None): _is_anything,
     }
     return lambda value: by_type[value.__class__](value)
@@ -127,6 +128,8 @@ def _number(schema: Tree, type_: type) -> Valid:
     for bound in (low, high, factor):
         if bound is not None and not (is_in_range(bound, kind, format_) and float(bound).is_integer()):
             return _refuses if type_ is int else _fraction(schema)
+    if factor is not None and factor < 1:
+        return _refuses if type_ is int else _fraction(schema)
     least, most = (-(1 << 31), (1 << 31) - 1) if format_ == "int32" else (-(1 << 63), (1 << 63) - 1)
     least = least if low is None else max(least, int(low) + bool(schema.get("exclusiveMinimum")))
     most = most if high is None else min(most, int(high) - bool(schema.get("exclusiveMaximum")))

@@ -7,25 +7,22 @@ Source: k8s.io/kube-openapi/pkg/validation/validate, k8s.io/apiextensions-apiser
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hyperkube_apiserver.registry.apiextensions.correlation import Correlated
 from hyperkube_apiserver.registry.apiextensions.formats import has_format, known_format
+from hyperkube_apiserver.registry.apiextensions.numberlimits import is_whole, wrong_numbers
 from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.patterns import PatternError, matches
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["is_in_range", "is_multiple", "validate_value"]
+__all__ = ["validate_value"]
 
 Tree = Mapping[str, Any]
-
-_CLOSE = 1e-9
 
 
 def validate_value(
@@ -37,7 +34,10 @@ def validate_value(
     string is wanted.
     """
     result = _Validator(path, is_default).check(value, schema, "", old)
-    return [] if old is not None and result.errors and old.is_same() else result.errors
+    if not result.errors or (old is not None and old.is_same()):
+        return []
+    # What several schemas say alike is told once.
+    return list({(error.field, error.reason, error.detail): error for error in reversed(result.errors)}.values())[::-1]
 
 
 @dataclass(slots=True)
@@ -110,10 +110,10 @@ class _Validator:
         found = _type_of(value)
         fits = (
             found in types
-            or (found == "number" and "integer" in types and _is_whole(value))
+            or (found == "number" and "integer" in types and is_whole(value))
             or (found == "integer" and "number" in types)
         )
-        if fits or not types:
+        if fits:
             return []
         is_text = isinstance(value, str | list)
         if format_ and is_text and not {"number", "integer"} & set(types):
@@ -121,7 +121,7 @@ class _Validator:
         if format_ and not is_text:
             native = {"integer": "int64", "number": "float64"}.get(found, "")
             return [] if native == format_ else [self._wrong_type(at, f'{schema["format"]}: "{native}"', native)]
-        return [self._wrong_type(at, f'{listed}: "{found}"', found)]
+        return [self._wrong_type(at, f'{listed}: "{found}"', found)] if types else []
 
     def _enum(self, value: Any, schema: Tree, at: str) -> list[FieldError]:
         allowed = schema.get("enum") or ()
@@ -146,36 +146,12 @@ class _Validator:
         return [self._invalid(at, value, f"should match '{pattern}'")]
 
     def _number(self, value: float, types: Sequence[str], format_: str, schema: Tree, at: str) -> list[FieldError]:
-        errors: list[FieldError] = []
         type_ = types[0] if len(types) == 1 else ""
-        for bound, called in (
-            (value, "Checked"),
-            (schema.get("multipleOf"), "MultipleOf"),
-            (schema.get("minimum"), "Minimum boundary"),
-            (schema.get("maximum"), "Maximum boundary"),
-        ):
-            if bound is not None and not is_in_range(bound, type_, format_):
-                asked = f"with format {format_}" if format_ else "(default format)"
-                text = f"{called} value must be of type {type_} {asked} in {at}"
-                errors.append(FieldError.invalid(self._path(""), "", text))
-        factor = schema.get("multipleOf")
-        if factor is not None and isinstance(value, int) and int(factor) <= 0:
-            text = f"factor MultipleOf declared for {at} must be positive: {int(factor)}"
-            errors.append(FieldError.invalid(self._path(at), int(factor), text))
-        elif factor is not None and not is_multiple(value, factor):
-            errors.append(self._invalid(at, value, f"should be a multiple of {_go_number(factor)}"))
-        low, high = schema.get("minimum"), schema.get("maximum")
-        if low is not None:
-            low = int(low) if isinstance(value, int) else low
-            if value < low or (schema.get("exclusiveMinimum") and value == low):
-                words = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
-                errors.append(self._invalid(at, value, f"should be {words} {_go_number(low)}"))
-        if high is not None:
-            high = int(high) if isinstance(value, int) else high
-            if value > high or (schema.get("exclusiveMaximum") and value == high):
-                words = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
-                errors.append(self._invalid(at, value, f"should be {words} {_go_number(high)}"))
-        return errors
+        told = wrong_numbers(value, type_, format_, schema, at)
+        return [
+            FieldError.invalid(self._path("" if shown is None else at), "" if shown is None else shown, text)
+            for shown, text in told
+        ]
 
     def _list(self, value: list[Any], schema: Tree, at: str, old: Correlated | None) -> _Result:
         result = _Result()
@@ -280,36 +256,3 @@ def _converts(value: Any, wanted: Any) -> bool:
     if type(wanted) is float and type(value) is int:
         return float(value) == wanted
     return same(value, wanted)
-
-
-def _is_whole(value: float) -> bool:
-    """Whether a float is as good as an integer that JavaScript knows, too. Source: go-openapi/swag/conv."""
-    if not abs(value) < 1 << 53:
-        return False
-    whole = math.floor(abs(value) + 0.5)
-    return abs(value) == whole or abs(abs(value) - whole) < _CLOSE * whole
-
-
-def is_in_range(value: float, type_: str, format_: str) -> bool:
-    if type_ == "integer":
-        bits = 31 if format_ == "int32" else 63
-        return value == int(value) and -(1 << bits) <= value < 1 << bits
-    if format_ == "float":
-        try:
-            struct.pack("f", value)
-        except OverflowError:
-            return False
-    return True
-
-
-def is_multiple(value: float, factor: float) -> bool:
-    if isinstance(value, int):
-        return int(factor) > 0 and value % int(factor) == 0
-    return _is_whole(value / factor if factor >= 1 else 1 / factor * value)
-
-
-def _go_number(value: float) -> str:
-    """A number as Go's %v prints it."""
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e21):
-        return str(int(value)) if abs(value) < 1e21 else f"{value:e}"
-    return repr(value)
