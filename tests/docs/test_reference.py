@@ -14,7 +14,7 @@ import hyperkube_core
 import hyperkube_core.testing
 import hyperkube_kubelet.flags
 import hyperkube_scheduler.flags
-from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, MISSING, ORDER
+from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, ORDER
 from hyperkube_apiserver.flags import treatments
 from hyperkube_apiserver.kinds import load_kinds
 from hyperkube_controller_manager.catalog import ABSENT, CONTROLLERS
@@ -127,5 +127,5 @@ def test_the_admission_page_has_every_plugin_in_its_place() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", page("admission"), re.MULTILINE)
     assert [name for name, _ in rows] == list(ORDER)
     for name, state in rows:
-        expected = "missing" if name in MISSING else "idle" if name in IDLE else "on" if name in DEFAULT_ON else "off"
+        expected = "idle" if name in IDLE else "on" if name in DEFAULT_ON else "off"
         assert state == expected, name
