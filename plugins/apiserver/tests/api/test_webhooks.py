@@ -212,9 +212,26 @@ async def test_who_wants_to_is_asked_again_when_others_changed_the_object(api: A
         (lambda review: {"kind": "AdmissionReview"}, "received invalid webhook response: webhook response was absent"),
         (
             lambda review: {**answering()(review), "apiVersion": "admission.k8s.io/v1beta1"},
-            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got "
-            "admission.k8s.io/v1beta1, Kind=AdmissionReview",
+            "failed to call webhook: converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion",
         ),
+        (
+            lambda review: {"kind": "AdmissionReview", "response": {"uid": review["request"]["uid"]}},
+            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got /, Kind=AdmissionReview",
+        ),
+        (
+            answering(allowed="yes"),
+            "failed to call webhook: json: cannot unmarshal string into Go struct field "
+            "AdmissionResponse.response.allowed of type bool",
+        ),
+        (
+            answering(status={"code": "x"}),
+            "json: cannot unmarshal string into Go struct field Status.response.status.code of type int32",
+        ),
+        (
+            answering(warnings=[1]),
+            "json: cannot unmarshal number into Go struct field AdmissionResponse.response.warnings of type string",
+        ),
+        (answering(patch="!!!"), "failed to call webhook: illegal base64 data at input byte 0"),
         (lambda review: b"HTTP/1.1 500 X\r\nContent-Length: 2\r\n\r\nno", "failed to call webhook: an error on the"),
     ],
 )

@@ -128,7 +128,19 @@ async def test_a_bundle_that_holds_no_certificates_is_told_of(caller: WebhookCal
         (answer("403 X", b"not you"), "not you", 403),
         (answer("302 X", b"", "Location: https://elsewhere"), "the server responded with the status code 302 but", 302),
         (answer("200 X", b""), "0-length response with status code: 200 and content type: application/json", 503),
-        (answer("200 X", b"garbage"), "couldn't get version/kind; json parse error: invalid character 'g'", 503),
+        (answer("200 X", b"garbage"), "json parse error: json: cannot unmarshal string into Go value of type", 503),
+        (answer("200 X", b'{"a": 1,,}'), "couldn't get version/kind; json parse error: invalid character ','", 503),
+        (answer("200 X", b'{"kind": 1}'), "json: cannot unmarshal number into Go struct field .kind of type", 503),
+        (
+            answer("200 X", b'{"kind": "Pod", "apiVersion": "v1"}'),
+            'no kind "Pod" is registered for version "v1" in scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"',
+            503,
+        ),
+        (
+            answer("200 X", b'{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1"}'),
+            "converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion",
+            503,
+        ),
         (
             answer("429 X", b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"later","code":429}'),
             "later",
@@ -136,8 +148,8 @@ async def test_a_bundle_that_holds_no_certificates_is_told_of(caller: WebhookCal
         ),
         (
             answer("200 X", b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"so","code":418}'),
-            "so",
-            418,
+            "converting (v1.Status) to (v1.AdmissionReview): unknown conversion",
+            503,
         ),
         (b"nonsense\r\n\r\n", "malformed HTTP response", 503),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc", "unexpected error when reading response body", 503),
@@ -151,6 +163,11 @@ async def test_answers_that_are_none_are_told_in_upstreams_words(
     error = await failure(caller, hook.at())
     assert message in str(error)
     assert error.code == code
+
+
+async def test_an_answer_may_be_yaml(caller: WebhookCaller, hook: Any) -> None:
+    hook.answers = lambda review: answer("200 OK", b"kind: AdmissionReview\nresponse: {allowed: true}")
+    assert await caller.call(hook.at(), REVIEW, 10) == {"kind": "AdmissionReview", "response": {"allowed": True}}
 
 
 async def test_redirects_are_not_followed(caller: WebhookCaller, hook: Any) -> None:

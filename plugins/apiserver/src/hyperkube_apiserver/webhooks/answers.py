@@ -32,6 +32,7 @@ _GENERIC = {
 _OWN_WORDS = (403, 406, 415)
 """With these a server says what it does not allow, or does not take."""
 _INTERNAL = 500
+_NO_KIND = "couldn't get version/kind; json parse error: "
 _TYPE_FIELDS = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 
 
@@ -50,21 +51,51 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, review: Tr
     if not body:
         told = headers.get("content-type", "") or "application/json"
         raise CallFailed(f"0-length response with status code: {status} and content type: {told}")
-    try:
-        answer = parse(body)
-    except BadJSON as exc:
-        raise CallFailed(f"couldn't get version/kind; json parse error: {exc}") from exc
-    if not isinstance(answer, dict):
-        raise CallFailed(
-            "couldn't get version/kind; json parse error: "
-            f"json: cannot unmarshal {json_type(answer)} into Go value of type {_TYPE_FIELDS}"
-        )
-    kind, version = answer.get("kind") or "", answer.get("apiVersion") or ""
-    if (kind, version) == ("Status", "v1"):
-        if answer.get("status") != "Success":
-            raise CallFailed(str(answer.get("message") or ""), code=int(answer.get("code") or _INTERNAL))
-        return {}
+    answer = _decoded(body)
+    _check_kind(answer, review)
     return answer
+
+
+def _decoded(body: bytes) -> Tree:
+    """The object in a body: JSON, or YAML where it does not begin as an object of JSON does."""
+    try:
+        answer = parse(body) if body.lstrip().startswith(b"{") else _from_yaml(body)
+    except BadJSON as exc:
+        raise CallFailed(f"{_NO_KIND}{exc}") from exc
+    if not isinstance(answer, dict):
+        raise CallFailed(f"{_NO_KIND}json: cannot unmarshal {json_type(answer)} into Go value of type {_TYPE_FIELDS}")
+    for field in ("apiVersion", "kind"):
+        value = answer.get(field)
+        if value is not None and not isinstance(value, str):
+            why = f"cannot unmarshal {json_type(value)} into Go struct field .{field} of type string"
+            raise CallFailed(f"{_NO_KIND}json: {why}")
+    return answer
+
+
+def _from_yaml(body: bytes) -> Any:
+    from hyperkube_machinery.yamltext import BadYAML, parse_yaml  # takes long to load
+
+    try:
+        return parse_yaml(body)[0]
+    except BadYAML as exc:
+        raise CallFailed(f"error converting YAML to JSON: {exc}") from exc
+
+
+def _check_kind(answer: Tree, review: Tree) -> None:
+    """Raise unless an answer is a review like the one that was sent; what it leaves out is taken for that."""
+    expected, kind = review["kind"], answer.get("kind") or review["kind"]
+    wanted, version = review["apiVersion"], answer.get("apiVersion") or review["apiVersion"]
+    if (kind, version) == (expected, wanted):
+        return
+    group = wanted.rpartition("/")[0]
+    if (kind, version) == ("Status", "v1") or (kind == expected and version in (f"{group}/v1", f"{group}/v1beta1")):
+        raise CallFailed(f"converting ({_go(version, kind)}) to ({_go(wanted, expected)}): unknown conversion")
+    scheme = "k8s.io/apiserver/pkg/util/webhook/client.go:71"
+    raise CallFailed(f'no kind "{kind}" is registered for version "{version}" in scheme "{scheme}"')
+
+
+def _go(api_version: str, kind: str) -> str:
+    return f"{api_version.rpartition('/')[2]}.{kind}"
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes) -> CallFailed:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.rules import Target
+from hyperkube_apiserver.admission.webhooks.decoding import Undecodable
 from hyperkube_apiserver.admission.webhooks.hooks import Hook
 from hyperkube_apiserver.admission.webhooks.instruments import Instruments
 from hyperkube_apiserver.admission.webhooks.reviews import (
@@ -85,6 +86,8 @@ class Caller:
             raise Failed(hook, f"failed to call webhook: {exc}", exc.code) from exc
         try:
             answer = read_answer(tree, version, uid, mutating=self._mutating)
+        except Undecodable as exc:
+            raise Failed(hook, f"failed to call webhook: {exc}") from exc
         except BadAnswer as exc:
             raise Failed(hook, f"received invalid webhook response: {exc}") from exc
         for key, value in answer.annotations.items():

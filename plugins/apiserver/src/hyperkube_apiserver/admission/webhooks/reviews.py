@@ -5,14 +5,13 @@ Source: k8s.io/apiserver/pkg/admission/plugin/webhook/{request,errors}.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hyperkube_apiserver.admission.requests import request_tree
 from hyperkube_apiserver.admission.rules import Target
+from hyperkube_apiserver.admission.webhooks.decoding import check_types, decoded
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_machinery.errors import APIError, failure
 
@@ -58,11 +57,12 @@ def review(attributes: Attributes, target: Target, version: str, uid: str, obj: 
 
 
 def read_answer(tree: Tree, version: str, uid: str, *, mutating: bool) -> Answer:
-    """What is answered to a review. Raises BadAnswer."""
+    """What is answered to a review. Raises BadAnswer, and Undecodable for what is of wrong types."""
+    check_types(tree, version)
     response = tree.get("response")
     if response is None:
         raise BadAnswer("webhook response was absent")
-    patch, patch_type = _decoded(response.get("patch")), response.get("patchType")
+    patch, patch_type = decoded(response.get("patch") or ""), response.get("patchType")
     if version == "v1":
         _check(tree, response, uid)
         _check_patch(patch, patch_type, mutating=mutating)
@@ -84,8 +84,9 @@ def _check(tree: Tree, response: Tree, uid: str) -> None:
         raise BadAnswer(f'expected response.uid="{uid}", got "{found}"')
     kind, api_version = tree.get("kind") or "", tree.get("apiVersion") or ""
     if (kind, api_version) != (_KIND, f"{_GROUP}/v1"):
+        group, _, version = api_version.rpartition("/")
         wanted = f"{_GROUP}/v1, Kind={_KIND}"
-        raise BadAnswer(f"expected webhook response of {wanted}, got {api_version}, Kind={kind}")
+        raise BadAnswer(f"expected webhook response of {wanted}, got {group}/{version}, Kind={kind}")
 
 
 def _check_patch(patch: bytes, patch_type: str | None, *, mutating: bool) -> None:
@@ -101,13 +102,6 @@ def _check_patch(patch: bytes, patch_type: str | None, *, mutating: bool) -> Non
         raise BadAnswer("webhook returned response.patchType but not response.patch")
     if patch_type == "":
         raise BadAnswer('webhook returned invalid response.patchType of ""')
-
-
-def _decoded(patch: Any) -> bytes:
-    try:
-        return base64.b64decode(patch or "", validate=True)
-    except (binascii.Error, TypeError, ValueError) as exc:
-        raise BadAnswer(f"response.patch is not base64 ({exc})") from exc
 
 
 def refusal(name: str, status: Tree | None) -> APIError:
