@@ -255,3 +255,9 @@ def test_any_text_is_an_expression_or_a_compile_error(text: str) -> None:
         ENVIRONMENT.compile(text)
     except CompileError as exc:
         assert exc.issues  # noqa: PT017
+
+
+def test_macros_that_hold_each_other_make_only_so_many_copies() -> None:
+    ENVIRONMENT.compile("optional.of(1)" + ".optMap(x, x)" * 6)
+    ((_, _, message), *_rest) = issues("optional.of(1)" + ".optMap(x, x)" * 30)
+    assert message == "macros that hold each other make more than 20000 copies"

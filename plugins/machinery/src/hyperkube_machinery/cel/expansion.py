@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.cel.ast import (
@@ -18,20 +19,32 @@ from hyperkube_machinery.cel.ast import (
     ObjectEntry,
     Select,
 )
+from hyperkube_machinery.cel.macros import MacroError
 
-__all__ = ["ACCUMULATOR", "Expander"]
+__all__ = ["ACCUMULATOR", "Allowance", "Expander"]
 
 ACCUMULATOR = "@result"
 """The name of what a comprehension adds up; no expression can write it."""
 
 
+_MOST_COPIES = 20_000
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How many nodes macros may still copy: where they hold each other, copies double with each."""
+
+    left: int = _MOST_COPIES
+
+
 class Expander:
     """Makes nodes that are reported where the macro was called."""
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_allowance", "_offset")
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, allowance: Allowance | None = None) -> None:
         self._offset = offset
+        self._allowance = allowance or Allowance()
 
     def literal(self, value: Any) -> Literal:
         return Literal(self._offset, value)
@@ -75,8 +88,11 @@ class Expander:
         )
 
     def copy(self, node: Expression) -> Expression:
-        """The same expression of new nodes, for a macro that uses an argument twice."""
+        """The same expression of new nodes, for a macro that uses an argument twice. Raises MacroError."""
         at = node.offset
+        self._allowance.left -= 1
+        if self._allowance.left < 0:
+            raise MacroError(f"macros that hold each other make more than {_MOST_COPIES} copies")
         match node:
             case Literal():
                 return Literal(at, node.value)

@@ -22,7 +22,7 @@ from hyperkube_machinery.cel.ast import (
     Select,
 )
 from hyperkube_machinery.cel.depth import levels_of, room_for
-from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.expansion import Allowance, Expander
 from hyperkube_machinery.cel.lexing import END, Token, tokenize
 from hyperkube_machinery.cel.literals import BadLiteral, read_bytes, read_double, read_int, read_string, read_uint
 from hyperkube_machinery.cel.macros import Macro, MacroError
@@ -78,7 +78,7 @@ def parse(source: Source, macros: MacroTable, *, size_limit: int, depth_limit: i
 
 
 class _Parser:
-    __slots__ = ("_at", "_depth", "_depth_limit", "_macros", "_token", "_tokens", "problems")
+    __slots__ = ("_allowance", "_at", "_depth", "_depth_limit", "_macros", "_token", "_tokens", "problems")
 
     def __init__(self, tokens: list[Token], macros: MacroTable, depth_limit: int) -> None:
         self._tokens = tokens
@@ -87,6 +87,7 @@ class _Parser:
         self._token = tokens[0]
         self._depth_limit = depth_limit
         self._depth = 0  # of expressions within expressions
+        self._allowance = Allowance()
         self.problems: list[Problem] = []
 
     def parse(self) -> Expression:
@@ -354,7 +355,7 @@ class _Parser:
         if macro is None:
             return Call(at, function, arguments, target)
         try:
-            expanded = macro.expand(Expander(at), target, arguments)
+            expanded = macro.expand(Expander(at, self._allowance), target, arguments)
         except MacroError as exc:
             return self._report(at if exc.node is None else exc.node.offset, str(exc))
         return Call(at, function, arguments, target) if expanded is None else expanded
