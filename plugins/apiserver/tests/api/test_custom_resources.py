@@ -181,6 +181,13 @@ async def test_tables_show_the_columns_of_the_definition(api: Any, custom: Any) 
     assert (await api.get(f"{WIDGETS}/w", accept=TABLE)).json["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
 
 
+async def test_what_can_not_be_shown_as_wanted_is_refused_by_the_handler(widgets: Any) -> None:
+    reply = await widgets.get(WIDGETS, accept="text/html")
+    accepted = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    assert (reply.status, reply.json["message"]) == (406, f"only the following media types are accepted: {accepted}")
+    assert (await widgets.get(WIDGETS, accept="application/yaml")).content_type == "application/yaml"
+
+
 async def test_objects_are_selected_by_the_fields_that_the_definition_names(api: Any, custom: Any) -> None:
     fields = [{"jsonPath": ".spec.color"}]
     await custom.define("widgets", "Widget", custom.version(spec=SPEC, selectableFields=fields))

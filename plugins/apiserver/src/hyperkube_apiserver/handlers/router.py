@@ -196,7 +196,8 @@ class Router:
 
     def _output(self, call: Call, served: Served, *, lists: bool) -> Output:
         watches = call.info.verb == "watch"
-        representation = negotiate(call.header("accept"), lists=lists, watch=watches)
+        routed = served.schema is None
+        representation = negotiate(call.header("accept"), lists=lists, watch=watches, routed=routed)
         if call.info.verb in ("get", "list"):
             check_form(representation.form, served.kind, lists=lists)
         return output_for(representation, call.query, self._clock.now, served.version, served.schema)

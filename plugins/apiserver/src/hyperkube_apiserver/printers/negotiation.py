@@ -62,21 +62,21 @@ class Clause:
     parameters: Mapping[str, str]
 
 
-def negotiate(header: str, *, lists: bool = False, watch: bool = False) -> Representation:
+def negotiate(header: str, *, lists: bool = False, watch: bool = False, routed: bool = True) -> Representation:
     """What to answer a resource's request with. `lists` on collections, `watch` where a stream is asked for.
 
-    Raises APIError 406.
+    Custom resources are not `routed` at upstream: their handler alone looks. Raises APIError 406.
     """
     if header == _JSON or header == "*/*" or not header:
         return JSON
-    return _negotiate(header, lists, watch)
+    return _negotiate(header, lists, watch, routed)
 
 
 @lru_cache(maxsize=1024)
-def _negotiate(header: str, lists: bool, watch: bool) -> Representation:
+def _negotiate(header: str, lists: bool, watch: bool, routed: bool) -> Representation:
     offered = _NAMED + _NAMED_STREAMS if lists else _NAMED
     whole = {clause.partition(";")[0].strip() for clause in header.split(",")}
-    if "*/*" not in whole and whole.isdisjoint(_NAMED):
+    if routed and "*/*" not in whole and whole.isdisjoint(_NAMED):
         message = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(offered)
         raise APIError(failure(406, "NotAcceptable", message, {}))
     found = next(_acceptable(parse_accept(header)), None)
