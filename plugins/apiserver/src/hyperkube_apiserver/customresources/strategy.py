@@ -80,9 +80,6 @@ class CustomStrategy(Strategy):
             return errors + self.schema.validate_status_update(obj, old, own, warn=context.warn)
         return errors + self.schema.validate_update(obj, old, own, warn=context.warn)
 
-    def validate_update(self, obj: Tree, old: Tree, subresource: str = "") -> list[FieldError]:
-        return self.validate_change(obj, old, WriteContext(now="", subresource=subresource))
-
     def warnings(self, obj: Tree, old: Tree | None = None) -> list[str]:
         added = set(meta.finalizers(obj)) - set(meta.finalizers(old) if old is not None else ())
         return [text for name in sorted(added) for text in _doubts(name)]
