@@ -173,6 +173,8 @@ async def test_a_webhook_converts_what_is_written(api: Any, custom: Any, convert
     assert b'"size":3' in await stored(api)
     changed = (await api.merge(f"{NEW}/w", {"spec": {"length": 4}})).json
     assert (changed["spec"], changed["metadata"]["generation"]) == ({"length": 4}, 2)
+    same = (await api.merge(f"{NEW}/w", {"spec": {"length": 4}})).json
+    assert same["metadata"]["resourceVersion"] == changed["metadata"]["resourceVersion"]
     assert (await api.get(f"{OLD}/w")).json["spec"] == {"size": 4}
     assert (await api.delete(f"{NEW}/w")).status == 200
 

@@ -23,7 +23,7 @@ Tree = dict[str, Any]
 class CustomItem(Item):
     """An object as it was stored; `body` is that of `api_version`."""
 
-    __slots__ = ("api_version", "kind")
+    __slots__ = ("api_version", "kind", "settled")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class CustomItem(Item):
         super().__init__(key, namespace, name, revision, body, labels, fields)
         self.kind = kind
         self.api_version = api_version
+        self.settled = False  # whether it is known that its schema has it be as it was stored
 
     def tree(self) -> Tree:
         """The object with its type; it is the caller's."""
@@ -58,6 +59,7 @@ class CustomItem(Item):
             kind=self.kind,
             api_version=self.api_version,
         )
+        made.settled = self.settled
         if self.versions is not None:
             # What was converted once, perhaps by somebody else, need not be asked for again.
             own = self.body

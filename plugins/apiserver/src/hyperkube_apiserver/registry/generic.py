@@ -347,6 +347,8 @@ class Registry:
 
     async def _is_unfinished(self, item: Item, old: Tree) -> bool:
         """Whether a write that changes nothing is one all the same: see `Strategy.completed_by_reading`."""
+        if await self._store.is_stale(item.key):
+            return True
         if not self.strategy.completed_by_reading(old):
             return False
         entry = await self._store.get(item.key)
