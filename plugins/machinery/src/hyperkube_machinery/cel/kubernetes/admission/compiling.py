@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hyperkube_machinery.cel.environment import Environment, Program
 from hyperkube_machinery.cel.errors import CELError, CompileError
 from hyperkube_machinery.cel.kubernetes.admission.declarations import environment, with_variables
-from hyperkube_machinery.cel.kubernetes.limits import CALL_LIMIT
+from hyperkube_machinery.cel.kubernetes.environments import program_of
 from hyperkube_machinery.cel.types import DYN, Type
 from hyperkube_machinery.remembering import Latest
 
@@ -77,7 +77,7 @@ def _compiled(text: str, returns: Sequence[Type], within: Environment) -> Compil
             return Compiled(text, error=f"must evaluate to {wanted[0]} but got {found}")
         return Compiled(text, error=f"must evaluate to one of [{' '.join(wanted)}] but got {found}")
     try:
-        program = within.program(checked, cost_limit=CALL_LIMIT)
+        program = program_of(within, checked)
     except CELError as exc:
         return Compiled(text, error=f"program instantiation failed: {exc}", is_internal=True)
     return Compiled(text, program, checked.type)
