@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -375,3 +376,9 @@ def test_a_number_of_any_length_is_told() -> None:
     walker = Schemas.load().walker("io.k8s.api.core.v1.PodSpec")
     with pytest.raises(WrongType, match=r"cannot unmarshal number 1{5000} into"):
         walker.read({"priority": Literal.of("1" * 5000)})
+
+
+def test_numbers_beyond_64_bits_stay_what_can_be_written() -> None:
+    definition = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+    tree, strict = Schemas.load().walker(definition).read({"maximum": 1e20, "minimum": 2.0})
+    assert (orjson.loads(orjson.dumps(tree)), strict) == ({"maximum": 1e20, "minimum": 2}, [])

@@ -269,6 +269,11 @@ class TestOwnership:
         tree = self.applied(ownership, "one", {"ports": [{"port": 1}]})
         assert tree["spec"] == {"size": 3, "ports": [{"port": 1, "protocol": "TCP"}]}
 
+    def test_what_is_applied_as_null_is_not_pruned_but_judged(self, ownership: Ownership) -> None:
+        tree = self.applied(ownership, "one", {"color": None})
+        assert tree["spec"]["color"] is None
+        assert [error.field for error in schema().validate(tree)] == ["spec.color"]
+
     def test_sets_are_joined_and_atomic_maps_replaced(self, ownership: Ownership) -> None:
         one = self.applied(ownership, "one", {"finalizers": ["a"]})
         both = self.applied(ownership, "other", {"finalizers": ["b"], "limits": {"x": 1}}, one)

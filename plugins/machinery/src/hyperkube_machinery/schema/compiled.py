@@ -231,7 +231,7 @@ def _int64(value: Any) -> Any:
 
 def _float64(value: Any) -> Any:
     if type(value) is float:
-        return int(value) if value.is_integer() and abs(value) < 1e21 else value
+        return int(value) if value.is_integer() and abs(value) < 1 << 63 else value  # no more can be written
     if type(value) is int:
         return value
     raise Suspect

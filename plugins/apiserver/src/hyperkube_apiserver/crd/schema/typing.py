@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hyperkube_apiserver.crd.schema.embedded import coerced, read_metadata
+
 if TYPE_CHECKING:
     from hyperkube_apiserver.crd.schema.custom import CustomSchema
     from hyperkube_machinery.fields.shapes import Shape
@@ -42,7 +44,10 @@ class CustomTyping:
         return self._schemas[version].compare
 
     def settle(self, tree: Tree) -> None:
-        """Make what was merged an object as it would be stored, in place. Raises WrongType."""
+        """Make what was merged an object as it would be stored, in place. Raises WrongType.
+
+        Nothing is pruned: what is unknown was refused, and what is null is to be judged.
+        """
         schema = self._schemas[self._own]
-        schema.coerce(tree)
+        tree.update(coerced(tree, schema.compiled.schema), metadata=read_metadata(tree["metadata"]))
         schema.default(tree)

@@ -57,13 +57,19 @@ def _child(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def _metadata(resource: dict[str, Any]) -> dict[str, Any]:
+    """Raises WrongType; null is as good as nothing."""
+    tree, _ = Schemas.load().walker(_METADATA).read({} if resource["metadata"] is None else resource["metadata"])
+    return tree
+
+
 def _wrong_type(resource: dict[str, Any], path: str) -> FieldError | None:
     for field in ("apiVersion", "kind"):
         if field in resource and not isinstance(resource[field], str):
             return FieldError.invalid(_child(path, field), resource[field], "must be a string")
     if "metadata" in resource:
         try:
-            Schemas.load().walker(_METADATA).read(resource["metadata"])
+            _metadata(resource)
         except WrongType as exc:
             return FieldError.invalid(_child(path, "metadata"), resource["metadata"], str(exc))
     return None
@@ -84,7 +90,7 @@ def _validate(resource: dict[str, Any], path: str) -> list[FieldError]:
             text = f"may have mixed case, but should otherwise match: {','.join(wrong)}"
             errors.append(FieldError.invalid(_child(path, "kind"), kind, text))
     if "metadata" in resource:
-        tree, _ = Schemas.load().walker(_METADATA).read(resource["metadata"])
+        tree = _metadata(resource)
         tree.setdefault("name", "fakename")  # it may have none, though objects may not
         errors += object_meta.validate_meta({"metadata": tree}, object_meta.path_segment, _child(path, "metadata"))
     return errors
