@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hyperkube_machinery.cel.environment import Environment, Settings
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
@@ -304,6 +306,26 @@ def test_data_that_are_not_of_their_declared_types_fail_and_break_nothing() -> N
         environment.program(environment.compile("x.parts[0].name.startsWith('a')")).evaluate(
             {"x": {"parts": [{"name": 5}]}}
         )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=5),
+    lambda held: (
+        st.lists(held, max_size=3) | st.dictionaries(st.sampled_from(["name", "size", "app", "a"]), held, max_size=3)
+    ),
+    max_leaves=8,
+)
+WELL_TYPED = [expression for expression, _ in COMES_TO] + [expression for expression, _ in FAILS]
+FLOWING = ["([] + d.l).map(i, i.hasValue())", "([] + d.l).map(i, i.getHours())", "([] + d.l).map(i, i.split(','))"]
+
+
+@given(st.sampled_from([*WELL_TYPED, *FLOWING]), st.dictionaries(st.sampled_from(sorted(VALUE)), JSON), JSON)
+def test_no_data_make_anything_but_a_value_or_an_error_of_the_language(expression: str, x: Any, d: Any) -> None:
+    try:
+        program = ENVIRONMENT.program(ENVIRONMENT.compile(expression), cost_limit=100_000)
+        program.evaluate({"x": {**VALUE, **x}, "d": d, "n": 1})
+    except (EvaluationError, CostExceeded) as exc:
+        assert str(exc)  # noqa: PT017
 
 
 def test_a_variable_that_is_missing_fails_only_where_it_is_asked_for() -> None:

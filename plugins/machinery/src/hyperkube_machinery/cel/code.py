@@ -38,8 +38,8 @@ SPENT, LIMIT, ROOM, VARIABLES = 0, 1, 2, 3
 WORK_LIMIT = 10_000_000
 """How many items and code points functions may make, and compare, in one evaluation."""
 
-FAILURES = (EvaluationError, TypeError)
-"""What evaluation may raise: Python's own objection means that data are not of the types declared for them."""
+FAILURES = (EvaluationError, TypeError, AttributeError, ValueError, ArithmeticError, LookupError, RecursionError)
+"""What evaluation may raise: Python's own objections mean that data are not of the types declared for them."""
 
 
 @dataclass(slots=True)

@@ -25,6 +25,15 @@ def in_constant(wanted: Code, type: Type, items: list[Any]) -> Code | None:
         known = frozenset(items)
         return Code(lambda frame: run(frame) in known, wanted.cost)
 
+    integers = frozenset(item for item in items if item.__class__ is int)
+    if len(integers) == len(items):
+
+        def found_integer(frame: Frame) -> bool:
+            value = run(frame)
+            return value in integers if value.__class__ is int else contains(items, value)
+
+        return Code(found_integer, wanted.cost)
+
     def found(frame: Frame) -> bool:
         return contains(items, run(frame))
 
