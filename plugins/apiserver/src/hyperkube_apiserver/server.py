@@ -49,7 +49,15 @@ from hyperkube_apiserver.populate import keep_flow_control, populate, publish_au
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.servingtls import ServingTLS
-from hyperkube_apiserver.storage.opening import EtcdTerms, EtcdUnusable, Opened, open_embedded, open_etcd
+from hyperkube_apiserver.storage.opening import (
+    EncryptionConfigurationError,
+    EncryptionTerms,
+    EtcdTerms,
+    EtcdUnusable,
+    Opened,
+    open_embedded,
+    open_etcd,
+)
 from hyperkube_apiserver.tlsterms import TLSTerms, parse_named
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_apiserver.webhooks.routing import Routing
@@ -68,6 +76,7 @@ from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.serving.messages import Handler
 from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.serving.process import measure_lag
+from hyperkube_machinery.storage import Backend
 from hyperkube_machinery.storage.backends import FILE_NAME
 from hyperkube_machinery.storage.datadir import DataDirectoryError
 from hyperkube_machinery.tls import CertificateError, admit_client, client_context
@@ -100,8 +109,13 @@ async def serve(context: Context[Options]) -> None:
 
 
 def _store(options: Options, clock: Clock) -> AbstractAsyncContextManager[Opened]:
+    encryption = None
+    if options.encryption_provider_config is not None:
+        reloads = options.encryption_provider_config_automatic_reload
+        encryption = EncryptionTerms(options.encryption_provider_config, reloads)
     if not options.etcd_servers:
-        return open_embedded("memory" if options.storage_backend == "memory" else "sqlite", options.data_dir, clock)
+        backend: Backend = "memory" if options.storage_backend == "memory" else "sqlite"
+        return open_embedded(backend, options.data_dir, clock, encryption)
     terms = EtcdTerms(
         servers=options.etcd_servers,
         prefix=options.etcd_prefix,
@@ -110,7 +124,7 @@ def _store(options: Options, clock: Clock) -> AbstractAsyncContextManager[Opened
         key_file=options.etcd_keyfile,
         lease_reuse_seconds=options.lease_reuse_duration_seconds,
     )
-    return open_etcd(terms, options.data_dir, clock)
+    return open_etcd(terms, options.data_dir, clock, encryption)
 
 
 async def _serve(context: Context[Options], opened: Opened, started: Callable[[], None]) -> None:
@@ -153,6 +167,7 @@ async def _serve_on(
             follows_redirects=not options.aggregator_reject_forwarding_redirect,
         ),
         partial(opened.keep_compacted, options.etcd_compaction_interval),
+        *opened.companions,
         desk.keep_settled,
         partial(measure_lag, clock, api.instruments.lag),
     )
@@ -209,6 +224,9 @@ def _blamed_on_flags() -> Iterator[None]:
         yield
     except DataDirectoryError as exc:
         raise SettingsError("data-dir", "flag --data-dir", str(exc)) from exc
+    except EncryptionConfigurationError as exc:
+        name = "encryption-provider-config"
+        raise SettingsError(name, f"flag --{name}", str(exc)) from exc
     except EtcdUnusable as exc:
         raise SettingsError(exc.flag, f"flag --{exc.flag}", str(exc)) from exc
     except TokenFileError as exc:

@@ -93,8 +93,6 @@ def check_storage(options: StorageOptions, backend: str) -> None:
     if (options.etcd_certfile is None) != (options.etcd_keyfile is None):
         given, missing = ("certfile", "keyfile") if options.etcd_keyfile is None else ("keyfile", "certfile")
         raise _wrong(f"etcd-{missing}", f"must be given together with --etcd-{given}")
-    if options.encryption_provider_config is not None:
-        raise _wrong("encryption-provider-config", "objects are not encrypted at rest here")
     if options.encryption_provider_config_automatic_reload and options.encryption_provider_config is None:
         name = "encryption-provider-config-automatic-reload"
         raise _wrong(name, f"--{name} must be set with --encryption-provider-config")

@@ -51,6 +51,7 @@ class MeasuredStore:
         self.watch = store.watch
         self.compact = store.compact
         self.check = store.check
+        self.is_stale = store.is_stale
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         return await self._timed(self._create, self._store.create(key, value, ttl_seconds=ttl_seconds))

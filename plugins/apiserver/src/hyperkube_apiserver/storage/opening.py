@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.storage.interface import Store
 
-__all__ = ["EtcdTerms", "EtcdUnusable", "Opened", "open_embedded", "open_etcd"]
+__all__ = [
+    "EncryptionConfigurationError",
+    "EncryptionTerms",
+    "EtcdTerms",
+    "EtcdUnusable",
+    "Opened",
+    "open_embedded",
+    "open_etcd",
+]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,10 @@ class EtcdTerms:
     lease_reuse_seconds: int = 60
 
 
+class EncryptionConfigurationError(ValueError):
+    """The file that says what is encrypted can't be used; the message says all that is wrong with it."""
+
+
 class EtcdUnusable(Exception):
     """etcd can't be used; `flag` is what is behind it."""
 
@@ -54,26 +66,68 @@ class EtcdUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptionTerms:
+    """What is encrypted."""
+
+    file: Path
+    reloads: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """An open store."""
 
     store: Store
     keep_compacted: Callable[[float], Coroutine[Any, Any, NoReturn]]
     """Forget history that is older than so many seconds, again and again; 0 for never."""
+    companions: Sequence[Callable[[], Coroutine[Any, Any, NoReturn]]] = ()
+    """What is to run beside it."""
 
 
 @asynccontextmanager
-async def open_embedded(backend: Backend, directory: Path, clock: Clock) -> AsyncIterator[Opened]:
-    """A store in the data directory, or in memory. Raises DataDirectoryError."""
+async def open_embedded(
+    backend: Backend, directory: Path, clock: Clock, encryption: EncryptionTerms | None = None
+) -> AsyncIterator[Opened]:
+    """A store in the data directory, or in memory. Raises DataDirectoryError and EncryptionConfigurationError."""
     async with open_store(backend, directory, clock) as store:
-        yield Opened(store, partial(keep_compacted, store, clock))
+        compacting = partial(keep_compacted, store, clock)
+        if encryption is None:
+            yield Opened(store, compacting)
+        else:
+            yield Opened(*_encrypted(store, compacting, encryption, clock, lambda key: key))
+
+
+def _encrypted(
+    store: Store,
+    compacting: Callable[[float], Coroutine[Any, Any, NoReturn]],
+    terms: EncryptionTerms,
+    clock: Clock,
+    outside: Callable[[str], str],
+) -> tuple[
+    Store, Callable[[float], Coroutine[Any, Any, NoReturn]], Sequence[Callable[[], Coroutine[Any, Any, NoReturn]]]
+]:
+    """`store`, of which some resources are encrypted, with what belongs to it."""
+    from hyperkube_apiserver.encryption.configuration import read_rules
+    from hyperkube_apiserver.encryption.store import EncryptedStore, Resources, keep_rules
+    from hyperkube_apiserver.kinds import load_kinds
+
+    prefixes = {
+        kind.storage_prefix: (kind.resource.group, kind.resource.resource)
+        for kind in load_kinds().values()
+        if kind.is_stored
+    }
+    encrypted = EncryptedStore(store, read_rules(terms.file), Resources(prefixes), outside=outside)
+    companions = [partial(keep_rules, encrypted, terms.file, clock)] if terms.reloads else []
+    return encrypted, compacting, companions
 
 
 @asynccontextmanager
-async def open_etcd(terms: EtcdTerms, directory: Path, clock: Clock) -> AsyncIterator[Opened]:
+async def open_etcd(
+    terms: EtcdTerms, directory: Path, clock: Clock, encryption: EncryptionTerms | None = None
+) -> AsyncIterator[Opened]:
     """A store in etcd; the data directory, for what else a server keeps there, is this process' alone.
 
-    Raises DataDirectoryError, and EtcdUnusable.
+    Raises DataDirectoryError, EncryptionConfigurationError, and EtcdUnusable.
     """
     from hyperkube_apiserver.storage.etcd import compaction
     from hyperkube_apiserver.storage.etcd.connecting import connect
@@ -84,16 +138,22 @@ async def open_etcd(terms: EtcdTerms, directory: Path, clock: Clock) -> AsyncIte
         channel = connect(terms.servers, clock, terms.ca_file, terms.certificate_file, terms.key_file)
     except CertificateError as exc:
         raise EtcdUnusable("etcd-cafile", str(exc)) from exc
+    outer = "/" + terms.prefix.strip("/")
     with claim(directory):
         async with EtcdStore.open(
             channel,
             clock,
             inner=ROOT,
-            outer="/" + terms.prefix.strip("/"),
+            outer=outer,
             lease_reuse_seconds=terms.lease_reuse_seconds,
         ) as store:
             await _until_reached(store, terms.servers, clock)
-            yield Opened(ReadingStore(store), partial(compaction.keep_compacted, store, clock))
+            compacting = partial(compaction.keep_compacted, store, clock)
+            if encryption is None:
+                yield Opened(ReadingStore(store), compacting)
+            else:
+                under = _encrypted(store, compacting, encryption, clock, lambda key: outer + key.removeprefix(ROOT))
+                yield Opened(ReadingStore(under[0]), *under[1:])
 
 
 async def _until_reached(store: EtcdStore, servers: Sequence[str], clock: Clock) -> None:

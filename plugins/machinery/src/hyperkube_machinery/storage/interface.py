@@ -159,6 +159,9 @@ class Store(Protocol):
         Raises Compacted if history that far back is gone.
         """
 
+    async def is_stale(self, key: str) -> bool:
+        """Whether what lives at `key` is to be written again, changed or not: it would be stored otherwise now."""
+
     async def check(self) -> None:
         """Raise Unavailable, or NoSpace, if writes would be refused now."""
 

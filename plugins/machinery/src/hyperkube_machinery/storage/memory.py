@@ -148,6 +148,9 @@ class MemoryStore:
     def follow(self, start: str, end: str | None, *, after: Revision) -> AsyncGenerator[Changes, None]:
         return self._feed.watch(start, end, after)
 
+    async def is_stale(self, key: str) -> bool:
+        return False
+
     async def check(self) -> None:
         self._check_open()
 

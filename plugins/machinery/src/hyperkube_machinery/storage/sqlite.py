@@ -146,6 +146,9 @@ class SQLiteStore:
         pages, unused, page = self._read_here(_pages)
         return pages * page, (pages - unused) * page
 
+    async def is_stale(self, key: str) -> bool:
+        return False
+
     async def check(self) -> None:
         if is_read_only(self._path.parent):
             raise Unavailable(f"can't write to {self._path}: {explain(OSError(), self._path)}")

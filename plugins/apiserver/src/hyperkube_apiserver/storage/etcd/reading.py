@@ -82,6 +82,7 @@ class ReadingStore:
         self.create = store.create
         self.compact = store.compact
         self.check = store.check
+        self.is_stale = store.is_stale
 
     async def get(self, key: str) -> Entry | None:
         entry = await self._store.get(key)

@@ -177,6 +177,10 @@ class EtcdStore:
             async for batch in batches:
                 yield batch
 
+    async def is_stale(self, key: str) -> bool:
+        self._check_open()
+        return False
+
     async def check(self) -> None:
         """Raises Unavailable, or NoSpace: etcd refuses writes while there is an alarm."""
         answer = await self.client.ask("Maintenance", "Status", {})

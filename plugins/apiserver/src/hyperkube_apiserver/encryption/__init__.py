@@ -1,0 +1,1 @@
+"""Encryption at rest, imported where it is asked for."""
