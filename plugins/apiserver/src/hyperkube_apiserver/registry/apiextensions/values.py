@@ -60,19 +60,23 @@ class _Validator:
         result = _Result()
         types = _types(schema, of_default=self._is_default)
         format_ = known_format(schema)
+        # Only of schemas that hold for objects are formats dropped which mean nothing to their type.
+        asked = str(schema.get("format") or "") if self._is_default else format_
         if value is None:
-            result.errors += self._type(value, types, format_, schema, at)
+            result.errors += self._type(value, types, asked, schema, at)
             result.matched = 1
             result.errors += self._enum(value, schema, at)
             return result
-        if types or format_:
-            result.errors += self._type(value, types, format_, schema, at)
+        if types or asked:
+            result.errors += self._type(value, types, asked, schema, at)
             result.matched += 2
         result.add(self._combined(value, schema, at))
         result.matched += 1
         if isinstance(value, str):
             result.errors += self._string(value, schema, at)
             result.matched += 1
+            if asked != format_:
+                format_ = known_format({"format": asked})
             if format_ and not has_format(value, format_):
                 result.errors.append(self._wrong_type(at, f"{schema['format']}: {quoted(value)}", value))
             result.matched += bool(format_)
