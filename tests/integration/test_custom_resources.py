@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kr8s.asyncio
@@ -148,6 +150,80 @@ class TestKubectl:
         assert "spec.fuel: Invalid value: -1: spec.fuel in body should be greater than or equal to 0" in told
         told = saturn.refused("create", "-f", "-", stdin=json.dumps(rockets.rocket("bad", wings=2)))
         assert 'unknown field "spec.wings"' in told
+
+
+@pytest.fixture(scope="module")
+def managed(make_server: Any) -> Iterator[Any]:
+    """A server whose controllers run, and a definition that was made after they began."""
+    server = make_server()
+    command = [sys.executable, "-m", "hyperkube_core", "controller-manager", f"--kubeconfig={server.kubeconfig}"]
+    with subprocess.Popen([*command, "--secure-port=0"], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield server
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def defined(managed: Any) -> Rockets:
+    made = Rockets("managed.example.com")
+    with managed.connect() as connection:
+        eventually(lambda: connection.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200)
+        assert connection.call("POST", DEFINITIONS, made.definition)[0] == 201
+    return made
+
+
+class TestControllers:
+    """The controllers find out by themselves what is defined."""
+
+    def test_dependents_go_with_their_owner(self, managed: Any, defined: Rockets) -> None:
+        path = f"/apis/{defined.version}/namespaces/default/rockets"
+        with managed.connect() as connection:
+            eventually(lambda: connection.send("GET", path).read()[:1] == b"{")
+            owner = connection.call("POST", path, defined.rocket("owner"))[1]["metadata"]["uid"]
+            child = defined.rocket("child")
+            reference = {"apiVersion": defined.version, "kind": "Rocket", "name": "owner", "uid": owner}
+            child["metadata"]["ownerReferences"] = [reference]
+            assert connection.call("POST", path, child)[0] == 201
+            assert connection.call("DELETE", f"{path}/owner")[0] == 200
+            eventually(lambda: connection.call("GET", f"{path}/child")[0] == 404)
+
+    def test_a_namespace_waits_for_what_is_in_it(self, managed: Any, defined: Rockets) -> None:
+        path = f"/apis/{defined.version}/namespaces/leaving/rockets"
+        with managed.connect() as connection:
+            assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": "leaving"}})[0] == 201
+            held = defined.rocket("held")
+            held["metadata"]["finalizers"] = ["example.com/hold"]
+            eventually(lambda: connection.call("POST", path, held)[0] == 201)
+            assert connection.call("DELETE", "/api/v1/namespaces/leaving")[0] == 200
+            eventually(lambda: "deletionTimestamp" in connection.call("GET", f"{path}/held")[1]["metadata"])
+            patch = {"metadata": {"finalizers": None}}
+            kind = "application/merge-patch+json"
+            assert connection.call("PATCH", f"{path}/held", patch, content_type=kind)[0] == 200
+            eventually(lambda: connection.call("GET", "/api/v1/namespaces/leaving")[0] == 404)
+
+    def test_a_quota_counts_them(self, managed: Any, defined: Rockets) -> None:
+        path = f"/apis/{defined.version}/namespaces/counted/rockets"
+        with managed.connect() as connection:
+            assert connection.call("POST", "/api/v1/namespaces", {"metadata": {"name": "counted"}})[0] == 201
+            quotas = "/api/v1/namespaces/counted/resourcequotas"
+            hard = {f"count/{defined.resource}": "1"}
+            assert connection.call("POST", quotas, {"metadata": {"name": "few"}, "spec": {"hard": hard}})[0] == 201
+            none = dict.fromkeys(hard, "0")
+            eventually(lambda: connection.call("GET", f"{quotas}/few")[1].get("status", {}).get("used") == none)
+            assert connection.call("POST", path, defined.rocket("one"))[0] == 201
+            status, told = connection.call("POST", path, defined.rocket("two"))
+            assert (status, "exceeded quota: few" in told["message"]) == (403, True)
+            assert connection.call("DELETE", f"{path}/one")[0] == 200
+            eventually(lambda: connection.call("POST", path, defined.rocket("two"))[0] == 201)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Return once that holds, which others see to."""
+    deadline = time.monotonic() + 40
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.anyio
