@@ -15,6 +15,7 @@ from hyperkube_machinery.cel.bounds import UNBOUNDED, CallEstimate, Cost, Size
 from hyperkube_machinery.cel.environment import Environment, Settings, SizedNode
 from hyperkube_machinery.cel.errors import CostExceeded
 from hyperkube_machinery.cel.estimation import estimate
+from hyperkube_machinery.cel.libraries.optionals import OPTIONALS
 from hyperkube_machinery.cel.types import (
     BOOL,
     BYTES,
@@ -149,6 +150,30 @@ CONSTANT = [  # as Kubernetes evaluates: what is constant costs nothing
     ("['a', 'c'].all(i, i == 'b')", 8),
     ("['b', 'c'].exists(i, i == 'b')", 10),
 ]
+
+
+OPTIONAL = [  # a step that finds nothing costs nothing
+    ("m.?a", 2),
+    ("m.?z", 1),
+    ("m.?a.b", 3),
+    ("m.?a.z.y", 2),
+    ("m[?'a'][?'b']", 3),
+    ("has(m.?a.b)", 2),
+    ("has(m.?a.z)", 1),
+    ("has(m.?z.b)", 0),
+    ("m.?z.orValue({})", 1),
+    ("m.?a.orValue(m.z)", 2),
+    ("m.?z.orValue(m.a)", 3),
+]
+
+
+@pytest.mark.parametrize(("expression", "cost"), OPTIONAL)
+def test_what_is_absent_costs_nothing(expression: str, cost: int) -> None:
+    environment = Environment(
+        variables={"m": map_of(STRING, map_of(STRING, map_of(STRING, INT)))}, libraries=[OPTIONALS]
+    )
+    program = environment.program(environment.compile(expression))
+    assert program.evaluate({"m": {"a": {"b": {}}}}).cost == cost
 
 
 @pytest.mark.parametrize(("expression", "cost"), CONSTANT)

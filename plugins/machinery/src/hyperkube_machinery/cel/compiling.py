@@ -33,7 +33,7 @@ from hyperkube_machinery.cel.jsonvalues import reader_of
 from hyperkube_machinery.cel.library import CallCost, Function, Overload
 from hyperkube_machinery.cel.membership import in_constant
 from hyperkube_machinery.cel.models import CostModel
-from hyperkube_machinery.cel.reading import read_field, read_index, read_variable, test_field
+from hyperkube_machinery.cel.reading import read_field, read_index, read_variable, test_field, test_optional_field
 from hyperkube_machinery.cel.shapes import Form, shape_of
 from hyperkube_machinery.cel.types import Kind, ObjectType, Type
 from hyperkube_machinery.cel.values import Optional
@@ -126,6 +126,8 @@ class Compiler:
         operand = self.compile(node.operand)
         type = self._types[node.operand]
         key = self._key(type, node.field)
+        if node.test_only and type.is_optional:
+            return test_optional_field(operand, key, self._presence_cost)
         if node.test_only:
             return test_field(operand, key, self._presence_cost)
         if type.is_optional:

@@ -10,7 +10,7 @@ from hyperkube_machinery.cel.library import Constant, Function, Library, Overloa
 from hyperkube_machinery.cel.macros import Macro
 from hyperkube_machinery.cel.types import ObjectType, Type, TypeProvider, type_of
 
-__all__ = ["Declarations", "Named"]
+__all__ = ["Declarations", "Named", "Vocabulary"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,18 @@ class Named:
     value: Any = None
 
 
-class Declarations:
-    """Names of the whole environment; comprehensions' own variables are the checker's business."""
+class Vocabulary:
+    """What libraries bring, put together once for all environments that have them."""
 
-    __slots__ = ("_constants", "_provider", "_variables", "container", "functions", "macros", "type_names")
+    __slots__ = ("constants", "functions", "macros", "type_names")
 
-    def __init__(
-        self,
-        variables: Mapping[str, Type],
-        libraries: Iterable[Library],
-        provider: TypeProvider,
-        container: str,
-    ) -> None:
-        self.container = container
-        self._provider = provider
-        self._variables = dict(variables)
-        self._constants: dict[str, Constant] = {}
+    def __init__(self, libraries: Iterable[Library]) -> None:
+        self.constants: dict[str, Constant] = {}
         self.functions: dict[str, Function] = {}
         self.macros: dict[tuple[str, int | None, bool], Macro] = {}
         self.type_names: dict[str, Type] = {}
         for library in libraries:
-            self._constants.update(library.constants)
+            self.constants.update(library.constants)
             self.type_names.update(library.types)
             for macro in library.macros:
                 self.macros[macro.name, macro.arguments, macro.member] = macro
@@ -60,6 +51,23 @@ class Declarations:
         self.functions[function.name] = Function(
             function.name, *overloads.values(), guarded=declared.guarded or function.guarded
         )
+
+
+class Declarations:
+    """Names of the whole environment; comprehensions' own variables are the checker's business."""
+
+    __slots__ = ("_constants", "_provider", "_type_names", "_variables", "container", "functions", "macros")
+
+    def __init__(
+        self, variables: Mapping[str, Type], vocabulary: Vocabulary, provider: TypeProvider, container: str
+    ) -> None:
+        self.container = container
+        self.functions = vocabulary.functions
+        self.macros = vocabulary.macros
+        self._constants = vocabulary.constants
+        self._type_names = vocabulary.type_names
+        self._provider = provider
+        self._variables = variables
 
     def candidates(self, name: str) -> Iterator[str]:
         """What a name may mean, from the innermost namespace outwards."""
@@ -98,7 +106,7 @@ class Declarations:
         return None
 
     def find_type_exactly(self, name: str) -> Type | None:
-        return self.type_names.get(name) or self._provider.get(name)
+        return self._type_names.get(name) or self._provider.get(name)
 
     def find_object(self, type: Type) -> ObjectType | None:
         """The object type of which `type` may be but the name."""

@@ -11,13 +11,14 @@ An environment never changes and may be shared; `extend` makes a larger one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 from hyperkube_machinery.cel.ast import Expression
 from hyperkube_machinery.cel.checking import Findings, check
 from hyperkube_machinery.cel.code import Run
 from hyperkube_machinery.cel.compiling import Compiler
-from hyperkube_machinery.cel.declarations import Declarations
+from hyperkube_machinery.cel.declarations import Declarations, Vocabulary
 from hyperkube_machinery.cel.depth import deep_calls, is_deep
 from hyperkube_machinery.cel.libraries.standard import CROSS_TYPE_COMPARISONS, STANDARD
 from hyperkube_machinery.cel.library import Library
@@ -92,13 +93,17 @@ class Environment:
         settings: Settings | None = None,
     ) -> None:
         """The standard library is always there; `libraries` come on top."""
-        self._variables = dict(variables or {})
         self._libraries = {library.name: library for library in libraries}
-        self._types: TypeProvider = {} if types is None else types
+        self._vocabulary = Vocabulary((STANDARD, *self._libraries.values()))
         self._container = container
         self.costs = costs
         self.settings = settings or Settings()
-        self.declarations = Declarations(self._variables, (STANDARD, *self._libraries.values()), self._types, container)
+        self._declare(dict(variables or {}), {} if types is None else types)
+
+    def _declare(self, variables: Mapping[str, Type], types: TypeProvider) -> None:
+        self._variables = variables
+        self._types = types
+        self.declarations = Declarations(variables, self._vocabulary, types, self._container)
         self._disabled = frozenset() if self.settings.cross_type_numeric_comparisons else CROSS_TYPE_COMPARISONS
 
     def extend(
@@ -109,14 +114,14 @@ class Environment:
         types: TypeProvider | None = None,
     ) -> Environment:
         """This environment and more; `types` are asked before those of this one."""
-        return Environment(
-            variables={**self._variables, **(variables or {})},
-            libraries=(*self._libraries.values(), *libraries),
-            types=self._types if types is None else _Chain(types, self._types),
-            container=self._container,
-            costs=self.costs,
-            settings=self.settings,
-        )
+        extended = copy(self)
+        added = {library.name: library for library in libraries}
+        if added:
+            extended._libraries = {**self._libraries, **added}
+            extended._vocabulary = Vocabulary((STANDARD, *extended._libraries.values()))
+        known = self._types if types is None else _Chain(types, self._types)
+        extended._declare({**self._variables, **(variables or {})}, known)
+        return extended
 
     def compile(self, text: str) -> Checked:
         """Parse and check. Raises CompileError, whose text is cel-go's."""

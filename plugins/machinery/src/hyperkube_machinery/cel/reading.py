@@ -8,7 +8,7 @@ from hyperkube_machinery.cel import access
 from hyperkube_machinery.cel.code import Code, Frame, Run
 from hyperkube_machinery.cel.types import Kind, Type
 
-__all__ = ["read_field", "read_index", "read_variable", "test_field"]
+__all__ = ["read_field", "read_index", "read_variable", "test_field", "test_optional_field"]
 
 _MISSES = (KeyError, TypeError, IndexError)
 
@@ -92,6 +92,19 @@ def test_field(operand: Code, key: str, presence_cost: int) -> Code:
         return key in value if value.__class__ is dict else has(value, key)
 
     return Code(test, operand.cost - operand.base + 1 + presence_cost, presence_cost, access=True)
+
+
+def test_optional_field(operand: Code, key: str, presence_cost: int) -> Code:
+    """`has(operand.key)` where the operand is optional: what is absent costs nothing."""
+    run = operand.run
+    find = access.find
+
+    def test(frame: Frame) -> bool:
+        present = find(run(frame), key).present
+        frame[0] += present
+        return present
+
+    return Code(test, operand.cost - operand.base + presence_cost, presence_cost, access=True)
 
 
 def read_index(operand: Code, key: Code, type: Type, cost: int) -> Code:
