@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hyperkube_apiserver.browserheaders import check_directives, check_origins
 from hyperkube_apiserver.tlsterms import CIPHER_SUITES, MINIMUM_VERSIONS, parse_named
 from hyperkube_core import SettingsError, flag
 
@@ -63,6 +62,27 @@ def _check_suites(names: tuple[str, ...]) -> None:
 def _check_named(texts: tuple[str, ...]) -> None:
     for text in texts:
         parse_named(text)
+
+
+def _check_directives(directives: tuple[str, ...]) -> None:
+    """Raise ValueError for what can't stand in a Strict-Transport-Security header."""
+    for directive in directives:
+        name, equals, seconds = directive.partition("=")
+        if name == "max-age" and equals and seconds.isdecimal():
+            continue
+        if directive not in ("includeSubDomains", "preload"):
+            raise ValueError("invalid, allowed values: max-age=expireTime, includeSubDomains, preload")
+
+
+def _check_origins(patterns: tuple[str, ...]) -> None:
+    """Raise ValueError for what is no regular expression, or would match origins that merely contain another."""
+    from hyperkube_machinery.patterns import compile_pattern  # few are given any
+
+    for pattern in patterns:
+        compile_pattern(pattern)
+        if not ("^" in pattern or "//" in pattern) or not ("$" in pattern or ":" in pattern):
+            why = "regular expression does not pin to start/end of host in the origin header"
+            raise ValueError(f'"{pattern}": {why}')
 
 
 def _check_headers(names: tuple[str, ...]) -> None:
@@ -219,14 +239,14 @@ class AccessOptions:
     strict_transport_security_directives: tuple[str, ...] = flag(
         (),
         section="Serving",
-        check=check_directives,
+        check=_check_directives,
         metavar="directives",
         help="What browsers are told of coming by HTTPS alone: max-age=SECONDS, includeSubDomains, preload.",
     )
     cors_allowed_origins: tuple[str, ...] = flag(
         (),
         section="Serving",
-        check=check_origins,
+        check=_check_origins,
         metavar="patterns",
         help="Regular expressions of the origins whose pages browsers may let use the server.",
     )

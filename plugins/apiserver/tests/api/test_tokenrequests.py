@@ -203,7 +203,9 @@ async def test_a_token_for_another_audience_is_not_for_this_server(api: Any, acc
     assert review["status"]["authenticated"] is True
     assert review["status"]["audiences"] == ["vault"]
     review = await api.create(reviews, {"spec": {"token": token}})
-    assert review["status"]["error"].startswith('token audiences ["vault"] is invalid for the target audiences')
+    assert review["status"]["error"].startswith(
+        '[invalid bearer token, token audiences ["vault"] is invalid for the target audiences'
+    )
 
 
 async def test_what_is_put_into_pods_unasked_lasts_a_year_and_grows_stale(api: Any, account: Any) -> None:

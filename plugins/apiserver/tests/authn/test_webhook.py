@@ -140,5 +140,5 @@ async def test_requests_wait_for_the_webhook_and_are_refused_in_the_usual_words(
     with pytest.raises(APIError) as caught:
         await refused
     assert caught.value.code == 401
-    assert (await authenticator.review("u", ())).error == "stolen"
+    assert (await authenticator.review("u", ())).error == "[invalid bearer token, stolen]"
     assert (await authenticator.review("t", ())).identity is not None

@@ -235,7 +235,8 @@ class Authenticator:
             found = await self._prove(token, audiences, errors)
         if found is not None:
             return TokenReview(*found)
-        return TokenReview(error=aggregated(errors) if errors else INVALID)
+        # As upstream, where the server's own token is looked for first.
+        return TokenReview(error=aggregated([INVALID, *errors]))
 
     @staticmethod
     def _certificate(connection: Connection, der: bytes) -> CertificateIdentity:

@@ -135,7 +135,8 @@ class _Asker:
         """Return where the requester may; raise the refusal where it may not."""
         decision = self.authorizer.authorize(self.identity, asked)
         if not decision.allowed:
-            raise forbidden(self.identity, asked, decision.reason)
+            why = ": ".join(filter(None, (decision.error, decision.reason)))
+            raise forbidden(self.identity, asked, why)
 
     def in_the_name_of(self, mode: str) -> ResourceAttributes:
         """The request itself, as something done by impersonation."""
@@ -190,6 +191,7 @@ class _Mode:
             subresource=subresource,
             namespace=namespace,
             name=name,
+            version="v1",
         )
 
     def _user(self, asker: _Asker, wanted: Identity) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def _attributes(spec: Tree) -> tuple[Attributes, list[str]]:
         subresource=asked.get("subresource", ""),
         namespace=asked.get("namespace", ""),
         name=asked.get("name", ""),
-        version=asked.get("version", ""),
+        version=asked.get("version") or "*",
         field_selector=fields,
         label_selector=labels,
     )

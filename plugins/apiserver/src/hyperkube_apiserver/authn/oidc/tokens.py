@@ -13,6 +13,7 @@ from hyperkube_apiserver.authn.jwt import TokenError, bytes_segment, claimed_iss
 from hyperkube_apiserver.authn.oidc.claims import user_of
 from hyperkube_machinery.quoting import quoted
 from hyperkube_machinery.remembering import Latest
+from hyperkube_machinery.schema.exact import json_type
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.authn.oidc.provider import Provider
@@ -83,6 +84,9 @@ class IssuedTokens:
         return claims
 
     def _check(self, claims: Tree) -> None:
+        if not isinstance(claims.get("sub"), str | None):
+            told = f"json: cannot unmarshal {json_type(claims['sub'])} into Go struct field idToken.sub of type string"
+            raise _bad(f"oidc: failed to unmarshal claims: {told}")
         audiences = _audiences(claims)
         wanted = self._terms.audiences
         if not set(wanted) & set(audiences):
