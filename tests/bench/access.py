@@ -17,7 +17,7 @@ from hyperkube_apiserver.authn import Identity, KeySet, ServiceAccountTokens, Si
 from hyperkube_apiserver.authn.jwt import signed
 from hyperkube_apiserver.authn.keys import create_key
 from hyperkube_apiserver.authn.serviceaccounts import Bound, claims
-from hyperkube_apiserver.authz import RBAC, ResourceAttributes, union
+from hyperkube_apiserver.authz import RBAC, Decision, ResourceAttributes, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules, objects
 from hyperkube_machinery.clock import SystemClock
@@ -128,7 +128,9 @@ def figures() -> Iterator[Figure]:
         ("a user whom nobody bound, refused", Identity("tina"), _secret("get", last), False, 10.0),
     ]
     for what, identity, asked, allowed, limit in cases:
-        assert authorizer.authorize(identity, asked).allowed is allowed
+        decision = authorizer.authorize(identity, asked)
+        assert isinstance(decision, Decision)
+        assert decision.allowed is allowed
         assert naive.allows(identity, asked) is allowed
 
         def quick(identity: Identity = identity, asked: ResourceAttributes = asked) -> object:

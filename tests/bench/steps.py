@@ -14,7 +14,7 @@ import inspect
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -124,6 +124,7 @@ def _replaced(owner: object, name: str, wrap: Callable[[Callable[..., Any]], Cal
 
 class _Connection:
     peer_certificate = None
+    peer_chain: Sequence[bytes] = ()
     peer_address = "127.0.0.1"
 
     def __init__(self) -> None:
@@ -147,7 +148,9 @@ async def _api(tokens: Path) -> AsyncIterator[Callable[[Request], Awaitable[Resp
                 access.authorizer,
                 access.escalation,
                 Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=1800),
-                NonResource(Discovery(api.offering, "127.0.0.1:6443"), OpenAPI(api.offering, KUBERNETES, clock), Health({})),
+                NonResource(
+                    Discovery(api.offering, "127.0.0.1:6443"), OpenAPI(api.offering, KUBERNETES, clock), Health({})
+                ),
                 desk=front_desk(api, clock),
                 clock=clock,
                 longest_seconds=60,

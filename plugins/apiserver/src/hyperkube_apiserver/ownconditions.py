@@ -1,4 +1,4 @@
-"""Conditions that the API server itself keeps: whether a FlowSchema dangles, and that its own APIServices are available.
+"""Conditions that the API server itself keeps: whether a FlowSchema dangles, and that its APIServices are available.
 
 Source: k8s.io/apiserver/pkg/util/flowcontrol (apf_controller), k8s.io/kube-aggregator/pkg/controllers/status/local.
 """

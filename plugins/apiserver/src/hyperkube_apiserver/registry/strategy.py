@@ -293,8 +293,8 @@ def keep_meta(obj: Tree, old: Tree, field: str) -> None:
 
 def reset_meta_for_status(obj: Tree, old: Tree) -> None:
     """Undo whatever `obj` changed in the metadata that some kinds let no subresource change."""
-    for field in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
-        keep_meta(obj, old, field)
+    for name in ("deletionTimestamp", "generation", "labels", "annotations", "finalizers", "ownerReferences"):
+        keep_meta(obj, old, name)
 
 
 def field_text(obj: Tree, path: str, default: str = "") -> str:
