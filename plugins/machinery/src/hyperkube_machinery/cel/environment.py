@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 from hyperkube_machinery.cel.ast import Expression
 from hyperkube_machinery.cel.checking import Findings, check
-from hyperkube_machinery.cel.code import Run
 from hyperkube_machinery.cel.compiling import Compiler
 from hyperkube_machinery.cel.declarations import Declarations, Vocabulary
 from hyperkube_machinery.cel.depth import deep_calls, is_deep
@@ -24,7 +23,7 @@ from hyperkube_machinery.cel.libraries.standard import CROSS_TYPE_COMPARISONS, S
 from hyperkube_machinery.cel.library import Library
 from hyperkube_machinery.cel.models import CostModel, SizedNode
 from hyperkube_machinery.cel.parsing import parse
-from hyperkube_machinery.cel.programs import Program, Result
+from hyperkube_machinery.cel.programs import Compiled, Program, Result
 from hyperkube_machinery.cel.source import Source
 from hyperkube_machinery.cel.types import ObjectType, Type, TypeProvider
 from hyperkube_machinery.cel.validation import check_literals
@@ -147,19 +146,23 @@ class Environment:
 
         Raises EvaluationError if what can be evaluated beforehand fails: `int("x")`, a pattern that is none.
         """
+        text = checked.text
+
+        def compile_without(missing: frozenset[str]) -> Compiled:
+            return self._compiled(self.compile(text), missing)
+
+        return Program(self._compiled(checked, frozenset()), compile_without, limit=cost_limit)
+
+    def _compiled(self, checked: Checked, missing: frozenset[str]) -> Compiled:
         deep = is_deep(checked.expression)
-
-        def compile(missing: frozenset[str]) -> tuple[Compiler, Run, int]:
-            compiler = Compiler(
-                checked.findings,
-                self.declarations,
-                self.costs,
-                presence_cost=self.settings.presence_test_cost,
-                constants=self.settings.evaluate_constants,
-                missing=missing,
-            )
-            with deep_calls(needed=deep):
-                code = compiler.compile(checked.expression)
-            return compiler, code.run, code.cost
-
-        return Program(compile, limit=cost_limit, deep=deep)
+        compiler = Compiler(
+            checked.findings,
+            self.declarations,
+            self.costs,
+            presence_cost=self.settings.presence_test_cost,
+            constants=self.settings.evaluate_constants,
+            missing=missing,
+        )
+        with deep_calls(needed=deep):
+            code = compiler.compile(checked.expression)
+        return Compiled(code.run, code.cost, tuple(compiler.slots), compiler.size, deep)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from hyperkube_machinery.cel.code import FAILURES, LIMIT, SPENT, VARIABLES, WORK_LIMIT, Run, failure
-from hyperkube_machinery.cel.compiling import Compiler
 from hyperkube_machinery.cel.depth import deep_calls
 from hyperkube_machinery.cel.errors import CostExceeded
 
-__all__ = ["Program", "Result"]
+__all__ = ["Compiled", "Program", "Result"]
 
 
 class Result(NamedTuple):
@@ -20,25 +20,30 @@ class Result(NamedTuple):
     cost: int
 
 
+class Compiled(NamedTuple):
+    """What evaluates an expression."""
+
+    run: Run
+    cost: int  # of every evaluation
+    variables: tuple[str, ...]  # in the order of their slots
+    size: int  # of frames
+    deep: bool  # whether it takes more room than Python's stack usually has
+
+
 class Program:
     """An expression ready to be evaluated, as often as one likes, from any thread."""
 
-    __slots__ = ("_compile", "_cost", "_deep", "_limit", "_locals", "_names", "_run", "_without")
+    __slots__ = ("_compile_without", "_cost", "_deep", "_limit", "_locals", "_names", "_run", "_without")
 
     def __init__(
-        self, compile: Callable[[frozenset[str]], tuple[Compiler, Run, int]], *, limit: int | None, deep: bool
+        self, compiled: Compiled, compile_without: Callable[[frozenset[str]], Compiled], *, limit: float | None
     ) -> None:
-        """`compile` compiles the expression for activations that lack the given variables."""
-        self._compile = compile
-        self._limit = float("inf") if limit is None else limit
-        self._deep = deep
+        """`compile_without` compiles it again for activations that lack the given variables, which is rare."""
+        self._run, self._cost, self._names, size, self._deep = compiled
+        self._locals = [None] * (size - len(self._names) - VARIABLES)
+        self._compile_without = compile_without
+        self._limit = math.inf if limit is None else limit
         self._without: dict[frozenset[str], Program] = {}
-        self._build(frozenset())
-
-    def _build(self, missing: frozenset[str]) -> None:
-        compiler, self._run, self._cost = self._compile(missing)
-        self._names = tuple(compiler.slots)
-        self._locals = [None] * (compiler.size - len(compiler.slots) - VARIABLES)
 
     def evaluate(self, activation: Mapping[str, Any]) -> Result:
         """The value for these variables. Raises EvaluationError, CostExceeded."""
@@ -72,8 +77,6 @@ class Program:
         missing = frozenset(name for name in self._names if name not in activation)
         known = self._without.get(missing)
         if known is None:
-            known = Program.__new__(Program)
-            known._compile, known._limit, known._deep, known._without = self._compile, self._limit, self._deep, {}
-            known._build(missing)
+            known = Program(self._compile_without(missing), self._compile_without, limit=self._limit)
             self._without[missing] = known
         return known
