@@ -130,7 +130,7 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
     hub = Hub(store, caches.values(), clock)
     register_caches(instruments.registry, lambda: hub.caches)
     hub.on_bookmark(send_bookmarks)
-    cluster = Cluster(kinds.values(), caches.values(), hub, clock)
+    cluster = Cluster(caches.values(), hub, clock)
     cluster.metrics = instruments.registry
     admission = MeasuredAdmission(build_chain(cluster, settings.admission), instruments, clock.monotonic)
     others = versions(kinds)

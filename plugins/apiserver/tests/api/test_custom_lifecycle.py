@@ -104,6 +104,25 @@ async def test_what_does_not_go_is_told_of_and_tried_again(kept: Any, custom: An
     await until(kept, path, lambda reply: reply.status == 404)
 
 
+async def test_objects_are_waited_for_though_the_definition_changes_as_it_ends(kept: Any, custom: Any) -> None:
+    path = f"{custom.PATH}/widgets.example.com"
+    await kept.create(custom.PATH, custom.definition("widgets", "Widget"))
+    await until(kept, WIDGETS, lambda reply: reply.status == 200)
+    held = custom.made("Widget", "held")
+    held["metadata"]["finalizers"] = ["example.com/hold"]
+    await kept.create(WIDGETS, held)
+    await kept.delete(path)
+    await until(kept, f"{WIDGETS}/held", lambda reply: "deletionTimestamp" in reply.json["metadata"])
+    changed = custom.definition("widgets", "Widget", custom.version(spec=SIZE))["spec"]["versions"]
+    assert (await kept.merge(path, {"spec": {"versions": changed}})).status == 200
+    for _ in range(50):
+        assert (await kept.get(f"{WIDGETS}/held")).status == 200
+    assert (await kept.get(path)).json["metadata"]["finalizers"]
+    assert (await kept.merge(f"{WIDGETS}/held", {"metadata": {"finalizers": None}})).status == 200
+    await until(kept, path, lambda reply: reply.status == 404)
+    assert not (await kept.store.range("/registry/example.com/")).entries
+
+
 async def test_a_definition_that_is_made_again_begins_with_nothing(api: Any, custom: Any) -> None:
     await custom.define("widgets", "Widget", custom.version(spec=SIZE))
     await api.create(WIDGETS, custom.made("Widget", "w", spec={"size": 1}))

@@ -56,12 +56,13 @@ class Removal:
         tree = await change(self._name, tree, lambda one: states.ending(one, now), self._context)
         if tree is None:
             return True
-        resource = self._custom.get(self._name)
-        if resource is not None:
+        while (resource := self._custom.get(self._name)) is not None:
             reason, why = await self._emptied(resource)
             if reason:
                 await change(self._name, tree, lambda one: states.failing(one, reason, why, now), self._context)
                 return False
+            if not resource.withdrawn:  # else the definition was changed meanwhile, and what was seen tells nothing
+                break
         await change(self._name, tree, lambda one: states.without_instances(one, now), self._context)
         return True
 

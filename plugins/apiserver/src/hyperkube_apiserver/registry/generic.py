@@ -399,6 +399,8 @@ class Registry:
         before = self._again(item, tree)
         if not context.admitted:
             attributes = self.attributes(Operation.DELETE, item.name, context, None, before)
+            if self._makes_namespaces:  # as upstream, which makes sure that it empties the very one that was meant
+                attributes.options.setdefault("preconditions", {"uid": tree["metadata"]["uid"]})
             await self.admission.admit(attributes)
             await self.admission.validate(attributes)
         plan = plan_deletion(self.strategy, tree, options, datetime.fromisoformat(context.now))
