@@ -56,27 +56,27 @@ class Removal:
         tree = await change(self._name, tree, lambda one: states.ending(one, now), self._context)
         if tree is None:
             return True
-        while (resource := self._custom.get(self._name)) is not None:
-            reason, why = await self._emptied(resource)
-            if reason:
-                await change(self._name, tree, lambda one: states.failing(one, reason, why, now), self._context)
-                return False
-            if not resource.withdrawn:  # else the definition was changed meanwhile, and what was seen tells nothing
-                break
+        reason, why = await self._emptied()
+        if reason:
+            await change(self._name, tree, lambda one: states.failing(one, reason, why, now), self._context)
+            return False
         await change(self._name, tree, lambda one: states.without_instances(one, now), self._context)
         return True
 
-    async def _emptied(self, resource: CustomResource) -> tuple[str, str]:
+    async def _emptied(self) -> tuple[str, str]:
         """Nothing once no object is left; else why some are, as a reason and a text."""
-        await resource.opened()
-        failed = await self._delete_all(resource)
-        if failed:
-            return "InstanceDeletionFailed", f"could not issue all deletes: {failed}"
-        try:
-            await within(self._clock, PATIENCE_SECONDS, _until_empty(resource))
-        except TimeoutError:
-            why = "could not confirm zero CustomResources remaining: context deadline exceeded"
-            return "InstanceDeletionCheck", why
+        while (resource := self._custom.get(self._name)) is not None:
+            await resource.opened()
+            failed = await self._delete_all(resource)
+            if failed:
+                return "InstanceDeletionFailed", f"could not issue all deletes: {failed}"
+            try:
+                await within(self._clock, PATIENCE_SECONDS, _until_empty(resource))
+            except TimeoutError:
+                why = "could not confirm zero CustomResources remaining: context deadline exceeded"
+                return "InstanceDeletionCheck", why
+            if not resource.withdrawn:  # else the definition was changed meanwhile, and what was seen tells nothing
+                break
         return "", ""
 
     async def _delete_all(self, resource: CustomResource) -> str:
