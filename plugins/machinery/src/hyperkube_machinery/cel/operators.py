@@ -114,9 +114,12 @@ def compare_equal(types: Sequence[Type], codes: Sequence[Code], *, negate: bool)
 
     def compared(frame: Frame) -> bool:
         one, other = left(frame), right(frame)
+        if one.__class__ is str and other.__class__ is str:
+            size = min(len(one), len(other))
+            frame[0] += _TENTHS[size] if size < 256 else math.ceil(size * STRING_FACTOR)
+            return (one == other) is not negate
         charge(frame, math.ceil(min(size_of(one), size_of(other)) * STRING_FACTOR))
-        if one.__class__ is not str:
-            work(frame, weight_of(one))
+        work(frame, weight_of(one))
         return equal(one, other) is not negate
 
     return Code(compared, cost)
