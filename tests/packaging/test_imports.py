@@ -135,6 +135,8 @@ NEEDED_BY_FEW = [
     "hyperkube_apiserver.registry.admissionregistration.policies",
     "hyperkube_apiserver.registry.dynamicresources.claims",
     "hyperkube_apiserver.admission.plugins.eventrates",
+    "hyperkube_apiserver.audit.auditor hyperkube_apiserver.audit.policy hyperkube_apiserver.audit.sinks",
+    "hyperkube_apiserver.admission.podsecurity.standard hyperkube_apiserver.admission.podsecurity.restricted",
 ]
 
 START = """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
@@ -15,12 +15,13 @@ from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettin
 from hyperkube_apiserver.admission.podsecurity.configuration import read_configuration
 from hyperkube_apiserver.admission.podsecurity.counting import Counting
 from hyperkube_apiserver.admission.podsecurity.levels import MODES, PREFIX, PRIVILEGED, LevelVersion, Policy, policy_of
-from hyperkube_apiserver.admission.podsecurity.parts import Violation
-from hyperkube_apiserver.admission.podsecurity.standard import violations
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError, aggregated
 from hyperkube_machinery.resources import Resource
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.podsecurity.parts import Violation
 
 __all__ = ["PodSecurity"]
 
@@ -137,6 +138,8 @@ class PodSecurity(Plugin):
         if errors:
             attributes.annotate(f"{PREFIX}error", f"Failed to parse policy: {aggregated(map(str, errors))}")
             self._counting.failed(attributes, fatal=False)
+        from hyperkube_apiserver.admission.podsecurity.standard import violations  # most namespaces ask for nothing
+
         found: dict[LevelVersion, list[Violation]] = {}
         for level in (policy.audit, policy.warn, *((policy.enforce,) if enforce else ())):
             if level not in found:
@@ -196,6 +199,8 @@ class PodSecurity(Plugin):
 
     async def _warn_of_pods(self, attributes: Attributes, namespace: str, level: LevelVersion) -> None:
         """Warn of the pods that would no longer be allowed."""
+        from hyperkube_apiserver.admission.podsecurity.standard import violations
+
         clock = self.cluster.clock
         end = clock.monotonic() + _SECONDS
         pods = self._in_order(list(self.cluster.listed(_PODS, namespace)))
