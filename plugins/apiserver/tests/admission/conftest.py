@@ -14,6 +14,7 @@ from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.authz import AlwaysAllow, Decision
 from hyperkube_apiserver.authz.attributes import Attributes as Question
 from hyperkube_apiserver.kinds import Kind, load_kinds
+from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.representation import encode_stored
 from hyperkube_apiserver.watchcache.cache import WatchCache
@@ -50,7 +51,8 @@ class World:
         }
         self.caches = {key: WatchCache(kind, lambda tree: {}) for key, kind in self.kinds.items() if kind.is_stored}
         hub = Hub(store, self.caches.values(), clock)
-        self.cluster = Cluster(load_kinds().values(), self.caches.values(), hub, clock)
+        self.cluster = Cluster(self.caches.values(), hub, clock)
+        self.cluster.offering = Offering(load_kinds())
         self.cluster.authorizer = AlwaysAllow()
         self.settings = AdmissionSettings()
         self.identity = SERVER

@@ -455,3 +455,28 @@ async def test_nobody_has_policies_read_what_he_may_not(api: Any) -> None:
     assert [one["message"] for one in reply.json["details"]["causes"]] == [f"Forbidden: {JANE} {why}"]
     assert (await bind({"name": "other"})).status == 422
     assert (await bind({"name": "limits"})).status == 201
+
+
+LIMITS = "/apis/example.com/v1/namespaces/default/limits"
+
+
+async def test_custom_resources_are_parameters_and_objects_of_policies(api: Any, custom: Any) -> None:
+    version = custom.version(spec={"most": {"type": "integer", "default": 1}})
+    await custom.define("limits", "Limit", version)
+    await api.create(LIMITS, custom.made("Limit", "maps", spec={}))
+    await validate(
+        api,
+        {"expression": "size(object.data) <= params.spec.most", "messageExpression": "string(params.kind)"},
+        paramKind={"apiVersion": "example.com/v1", "kind": "Limit"},
+        binding={"paramRef": {"name": "maps", "parameterNotFoundAction": "Deny"}},
+    )
+    await api.create(MAPS, config_map(data={"a": ""}))
+    assert (await refusal(api, config_map("two", data={"a": "", "b": ""}))).endswith(" Limit")
+    rule = {"operations": ["CREATE"], "apiGroups": ["example.com"], "apiVersions": ["v1"], "resources": ["limits"]}
+    await mutate(
+        api,
+        applying("Object{spec: Object.spec{most: object.spec.most + 5}}"),
+        matchConstraints={"resourceRules": [rule]},
+    )
+    made = await api.create(LIMITS, custom.made("Limit", "other", spec={}))
+    assert made["spec"] == {"most": 6}

@@ -435,3 +435,14 @@ async def test_calls_are_counted(api: Any, hook: Any) -> None:
     assert f'apiserver_admission_webhook_request_total{{{labels},code="400",rejected="true"}} 1' in text
     counted = f'apiserver_admission_webhook_rejection_count{{{labels},error_type="no_error",rejection_code="400"}} 1'
     assert counted in text
+
+
+async def test_the_deletion_of_a_namespace_means_the_very_one(api: Any, hook: Any) -> None:
+    hook.answers = answering()
+    rule = {**CONFIG_MAPS, "operations": ["DELETE"], "resources": ["namespaces"]}
+    await configure(api, "validating", webhook(hook, rules=[rule]))
+    made = await api.create("/api/v1/namespaces", {"metadata": {"name": "short"}})
+    await api.delete("/api/v1/namespaces/short")
+    request = hook.asked[0][2]["request"]
+    assert request["options"]["preconditions"] == {"uid": made["metadata"]["uid"]}
+    assert request["namespace"] == request["name"] == "short"

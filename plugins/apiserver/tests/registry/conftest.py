@@ -13,6 +13,7 @@ from hyperkube_apiserver.admission import AdmissionSettings, Chain, Cluster, bui
 from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import load_kinds
+from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.catalog import strategies
@@ -125,7 +126,8 @@ def admission_of_an_empty_cluster() -> Chain:
     """The plugins that are on, but for those that need a namespace and an account."""
     caches = [WatchCache(kind, lambda tree: {}) for kind in load_kinds().values() if kind.is_stored]
     clock = VirtualClock()
-    cluster = Cluster(load_kinds().values(), caches, Hub(MemoryStore(clock), caches, clock), clock)
+    cluster = Cluster(caches, Hub(MemoryStore(clock), caches, clock), clock)
+    cluster.offering = Offering(load_kinds())
     plugins = chosen(disable=("NamespaceLifecycle", "ServiceAccount"))
     return build_chain(cluster, AdmissionSettings(plugins=plugins))
 

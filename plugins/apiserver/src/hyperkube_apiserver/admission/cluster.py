@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,11 +38,10 @@ class Cluster:
     once more, for its caches lag, there is nothing more to see here.
     """
 
-    def __init__(self, kinds: Collection[Kind], caches: Iterable[WatchCache], hub: Hub, clock: Clock) -> None:
+    def __init__(self, caches: Iterable[WatchCache], hub: Hub, clock: Clock) -> None:
         self._caches: Mapping[tuple[str, str], WatchCache] = {
             (cache.kind.resource.group, cache.kind.resource.resource): cache for cache in caches
         }
-        self._kinds = kinds
         self.hub = hub
         self.clock = clock
         self.offering: Offering  # all that is served, custom resources too; given once it is there
@@ -126,12 +125,8 @@ class Cluster:
         return self._caches[group, resource].count(namespace)
 
     def kinds_called(self, kind: str, *, group: str, version: str) -> list[Kind]:
-        """The served resources whose objects are of `kind`."""
-        return [
-            one
-            for one in self._kinds
-            if (one.resource.kind, one.resource.group, one.resource.version) == (kind, group, version)
-        ]
+        """The served resources whose objects are of `kind`, custom ones too."""
+        return self.offering.called(kind, group=group, version=version)
 
     async def found(self, kind: Kind, name: str, namespace: str = "") -> Tree | None:
         """The object of a served kind, a custom one's too, in that version and with its type; None if there is none."""
