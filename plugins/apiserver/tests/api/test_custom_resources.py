@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -214,6 +215,28 @@ async def test_watches_begin_and_go_on_as_those_of_built_in_kinds(widgets: Any, 
         await widgets.delete(f"{WIDGETS}/w")
         gone = await stream.next()
         assert (gone["type"], gone["object"]["spec"]) == ("DELETED", {"size": 2})
+
+
+async def test_a_large_schema_is_compiled_beside_the_event_loop(
+    api: Any, custom: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hyperkube_apiserver.crd.schema import CustomSchema
+
+    threads = []
+    restore = CustomSchema.restore
+
+    def noted(self: Any, tree: Any) -> None:
+        threads.append(threading.current_thread())
+        restore(self, tree)
+
+    monkeypatch.setattr(CustomSchema, "restore", noted)
+    words = {f"field{number}": {"type": "string", "description": "words " * 200} for number in range(80)}
+    await custom.define("widgets", "Widget", custom.version(spec={**SPEC, **words}))
+    assert (await api.get(WIDGETS)).json["items"] == []
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
+    await api.create(WIDGETS, custom.made("Widget", "w", spec={"size": 1}))
+    assert (await api.get(f"{WIDGETS}/w")).json["spec"] == {"size": 1}
 
 
 async def test_cluster_wide_resources_are_in_no_namespace(api: Any, custom: Any) -> None:

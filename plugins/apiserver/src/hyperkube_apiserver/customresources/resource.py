@@ -6,6 +6,7 @@ that is filled anew when it is asked for: nothing that was cached of the old one
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from hyperkube_apiserver.customresources.scaling import CustomScale, replicas_pa
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry.attributes import AdmissionControl
+from hyperkube_apiserver.registry.generic import LONG_BYTES
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
@@ -61,6 +63,11 @@ class CustomResource:
         self.offered = tuple(CustomServed(kind, self) for kind in kinds)
         self.withdrawn = False
         self._requests = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the schemas take some milliseconds to compile."""
+        return len(self._item.body) > LONG_BYTES
 
     def refer_to(self, item: Item) -> None:
         """Look into `item` from now on, which says the same of what is served."""
@@ -194,6 +201,7 @@ class CustomServed(Served):
     def __init__(self, kind: Kind, resource: CustomResource) -> None:
         self.kind = kind
         self.resource = resource
+        self._compiled = not resource.is_large  # a small schema is compiled in passing
 
     @property
     def told(self) -> Kind:
@@ -221,10 +229,21 @@ class CustomServed(Served):
 
     @property
     def open(self) -> bool:
-        return self.resource.open
+        return self._compiled and self.resource.open
 
     async def opened(self) -> None:
         await self.resource.opened()
+        if not self._compiled:
+            await asyncio.to_thread(self._compile)
+            self._compiled = True
+
+    def _compile(self) -> None:
+        """Have the schema ask an object all that it asks, for which it must be compiled."""
+        resource = self.kind.resource
+        tree = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": "none"}}
+        strategy = self.registry.strategy
+        self.schema.restore(tree)
+        strategy.validate(tree)
 
     def enter(self) -> None:
         self.resource.enter()
