@@ -10,7 +10,6 @@ from typing import Any
 
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import FieldError
-from hyperkube_machinery.gourls import URLError, parse_url
 from hyperkube_machinery.names import dns1035_label
 
 __all__ = ["APPROVED", "PULL", "approval_of", "is_protected", "validate_approval", "validate_names"]
@@ -79,6 +78,8 @@ def approval_of(text: str) -> str:
         return "missing"
     if text.startswith("unapproved"):
         return "bypassed"
+    from hyperkube_machinery.gourls import URLError, parse_url  # few definitions need it, and a start doesn't
+
     try:
         url = parse_url(text)
     except URLError:
