@@ -5,7 +5,6 @@ Source: k8s.io/apiextensions-apiserver/pkg/registry/customresource (strategy.go,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
 from hyperkube_machinery import meta, names
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.fields import LEAF, FieldSet, set_of
+from hyperkube_machinery.quoting import quoted
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.crd.schema import CustomSchema
@@ -102,4 +102,4 @@ def _doubts(finalizer: str) -> list[str]:
     texts = list(names.qualified_name(finalizer))
     if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
         texts.append(_PREFER.format(" including a path (/)" if "." in finalizer else ""))
-    return [f"metadata.finalizers: {json.dumps(finalizer, ensure_ascii=False)}: {text}" for text in texts]
+    return [f"metadata.finalizers: {quoted(finalizer)}: {text}" for text in texts]
