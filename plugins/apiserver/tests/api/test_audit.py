@@ -12,6 +12,8 @@ import pytest
 from hyperkube_apiserver.audit.auditor import AuditLog, AuditMetrics
 from hyperkube_apiserver.audit.events import Event
 from hyperkube_apiserver.audit.policy import read_policy
+from hyperkube_apiserver.requestinfo import request_info
+from hyperkube_machinery.serving.messages import Request, Upgrade
 from hyperkube_machinery.serving.metrics import Registry
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +23,17 @@ Tree = dict[str, Any]
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 HEAD = "kind: Policy\napiVersion: audit.k8s.io/v1\n"
 EVERYTHING = HEAD + "rules:\n- level: RequestResponse\n"
+
+
+class FakeConnection:
+    """The far end of a request that came over no socket."""
+
+    peer_certificate = None
+    peer_chain: Sequence[bytes] = ()
+    peer_address = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.state: Tree = {}
 
 
 class Kept:
@@ -53,7 +66,8 @@ def log(api: Any, tmp_path: Path) -> Any:
         file.write_text(policy)
         kept = Kept()
         api.registry = Registry()
-        api.audit(AuditLog(read_policy(file), kept, AuditMetrics(api.registry), api.clock))
+        api.auditor = AuditLog(read_policy(file), kept, AuditMetrics(api.registry), api.clock)
+        api.audit(api.auditor)
         return kept
 
     return keep
@@ -191,6 +205,21 @@ async def test_a_watch_is_told_of_when_it_begins_and_when_it_ends(api: Any, log:
         assert kept.events[1]["responseStatus"] == {"metadata": {}, "code": 200}
     await asyncio.sleep(0)
     assert kept.stages == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+
+
+async def test_a_connection_that_becomes_another_protocols_is_told_of_until_it_ends(api: Any, log: Any) -> None:
+    kept = log(EVERYTHING)
+    info = request_info("POST", "/api/v1/namespaces/default/pods/p/exec", {})
+    request = Request("POST", info.path, "", {}, b"", FakeConnection())
+    trail = api.auditor.begin(request, info, "id", None, age_seconds=0.0)
+    assert trail is not None
+    answer = Upgrade(asyncio.Protocol)
+    await trail.answered(answer)
+    assert kept.stages == ["ResponseStarted"]
+    assert kept.events[0]["responseStatus"] == {"metadata": {}, "code": 101}
+    answer.protocol().connection_lost(None)
+    await asyncio.sleep(0)
+    assert kept.stages == ["ResponseStarted", "ResponseComplete"]
 
 
 async def test_what_is_no_resource_is_told_of_by_its_path(api: Any, log: Any) -> None:

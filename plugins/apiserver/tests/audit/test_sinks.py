@@ -146,6 +146,13 @@ class TestFiles:
             (tmp_path / "audit-notes.log").touch()  # somebody else's
         assert len([name for name in self.full(tmp_path) if name != "audit-notes.log"]) in (count, count + 1)
 
+    async def test_nothing_is_written_to_what_is_closed(self, tmp_path: Path) -> None:
+        file = LogFile(tmp_path / "audit.log", self.retention(), VirtualClock())
+        async with running(file):
+            file.write(b"a")
+        with pytest.raises(OSError, match="the file is closed"):
+            file.write(b"b")
+
     async def test_full_files_are_compressed(self, tmp_path: Path) -> None:
         file = LogFile(tmp_path / "audit.log", self.retention(compress=True), VirtualClock())
         async with running(file):

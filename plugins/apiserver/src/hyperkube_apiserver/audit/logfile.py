@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 _MEGABYTE = 1 << 20
 _STAMP = "%Y-%m-%dT%H-%M-%S"
 _PRIVATE = 0o600
+_CLOSED = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,8 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Append whole lines. Raises OSError."""
+        if self._file == _CLOSED:
+            raise OSError("the file is closed, for the server ends")
         most = self._retention.megabytes * _MEGABYTE
         if most and len(data) > most:
             raise OSError(f"write length {len(data)} exceeds maximum file size {most}")
@@ -96,6 +99,7 @@ class LogFile:
                     log.warning("old audit logs beside %s can't be tidied up: %s", self._path, exc)
         finally:
             os.close(self._file)
+            self._file = _CLOSED
 
     def _tidy_up(self, now: float) -> None:
         full = self._put_aside()

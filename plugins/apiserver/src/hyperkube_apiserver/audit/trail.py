@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 from collections.abc import Callable, Mapping
@@ -170,19 +171,7 @@ class RequestTrail:
     def _accompany_upgrade(self, answer: Upgrade) -> None:
         """Tell when the connection that a request turned into has ended."""
         make = answer.protocol
-
-        def accompanied() -> Any:
-            protocol = make()
-            lost = protocol.connection_lost
-
-            def connection_lost(exc: Exception | None) -> None:
-                self._record_later("ResponseComplete")
-                lost(exc)
-
-            protocol.connection_lost = connection_lost  # type: ignore[method-assign]
-            return protocol
-
-        answer.protocol = accompanied
+        answer.protocol = lambda: _Accompanied(make(), lambda: self._record_later("ResponseComplete"))
 
     async def _record(self, stage: str) -> None:
         if stage not in self._ruling.omitted:
@@ -203,6 +192,23 @@ class RequestTrail:
         if "objectRef" in known:
             known["objectRef"] = dict(known["objectRef"])
         return {field: known[field] for field in _ORDER if field in known}
+
+
+class _Accompanied(asyncio.Protocol):
+    """Another protocol, of whose end somebody is told."""
+
+    def __init__(self, protocol: asyncio.Protocol, ended: Callable[[], None]) -> None:
+        self._ended = ended
+        self._lost = protocol.connection_lost
+        self.connection_made = protocol.connection_made  # type: ignore[method-assign]
+        self.data_received = protocol.data_received  # type: ignore[method-assign]
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended()
+        self._lost(exc)
 
 
 _ORDER = (
