@@ -250,22 +250,39 @@ class RBAC:
         """Whether `identity` may do what `info` says; a refusal tells of bindings whose roles are missing."""
         if not self.loaded:
             return _NOT_LOADED
+        scopes = self._users.get(identity.name)
+        if scopes is not None and self._allow(scopes, info):
+            return ALLOWED
+        groups = self._groups
+        for group in identity.groups:
+            scopes = groups.get(group)
+            if scopes is not None and self._allow(scopes, info):
+                return ALLOWED
+        return self._refusal(identity, info.namespace)
+
+    def _allow(self, scopes: Mapping[str, _Scope], info: Attributes) -> bool:
+        """Whether what one subject is bound to allows it."""
         namespace = info.namespace
-        bound = [self._users[identity.name]] if identity.name in self._users else []
-        bound += [self._groups[group] for group in identity.groups if group in self._groups]
-        for scopes in bound:
-            for where in ("", namespace) if namespace else ("",):
-                scope = scopes.get(where)
-                if scope is None:
-                    continue
-                table = scope.table or self._compile(scope)
-                if info.is_resource:
-                    if table.allows(info.verb, info.group, info.resource, info.subresource, info.name):
-                        return ALLOWED
-                elif table.allows_path(info.verb, info.path):
-                    return ALLOWED
+        for where in ("", namespace) if namespace else ("",):
+            scope = scopes.get(where)
+            if scope is None:
+                continue
+            table = scope.table or self._compile(scope)
+            if info.is_resource:
+                if table.allows(info.verb, info.group, info.resource, info.subresource, info.name):
+                    return True
+            elif table.allows_path(info.verb, info.path):
+                return True
+        return False
+
+    def _refusal(self, identity: Identity, namespace: str) -> Decision:
+        mine = [self._users.get(identity.name), *map(self._groups.get, identity.groups)]
         errors = dict.fromkeys(
-            error for where in ("", namespace) for scopes in bound if where in scopes for error in scopes[where].errors
+            error
+            for where in ("", namespace)
+            for scopes in mine
+            if scopes is not None and where in scopes
+            for error in scopes[where].errors
         )
         return Decision(False, f"RBAC: {aggregated(errors)}") if errors else DENIED
 
