@@ -38,12 +38,15 @@ INSTALLED = ("hyperkube-core", "hyperkube-machinery", "hyperkube-apiserver")
 
 IN_CLUSTERS = {
     "docs/tutorial/first-cluster.md",
+    "docs/how-to/encrypt-secrets.md",
     "docs/how-to/join-a-node.md",
     "docs/how-to/keep-a-node-healthy.md",
     "docs/how-to/limit-a-namespace.md",
     "docs/how-to/load-images.md",
     "docs/how-to/pull-images.md",
     "docs/how-to/start-every-server-by-hand.md",
+    "docs/how-to/store-in-etcd.md",
+    "docs/how-to/use-envtest.md",
     "docs/reference/scheduler.md",
 }
 """Pages whose reader has every server."""

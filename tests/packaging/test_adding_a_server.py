@@ -12,6 +12,7 @@ from _wheels import Environment
 SERVERS = {
     "apiserver": "hyperkube-apiserver",
     "controller-manager": "hyperkube-controller-manager",
+    "etcd": "hyperkube-etcd",
     "kubelet": "hyperkube-kubelet",
     "proxy": "hyperkube-proxy",
     "scheduler": "hyperkube-scheduler",

@@ -10,6 +10,7 @@ from hyperkube_etcd.member import Member
 from hyperkube_machinery.etcdapi import ETCD
 from hyperkube_machinery.grpc import CallFailed
 from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.storage.views import WritingView
 from hyperkube_machinery.testing.clock import VirtualClock
 
 from .conftest import Client
@@ -67,7 +68,12 @@ async def test_leases_outlive_the_server_and_begin_anew(tmp_path: Path, clock: V
     async with SQLiteStore.open(path, clock=clock) as store:
         member = Member(store, clock)
         await member.open()
-        await member.write(lambda view: (view.grant(3, 60), view.put("a", b"", lease=3)), adds=True)
+
+        def write(view: WritingView) -> None:
+            view.grant(3, 60)
+            view.put("a", b"", lease=3)
+
+        await member.write(write, adds=True)
     await clock.advance(50)
     async with SQLiteStore.open(path, clock=clock) as store:
         member = Member(store, clock)

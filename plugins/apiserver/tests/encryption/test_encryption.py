@@ -194,7 +194,7 @@ async def test_the_file_is_read_again_when_it_has_changed(
     keeper = asyncio.create_task(keep_rules(store, file, clock))
     await clock.until_sleeping(RELOAD_SECONDS)
     await store.create(SECRET + "1", PLAIN)
-    file.write_text("nonsense: [")
+    configure(file, "nonsense")
     await clock.advance(RELOAD_SECONDS)
     assert "the earlier one goes on" in caplog.text
     await store.create(SECRET + "2", PLAIN)

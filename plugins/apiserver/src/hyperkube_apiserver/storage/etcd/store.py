@@ -128,7 +128,7 @@ class EtcdStore:
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         name = self._key(key)
-        put = {"key": name, "value": bytes(value), "lease": await self._lease(ttl_seconds)}
+        put: Tree = {"key": name, "value": bytes(value), "lease": await self._lease(ttl_seconds)}
         answer = await self._carried_out(
             self.client.transact(_at(name, 0), [{"request_put": put}], [])  # what lives there is nobody's business
         )
@@ -141,7 +141,7 @@ class EtcdStore:
         name = self._key(key)
         if expected <= 0:  # which to etcd is what does not live
             raise StaleRevision(key, await self.get(key))
-        put = {"key": name, "value": bytes(value), "lease": await self._lease(ttl_seconds)}
+        put: Tree = {"key": name, "value": bytes(value), "lease": await self._lease(ttl_seconds)}
         written = {"request_range": {"key": name, "keys_only": True}}
         success = [{"request_put": put}, written]
         answer = await self._carried_out(
@@ -167,7 +167,7 @@ class EtcdStore:
 
     async def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         self._check_open()
-        if after < 0:
+        if after < 1:  # where no history begins
             raise Compacted(after, Revision(0))
         start, end = self._span(prefix)
         if not self._asks_progress:  # all is watched, for the marker is among all
