@@ -5,6 +5,7 @@ Source: k8s.io/apiserver/pkg/cel/library/quantity.go, k8s.io/apimachinery/pkg/ap
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache, total_ordering
@@ -52,10 +53,13 @@ class QuantityValue:
 
     @property
     def approximation(self) -> float:
-        if self.scaled is None:
-            return self.amount.nano / _NANO
-        number, exponent = self.scaled
-        return float(number) * 10.0**exponent if exponent else float(number)
+        try:
+            if self.scaled is None:
+                return self.amount.nano / _NANO
+            number, exponent = self.scaled
+            return float(number) * 10.0**exponent if exponent else float(number)
+        except OverflowError:
+            return math.copysign(math.inf, self.amount.nano)
 
     def plus(self, other: QuantityValue) -> QuantityValue:
         return QuantityValue(self.amount + other.amount, _sum(self.scaled, other.scaled))
