@@ -193,3 +193,21 @@ def test_a_server_that_nobody_asks_loads_nothing_for_it() -> None:
     program = "import sys, hyperkube_apiserver.server; print('hyperkube_apiserver.openapi.documents' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
     assert done.stdout == "False\n"
+
+
+async def test_documents_follow_the_definitions_of_custom_resources(api: Any, custom: Any) -> None:
+    path, name = "/openapi/v3/apis/example.com/v1", "com.example.v1.Widget"
+    before = (await api.get("/openapi/v3")).json["paths"]
+    assert "apis/example.com/v1" not in before
+    await custom.define("widgets", "Widget", custom.version(spec={"size": {"type": "integer"}}))
+    after = (await api.get("/openapi/v3")).json["paths"]
+    assert {key: after[key] for key in before} == before
+    document = (await api.get(path)).json
+    assert document["components"]["schemas"][name]["properties"]["spec"]["properties"] == {"size": {"type": "integer"}}
+    assert name in (await api.get("/openapi/v2")).json["definitions"]
+    change = {"spec": {"versions": [custom.version(spec={"color": {"type": "string"}})]}}
+    definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
+    reply = await api.call("PATCH", definition, change, content_type="application/merge-patch+json")
+    assert reply.status == 200
+    changed = (await api.get(path)).json["components"]["schemas"][name]
+    assert changed["properties"]["spec"]["properties"] == {"color": {"type": "string"}}
