@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 from _storecontract import changes_upto, keys
 
 from hyperkube_machinery.storage.interface import Change, Compacted, Entry, FutureRevision, Revision, StoreError
-from hyperkube_machinery.storage.views import EmbeddedStore, WritingView
+from hyperkube_machinery.storage.views import EmbeddedStore, Found, View, WritingView
 
 __all__ = ["EmbeddedContract"]
+
+
+def _all(view: View, revision: Revision | None) -> Found:
+    return view.range("/", "0", revision=revision)
 
 
 class EmbeddedContract:
@@ -116,7 +121,7 @@ class EmbeddedContract:
         second = await store.update("/a", b"2", expected=first.mod_revision)
         for revision, found in ((2, [first]), (3, [second]), (None, [second])):
             at = None if revision is None else Revision(revision)
-            assert (await store.read(lambda view, at=at: view.range("/", "0", revision=at))).entries == found
+            assert (await store.read(partial(_all, revision=at))).entries == found
         counted = await store.read(lambda view: view.range("/", "0", limit=-1))
         assert (list(counted.entries), counted.count) == ([], 1)
         bare = await store.read(lambda view: view.range("/", "0", values=False))
