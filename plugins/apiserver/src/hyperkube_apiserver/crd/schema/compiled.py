@@ -51,8 +51,12 @@ class Compiled:
         return compile_valid(self.schema)
 
     @cached_property
+    def has_rules(self) -> bool:
+        return _has_rules(self.schema)
+
+    @cached_property
     def rules(self) -> Rules | None:
-        if not _has_rules(self.schema):  # which spares importing CEL
+        if not self.has_rules:  # which spares importing CEL
             return None
         from hyperkube_apiserver.crd.rules import compile_rules
 

@@ -242,12 +242,10 @@ class CustomSchema:
     def _ask_rules(
         self, obj: Tree, old: Tree | None, errors: Sequence[FieldError], warn: Warn | None = None
     ) -> list[FieldError]:
-        rules = self.compiled.rules
-        if rules is None:
-            return []
-        if any(map(is_blocking, errors)):
+        if self.compiled.has_rules and any(map(is_blocking, errors)):
             return [FieldError.invalid("<nil>", None, CHECKS_LEFT)]
-        return rules.validate(obj, old, warn=warn)
+        rules = self.compiled.rules
+        return [] if rules is None else rules.validate(obj, old, warn=warn)
 
     def wrong_type(self, obj: Tree) -> list[FieldError]:
         """What is wrong with apiVersion and kind; if anything is, nothing else is told of the object."""
