@@ -40,15 +40,21 @@ ONE_CPU = {"count/pods": "1", "pods": "1", "cpu": "1", "requests.cpu": "1", "lim
             pod(CPU, {"requests": {"memory": "1Gi", "ephemeral-storage": "2Gi"}}),
             {
                 **ONE_CPU,
-                "memory": "1Gi", "requests.memory": "1Gi",
-                "ephemeral-storage": "2Gi", "requests.ephemeral-storage": "2Gi",
+                "memory": "1Gi",
+                "requests.memory": "1Gi",
+                "ephemeral-storage": "2Gi",
+                "requests.ephemeral-storage": "2Gi",
             },
         ),
         (
             pod({"requests": {"hugepages-2Mi": "4Mi", "example.com/gpu": "2", "example.com/requests.x": "1"}}),
             {
-                "count/pods": "1", "pods": "1", "hugepages-2Mi": "4Mi", "requests.hugepages-2Mi": "4Mi",
-                "requests.example.com/gpu": "2", "requests.example.com/requests.x": "1",
+                "count/pods": "1",
+                "pods": "1",
+                "hugepages-2Mi": "4Mi",
+                "requests.hugepages-2Mi": "4Mi",
+                "requests.example.com/gpu": "2",
+                "requests.example.com/requests.x": "1",
             },
         ),
         (
