@@ -123,16 +123,13 @@ def figures(folder: Path) -> Iterator[Figure]:
 
 
 def _made(server: Process, asker: Asker) -> Iterator[Figure]:
-    before = server.memory_megabytes
+    before, spent = server.memory_megabytes, server.processor_seconds
     sent = sum(len(json.dumps(definition(number))) for number in range(DEFINITIONS)) / 1e6
-    began = time.perf_counter()
     for number in range(DEFINITIONS):
         asker.create(_PATH, definition(number))
-    last = DEFINITIONS - 1
-    _until_served(asker, last)
-    yield Figure(
-        f"{DEFINITIONS} definitions made, one after the other, and served", time.perf_counter() - began, "s", 30
-    )
+    _until_served(asker, DEFINITIONS - 1)
+    spent = server.processor_seconds - spent  # which others on the machine make no longer
+    yield Figure(f"{DEFINITIONS} definitions, until they are served, of a processor", spent, "s", 15)
     yield Figure(f"memory for them ({sent:.0f} MB of definitions)", server.memory_megabytes - before, "MB", 60)
     late = []
     for number in range(DEFINITIONS, DEFINITIONS + _LATE):
