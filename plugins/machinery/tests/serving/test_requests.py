@@ -34,11 +34,29 @@ async def test_a_request_reaches_its_handler_with_all_that_was_sent(serve: Any) 
     (request,) = seen
     assert (request.method, request.path, request.query, request.body) == ("POST", "/api/v1/a b", "x=%20&y", b"body")
     assert request.headers == {"host": "test", "accept": "a, b", "user-agent": "Jürgen", "content-length": "4"}
+    assert (request.values("accept"), request.values("host"), request.values("x")) == (["a", "b"], ("test",), ())
     assert request.connection.peer_address == "127.0.0.1"
     assert request.connection.peer_certificate is None
+    assert request.connection.peer_chain == ()
     assert (answer.status, answer.body) == (201, b"made")
     assert answer.headers["content-type"] == "text/plain"
     assert (answer.headers["x-one"], answer.headers["x-two"]) == ("1", "ü")
+
+
+async def test_a_comma_in_a_header_makes_no_two_values_of_it(serve: Any) -> None:
+    """Nor does a header of one request belong to the next."""
+    seen: list[Request] = []
+
+    def handler(request: Request) -> Response:
+        seen.append(request)
+        return Response(200)
+
+    async with serve(handler) as server, Wire.connect(server.port) as wire:
+        for lines in (b"G: a, b\r\n", b"G: a\r\nG: b, c\r\n", b"G: d\r\n"):
+            wire.send(b"GET / HTTP/1.1\r\nHost: test\r\n" + lines + b"\r\n")
+            await wire.answer()
+    assert [list(request.values("g")) for request in seen] == [["a, b"], ["a", "b, c"], ["d"]]
+    assert [request.headers["g"] for request in seen] == ["a, b", "a, b, c", "d"]
 
 
 async def test_answers_carry_the_date_of_the_servers_clock(serve: Any, clock: Any) -> None:

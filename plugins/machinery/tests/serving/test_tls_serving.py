@@ -59,6 +59,8 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
 def who(request: Request) -> Response:
     certificate = request.connection.peer_certificate
     name = x509.load_der_x509_certificate(certificate).subject.rfc4514_string() if certificate else "nobody"
+    chain = [x509.load_der_x509_certificate(one).subject.rfc4514_string() for one in request.connection.peer_chain]
+    assert chain == ([name, "CN=test-ca"] if certificate else [])
     return Response(200, name.encode())
 
 
