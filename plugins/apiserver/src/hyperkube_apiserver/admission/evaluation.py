@@ -6,6 +6,7 @@ Source: k8s.io/apiserver/pkg/admission/plugin/cel (activation.go, condition.go).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
@@ -16,6 +17,7 @@ from hyperkube_apiserver.authz import PromptAuthorizer
 from hyperkube_apiserver.authz.attributes import Attributes as Question
 from hyperkube_apiserver.authz.attributes import ResourceAttributes
 from hyperkube_apiserver.registry.attributes import Attributes
+from hyperkube_apiserver.representation import decode_body
 from hyperkube_machinery.cel.kubernetes import authorization as cel
 from hyperkube_machinery.identity import Identity, service_account_groups
 
@@ -42,9 +44,16 @@ def namespace_object(attributes: Attributes, cluster: Cluster) -> Tree | None:
     name = attributes.namespace
     if not name or (resource.resource == "namespaces" and not resource.group):
         return None
-    tree = cluster.find("namespaces", name)
-    if tree is None:
+    item = cluster.item("namespaces", name)
+    if item is None:
         raise cluster.missing("namespaces", name)
+    return _shown(item.body)
+
+
+@lru_cache(maxsize=128)
+def _shown(namespace: bytes) -> Tree:
+    """What is seen of a stored namespace. It is shared, for expressions change nothing."""
+    tree = decode_body(namespace)
     metadata = tree["metadata"]
     shown = {field: metadata[field] for field in _NAMESPACE_META if field in metadata}
     return {"metadata": shown, "spec": tree.get("spec") or {}, "status": tree.get("status") or {}}
