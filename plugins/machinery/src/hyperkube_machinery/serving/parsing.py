@@ -301,16 +301,16 @@ class RequestParser:
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             parts.clear()
             self._body_bytes = 0
-        request = IncomingRequest(self._method, path, query, self._headers, body, self._connection, self._repeats)
+        request = IncomingRequest(self._method, path, query, self._headers, body, self._connection)
+        if self._repeated:
+            request.repeated, self._repeats = self._repeats, {}
+            self._repeated = 0
         request.http_1_0 = self._http_1_0
         request.persistent = self._persistent
         request.upgrades = self._upgrades
         self.requests.append(request)
         self._url = b""
         self._headers = {}
-        if self._repeated:
-            self._repeats = {}
-            self._repeated = 0
         self._fed_bytes = 0
         self._content_length = 0
         self.awaits_continue = False
