@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
-from hyperkube_apiserver.admission.rules import Sort, sort_of
 from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry.attributes import Attributes
 from hyperkube_apiserver.watchcache.item import Event
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.rules import Sort
 
 __all__ = ["BySort", "Following"]
 
@@ -28,7 +30,7 @@ class Following(Generic[T]):
     def __init__(
         self, cluster: Cluster, group: str, resources: Sequence[str], read: Callable[..., Iterable[T]]
     ) -> None:
-        """`read` is given a list of objects for each of `resources`, in order of their names."""
+        """`read` is given a list of objects for each of `resources`, in order of their names, if there are any."""
         self._cluster = cluster
         self._group, self._resources = group, tuple(resources)
         self._read = read
@@ -52,8 +54,8 @@ class Following(Generic[T]):
             self._follows = True
             for cache in caches:
                 cache.observe(self._changed)
-        listed = (list(self._cluster.listed(resource, "", group=self._group)) for resource in self._resources)
-        return tuple(self._read(*listed))
+        listed = [list(self._cluster.listed(resource, "", group=self._group)) for resource in self._resources]
+        return tuple(self._read(*listed)) if any(listed) else ()
 
     def _changed(self, event: Event) -> None:
         self._parts = None
@@ -78,6 +80,8 @@ class BySort(Generic[T, R]):
         parts = self._followed.parts
         if not parts:
             return ()
+        from hyperkube_apiserver.admission.rules import sort_of  # most servers have nothing to follow
+
         generation = (self._followed.generation, self._offering().generation)
         if generation != self._generation:
             self._generation = generation

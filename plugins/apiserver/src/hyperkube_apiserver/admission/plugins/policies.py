@@ -5,18 +5,18 @@ Source: k8s.io/apiserver/pkg/admission/plugin/policy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.following import BySort, Following
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
-from hyperkube_apiserver.admission.policies.model import Policy, Sorted, bound_policies
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.resources import Resource
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.policies.model import Policy, Sorted
     from hyperkube_apiserver.admission.policies.mutating import MutatingDispatcher
     from hyperkube_apiserver.admission.policies.validating import ValidatingDispatcher
 
@@ -41,6 +41,12 @@ _EXCLUDED = frozenset(
 )
 
 
+def _bound(policies: Sequence[dict[str, Any]], bindings: Sequence[dict[str, Any]]) -> Iterable[Policy]:
+    from hyperkube_apiserver.admission.policies.model import bound_policies  # most servers have none
+
+    return bound_policies(policies, bindings)
+
+
 class Policies(Plugin):
     """What both have alike. The language is loaded when there is a policy to be evaluated."""
 
@@ -49,7 +55,7 @@ class Policies(Plugin):
     def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
         super().__init__(cluster, settings)
         resources = (f"{self.kind}admissionpolicies", f"{self.kind}admissionpolicybindings")
-        policies = Following(cluster, _GROUP, resources, bound_policies)
+        policies = Following(cluster, _GROUP, resources, _bound)
         self._by_sort = BySort(policies, lambda: cluster.offering, self._sorted)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:

@@ -6,16 +6,19 @@ Source: k8s.io/apiserver/pkg/admission/plugin/resourcequota.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
-from hyperkube_apiserver.admission.quotabatches import QuotaBatches
-from hyperkube_apiserver.admission.quotacharges import LimitedResource
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
-from hyperkube_machinery.quota import Evaluators, Requirement
 from hyperkube_machinery.resources import Resource
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.quotabatches import QuotaBatches
+    from hyperkube_apiserver.admission.quotacharges import LimitedResource
+    from hyperkube_machinery.quota import Evaluators
 
 __all__ = ["ResourceQuota"]
 
@@ -30,31 +33,43 @@ Tree = Mapping[str, Any]
 
 
 class ResourceQuota(Plugin):
-    """Charges what is made, or grows, to the quotas that count it; asked last, for nobody refuses it after that."""
+    """Charges what is made, or grows, to the quotas that count it; asked last, for nobody refuses it after that.
+
+    Who counts is imported where there is a quota to count for, which most clusters don't have.
+    """
 
     operations = CREATE | UPDATE
 
     def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
         super().__init__(cluster, settings)
-        self._evaluators = Evaluators(_Stored(cluster), cluster.clock.now)
         self._limited = _read(settings.configurations.get("ResourceQuota"))
-        self._batches = QuotaBatches(cluster, self._limited)
+
+    @cached_property
+    def _evaluators(self) -> Evaluators:
+        from hyperkube_machinery.quota import Evaluators
+
+        return Evaluators(_Stored(self.cluster), self.cluster.clock.now)
+
+    @cached_property
+    def _batches(self) -> QuotaBatches:
+        from hyperkube_apiserver.admission.quotabatches import QuotaBatches
+
+        return QuotaBatches(self.cluster, self._limited)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
-        """Whatever is counted in a namespace."""
-        if not super().handles(resource, operation, subresource) or not resource.namespaced:
-            return False
-        return self._evaluators.of(resource.group, resource.resource) is not None
+        """Whatever is in a namespace."""
+        return super().handles(resource, operation, subresource) and resource.namespaced
 
     def validate(self, attributes: Attributes) -> Waiting:
         """Raise 403 for what is too much."""
+        if not self._limited and not self.cluster.count("resourcequotas", attributes.namespace):
+            return None
         resource = attributes.kind.resource
         evaluator = self._evaluators.of(resource.group, resource.resource)
-        assert evaluator is not None
+        if evaluator is None:
+            return None
         assert attributes.obj is not None
         if not evaluator.handles(attributes.operation.value, attributes.subresource, attributes.obj, attributes.old):
-            return None
-        if not self._limited and not self.cluster.count("resourcequotas", attributes.namespace):
             return None
         return self._batches.ask(attributes, evaluator)
 
@@ -87,6 +102,9 @@ def _read(told: Any) -> list[LimitedResource]:
 
 
 def _limited(path: str, told: Any) -> LimitedResource:
+    from hyperkube_apiserver.admission.quotacharges import LimitedResource
+    from hyperkube_machinery.quota import Requirement
+
     if not isinstance(told, dict):
         raise ConfigurationError(f"ResourceQuota: {path}: must be an object")
     check_fields(f"ResourceQuota: {path}", told, _FIELDS)

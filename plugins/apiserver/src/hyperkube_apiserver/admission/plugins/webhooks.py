@@ -5,28 +5,34 @@ Source: k8s.io/apiserver/pkg/admission/plugin/webhook/{generic,mutating,validati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields
 from hyperkube_apiserver.admission.following import BySort, Following
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
-from hyperkube_apiserver.admission.rules import Target, matching
-from hyperkube_apiserver.admission.webhooks.hooks import Hook, read_hooks
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.resources import Resource
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.admission.rules import Target
     from hyperkube_apiserver.admission.webhooks.dispatch import Dispatcher
+    from hyperkube_apiserver.admission.webhooks.hooks import Hook
     from hyperkube_apiserver.webhooks.identities import Identities
 
 __all__ = ["GROUP", "MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
 
 GROUP = "admissionregistration.k8s.io"
 _KINDS = ("WebhookAdmissionConfiguration", "WebhookAdmission")  # the second one of v1alpha1
+
+
+def _hooks(configurations: Sequence[dict[str, Any]]) -> Iterable[Hook]:
+    from hyperkube_apiserver.admission.webhooks.hooks import read_hooks
+
+    return read_hooks(configurations)
 
 
 class Webhooks(Plugin):
@@ -36,7 +42,7 @@ class Webhooks(Plugin):
 
     def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
         super().__init__(cluster, settings)
-        self._hooks = Following(cluster, GROUP, (self.configurations,), read_hooks)
+        self._hooks = Following(cluster, GROUP, (self.configurations,), _hooks)
         self._by_sort = BySort(self._hooks, lambda: cluster.offering, self._matched)
         self._identities = self._read_identities()
 
@@ -45,6 +51,8 @@ class Webhooks(Plugin):
         return resource.group != GROUP
 
     def _matched(self, hook: Hook, attributes: Attributes) -> Target | None:
+        from hyperkube_apiserver.admission.rules import matching
+
         found = matching(
             hook.rules,
             self.cluster.offering,
