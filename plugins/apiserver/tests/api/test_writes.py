@@ -176,6 +176,14 @@ async def test_a_dry_run_answers_like_the_write_and_writes_nothing(api: Any) -> 
     assert refused.status == 409
 
 
+async def test_a_version_of_what_is_to_be_made_disturbs_only_the_store(api: Any) -> None:
+    body = config_map("versioned")
+    body["metadata"]["resourceVersion"] = "7"
+    assert (await api.call("POST", f"{CONFIG_MAPS}?dryRun=All", body)).status == 201
+    refused = await api.call("POST", CONFIG_MAPS, body)
+    assert refused.json["message"] == "resourceVersion should not be set on objects to be created"
+
+
 async def test_an_address_reserved_by_a_dry_run_is_free_again(api: Any) -> None:
     body: dict[str, Any] = {"metadata": {"name": "s"}, "spec": {"clusterIP": "10.0.0.77", "ports": [{"port": 80}]}}
     assert (await api.call("POST", f"{SERVICES}?dryRun=All", body)).status == 201
