@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-__all__ = ["Etcd", "program", "running_etcd"]
+__all__ = ["Etcd", "free_ports", "program", "running_etcd"]
 
 _START_SECONDS = 30.0
 
@@ -64,7 +64,7 @@ async def running_etcd(
     folder: Path, *arguments: str, scheme: str = "http", command: Sequence[str] = ()
 ) -> AsyncIterator[Etcd]:
     """An etcd with its files in `folder`. Its clocks are quick, and it does not sync unless told to."""
-    port, peers = _free_ports(2)
+    port, peers = free_ports(2)
     urls = f"{scheme}://127.0.0.1:{port}"
     peer = f"http://127.0.0.1:{peers}"
     line = [
@@ -105,7 +105,7 @@ def _listens(port: int, scheme: str) -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody has just now: etcd can't be asked which it was given."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
