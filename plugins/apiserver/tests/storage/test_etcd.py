@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from _etcds import running_etcd
 from _storecontract import Opening, StoreContract, changes_upto
 
+from hyperkube_apiserver.storage.etcd.connecting import connect
 from hyperkube_apiserver.storage.etcd.store import EtcdStore
+from hyperkube_machinery import tls
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.grpc import Channel, Endpoint
-from hyperkube_machinery.storage.interface import Revision, Store
+from hyperkube_machinery.storage.interface import Revision, Store, Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +83,44 @@ class TestEtcdStore(StoreContract):
             for number in range(5):
                 entry = await store.create(f"/{number}", b"")
                 assert (await changes_upto(watch, entry.mod_revision))[-1].entry == entry
+
+
+async def test_etcd_is_spoken_to_over_tls_with_a_certificate(tmp_path: Path) -> None:
+    authority, now = tls.create_ca("etcd", now=time.time()), time.time()
+    (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
+    serving = tls.issue_serving_certificate(authority, "etcd", ["127.0.0.1"], now=now)
+    tls.save(serving, tmp_path / "server.crt", tmp_path / "server.key")
+    client = tls.issue_client_certificate(authority, "apiserver", now=now)
+    tls.save(client, tmp_path / "client.crt", tmp_path / "client.key")
+    flags = (
+        f"--cert-file={tmp_path / 'server.crt'}",
+        f"--key-file={tmp_path / 'server.key'}",
+        f"--trusted-ca-file={tmp_path / 'ca.crt'}",
+        "--client-cert-auth",
+    )
+    async with running_etcd(tmp_path / "etcd", *QUICK, *flags, scheme="https") as etcd:
+        clock = SystemClock()
+        shown = tmp_path / "client.crt", tmp_path / "client.key"
+        async with EtcdStore.open(connect([etcd.url], clock, tmp_path / "ca.crt", *shown), clock) as store:
+            await store.ask_version()
+            entry = await store.create("/a", b"x" * 1_000_000)
+            assert await store.get("/a") == entry
+        async with EtcdStore.open(connect([etcd.url], clock, tmp_path / "ca.crt", None, None), clock) as store:
+            with pytest.raises(Unavailable):
+                await store.get("/a")
+
+
+async def test_keys_are_laid_out_under_the_prefix(tmp_path: Path) -> None:
+    async with (
+        running_etcd(tmp_path, *QUICK) as etcd,
+        EtcdStore.open(channel(etcd.port), SystemClock(), inner="/registry", outer="/other") as store,
+        EtcdStore.open(channel(etcd.port), SystemClock()) as raw,
+    ):
+        await store.ask_version()
+        entry = await store.create("/registry/pods/a", b"1")
+        found = await raw.get("/other/pods/a")
+        assert found is not None
+        assert (entry.key, found.value) == ("/registry/pods/a", b"1")
+        assert [one.key for one in (await store.range("/registry/")).entries] == ["/registry/pods/a"]
+        async with aclosing(store.watch("/registry/pods/", after=Revision(1))) as watch:
+            assert [change.key for change in await changes_upto(watch, entry.mod_revision)] == ["/registry/pods/a"]
