@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, BootstrapTokens, KeySet, ServiceAccountTokens, StaticTokens
 from hyperkube_apiserver.authn.authenticator import ANYWHERE, Anonymity, TokenAuthenticator
-from hyperkube_apiserver.authn.frontproxy import Authorities, FrontProxy
 from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, ReviewingAuthorizer, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
@@ -25,6 +25,10 @@ from hyperkube_apiserver.issuance import CachedObjects
 from hyperkube_apiserver.noderelations import NodeRelations
 from hyperkube_apiserver.tokentracking import TokenUses
 from hyperkube_machinery.clock import Clock
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.authn.authorities import Authorities
+    from hyperkube_apiserver.authn.frontproxy import FrontProxy
 
 __all__ = ["Access", "Modes", "Terms", "open_access"]
 

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from hyperkube_apiserver.access import Access, Terms
-from hyperkube_apiserver.accessfiles import AccessFileError
 from hyperkube_apiserver.accessoptions import split_pair
 from hyperkube_apiserver.authn import StaticTokens
 from hyperkube_apiserver.authn.authenticator import Anonymity, TokenAuthenticator
-from hyperkube_apiserver.authn.frontproxy import FrontProxy, FrontProxyTerms
 from hyperkube_apiserver.bootstrap import TrustedProxies
 from hyperkube_apiserver.handlers.tokens import Issuer
 from hyperkube_apiserver.issuance import open_keys
@@ -26,6 +24,7 @@ from hyperkube_machinery.kubeconfig import KubeconfigError
 from hyperkube_machinery.tls import CertificateError
 
 if TYPE_CHECKING:
+    from hyperkube_apiserver.authn.frontproxy import FrontProxy
     from hyperkube_apiserver.authn.oidc.terms import IssuerTerms
     from hyperkube_apiserver.authz import ReviewingAuthorizer
     from hyperkube_apiserver.authz.configuration import Mode, WebhookMode
@@ -144,6 +143,7 @@ def _read_believed(options: Options, clock: Clock) -> _Believed:
     issuers: Sequence[IssuerTerms] = ()
     anonymity = Anonymity(options.anonymous_auth)
     if options.authentication_config is not None:
+        from hyperkube_apiserver.accessfiles import AccessFileError
         from hyperkube_apiserver.authn.configuration import read_authentication
 
         try:
@@ -225,6 +225,8 @@ def _webhook_tokens(options: Options, clock: Clock, audiences: Sequence[str]) ->
 
 
 def _proxy(options: Options, tls: ServingTLS) -> FrontProxy:
+    from hyperkube_apiserver.authn.frontproxy import FrontProxy, FrontProxyTerms
+
     def lower(names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name.strip().lower() for name in names)
 
@@ -248,6 +250,7 @@ def _read_modes(options: Options, clock: Clock) -> list[str | ReviewingAuthorize
     file = options.authorization_config
     if file is None:
         return [_mode_of_flags(mode, options, clock) for mode in options.authorization_mode]
+    from hyperkube_apiserver.accessfiles import AccessFileError
     from hyperkube_apiserver.authz.configuration import read_authorization
 
     try:

@@ -19,7 +19,7 @@ from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.customresources.conversion import Conversion, RenamingConversion
 from hyperkube_apiserver.customresources.offered import CustomResources
-from hyperkube_apiserver.customresources.resource import Surroundings
+from hyperkube_apiserver.customresources.surroundings import Surroundings
 from hyperkube_apiserver.handlers.output import bookmark
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.offering import Key, Offering
@@ -28,7 +28,6 @@ from hyperkube_apiserver.operations.inflight import InFlight
 from hyperkube_apiserver.operations.instruments import Instruments
 from hyperkube_apiserver.operations.lifecycle import Lifecycle
 from hyperkube_apiserver.parameters import DeleteOptions
-from hyperkube_apiserver.registry.admissionregistration.rights import rights_of as parameter_rights
 from hyperkube_apiserver.registry.allocation import Network
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.catalog import strategies
@@ -145,6 +144,8 @@ def assemble(store: Store, clock: Clock, settings: Settings) -> API:
 
             made.rights = rights_of(kind, cluster)
         elif key[0] == _REGISTRATION:
+            from hyperkube_apiserver.registry.admissionregistration.rights import rights_of as parameter_rights
+
             made.rights = parameter_rights(kind, cluster)
         for version in others.values():
             if version.stored_key == key:

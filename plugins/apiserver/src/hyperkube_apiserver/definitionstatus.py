@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from hyperkube_apiserver.assembly import API, DEFINITIONS
-from hyperkube_apiserver.customresources.removal import Removal
 from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext
 from hyperkube_apiserver.representation import decode_body
@@ -131,6 +130,8 @@ class _Keeper:
 
     async def see_off(self, name: str) -> bool:
         """Delete all that a definition defines, and then let go of it. Whether it is gone."""
+        from hyperkube_apiserver.customresources.removal import Removal
+
         removal = Removal(self._api.custom, self._served, name, self._context(), self._clock)
         return await removal.attempt(self._change)
 

@@ -31,7 +31,6 @@ from hyperkube_apiserver.aggregation.keeping import keep_aggregated
 from hyperkube_apiserver.aggregation.registration import keep_registered
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, TokenFileError
-from hyperkube_apiserver.browserheaders import BrowserHeaders
 from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
@@ -290,6 +289,8 @@ def _outermost(pipeline: Pipeline, options: Options) -> Handler:
     directives, origins = options.strict_transport_security_directives, options.cors_allowed_origins
     if not directives and not origins:
         return pipeline
+    from hyperkube_apiserver.browserheaders import BrowserHeaders  # few servers have any
+
     return BrowserHeaders(pipeline, directives=directives, origins=origins)
 
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from hyperkube_apiserver.authn.frontproxy import Authorities
+from hyperkube_apiserver.authn.authorities import Authorities
 from hyperkube_apiserver.tlsterms import CIPHER_SUITES, MINIMUM_VERSIONS, NamedCertificate, TLSTerms
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.tls import CertificateError, load, load_certificates, server_context

@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from hyperkube_apiserver.authn import Authenticator, Identity
-from hyperkube_apiserver.authn.frontproxy import Authorities, FrontProxy, FrontProxyTerms
+from hyperkube_apiserver.authn.authorities import Authorities
+from hyperkube_apiserver.authn.frontproxy import FrontProxy, FrontProxyTerms
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.serving.messages import Request

@@ -24,8 +24,9 @@ from hyperkube_machinery.identity import ANONYMOUS, UNAUTHENTICATED, Identity
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from hyperkube_apiserver.authn.authorities import Authorities
     from hyperkube_apiserver.authn.bootstraptokens import BootstrapTokens
-    from hyperkube_apiserver.authn.frontproxy import Authorities, FrontProxy
+    from hyperkube_apiserver.authn.frontproxy import FrontProxy
     from hyperkube_apiserver.authn.serviceaccounts import ServiceAccountTokens
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.serving.messages import Connection, Request

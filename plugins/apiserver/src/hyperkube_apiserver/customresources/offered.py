@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.customresources.described import condition_holds, is_offered
-from hyperkube_apiserver.customresources.resource import CustomResource, Surroundings
 from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.representation import decode_body
 from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.encoding import encode
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.customresources.resource import CustomResource
+    from hyperkube_apiserver.customresources.surroundings import Surroundings
 
 __all__ = ["CustomResources"]
 
@@ -70,6 +72,10 @@ class CustomResources:
 
     def take(self, item: Item, definition: Tree) -> None:
         """Offer what the definition in `item` defines, as it does that now."""
+        # Most servers have no definitions.
+        from hyperkube_apiserver.customresources.described import condition_holds, is_offered
+        from hyperkube_apiserver.customresources.resource import CustomResource
+
         if not is_offered(definition):
             self._drop(item.name)
             return

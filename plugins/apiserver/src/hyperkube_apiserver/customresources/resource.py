@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,35 +18,19 @@ from hyperkube_apiserver.customresources.items import CustomCache
 from hyperkube_apiserver.customresources.scaling import CustomScale, replicas_paths
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
 from hyperkube_apiserver.kinds import Kind
-from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.generic import LONG_BYTES
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
-from hyperkube_machinery.storage.interface import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hyperkube_apiserver.crd.schema import CustomSchema
     from hyperkube_apiserver.customresources.conversion import Conversion
-    from hyperkube_apiserver.operations.instruments import Traffic
+    from hyperkube_apiserver.customresources.surroundings import Surroundings
     from hyperkube_apiserver.registry.generic import Registry
 
-__all__ = ["CustomResource", "CustomServed", "Surroundings"]
+__all__ = ["CustomResource", "CustomServed"]
 
 Tree = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What custom resources are served with."""
-
-    hub: Hub
-    store: Callable[[Kind], Store]  # to write objects of a kind to
-    admission: AdmissionControl
-    traffic: Callable[[str, str, str], Traffic]
-    conversion: Callable[[Mapping[str, Any], str], Conversion]  # by spec.conversion, of a definition by name
 
 
 class CustomResource:
