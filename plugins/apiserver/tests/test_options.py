@@ -73,12 +73,7 @@ def test_refused_flags_are_errors_with_the_reason(name: str) -> None:
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "encryption-provider-config",
-    ],
-)
+@pytest.mark.parametrize("name", ["peer-ca-file", "tls-curve-preferences"])
 def test_what_would_make_the_server_stricter_is_refused(name: str) -> None:
     assert treatments()[name] == "refused"
 
@@ -165,7 +160,6 @@ def test_certificate_and_key_come_together() -> None:
         ("--authorization-mode=rbac", '"rbac" is not an authorization mode'),
         ("--authorization-mode=RBAC,RBAC", "several different ones"),
         ("--authorization-mode=", "does not name one mode"),
-        ("--storage-backend=etcd3", "the store etcd3 is refused"),
         ("--storage-backend=redis", '"redis" is not a store'),
         ("--bind-address=localhost", "is not an IP address"),
         ("--secure-port=65536", "65536 is more than 65535"),
@@ -254,3 +248,31 @@ def test_flags_of_access_that_do_not_go_together_are_errors(args: list[str], fla
         parse(*args)
     assert str(caught.value).startswith(f"flag --{flag}: ")
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("args", "flag", "reason"),
+    [
+        (["--storage-backend=etcd3"], "etcd-servers", "--etcd-servers must be specified"),
+        (["--storage-backend=memory", "--etcd-servers=http://a:1"], "storage-backend", "not in both"),
+        (["--etcd-servers=http://a:1", "--etcd-certfile=/x"], "etcd-keyfile", "together with --etcd-certfile"),
+        (["--etcd-servers=http://a:1", "--etcd-keyfile=/x"], "etcd-certfile", "together with --etcd-keyfile"),
+        (
+            ["--encryption-provider-config-automatic-reload"],
+            "encryption-provider-config-automatic-reload",
+            "must be set with --encryption-provider-config",
+        ),
+    ],
+)
+def test_flags_of_storage_that_do_not_go_together_are_errors(args: list[str], flag: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(*args)
+    assert str(caught.value).startswith(f"flag --{flag}: ")
+    assert reason in str(caught.value)
+
+
+def test_what_a_server_on_etcd_keeps_is_beside_its_certificates_unless_told_otherwise() -> None:
+    etcd = "--etcd-servers=http://127.0.0.1:2379"
+    assert parse(etcd, "--cert-dir=/certs").data_dir == Path("/certs/hk")
+    assert parse(etcd, "--cert-dir=/certs", "--data-dir=/data").data_dir == Path("/data")
+    assert parse("--cert-dir=/certs").data_dir == parse().data_dir

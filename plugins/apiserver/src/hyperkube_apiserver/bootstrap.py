@@ -19,6 +19,7 @@ import orjson
 from hyperkube_apiserver.authz.escalation import missing_rules
 from hyperkube_apiserver.authz.rbac import GROUP
 from hyperkube_apiserver.authz.rules import Rule
+from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.packaged import read_packaged
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _with_values(known: str, values: Iterable[str]) -> str:
         told = []
     if not isinstance(told, list):
         told = []
-    return orjson.dumps(list(dict.fromkeys([*(one for one in told if isinstance(one, str)), *values]))).decode()
+    return encode(list(dict.fromkeys([*(one for one in told if isinstance(one, str)), *values]))).decode()
 
 
 _PROXY = "requestheader-"
