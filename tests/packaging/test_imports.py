@@ -137,6 +137,18 @@ NEEDED_BY_FEW = [
     "hyperkube_apiserver.admission.plugins.eventrates",
     "hyperkube_apiserver.audit.auditor hyperkube_apiserver.audit.policy hyperkube_apiserver.audit.sinks",
     "hyperkube_apiserver.admission.podsecurity.standard hyperkube_apiserver.admission.podsecurity.restricted",
+    "hyperkube_apiserver.admission.podsecurity.configuration",
+    "hyperkube_apiserver.admission.rules hyperkube_apiserver.admission.selectors hyperkube_machinery.cel",
+    "hyperkube_apiserver.admission.policies.model hyperkube_apiserver.admission.webhooks.hooks",
+    "hyperkube_apiserver.registry.admissionregistration.rights hyperkube_apiserver.webhooks.caller",
+    "hyperkube_apiserver.admission.quotacharges hyperkube_apiserver.admission.quotabatches hyperkube_machinery.quota",
+    "hyperkube_apiserver.customresources.resource hyperkube_apiserver.customresources.described",
+    "hyperkube_apiserver.customresources.removal hyperkube_apiserver.registry.apiextensions hyperkube_apiserver.crd",
+    "hyperkube_apiserver.aggregation.aggregator hyperkube_apiserver.aggregation.backend",
+    "hyperkube_apiserver.authn.frontproxy hyperkube_apiserver.authn.oidc hyperkube_apiserver.authn.webhook",
+    "hyperkube_apiserver.authz.webhook hyperkube_apiserver.authz.abac hyperkube_apiserver.authz.configuration",
+    "hyperkube_apiserver.accessfiles hyperkube_apiserver.browserheaders hyperkube_machinery.patterns",
+    "hyperkube_apiserver.storage.etcd hyperkube_apiserver.encryption h2",
 ]
 
 START = """

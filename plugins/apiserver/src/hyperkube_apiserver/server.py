@@ -10,10 +10,10 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hyperkube_apiserver.access import Access, Terms, open_access
 from hyperkube_apiserver.accessterms import keep_read, open_terms, trusted_proxies
@@ -150,7 +150,7 @@ async def _serve_on(
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
     uses = TokenUses(clock)
-    companions = (
+    companions: Sequence[Callable[[], Coroutine[Any, Any, NoReturn]]] = (
         api.addresses.keep,
         partial(keep_tracked, api, clock, uses),
         partial(keep_gathered, api, clock),

@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
-from hyperkube_apiserver.admission.podsecurity.configuration import read_configuration
 from hyperkube_apiserver.admission.podsecurity.counting import Counting
-from hyperkube_apiserver.admission.podsecurity.levels import MODES, PREFIX, PRIVILEGED, LevelVersion, Policy, policy_of
+from hyperkube_apiserver.admission.podsecurity.levels import (
+    MODES,
+    PREFIX,
+    PRIVILEGED,
+    LevelVersion,
+    PodSecurityConfiguration,
+    Policy,
+    policy_of,
+)
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError, aggregated
@@ -58,7 +65,7 @@ class PodSecurity(Plugin):
 
     def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
         super().__init__(cluster, settings)
-        configuration = read_configuration(settings.configurations.get("PodSecurity"))
+        configuration = _read(settings.configurations.get("PodSecurity"))
         self._defaults = configuration.defaults
         self._exempt = configuration.exemptions
         self._counting = cluster.instruments(Counting)
@@ -238,6 +245,14 @@ class PodSecurity(Plugin):
                 first.append(pod)
                 seen.add(uid)
         return first + others
+
+
+def _read(told: Any) -> PodSecurityConfiguration:
+    if told is None:
+        return PodSecurityConfiguration()
+    from hyperkube_apiserver.admission.podsecurity.configuration import read_configuration
+
+    return read_configuration(told)
 
 
 def _violating(level: LevelVersion, found: Iterable[Violation]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields
 from hyperkube_apiserver.admission.podsecurity.levels import (
     MODES,
+    Exemptions,
     LevelVersion,
+    PodSecurityConfiguration,
     Policy,
     parse_level,
     parse_version,
@@ -17,34 +18,15 @@ from hyperkube_apiserver.admission.podsecurity.levels import (
 from hyperkube_machinery.errors import FieldError, aggregated
 from hyperkube_machinery.names import dns1123_label, dns1123_subdomain
 
-__all__ = ["Exemptions", "PodSecurityConfiguration", "read_configuration"]
+__all__ = ["read_configuration"]
 
 _KIND = "PodSecurityConfiguration"
 _GROUP = "pod-security.admission.config.k8s.io"
 _VERSIONS = (f"{_GROUP}/v1", f"{_GROUP}/v1beta1", f"{_GROUP}/v1alpha1")
 
 
-@dataclass(frozen=True, slots=True)
-class Exemptions:
-    """Whose pods are not looked at."""
-
-    usernames: frozenset[str] = frozenset()
-    namespaces: frozenset[str] = frozenset()
-    runtime_classes: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class PodSecurityConfiguration:
-    """What holds where a namespace says nothing, and where nothing holds."""
-
-    defaults: Policy = field(default_factory=Policy)
-    exemptions: Exemptions = field(default_factory=Exemptions)
-
-
 def read_configuration(told: Any) -> PodSecurityConfiguration:
     """Read what a file says. Raises ConfigurationError, with all that is wrong."""
-    if told is None:
-        return PodSecurityConfiguration()
     if not isinstance(told, dict) or told.get("kind") != _KIND or told.get("apiVersion") not in _VERSIONS:
         raise ConfigurationError(f"PodSecurity: its configuration is no {_KIND} of {' or '.join(_VERSIONS)}")
     check_fields("PodSecurity", told, ("kind", "apiVersion", "defaults", "exemptions"))

@@ -1,4 +1,4 @@
-"""Levels, versions, and the policy that the labels of a namespace come to.
+"""Levels, versions, the policy that the labels of a namespace come to, and what holds without any.
 
 Source: k8s.io/pod-security-admission/api.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from hyperkube_machinery.errors import FieldError
@@ -18,7 +18,9 @@ __all__ = [
     "MODES",
     "PREFIX",
     "PRIVILEGED",
+    "Exemptions",
     "LevelVersion",
+    "PodSecurityConfiguration",
     "Policy",
     "parse_level",
     "parse_version",
@@ -87,6 +89,23 @@ class Policy:
     def equals(self, other: Policy) -> bool:
         """Whether both come to the same."""
         return all(self.of(mode).equals(other.of(mode)) for mode in MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemptions:
+    """Whose pods are not looked at."""
+
+    usernames: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+    runtime_classes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PodSecurityConfiguration:
+    """What holds where a namespace says nothing, and where nothing holds."""
+
+    defaults: Policy = field(default_factory=Policy)
+    exemptions: Exemptions = field(default_factory=Exemptions)
 
 
 def parse_level(text: str) -> str:
