@@ -9,10 +9,14 @@ import random
 import signal
 import stat
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+from _etcds import running_etcd
+from anyio.from_thread import start_blocking_portal
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 ROUNDS = 6
@@ -69,10 +73,25 @@ class Load:
             return next(self._numbers, None)
 
 
-def test_every_acknowledged_write_survives_a_kill_at_any_moment(start_server: Any) -> None:
+@pytest.fixture(params=["embedded", "etcd"])
+def store_flags(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The flags of a server that keeps objects in its own file, or in an etcd."""
+    if request.param == "embedded":
+        yield ()
+        return
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(running_etcd(tmp_path / "etcd")) as etcd,
+    ):
+        yield (f"--etcd-servers={etcd.url}",)
+
+
+def test_every_acknowledged_write_survives_a_kill_at_any_moment(
+    start_server: Any, store_flags: tuple[str, ...]
+) -> None:
     seed = random.randrange(10**6)
     chance = random.Random(seed)
-    server = start_server()
+    server = start_server(*store_flags)
     acknowledged: set[str] = set()
     for round_ in range(ROUNDS):
         load = Load(server, round_ * MOST_WRITES, chance.randrange(20, 400))
