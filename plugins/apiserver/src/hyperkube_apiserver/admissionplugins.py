@@ -66,6 +66,7 @@ DEFAULT_ON = frozenset(ORDER) - {
 IDLE = frozenset(("ClusterTrustBundleAttest", "JobValidation", "PodGroupProtection", "PodGroupWorkloadExists"))
 """Those that have nothing to do: what they are about is behind feature gates that are off in 1.36."""
 
+
 def check_names(flag: str, names: Iterable[str]) -> None:
     """Raise ValueError for a name of no plugin."""
     for name in names:
