@@ -163,6 +163,7 @@ class LocalTransport:
         if "%" in path:
             path = unquote(path, errors="strict")
         request = IncomingRequest(outgoing.method, path, query, _joined(outgoing.headers), outgoing.body, self)
+        request.repeated = _repeated(outgoing.headers)
         request.http_1_0 = request.upgrades = False
         request.persistent = True
         limit = self._server.limits.body_bytes
@@ -206,6 +207,14 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def _repeated(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The values of each header that is there more than once."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name.lower(), []).append(value)
+    return {name: several for name, several in values.items() if len(several) > 1}
 
 
 def _whole(body: bytes | Sequence[bytes]) -> bytes:
