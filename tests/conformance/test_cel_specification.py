@@ -6,16 +6,11 @@ offer is left out: protobuf messages, which are most of some files, and the eval
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tarfile
-from pathlib import Path
-
+import _tools
 import pytest
 from _celcases import Case, NotOffered, cases, try_case
-from _tools import CACHE
 
-PACKAGE = "cel-python==0.5.0"
+PACKAGE = ("cel_python", "0.5.0")
 
 LEFT_OUT = {
     "block_ext": "cel.@block is what optimisers write",
@@ -60,27 +55,10 @@ EXCEPTIONS = {
 def specification() -> list[Case]:
     """The cases that are tried."""
     found: list[Case] = []
-    with tarfile.open(_source()) as archive:
-        for member in archive.getmembers():
-            path = Path(member.name)
-            if path.suffix != ".textproto" or path.stem in LEFT_OUT:
-                continue
-            content = archive.extractfile(member)
-            assert content is not None
-            found += cases(content.read().decode())
+    for path in sorted(_tools.sdist(*PACKAGE).rglob("*.textproto")):
+        if path.stem not in LEFT_OUT:
+            found += cases(path.read_text())
     return [case for case in found if not any(word in _without_times(case.expression) for word in MESSAGES)]
-
-
-def _source() -> Path:
-    """The package's source archive, brought once."""
-    folder = CACHE / "celspecification"
-    kept = list(folder.glob("*.tar.gz"))
-    if not kept:
-        pip = [sys.executable, "-m", "uv", "tool", "run", "pip"]
-        what = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(folder), PACKAGE]
-        subprocess.run([*pip, *what], check=True, timeout=300)
-        kept = list(folder.glob("*.tar.gz"))
-    return kept[0]
 
 
 def _without_times(expression: str) -> str:

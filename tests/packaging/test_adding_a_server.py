@@ -61,7 +61,7 @@ def test_a_cluster_names_what_it_lacks(environment: Environment, wheels: Mapping
     up = environment.run("hk", "up", "--detach", "--output=json")
     try:
         assert up.returncode == 0, up.stdout + up.stderr
-        for server in SERVERS.keys() - {"apiserver"}:
+        for server in SERVERS.keys() - {"apiserver", "etcd"}:  # a cluster of hk's keeps its objects by itself
             assert f"pip install {SERVERS[server]}" in up.stdout
     finally:
         down = environment.run("hk", "down", "--delete")
