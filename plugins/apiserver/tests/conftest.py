@@ -45,7 +45,8 @@ class Hook:
     async def close(self) -> None:
         """Hang up."""
         for writer, task in self._open.items():
-            writer.transport.abort()
+            if not writer.transport.is_closing():  # Python 3.11.2 can't abort what is closed
+                writer.transport.abort()
             task.cancel()
         await asyncio.gather(*self._open.values(), return_exceptions=True)
 

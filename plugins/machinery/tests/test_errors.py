@@ -21,6 +21,11 @@ from hyperkube_machinery.errors import FieldError
         (None, "null"),
         (1.5, "1.5"),
         (True, "true"),
+        (9.5, "9.5"),
+        (1e30, "1e+30"),
+        (1234567.0, "1.234567e+06"),
+        (123456.0, "123456"),
+        (0.00001, "1e-05"),
     ],
 )
 def test_a_value_is_shown_as_go_shows_it(value: Any, shown: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from hyperkube_machinery.encoding import encode
@@ -134,14 +135,29 @@ _WORDS = {
 }
 
 
+_FIXED_DIGITS = 6
+"""Numbers with more before the point are shown with an exponent."""
+
+
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _show_number(number: float) -> str:
+    """As Go prints it (%v), in the fewest digits that mean it. Source: strconv.FormatFloat."""
+    exact = Decimal(repr(number))
+    if not exact.is_finite() or exact == 0 or -4 <= exact.adjusted() < _FIXED_DIGITS:
+        return format(exact, "f").removesuffix(".0")
+    digits, _, exponent = f"{exact.normalize():e}".partition("e")
+    return f"{digits}e{int(exponent):+03d}"
 
 
 def _show(value: Any) -> str:
     """A text as Go quotes it, anything else as its JSON, safe to stand in HTML."""
     if isinstance(value, str):
         return quoted(value)
+    if isinstance(value, float):
+        return _show_number(value)
     return encode(value).decode().translate(_HTML)
 
 

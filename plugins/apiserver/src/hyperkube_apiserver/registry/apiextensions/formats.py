@@ -26,13 +26,13 @@ _go_duration_re = re.compile(r"[-+]?(?:0|(?:(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(
 _duration_re = re.compile(r"(?<![0-9])[0-9]++\s*+([A-Za-zµ]++)")
 _time_re = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})")
 # A mailbox as Go's net/mail reads it: an address, or a name and an address in angle brackets, then perhaps a comment.
-_ATOM = r"[-A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff]++"
-_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\t\x20-\x7e\u0080-\U0010ffff])++"'
-_DOMAIN = rf"(?:{_ATOM}(?:\.{_ATOM})*+|\[[0-9a-fA-F:.]++\])"
-_ADDRESS = rf"(?:{_ATOM}(?:\.{_ATOM})*+|{_QUOTED})@[ \t]*+{_DOMAIN}"
-_COMMENT = r"\((?:[^()\\]|\([^()\\]*+\))*+\)"
-_NAME = rf'(?:(?:{_ATOM}|\.|{_QUOTED}|""|{_COMMENT})[ \t]*+)*+'
-_email_re = re.compile(rf"[ \t]*+(?:{_ADDRESS}|{_NAME}<[ \t]*+{_ADDRESS}[ \t]*+>)[ \t]*+(?:{_COMMENT}[ \t]*+)?")
+_ATOM = r"[-A-Za-z0-9!#$%&'*+/=?^_`{|}~\x{80}-\x{10ffff}]+"
+_QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\t\x20-\x7e\x{80}-\x{10ffff}])+"'
+_DOMAIN = rf"(?:{_ATOM}(?:\.{_ATOM})*|\[[0-9a-fA-F:.]+\])"
+_ADDRESS = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@[ \t]*{_DOMAIN}"
+_COMMENT = r"\((?:[^()\\]|\([^()\\]*\))*\)"
+_NAME = rf'(?:(?:{_ATOM}|\.|{_QUOTED}|""|{_COMMENT})[ \t]*)*'
+_MAILBOX = rf"^[ \t]*(?:{_ADDRESS}|{_NAME}<[ \t]*{_ADDRESS}[ \t]*>)[ \t]*(?:{_COMMENT}[ \t]*)?$"
 _SIGNS = r"0-9a-zA-Z\p{S}\p{L}"
 _HOSTNAME = (
     rf"^([{_SIGNS}](-?[{_SIGNS}]{{0,62}})?|([{_SIGNS}]([-{_SIGNS}]{{0,61}}[{_SIGNS}])?\.)+[a-zA-Z\p{{L}}]{{2,63}})$"
@@ -173,7 +173,7 @@ def _is_hostname(text: str) -> bool:
 _FORMATS: Mapping[str, Callable[[str], bool]] = {
     "bsonobjectid": _matcher("[0-9a-fA-F]{24}"),
     "uri": _parses(parse_request_uri),
-    "email": lambda text: _email_re.fullmatch(text) is not None,
+    "email": lambda text: matches(_MAILBOX, text),
     "hostname": _is_hostname,
     "ipv4": _parses(_check_ipv4),
     "ipv6": _parses(_check_ipv6),
