@@ -22,7 +22,7 @@ from hyperkube_apiserver.aggregation.keeping import API_SERVICES
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.ownconditions import Verdict, tell
 from hyperkube_apiserver.representation import decode_body
-from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_apiserver.watchcache.item import Event, Item
 from hyperkube_apiserver.webhooks.places import Places
 from hyperkube_apiserver.webhooks.services import SERVICE_LABEL, Services
 from hyperkube_machinery import meta
@@ -60,8 +60,8 @@ class Aggregator:
     async def run(self, changed: asyncio.Event) -> NoReturn:
         """Follow APIServices as they come, change and go (which `changed` tells), until cancelled."""
         for group, resource, service_of in (
-            ("", "services", meta.name),
-            ("discovery.k8s.io", "endpointslices", lambda tree: meta.labels_of(tree).get(SERVICE_LABEL, "")),
+            ("", "services", lambda item: item.name),
+            ("discovery.k8s.io", "endpointslices", lambda item: item.labels.get(SERVICE_LABEL, "")),
         ):
             self._api.resource(group, resource).cache.observe(partial(self._service_changed, service_of))
         changed.set()
@@ -112,13 +112,13 @@ class Aggregator:
             followed.task.cancel()
         delegate.backend.hang_up()
 
-    def _service_changed(self, service_of: Callable[[Tree], str], event: Event) -> None:
+    def _service_changed(self, service_of: Callable[[Item], str], event: Event) -> None:
         item = event.item or event.previous
-        if item is None or not self._followed:
+        if item is None:
             return
-        name = service_of(decode_body(item.body))
+        service = item.namespace, service_of(item)
         for followed in self._followed.values():
-            if followed.delegate.backend.service == (item.namespace, name):
+            if followed.delegate.backend.service == service:
                 followed.delegate.backend.hang_up()  # what is connected to may be no part of the service any longer
                 followed.look.set()
 

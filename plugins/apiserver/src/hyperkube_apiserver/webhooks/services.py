@@ -88,9 +88,7 @@ def endpoint_place(service: Tree, slices: Sequence[Tree], port: int) -> Place:
         for told in one.get("ports") or ():
             if (told.get("name") or "") != port_name or told.get("port") is None:
                 continue
-            ready = [
-                end for end in one.get("endpoints") or () if (end.get("conditions") or {}).get("ready") is not False
-            ]
+            ready = list(filter(_is_ready, one.get("endpoints") or ()))
             if ready:
                 return random.choice(ready)["addresses"][0], told["port"]
     raise Unresolved(f'no endpoints available for service "{name}"')

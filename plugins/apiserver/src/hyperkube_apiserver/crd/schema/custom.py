@@ -39,6 +39,12 @@ Load = Callable[[], Mapping[str, Any] | None]
 """Brings a schema (JSONSchemaProps of v1), None if there is none."""
 
 
+def _new_doubles(obj: Tree, old: Tree, schema: Mapping[str, Any]) -> list[FieldError]:
+    """Items of `obj` that its lists have twice, where those of `old` had none."""
+    wrong = validate_items(obj, schema)
+    return [] if wrong and validate_items(old, schema) else wrong
+
+
 def _unheard(text: str) -> None:
     """Nobody hears of rules that fail on what is as it was before."""
 
@@ -217,9 +223,7 @@ class CustomSchema:
             errors += validate_value(obj, schema, old=Correlated(obj, old, schema))
         errors += validate_scale(obj, self._scale)
         if not is_valid:
-            errors += validate_embedded(obj, schema)
-            if wrong := validate_items(obj, schema):
-                errors += [] if validate_items(old, schema) else wrong
+            errors += validate_embedded(obj, schema) + _new_doubles(obj, old, schema)
         return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
 
     def validate_status_update(
@@ -235,8 +239,8 @@ class CustomSchema:
             before = Correlated(obj, old, schema).field("status")
             errors += validate_value(obj["status"], within, "status", before)
         errors += validate_scale(obj, self._scale, status_only=True)
-        if not is_valid and (wrong := validate_items(obj, schema)):
-            errors += [] if validate_items(old, schema) else wrong
+        if not is_valid:
+            errors += _new_doubles(obj, old, schema)
         return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
 
     def _ask_rules(
