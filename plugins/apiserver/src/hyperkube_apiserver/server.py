@@ -33,6 +33,7 @@ from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holding
 from hyperkube_apiserver.authn import KeyFileError, TokenFileError
 from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
+from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError, EncryptionTerms
 from hyperkube_apiserver.handlers.connect.targets import KubeletTerms, trusting_anybody
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
@@ -48,15 +49,7 @@ from hyperkube_apiserver.populate import keep_flow_control, populate, publish_au
 from hyperkube_apiserver.registry.strategy import Policy
 from hyperkube_apiserver.rolegathering import keep_gathered
 from hyperkube_apiserver.servingtls import ServingTLS
-from hyperkube_apiserver.storage.opening import (
-    EncryptionConfigurationError,
-    EncryptionTerms,
-    EtcdTerms,
-    EtcdUnusable,
-    Opened,
-    open_embedded,
-    open_etcd,
-)
+from hyperkube_apiserver.storage.opening import EtcdTerms, EtcdUnusable, Opened, open_embedded, open_etcd
 from hyperkube_apiserver.tlsterms import TLSTerms, parse_named
 from hyperkube_apiserver.tokentracking import TokenUses, keep_tracked, publish_tracking
 from hyperkube_apiserver.webhooks.routing import Routing

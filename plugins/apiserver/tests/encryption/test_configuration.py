@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperkube_apiserver.encryption.configuration import read_rules
-from hyperkube_apiserver.storage.opening import EncryptionConfigurationError
+from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n"

@@ -21,7 +21,7 @@ from hyperkube_apiserver.encryption.providers import (
     SecretboxKey,
     Transformer,
 )
-from hyperkube_apiserver.storage.opening import EncryptionConfigurationError
+from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError
 from hyperkube_machinery.yamltext import BadYAML, parse_yaml
 
 __all__ = ["Rules", "read_rules"]

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from hyperkube_apiserver.encryption.configuration import Rules, read_rules
 from hyperkube_apiserver.encryption.providers import Transformer, Undecipherable
-from hyperkube_apiserver.storage.opening import EncryptionConfigurationError
+from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.storage.interface import (
     Change,

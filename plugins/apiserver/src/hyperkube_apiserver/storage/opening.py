@@ -18,13 +18,12 @@ from hyperkube_machinery.tls import CertificateError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hyperkube_apiserver.encryption.terms import EncryptionTerms
     from hyperkube_apiserver.storage.etcd.store import EtcdStore
     from hyperkube_machinery.clock import Clock
     from hyperkube_machinery.storage.interface import Store
 
 __all__ = [
-    "EncryptionConfigurationError",
-    "EncryptionTerms",
     "EtcdTerms",
     "EtcdUnusable",
     "Opened",
@@ -41,6 +40,9 @@ ROOT = "/registry"
 """What keys begin with here, whatever they begin with in etcd."""
 
 
+Companion = Callable[[], Coroutine[Any, Any, NoReturn]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdTerms:
     """Which etcd, and how it is spoken to."""
@@ -53,10 +55,6 @@ class EtcdTerms:
     lease_reuse_seconds: int = 60
 
 
-class EncryptionConfigurationError(ValueError):
-    """The file that says what is encrypted can't be used; the message says all that is wrong with it."""
-
-
 class EtcdUnusable(Exception):
     """etcd can't be used; `flag` is what is behind it."""
 
@@ -66,21 +64,13 @@ class EtcdUnusable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class EncryptionTerms:
-    """What is encrypted."""
-
-    file: Path
-    reloads: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Opened:
     """An open store."""
 
     store: Store
     keep_compacted: Callable[[float], Coroutine[Any, Any, NoReturn]]
     """Forget history that is older than so many seconds, again and again; 0 for never."""
-    companions: Sequence[Callable[[], Coroutine[Any, Any, NoReturn]]] = ()
+    companions: Sequence[Companion] = ()
     """What is to run beside it."""
 
 
@@ -94,19 +84,14 @@ async def open_embedded(
         if encryption is None:
             yield Opened(store, compacting)
         else:
-            yield Opened(*_encrypted(store, compacting, encryption, clock, lambda key: key))
+            encrypted, companions = _encrypted(store, encryption, clock, lambda key: key)
+            yield Opened(encrypted, compacting, companions)
 
 
 def _encrypted(
-    store: Store,
-    compacting: Callable[[float], Coroutine[Any, Any, NoReturn]],
-    terms: EncryptionTerms,
-    clock: Clock,
-    outside: Callable[[str], str],
-) -> tuple[
-    Store, Callable[[float], Coroutine[Any, Any, NoReturn]], Sequence[Callable[[], Coroutine[Any, Any, NoReturn]]]
-]:
-    """`store`, of which some resources are encrypted, with what belongs to it."""
+    store: Store, terms: EncryptionTerms, clock: Clock, outside: Callable[[str], str]
+) -> tuple[Store, Sequence[Companion]]:
+    """`store`, of which some resources are encrypted, and what is to run beside it."""
     from hyperkube_apiserver.encryption.configuration import read_rules
     from hyperkube_apiserver.encryption.store import EncryptedStore, Resources, keep_rules
     from hyperkube_apiserver.kinds import load_kinds
@@ -118,7 +103,7 @@ def _encrypted(
     }
     encrypted = EncryptedStore(store, read_rules(terms.file), Resources(prefixes), outside=outside)
     companions = [partial(keep_rules, encrypted, terms.file, clock)] if terms.reloads else []
-    return encrypted, compacting, companions
+    return encrypted, companions
 
 
 @asynccontextmanager
@@ -152,8 +137,8 @@ async def open_etcd(
             if encryption is None:
                 yield Opened(ReadingStore(store), compacting)
             else:
-                under = _encrypted(store, compacting, encryption, clock, lambda key: outer + key.removeprefix(ROOT))
-                yield Opened(ReadingStore(under[0]), *under[1:])
+                encrypted, companions = _encrypted(store, encryption, clock, lambda key: outer + key.removeprefix(ROOT))
+                yield Opened(ReadingStore(encrypted), compacting, companions)
 
 
 async def _until_reached(store: EtcdStore, servers: Sequence[str], clock: Clock) -> None:
