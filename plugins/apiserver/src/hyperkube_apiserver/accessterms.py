@@ -193,6 +193,7 @@ def _issuer_of_flags(options: Options) -> IssuerTerms:
 
 
 def _tokens_of(terms: IssuerTerms, clock: Clock, audiences: Sequence[str]) -> TokenAuthenticator:
+    from hyperkube_apiserver.authn.oidc.distributed import DistributedClaim
     from hyperkube_apiserver.authn.oidc.fetching import Fetcher
     from hyperkube_apiserver.authn.oidc.provider import Provider
     from hyperkube_apiserver.authn.oidc.tokens import IssuedTokens
@@ -202,7 +203,8 @@ def _tokens_of(terms: IssuerTerms, clock: Clock, audiences: Sequence[str]) -> To
     except (CertificateError, UnicodeDecodeError) as exc:
         raise _blamed("oidc-ca-file", exc) from exc
     provider = Provider(terms.url, fetch, clock, discovery_url=terms.discovery_url)
-    return IssuedTokens(terms, provider, clock, audiences=audiences)
+    groups = DistributedClaim(claim, terms, provider, fetch, clock) if (claim := terms.groups.claim) else None
+    return IssuedTokens(terms, provider, clock, audiences=audiences, groups=groups)
 
 
 def _webhook_tokens(options: Options, clock: Clock, audiences: Sequence[str]) -> TokenAuthenticator:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hyperkube_apiserver.authn import Identity, TokenError
 from hyperkube_apiserver.authn.oidc.claims import user_of
+from hyperkube_apiserver.authn.oidc.distributed import DistributedClaim
 from hyperkube_apiserver.authn.oidc.keys import ALGORITHMS, read_keys
 from hyperkube_apiserver.authn.oidc.provider import FetchFailed, Provider
 from hyperkube_apiserver.authn.oidc.terms import ClaimMapping, IssuerTerms
@@ -85,9 +86,12 @@ class World:
             f"{ISSUER}/keys": KEYS,
         }
         self.fetched: list[str] = []
+        self.tokens: dict[str, str] = {}
 
-    async def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str, token: str = "") -> bytes:
         self.fetched.append(url)
+        if token:
+            self.tokens[url] = token
         if url not in self.documents:
             raise FetchFailed(f'Get "{url}": connection refused')
         found = self.documents[url]
@@ -263,6 +267,87 @@ def test_claims_make_users(told: dict[str, Any], changes: dict[str, Any], expect
 def test_claims_that_make_none(told: dict[str, Any], changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(TokenError, match=reason):
         user_of(told, terms(**changes))
+
+
+GROUPS_URL = "https://groups.example/of?user=jane"
+ELSEWHERE: dict[str, Any] = {
+    "_claim_names": {"groups": "directory"},
+    "_claim_sources": {"directory": {"endpoint": GROUPS_URL, "access_token": "let-me-in"}},
+}
+
+
+def tokens_with_groups_elsewhere(world: World, clock: VirtualClock) -> IssuedTokens:
+    wanted = terms(groups=ClaimMapping(claim="groups", prefix="g:"))
+    provider = Provider(ISSUER, world.fetch, clock)
+    groups = DistributedClaim("groups", wanted, provider, world.fetch, clock)
+    return IssuedTokens(wanted, provider, clock, audiences=("api",), groups=groups)
+
+
+async def test_groups_that_are_kept_elsewhere_are_asked_for(world: World, clock: VirtualClock) -> None:
+    world.documents[GROUPS_URL] = token(claims(clock, groups=["a", "b"])).encode()
+    tokens = tokens_with_groups_elsewhere(world, clock)
+    found = await who(tokens, token(claims(clock, **ELSEWHERE)))
+    assert found == Identity("jane", groups=("g:a", "g:b", "system:authenticated"))
+    assert world.tokens == {GROUPS_URL: "let-me-in"}
+    assert world.fetched.count(f"{ISSUER}/keys") == 1, "the issuer's keys are known by then"
+
+
+async def test_groups_that_another_issuer_signs_are_verified_with_its_keys(world: World, clock: VirtualClock) -> None:
+    other = "https://groups.example"
+    world.documents |= {
+        GROUPS_URL: token(claims(clock, iss=other, groups="a"), "ES256").encode(),
+        f"{other}/.well-known/openid-configuration": {"issuer": other, "jwks_uri": f"{other}/keys"},
+        f"{other}/keys": {"keys": [ec_jwk("ES256")]},
+    }
+    tokens = tokens_with_groups_elsewhere(world, clock)
+    found = await who(tokens, token(claims(clock, **ELSEWHERE)))
+    assert found == Identity("jane", groups=("g:a", "system:authenticated"))
+    world.documents[GROUPS_URL] = token(claims(clock, iss=other, groups="admins"), "RS256").encode()
+    assert "verify distributed claim token" in await why_not(tokens, token(claims(clock, jti="2", **ELSEWHERE)))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"groups": ["here"], **ELSEWHERE},
+        {"_claim_names": {"address": "directory"}, "_claim_sources": {}},
+        {"_claim_names": {"groups": "directory"}, "_claim_sources": {"directory": {"JWT": "aggregated"}}},
+    ],
+)
+async def test_nothing_is_asked_for_what_is_there_or_nowhere(
+    world: World, clock: VirtualClock, told: dict[str, Any]
+) -> None:
+    assert await who(tokens_with_groups_elsewhere(world, clock), token(claims(clock, **told))) is not None
+    assert GROUPS_URL not in world.fetched
+
+
+@pytest.mark.parametrize(
+    ("told", "answer", "reason"),
+    [
+        ({"_claim_sources": None}, None, "oidc: no claim sources"),
+        ({"_claim_names": ["groups"]}, None, "error parsing distributed claim names"),
+        ({"_claim_sources": {"directory": GROUPS_URL}}, None, "could not parse claim sources"),
+        ({"_claim_sources": {}}, None, "contained a source directory missing in _claims_sources"),
+        ({}, None, 'while getting distributed claim "groups": Get'),
+        ({}, {}, "getting untrusted issuer from endpoint"),
+        ({}, {"iss": "https://nobody.example"}, "verifier not initialized for issuer"),
+        ({}, {"groups": None}, "did not contain claim: groups"),
+        ({}, {"exp": 1}, "verify distributed claim token: oidc: token is expired"),
+        ({}, {"aud": "others"}, 'verify distributed claim token: oidc: expected audience "cluster"'),
+    ],
+)
+async def test_whose_groups_cannot_be_had_is_nobody(
+    world: World, clock: VirtualClock, told: dict[str, Any], answer: dict[str, Any] | None, reason: str
+) -> None:
+    if answer == {}:
+        world.documents[GROUPS_URL] = b"<html>"
+    elif answer is not None:
+        world.documents[GROUPS_URL] = token(claims(clock, **{"groups": ["a"], **answer})).encode()
+    text = token(claims(clock, **{**ELSEWHERE, **told}))
+    why = await why_not(tokens_with_groups_elsewhere(world, clock), text)
+    assert why.startswith("oidc: could not expand distributed claims: ")
+    assert reason in why
+    assert "let-me-in" not in why
 
 
 JSON = st.recursive(

@@ -19,7 +19,7 @@ from hyperkube_apiserver.authn.oidc.keys import VerifyingKey, read_keys
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.quoting import quoted
 
-__all__ = ["Fetch", "FetchFailed", "Provider"]
+__all__ = ["Fetch", "FetchFailed", "NotReady", "Provider"]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ _SELDOM_SECONDS = 1.0
 
 class FetchFailed(Exception):
     """A document of an issuer couldn't be had."""
+
+
+class NotReady(TokenError):
+    """The issuer could not be asked yet for where its keys are."""
 
 
 class Provider:
@@ -62,7 +66,7 @@ class Provider:
             return
         await self._refresh()
         if not is_signed():
-            raise TokenError("oidc: verify token: failed to verify signature: failed to verify id token signature")
+            raise TokenError("failed to verify signature: failed to verify id token signature")
 
     async def _refresh(self) -> None:
         """Have the keys as they are now, unless that was a moment ago. All that wait for it share it."""
@@ -90,17 +94,17 @@ class Provider:
                 if isinstance(exc, FetchFailed)
                 else f"oidc: failed to decode keys: {exc}"
             )
-            raise TokenError(f"oidc: verify token: failed to verify signature: fetching keys {why}") from exc
+            raise TokenError(f"failed to verify signature: fetching keys {why}") from exc
 
     async def _discover(self) -> None:
         if self._clock.monotonic() < self._failed + _AGAIN_SECONDS:
-            raise TokenError("oidc: authenticator not initialized")
+            raise NotReady("authenticator not initialized")
         try:
             self._keys_url = self._read(orjson.loads(await self._fetch(self._document_url)))
         except (FetchFailed, ValueError) as exc:
             self._failed = self._clock.monotonic()
             log.error("the issuer %s can't be asked for its keys: %s", self.issuer, exc)
-            raise TokenError("oidc: authenticator not initialized") from exc
+            raise NotReady("authenticator not initialized") from exc
 
     def _read(self, document: Any) -> str:
         """Where the keys are, by the discovery document. Raises ValueError."""
