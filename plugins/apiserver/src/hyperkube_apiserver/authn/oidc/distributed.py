@@ -51,10 +51,7 @@ class DistributedClaim:
         if source is None or not source.get("endpoint"):  # without one it is aggregated, which nobody reads
             return claims
         try:
-            return {
-                **claims,
-                self._claim: await self._resolved(_text(source, "endpoint"), _text(source, "access_token")),
-            }
+            found = await self._resolved(_text(source, "endpoint"), _text(source, "access_token"))
         except TokenError as exc:
             raise _unexpanded(str(exc)) from exc
         return {**claims, self._claim: found}
