@@ -29,6 +29,9 @@ Mode = Literal["process", "in-process"]
 PATIENCE_SECONDS = 60.0
 """Real time: how long a test waits for what should have happened long ago."""
 
+DISK_ASIDE = ("--eviction-hard=memory.available<100Mi", "--image-gc-high-threshold=100")
+"""Kubelets leave pods and images alone however full the machine's disk is; a flag of a test's own comes after these."""
+
 _IDENTITIES = {
     "controller-manager": "system:kube-controller-manager",
     "scheduler": "system:kube-scheduler",
@@ -188,8 +191,11 @@ class Cluster:
     async def start(self, name: str, *args: str, user: str = "", groups: Sequence[str] = ()) -> Process | Beside:
         """Start a server, as the identity that it has in production or as `user`, and return once it is ready.
 
-        A kubelet is told its node's name by `--hostname-override`, which makes its identity.
+        A kubelet is told its node's name by `--hostname-override`, which makes its identity; it looks at no disk unless
+        `args` have it.
         """
+        if name == "kubelet":
+            args = (*DISK_ASIDE, *args)
         if name == "kubelet" and not user:
             node = next(arg.partition("=")[2] for arg in args if arg.startswith("--hostname-override="))
             user, groups = f"system:node:{node}", ("system:nodes",)

@@ -37,7 +37,6 @@ class RealNode:
             f"--cgroup-root={containerd.groups.path}",
             "--port=0",
             "--healthz-port=0",
-            "--eviction-hard=memory.available<100Mi",  # however full the machine's disk is
             *flags,
         )
         self.kubelet: Process

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -33,7 +32,12 @@ pytestmark = pytest.mark.anyio
 NODE = "upstream"
 TOKEN_ID, TOKEN_SECRET = "abcdef", "0123456789abcdef"
 CGROUPS = Path("/sys/fs/cgroup")
-DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+ITS_FOLDER = Path("/var/lib/kubelet")
+"""Where it has the sockets of device plugins, whatever folder it is told."""
+ASIDE = f"""
+mount --make-private "$(findmnt --noheadings --output TARGET --target {ITS_FOLDER} | tail -1)" &&
+mount -t tmpfs kubelet {ITS_FOLDER} && exec "$@"
+"""
 
 # What it says of a machine such as this, and before it has a certificate.
 EXPECTED = (
@@ -60,22 +64,25 @@ def containerd() -> Iterator[Containerd]:
 
 @pytest.fixture(scope="module")
 def kubelet_root() -> Iterator[Path]:
-    """A folder that it may mount what it likes below, and on.
-
-    Sockets of device plugins are where they always are, whatever its folder: those of the machine's own kubelet, if it
-    has one, would be removed.
-    """
-    if DEVICE_PLUGINS.exists():
-        pytest.skip(f"{DEVICE_PLUGINS} is there: this machine may have a kubelet of its own")
+    """A folder that it may mount what it likes below, and on; containerd is to see that, wherever it is mounted."""
     with tempfile.TemporaryDirectory(prefix="hk-swap-", dir="/var/tmp", ignore_cleanup_errors=True) as folder:
+        for how in (("--bind", folder, folder), ("--make-shared", folder)):
+            subprocess.run(["mount", *how], check=True, capture_output=True)
         yield Path(folder)
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         for point in reversed([line.split()[4] for line in lines]):
             if point.startswith(folder):
                 subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
-    shutil.rmtree(DEVICE_PLUGINS, ignore_errors=True)
-    with suppress(OSError):
-        DEVICE_PLUGINS.parent.rmdir()
+
+
+@pytest.fixture(scope="module")
+def aside() -> Iterator[list[str]]:
+    """What begins its command line: mounts of its own, in which the machine's own kubelet has nothing."""
+    made = not ITS_FOLDER.exists()
+    ITS_FOLDER.mkdir(exist_ok=True)
+    yield ["unshare", "--mount", "--propagation=unchanged", "sh", "-c", ASIDE, "sh"]
+    if made:
+        ITS_FOLDER.rmdir()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +102,11 @@ def cgroup_root() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 async def cluster(
-    containerd: Containerd, kubelet_root: Path, cgroup_root: str, tmp_path_factory: pytest.TempPathFactory
+    containerd: Containerd,
+    kubelet_root: Path,
+    cgroup_root: str,
+    aside: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[MixedCluster]:
     folder = tmp_path_factory.mktemp("cluster")
     async with open_mixed(["kubelet"], folder, lambda: _tools.kubectl()[0]) as cluster:
@@ -112,6 +123,7 @@ async def cluster(
             f"--root-dir={kubelet_root}",
             f"--hostname-override={NODE}",
             f"--node-ip={_address()}",
+            before=aside,
         )
         yield cluster
         for pod in (await cluster.client.list(PODS, "default")).items:

@@ -51,6 +51,7 @@ async def cluster(containerd: Containerd, tmp_path_factory: pytest.TempPathFacto
             f"--client-ca-file={cluster.data_dir}/pki/ca.crt",
             "--port=0",
             "--healthz-port=0",
+            f"--cgroup-root={containerd.groups.path}",
         )
         await eventually(lambda: has(cluster, NODES, NODE, ready))
         await eventually(lambda: has(cluster, SERVICE_ACCOUNTS, "default", lambda account: True, "default"))
@@ -72,7 +73,8 @@ async def has(cluster: MixedCluster, resource: Any, name: str, holds: Any, names
         found: Tree = await cluster.client.get(resource, name, namespace)
     except APIError:
         return None
-    return found if holds(found) else None
+    assert holds(found), found.get("status")
+    return found
 
 
 @pytest.fixture(scope="module")

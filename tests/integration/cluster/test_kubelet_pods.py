@@ -19,7 +19,6 @@ pytestmark = pytest.mark.anyio
 NODE = "node-1"
 HOST = "hk.local/host"
 ORPHANS = "--orphan-grace-period=10s"  # long enough for the next kubelet, and nothing stays behind a test for long
-MODEST = "--eviction-hard=memory.available<100Mi"  # however full the machine's disk is
 PATIENCE_SECONDS = 60.0
 STAYS = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
 
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 async def started(cluster: Any, folder: Path, *flags: str) -> Any:
     """A kubelet of the node, which finds what an earlier one has left in `folder`."""
-    known = (f"--hostname-override={NODE}", f"--root-dir={folder}", "--port=0", "--healthz-port=0", ORPHANS, MODEST)
+    known = (f"--hostname-override={NODE}", f"--root-dir={folder}", "--port=0", "--healthz-port=0", ORPHANS)
     return await cluster.start("kubelet", *known, *flags)
 
 
