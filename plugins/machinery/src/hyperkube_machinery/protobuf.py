@@ -20,14 +20,14 @@ from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Table, Type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PREFIX", "BadProtobuf", "Envelope", "decode_message", "open_envelope"]
+__all__ = ["BOXED_LISTS", "PREFIX", "BadProtobuf", "Envelope", "decode_message", "open_envelope"]
 
 PREFIX = b"k8s\0"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Lists that are a message of their own.
-_BOXED_LISTS = {"v1.ExtraValue", "v1.Verbs"}
+BOXED_LISTS = {"v1.ExtraValue", "v1.Verbs"}
 
 Fields = list[tuple[int, int, Any]]  # number, wire type, an integer or bytes
 
@@ -92,7 +92,7 @@ class _Decoder:
                 self._read(step, _expect_bytes(wire, value), out, depth + 1)
                 continue
             name, type_ = step
-            if type_.kind == "list" and type_.name not in _BOXED_LISTS:
+            if type_.kind == "list" and type_.name not in BOXED_LISTS:
                 out.setdefault(name, []).extend(self._items(type_.element, wire, value, depth))
             elif type_.kind == "map":
                 key, item = self._entry(type_.element, _expect_bytes(wire, value), depth)
