@@ -65,9 +65,9 @@ def serve(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the checkout; what follows `--` goes to pytest."""
+    """Test the checkout, on every core; what follows `--` goes to pytest instead."""
     _install_checkout(session)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *(session.posargs or _ON_EVERY_CORE))
 
 
 @nox.session
@@ -143,7 +143,7 @@ def isolated(session: nox.Session, distribution: str) -> None:
         session.install("--group", "test", *_CONSTRAINED)
         _copy_tests(Path(folder), TESTS[distribution])
         with session.chdir(folder):
-            session.run("python", "-m", "pytest", "-q", TESTS[distribution], *session.posargs)
+            session.run("python", "-m", "pytest", "-q", TESTS[distribution], *(session.posargs or _ON_EVERY_CORE))
 
 
 @nox.session
@@ -180,6 +180,9 @@ def constraints(session: nox.Session) -> None:
     (ROOT / "constraints" / "uv.txt").write_text(_block("uv"))
 
 
+# A module stays in one process, so that its tests share what it started, and modules keep their order: the slow ones
+# of the whole system come first, many quick ones last, so that no core waits long for another at the end.
+_ON_EVERY_CORE = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 _PINNED = ("--require-hashes", "-r", str(ROOT / "constraints" / "dev.txt"))
 _OLDEST = "oldest.txt" if sys.version_info[:2] == (3, 11) else "dev.txt"
 _CONSTRAINED = ("-c", str(ROOT / "constraints" / _OLDEST))
