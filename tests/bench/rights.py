@@ -1,9 +1,15 @@
-"""What admission and authorization cost a whole server: `python -m tests.bench.rights [--bindings N] [--rounds N]`.
+"""What admission and authorization cost a whole server: `python -m tests.bench.rights [--bindings N] [--blocks N]`.
 
 Two servers are started: one asks Node, RBAC and the plugins that are on anyway, with thousands of bindings of others;
-the other lets everybody do everything and asks no plugin. Both are asked the same in turns, for gets and for creations
-of pods and config maps, and what counts is the processor time that each takes for a request: it hardly depends on what
-else the machine does. The quickest round of each is compared, for noise only adds.
+the other lets everybody do everything and asks no plugin. Both are asked the same in many short rounds, one, the other,
+the other, the one: what the machine does beside hits both alike, and so does what grows while it is measured. What
+counts is the processor time that a request takes of its server, which hardly depends on who else wants the processor,
+and of all blocks of four rounds the median of their ratios; the quartiles beside it say how far it is to be believed.
+`--noise` turns everything off in both servers: whatever is shown then is not there.
+
+Plugins add to a pod, which is stored, sent and watched too. So there are three rows of pods: one that has all of that
+already; one that has nothing of it, beside its own outcome sent to the other server, so that both store the same; and
+the same pod sent to both, of which one has more to store.
 """
 
 from __future__ import annotations
@@ -13,44 +19,89 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
 
 from hyperkube_machinery import tls
-from tests.bench.load import Answer, Client, Load, ask, connected, request
+from tests.bench.load import Client, Load, ask, connected, request
 from tests.bench.processes import Process, apiserver
 from tests.bench.targets import TOKEN, run
+from tests.bench.workload import pod
 
 JOE = "joes-token"
 NAMESPACE = "rights"
 CONNECTIONS = 4
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_AT_ONCE = 16
 _OFF = ("--authorization-mode=AlwaysAllow", "--admission-control=AlwaysAdmit")
+_NAME = "rights-000000"
+_GETS, _CREATIONS = 400, 100
+"""In one round."""
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a round of requests took, of each request, in microseconds."""
+
+    processor: float
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Four rounds, two of each server, so that what drifts meanwhile is in both."""
+
+    on: Sequence[Cost]
+    off: Sequence[Cost]
+
+    def ratio(self, of: Callable[[Cost], float]) -> float:
+        return sum(map(of, self.on)) / sum(map(of, self.off))
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What a request costs with everything on and off, in microseconds of a processor, and how much more it may."""
+    """What a request costs more with everything on than off, and how much more it may; 0 for as much as it does."""
 
     what: str
-    on: float
-    off: float
-    ratio: float
+    blocks: Sequence[Block]
     limit: float
 
     @property
+    def ratio(self) -> float:
+        return median(block.ratio(_processor) for block in self.blocks)
+
+    @property
     def kept(self) -> bool:
-        return self.ratio <= self.limit
+        return not self.limit or self.ratio <= self.limit
 
     def __str__(self) -> str:
+        on = median(cost.processor for block in self.blocks for cost in block.on)
+        off = median(cost.processor for block in self.blocks for cost in block.off)
+        lower, _, upper = quantiles((block.ratio(_processor) for block in self.blocks), n=4)
+        waited = median(block.ratio(_elapsed) for block in self.blocks)
+        verdict = f"{'ok' if self.kept else 'MISSED'} (at most {_percent(self.limit)})" if self.limit else ""
         return (
-            f"{self.what:<24} on {self.on:7.1f} µs   off {self.off:7.1f} µs   {(self.ratio - 1) * 100:+6.1f} %   "
-            f"{'ok' if self.kept else 'MISSED'} (at most {(self.limit - 1) * 100:+.0f} %)"
+            f"{self.what:<44} on {on:6.1f} µs   off {off:6.1f} µs   {_percent(self.ratio):>7}   half of all within "
+            f"{_percent(lower)} … {_percent(upper)}   by time waited {_percent(waited)}   {verdict}"
         )
+
+
+def _processor(cost: Cost) -> float:
+    return cost.processor
+
+
+def _elapsed(cost: Cost) -> float:
+    return cost.elapsed
+
+
+def _percent(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +109,22 @@ class Server:
     process: Process
     clients: list[Client]
 
-    async def cost(self, requests: list[bytes], expected: bytes) -> float:
-        """Processor time of a request, in microseconds."""
+    async def cost(self, requests: Sequence[bytes], expected: bytes) -> Cost:
         before = self.process.processor_seconds
-        await Load(iter(requests), expected).run(self.clients, duration=120)
-        return (self.process.processor_seconds - before) / len(requests) * 1e6
+        took = await Load(iter(requests), expected).run(self.clients, duration=120)
+        used = self.process.processor_seconds - before
+        return Cost(used / len(requests) * 1e6, took / len(requests) * 1e6)
+
+    async def answer(self, asked: bytes) -> Tree:
+        """The object that is answered to the creation of one."""
+        answer = await ask(self.clients[0], asked)
+        if answer.status != 201:
+            raise RuntimeError(f"unexpected answer: {answer}")
+        tree: Tree = json.loads(answer.body)
+        return tree
 
 
-def _binding(name: str, role: str, user: str) -> dict[str, object]:
+def _binding(name: str, role: str, user: str) -> Tree:
     group = "rbac.authorization.k8s.io"
     return {
         "metadata": {"name": name},
@@ -74,7 +133,7 @@ def _binding(name: str, role: str, user: str) -> dict[str, object]:
     }
 
 
-async def _made(clients: list[Client], path: str, objects: Iterator[dict[str, object]]) -> None:
+async def _made(clients: list[Client], path: str, objects: Iterator[Tree]) -> None:
     requests = (request("POST", path, json.dumps(one).encode(), token=TOKEN) for one in objects)
     await Load(requests, b"201").run(clients, duration=300)
 
@@ -87,98 +146,128 @@ async def _arrange(server: Server, bindings: int) -> None:
     where = f"{_RBAC}/namespaces/{NAMESPACE}/rolebindings"
     await _made(clients, where, iter([_binding("joe", "worker", "joe")]))
     await _made(clients, where, (_binding(f"b{number}", "worker", f"user-{number}") for number in range(bindings)))
-    account = request("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", _DEFAULT, token=TOKEN)
-    answer: Answer = await ask(clients[0], account)
-    assert answer.status == 201, answer
-    assert (await ask(clients[0], _creation("configmaps", "read"))).status == 201
+    await _made(clients, f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", iter([{"metadata": {"name": "default"}}]))
+    await server.answer(_creation("configmaps", {**_CONFIG_MAP, "metadata": {"name": "read"}}))
 
 
-_DEFAULT = b'{"metadata":{"name":"default"}}'
+_CONFIG_MAP: Tree = {"metadata": {"name": _NAME, "labels": {"app": "web"}}, "data": {"key": "value" * 20}}
+_BARE_POD: Tree = json.loads(pod(_NAME))
 
 
-def _creation(resource: str, name: str) -> bytes:
-    tree: dict[str, object] = {"metadata": {"name": name, "labels": {"app": "web"}}, "data": {"key": "value" * 20}}
-    if resource == "pods":
-        container = {"name": "c", "image": "registry.example.com/web:1", "ports": [{"containerPort": 80}]}
-        spec = {"containers": [container], "automountServiceAccountToken": False, "serviceAccountName": "default"}
-        tolerations = [
-            {"key": f"node.kubernetes.io/{why}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
-            for why in ("not-ready", "unreachable")
-        ]
-        # What plugins would add is there already, so that both servers store the same.
-        spec |= {"tolerations": tolerations, "priority": 0, "preemptionPolicy": "PreemptLowerPriority"}
-        tree = {"metadata": tree["metadata"], "spec": spec}
-    return request("POST", f"/api/v1/namespaces/{NAMESPACE}/{resource}", json.dumps(tree).encode(), token=JOE)
+def _creation(resource: str, tree: Tree, query: str = "") -> bytes:
+    return request("POST", f"/api/v1/namespaces/{NAMESPACE}/{resource}{query}", json.dumps(tree).encode(), token=JOE)
 
 
-async def _figures(on: Server, off: Server, rounds: int) -> list[Figure]:
-    numbers = count()
-    get = request("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/read", token=JOE)
+async def _completed(on: Server, tree: Tree) -> Tree:
+    """What the plugins make of a pod, as a client would have to send it to have the same without them."""
+    made = await on.answer(_creation("pods", tree, "?dryRun=All"))
+    return {"metadata": {**tree["metadata"], **_lasting(made["metadata"])}, "spec": made["spec"]}
 
-    def creations(resource: str) -> Callable[[], list[bytes]]:
-        return lambda: [_creation(resource, f"n{number}") for number in islice(numbers, 400)]
 
-    cases: list[tuple[str, Callable[[], list[bytes]], bytes, float]] = [
-        ("get a config map", lambda: [get] * 1500, b"200", 1.05),
-        ("create a config map", creations("configmaps"), b"201", 1.15),
-        ("create a pod", creations("pods"), b"201", 1.15),
-    ]
-    found = []
-    for what, requests, expected, limit in cases:
-        costs: list[tuple[float, float]] = []
-        for number in range(rounds + 1):
-            pair = [on, off] if number % 2 else [off, on]
-            taken = {id(server): await server.cost(requests(), expected) for server in pair}
-            if number:  # the first round is to warm up
-                costs.append((taken[id(on)], taken[id(off)]))
-        with_all, with_none = (min(column) for column in zip(*costs, strict=True))
-        found.append(Figure(what, with_all, with_none, with_all / with_none, limit))
-    return found
+def _lasting(metadata: Tree) -> Tree:
+    return {name: value for name, value in metadata.items() if name in ("labels", "annotations", "ownerReferences")}
+
+
+async def _check_same(on: Server, off: Server, sent: tuple[bytes, bytes]) -> None:
+    """Raise RuntimeError unless both servers store the same."""
+    made = [await server.answer(one) for server, one in zip((on, off), sent, strict=True)]
+    for one in made:
+        for changing in ("uid", "creationTimestamp", "resourceVersion", "managedFields"):
+            one["metadata"].pop(changing, None)
+    if made[0] != made[1]:
+        raise RuntimeError(f"what is compared is not the same: {made}")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What both servers are asked; creations are patterns, in which the name stands for others."""
+
+    what: str
+    limit: float
+    asked: tuple[bytes, bytes]  # of the one that has everything on, and of the other
+    expected: bytes = b"201"
+
+    def requests(self, numbers: Iterator[int]) -> tuple[list[bytes], list[bytes]]:
+        """One round of either."""
+        one, other = self.asked
+        if self.expected == b"200":
+            return [one] * _GETS, [other] * _GETS
+        names = [b"rights-%06d" % next(numbers) for _ in range(_CREATIONS)]
+        old = _NAME.encode()
+        return [one.replace(old, name) for name in names], [other.replace(old, name) for name in names]
+
+
+async def _cases(on: Server, off: Server) -> AsyncIterator[Case]:
+    read = request("GET", f"/api/v1/namespaces/{NAMESPACE}/configmaps/read", token=JOE)
+    yield Case("get a config map", 1.05, (read, read), b"200")
+    creation = _creation("configmaps", _CONFIG_MAP)
+    yield Case("create a config map", 1.15, (creation, creation))
+    bare, complete = _creation("pods", _BARE_POD), _creation("pods", await _completed(on, _BARE_POD))
+    yield Case("create a pod, complete as it comes", 1.15, (complete, complete))
+    yield Case("create a pod, complete for the other only", 1.15, (bare, complete))
+    yield Case("create a pod, of which the other stores less", 0, (bare, bare))
+
+
+async def _measured(case: Case, on: Server, off: Server, blocks: int) -> Figure:
+    numbers = count(1)
+    found: list[Block] = []
+    for number in range(blocks + 1):
+        costs: dict[int, list[Cost]] = {id(on): [], id(off): []}
+        for pair in ((on, off), (off, on)) if number % 2 else ((off, on), (on, off)):
+            mine, others = case.requests(numbers)
+            for server in pair:
+                cost = await server.cost(mine if server is on else others, case.expected)
+                costs[id(server)].append(cost)
+        if number:  # the first block is to warm up
+            found.append(Block(costs[id(on)], costs[id(off)]))
+    return Figure(case.what, found, case.limit)
 
 
 async def _main(arguments: argparse.Namespace) -> int:
-    async with _servers(arguments.bindings) as (on, off):
-        missed = 0
-        for figure in await _figures(on, off, arguments.rounds):
+    missed = 0
+    async with _servers(arguments.bindings, _OFF if arguments.noise else ()) as (on, off):
+        async for case in _cases(on, off):
+            if case.expected == b"201" and (case.limit or arguments.noise):
+                await _check_same(on, off, case.asked)
+            figure = await _measured(case, on, off, arguments.blocks)
             print(figure, flush=True)
             missed |= not figure.kept
+            await _emptied(on, off)
     return missed
 
 
-class _servers:
-    """Both servers, arranged."""
+async def _emptied(*servers: Server) -> None:
+    """Delete what was made, for the next case may use its names."""
+    for server in servers:
+        for resource in ("pods", "configmaps"):
+            path = f"/api/v1/namespaces/{NAMESPACE}/{resource}?gracePeriodSeconds=0&labelSelector=app=web"
+            await ask(server.clients[0], request("DELETE", path, token=TOKEN))
 
-    def __init__(self, bindings: int) -> None:
-        self._bindings = bindings
-        self._stack = ExitStack()
 
-    async def __aenter__(self) -> tuple[Server, Server]:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="hk-bench-")))
+@asynccontextmanager
+async def _servers(bindings: int, flags: Sequence[str]) -> AsyncIterator[tuple[Server, Server]]:
+    """Both servers, arranged, for the length of the block; `flags` are for the one that has everything on."""
+    async with AsyncExitStack() as block:
+        folder = Path(block.enter_context(tempfile.TemporaryDirectory(prefix="hk-bench-")))
         tokens = folder / "tokens.csv"
         tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n{JOE},joe,2,"dev,ops"\n')
-        self._open = []
         servers = []
-        for name, flags in (("on", ()), ("off", _OFF)):
-            process = self._stack.enter_context(apiserver(folder / name, tokens, "memory", *flags))
+        for name, given in (("on", flags), ("off", _OFF)):
+            process = block.enter_context(apiserver(folder / name, tokens, "memory", *given))
             context = tls.client_context(ca_pem=(folder / name / "pki" / "ca.crt").read_bytes())
-            connections = connected(process.port, context, CONNECTIONS)
-            self._open.append(connections)
-            servers.append(Server(process, await connections.__aenter__()))
+            clients = await block.enter_async_context(connected(process.port, context, CONNECTIONS))
+            servers.append(Server(process, clients))
         on, off = servers
-        await asyncio.gather(_arrange(on, self._bindings), _arrange(off, 0))
-        return on, off
-
-    async def __aexit__(self, *exc: object) -> None:
-        for connections in self._open:
-            await connections.__aexit__(None, None, None)
-        self._stack.close()
+        await asyncio.gather(_arrange(on, 0 if flags else bindings), _arrange(off, 0))
+        yield on, off
 
 
 def main() -> int:
     """Print the figures; 1 if one misses its limit."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bindings", type=int, default=10_000, help="of others, in the same namespace")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--blocks", type=int, default=40, help="of four rounds")
+    parser.add_argument("--noise", action="store_true", help="compare two servers that are alike")
     return run(_main, parser.parse_args())
 
 

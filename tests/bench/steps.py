@@ -53,7 +53,7 @@ CALLS = 250
 
 _STEPS: tuple[tuple[str, object, tuple[str, ...]], ...] = (
     ("metrics, limits, access log", Desk, ("receive", "authenticated", "admit", "authorized", "dismiss")),
-    ("authenticate, authorize", Pipeline, ("_call_of",)),
+    ("authenticate, authorize", Pipeline, ("_admitted",)),
     ("decode", write, ("read_object",)),
     ("defaults", Pods, ("default",)),
     ("owners of fields", FieldOwners, ("record",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -115,9 +115,13 @@ class Cluster:
             if words in item.body:
                 yield decode_body(item.body)
 
+    def items(self, resource: str, namespace: str, *, group: str = "") -> Sequence[Item]:
+        """The objects of a namespace, in order of their names, as they are stored."""
+        return self._caches[group, resource].snapshot(namespace)
+
     def listed(self, resource: str, namespace: str, *, group: str = "") -> Iterator[Tree]:
-        """The objects of a namespace, in order of their names, each for the caller to do with as it likes."""
-        for item in self._caches[group, resource].snapshot(namespace):
+        """The same, each decoded for the caller to do with as it likes."""
+        for item in self.items(resource, namespace, group=group):
             yield decode_body(item.body)
 
     def count(self, resource: str, namespace: str, *, group: str = "") -> int:

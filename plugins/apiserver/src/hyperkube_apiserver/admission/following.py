@@ -1,4 +1,4 @@
-"""What plugins make of configurations, kept until one of these changes."""
+"""What plugins make of stored objects, kept until one of these changes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,35 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry.attributes import Attributes
-from hyperkube_apiserver.watchcache.item import Event
+from hyperkube_apiserver.watchcache.item import Event, Item
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.admission.rules import Sort
 
-__all__ = ["BySort", "Following"]
+__all__ = ["BySort", "Following", "Readings"]
 
 Tree = dict[str, Any]
 T = TypeVar("T")
 R = TypeVar("R")
+
+_MOST_READINGS = 1024
+
+
+class Readings(Generic[T]):
+    """What `read` makes of single objects, each kept as long as its object stays as it is; for nobody to change."""
+
+    def __init__(self, read: Callable[[Item], T]) -> None:
+        self._read = read
+        self._kept: dict[str, tuple[Item, T]] = {}
+
+    def of(self, item: Item) -> T:
+        """What was read off `item`, which a cache has another of as soon as the object changes."""
+        kept = self._kept.get(item.key)
+        if kept is None or kept[0] is not item:
+            if len(self._kept) >= _MOST_READINGS:
+                self._kept.clear()
+            kept = self._kept[item.key] = item, self._read(item)
+        return kept[1]
 
 
 class Following(Generic[T]):

@@ -89,6 +89,8 @@ class WatchCache:
 
     def _range(self, namespace: str, after: str) -> tuple[int, int]:
         keys = self._keys
+        if not keys:
+            return 0, 0
         if not namespace:
             return (bisect_left(keys, after + "\0") if after else 0), len(keys)
         prefix = self.kind.prefix(namespace)

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
-from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
+from hyperkube_apiserver.admission.following import Readings
+from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.podspec.podlevel import aggregate
+from hyperkube_apiserver.representation import decode_body
+from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import aggregated
 from hyperkube_machinery.quantity import Quantity
@@ -35,6 +39,10 @@ class LimitRanger(Plugin):
 
     operations = CREATE | UPDATE
     about = (_PODS, "pods/resize", _CLAIMS)
+
+    def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
+        super().__init__(cluster, settings)
+        self._limits = Readings(_limits_of)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
         """What containers ask for can be said anew by a resize alone."""
@@ -64,8 +72,12 @@ class LimitRanger(Plugin):
         """The limits of each LimitRange that counts: none does for what is being deleted."""
         if attributes.old is not None and meta.deletion_timestamp(attributes.old):
             return
-        for found in self.cluster.listed("limitranges", attributes.namespace):
-            yield (found.get("spec") or {}).get("limits") or []
+        for item in self.cluster.items("limitranges", attributes.namespace):
+            yield self._limits.of(item)
+
+
+def _limits_of(item: Item) -> list[Tree]:
+    return (decode_body(item.body).get("spec") or {}).get("limits") or []
 
 
 def _fill_in(pod: Tree, limits: Iterable[Tree]) -> None:

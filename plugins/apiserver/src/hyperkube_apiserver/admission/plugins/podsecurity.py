@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
+from hyperkube_apiserver.admission.following import Readings
 from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.admission.podsecurity.counting import Counting
 from hyperkube_apiserver.admission.podsecurity.levels import (
@@ -23,6 +24,7 @@ from hyperkube_apiserver.admission.podsecurity.levels import (
     policy_of,
 )
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
+from hyperkube_apiserver.watchcache.item import Item
 from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError, aggregated
 from hyperkube_machinery.resources import Resource
@@ -48,6 +50,9 @@ _TEMPLATES: Mapping[str, tuple[str, ...]] = {
 _OTHER_SUBRESOURCES = frozenset(("exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"))
 """Those of pods that say nothing of what a pod does; any other is looked at, those to come included."""
 
+_ENFORCED = f"{PREFIX}enforce-policy"
+_PRIVILEGED = str(PRIVILEGED)
+
 _MOST_PODS = 3000
 _SECONDS = 1.0
 """So many pods of a namespace are looked at, and for so long, when its labels change."""
@@ -69,6 +74,7 @@ class PodSecurity(Plugin):
         self._defaults = configuration.defaults
         self._exempt = configuration.exemptions
         self._counting = cluster.instruments(Counting)
+        self._policies = Readings(self._policy_of)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
         """Of subresources, those of pods that can change what one does."""
@@ -96,6 +102,11 @@ class PodSecurity(Plugin):
             return "namespace"
         return "user" if attributes.identity.name in self._exempt.usernames else ""
 
+    def _policy_of(self, namespace: Item) -> tuple[Policy, list[FieldError], bool]:
+        """What the labels of a namespace come to, what is wrong with them, and whether everything is allowed."""
+        policy, errors = policy_of(namespace.labels, self._defaults)
+        return policy, errors, not errors and policy.is_privileged
+
     # pods, and what makes them
 
     def _check_pod(self, attributes: Attributes) -> None:
@@ -105,9 +116,9 @@ class PodSecurity(Plugin):
             attributes.annotate(f"{PREFIX}error", f'{why}: namespaces "{attributes.namespace}" not found')
             self._counting.failed(attributes, fatal=True)
             raise APIError.internal(why)
-        policy, errors = policy_of(namespace.labels, self._defaults)
-        if not errors and policy.is_privileged:
-            attributes.annotate(f"{PREFIX}enforce-policy", str(PRIVILEGED))
+        policy, errors, allows_all = self._policies.of(namespace)
+        if allows_all:
+            attributes.annotate(_ENFORCED, _PRIVILEGED)
             self._counting.evaluated(attributes, policy.enforce, "enforce", allowed=True)
             return
         pod, old = attributes.obj, attributes.old
@@ -124,7 +135,7 @@ class PodSecurity(Plugin):
             attributes.annotate(f"{PREFIX}error", why)
             self._counting.failed(attributes, fatal=True)
             return
-        policy, errors = policy_of(namespace.labels, self._defaults)
+        policy, errors, _ = self._policies.of(namespace)
         if not errors and policy.warn.is_privileged and policy.audit.is_privileged:
             return
         template: Tree | None = attributes.obj
@@ -152,7 +163,7 @@ class PodSecurity(Plugin):
             if level not in found:
                 found[level] = violations(level, metadata, spec)
         if enforce:
-            attributes.annotate(f"{PREFIX}enforce-policy", str(policy.enforce))
+            attributes.annotate(_ENFORCED, str(policy.enforce))
             self._counting.evaluated(attributes, policy.enforce, "enforce", allowed=not found[policy.enforce])
         if noted := found[policy.audit]:
             self._counting.evaluated(attributes, policy.audit, "audit", allowed=False)

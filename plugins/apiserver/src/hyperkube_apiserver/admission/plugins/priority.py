@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
-from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
+from hyperkube_apiserver.admission.following import Following
+from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery import meta
 
 __all__ = ["Priority"]
 
 _CLASSES, _GROUP = "priorityclasses", "scheduling.k8s.io"
-_GLOBAL_DEFAULT = b'"globalDefault":true'
 
 Tree = dict[str, Any]
+
+
+def _defaults(classes: Iterable[Tree]) -> list[Tree]:
+    """The classes that are everybody's default, the lowest first."""
+    return sorted((one for one in classes if one.get("globalDefault")), key=lambda one: one.get("value") or 0)
 
 
 class Priority(Plugin):
@@ -22,6 +29,10 @@ class Priority(Plugin):
 
     operations = CREATE | UPDATE
     about = ("pods", f"{_CLASSES}.{_GROUP}")
+
+    def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
+        super().__init__(cluster, settings)
+        self._defaults = Following(cluster, _GROUP, (_CLASSES,), _defaults)
 
     def admit(self, attributes: Attributes) -> Waiting:
         """Complete a pod. Raises 403 for a class that does not exist, and for a pod that says otherwise than its."""
@@ -68,8 +79,7 @@ class Priority(Plugin):
 
     def _default(self) -> Tree | None:
         """The default class; should there be several, the lowest."""
-        classes = [one for one in self.cluster.having(_CLASSES, _GLOBAL_DEFAULT, group=_GROUP) if one["globalDefault"]]
-        return min(classes, key=lambda one: one.get("value") or 0, default=None)
+        return next(iter(self._defaults.parts), None)
 
     def validate(self, attributes: Attributes) -> Waiting:
         """Raise 403 for a second default class."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
-from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, Plugin, Waiting
+from hyperkube_apiserver.admission.following import Readings
+from hyperkube_apiserver.admission.plugin import CREATE, UPDATE, AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.admission.podreferences import secret_names
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.meta import generate_name
@@ -41,6 +43,10 @@ class ServiceAccount(Plugin):
     operations = CREATE | UPDATE
     about = ("pods", "pods/ephemeralcontainers")
 
+    def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
+        super().__init__(cluster, settings)
+        self._accounts: Readings[Tree] = Readings(lambda item: decode_body(item.body))
+
     def admit(self, attributes: Attributes) -> Waiting:
         """Complete a new pod. Raises 403, after about a second where the default account may still be on its way."""
         if attributes.operation is not Operation.CREATE or attributes.subresource:
@@ -69,18 +75,18 @@ class ServiceAccount(Plugin):
         if not spec.get("serviceAccountName"):
             where = f"{attributes.namespace}/{meta.name(attributes.obj)}"
             raise forbidden(attributes, f"no service account specified for pod {where}")
-        item = self.cluster.item("serviceaccounts", spec["serviceAccountName"], attributes.namespace)
-        if item is None:
+        account = self._find(attributes)
+        if account is None:
             raise _no_account(attributes)
-        # Looking for the word first spares decoding the account of almost every pod.
-        if _ENFORCED.encode() in item.body:
-            _check_secrets(attributes, spec, decode_body(item.body))
+        _check_secrets(attributes, spec, account)
         return None
 
     def _find(self, attributes: Attributes) -> Tree | None:
+        """The account of a pod, for nobody to change."""
         assert attributes.obj is not None
         name = attributes.obj["spec"]["serviceAccountName"]
-        return self.cluster.find("serviceaccounts", name, attributes.namespace)
+        item = self.cluster.item("serviceaccounts", name, attributes.namespace)
+        return self._accounts.of(item) if item is not None else None
 
     async def _complete_late(self, attributes: Attributes) -> None:
         """Wait for the default account: a controller makes it in a new namespace."""
