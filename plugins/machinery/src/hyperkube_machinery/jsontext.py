@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from typing import Any
 
@@ -17,7 +18,7 @@ import orjson
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.schema.exact import Literal, Pairs, plain
 
-__all__ = ["MAX_DEPTH", "BadJSON", "has_duplicates", "is_too_deep", "parse", "parse_exactly"]
+__all__ = ["MAX_DEPTH", "BadJSON", "has_duplicates", "is_too_deep", "overflowing", "parse", "parse_exactly"]
 
 # Go stops at 10,000 levels; orjson writes 254, and Python's stack ends not far from there. No object comes near either.
 MAX_DEPTH = 200
@@ -79,6 +80,24 @@ def parse_exactly(body: bytes) -> Any:
     text = body.decode("utf-8", "hk-each-byte")
     value = _DECODER.decode(text)
     return _without_surrogates(value) if "\\u" in text else value
+
+
+def overflowing(body: bytes) -> str:
+    """The first number of a JSON text that no float64 holds, as it is written there; else empty."""
+    return _overflowing(parse_exactly(body)) if _LARGE.search(body) else ""
+
+
+_LARGE = re.compile(rb"[0-9][eE]\+?[0-9]{3}|[0-9]{309}")
+
+
+def _overflowing(value: Any) -> str:
+    if isinstance(value, Literal):
+        return value.text if math.isinf(value) else ""
+    if isinstance(value, Pairs):
+        return next((found for _, inner in value if (found := _overflowing(inner))), "")
+    if isinstance(value, list):
+        return next((found for inner in value if (found := _overflowing(inner))), "")
+    return ""
 
 
 def _each_byte(error: UnicodeError) -> tuple[str, int]:

@@ -251,6 +251,8 @@ def _resolve(text: str) -> Any:
             return value
     if _FLOAT.fullmatch(text if text[0] == "." else number):
         fraction = float(number)
+        if math.isinf(fraction):  # what Go can't parse as a number is text
+            return text
         return int(fraction) if fraction.is_integer() and abs(fraction) < 1e21 else fraction
     return text
 

@@ -8,6 +8,8 @@ from typing import Any
 from hyperkube_apiserver.crd.schema import CustomTyping
 from hyperkube_apiserver.customresources.owners import ConvertedVersions, RenamedVersions, Unconverted
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
+from hyperkube_apiserver.registry.apiextensions.gonumbers import as_written, may_differ
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_apiserver.registry.attributes import AdmissionControl
 from hyperkube_apiserver.registry.generic import Guard, Registry, Warn, Written
 from hyperkube_apiserver.registry.ownership import copied
@@ -95,16 +97,24 @@ class CustomRegistry(Registry):
         return self.version.body(item)
 
     async def _encoded(self, tree: Tree) -> bytes:
+        """What is stored for `tree`, which becomes what is read back."""
         stored = self.stored_kind.resource.api_version
-        if tree.get("apiVersion") == stored:
-            return self._encode(tree)
-        return self._encode(await self.version.tree_of(copied(tree), stored))
+        if tree.get("apiVersion") != stored:
+            tree = await self.version.tree_of(copied(tree), stored)
+        encoded = self._encode(tree)
+        if may_differ(encoded):
+            tree.update(as_written(tree))
+            encoded = self._encode(tree)
+        return encoded
 
     async def _answer(self, stored: bytes, revision: int | None) -> bytes:
         body = await super()._answer(stored, revision)
         if self.stored_kind.resource.api_version == self.version.api_version:
             return body
         return await self.version.shown(self.stored_kind, body)
+
+    def _is_same(self, tree: Tree, old: Tree) -> bool:
+        return tree == old and same(tree, old)  # 1 is not true
 
     async def _is_unfinished(self, item: Item, old: Tree) -> bool:
         """Whether the object is stored otherwise than it would be now: in another version, or of another schema."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
 from hyperkube_machinery import meta, names
 from hyperkube_machinery.errors import FieldError
@@ -54,7 +55,7 @@ class CustomStrategy(Strategy):
                 obj["status"] = old["status"]
             else:
                 obj.pop("status", None)
-        if _but_metadata(obj) != _but_metadata(old):
+        if not same(_but_metadata(obj), _but_metadata(old)):  # 2.0 is another value than 2 until it is stored
             meta.ensure_meta(obj)["generation"] = meta.generation(old) + 1
 
     def prepare_status_update(self, obj: Tree, old: Tree) -> None:

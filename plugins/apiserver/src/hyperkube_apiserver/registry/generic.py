@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from hyperkube_apiserver.aside import aside, promptly_or_aside
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
@@ -334,7 +335,8 @@ class Registry:
         tree["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         keep_times(tree, old)
         goes = ends_with_update(self.strategy, tree, old)
-        if not goes and not context.dry_run and (tree != old or await self._is_unfinished(item, old)):
+        is_same = self._is_same(tree, old)
+        if not goes and not context.dry_run and (not is_same or await self._is_unfinished(item, old)):
             stored = await self._secured(tree, reservation)
             revision = await self._replace(item, stored, tree, reservation)
             return Written(await self._answer(stored, revision))
@@ -343,8 +345,12 @@ class Registry:
             # The object as it was sent is the answer; it is not written once more before it goes.
             await self._store.delete(item.key, expected=Revision(item.revision))
             await self._tell_of_removal(item.body, context)
-        body = self._body(item) if tree == old else await self._answer(await self._encoded(tree), item.revision)
+        body = self._body(item) if is_same else await self._answer(await self._encoded(tree), item.revision)
         return Written(body, removed=goes)
+
+    def _is_same(self, tree: Tree, old: Tree) -> bool:
+        """Whether there is nothing to write."""
+        return tree == old
 
     async def _is_unfinished(self, item: Item, old: Tree) -> bool:
         """Whether a write that changes nothing is one all the same: see `Strategy.completed_by_reading`."""
@@ -448,7 +454,9 @@ class Registry:
 
     async def _judged(self, tree: Tree, judge: Callable[[], T]) -> T:
         """What `judge` says of `tree`, said in a thread where the event loop would be held for long."""
-        return judge() if not self.strategy.takes_long(tree) else await asyncio.to_thread(judge)
+        if self.strategy.takes_long(tree):
+            return await aside(judge)
+        return await promptly_or_aside(judge) if self.strategy.evaluates else judge()
 
     async def _prepare(self, item: Item) -> None:
         """Do what must be waited for before `item` can be looked at."""

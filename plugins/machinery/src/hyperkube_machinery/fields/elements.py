@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -45,7 +46,7 @@ def of_keys(keys: Iterable[tuple[str, Any]]) -> str:
 def go_json(value: Any) -> str:
     """As Go writes it, who spells out what could end a script in a page of HTML."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        value = int(value)
+        return format(Decimal(repr(value)), ".0f")
     text = encode_sorted(value).decode()
     return _HTML.sub(lambda found: _ESCAPES[found.group()], text) if _HTML.search(text) else text
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hyperkube_machinery.decoding import duplicate_fields
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.jsontext import BadJSON, is_too_deep, parse_exactly
+from hyperkube_machinery.jsontext import BadJSON, is_too_deep, overflowing, parse_exactly
 from hyperkube_machinery.schema.exact import Pairs, json_type, plain, quoted, type_error
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def read(body: bytes, *, field_validation: str = "Warn") -> tuple[Callable[[dict
     except BadJSON as error:
         raise APIError.bad_request(f"{prefix}{error}") from None
     wrong, findings = _check(operations, strict=strict)
+    if strict and not wrong and (number := overflowing(body)):
+        wrong = type_error(f"number {number}", "float64", "jsonPatchOp", ["value"])
     if wrong:
         raise APIError.bad_request(f"{prefix}{wrong}")
     steps = plain(operations or [])

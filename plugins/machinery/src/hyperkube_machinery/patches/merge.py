@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.decoding import duplicate_fields
 from hyperkube_machinery.errors import APIError
-from hyperkube_machinery.jsontext import BadJSON, has_duplicates, parse, parse_exactly
+from hyperkube_machinery.jsontext import BadJSON, has_duplicates, overflowing, parse, parse_exactly
 from hyperkube_machinery.schema.exact import json_type, type_error
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def read(
             raise APIError.bad_request(_NO_PATCH)
         wrong = type_error(json_type(patch), "map[string]interface {}")
         raise APIError.bad_request(f"error decoding patch: {wrong}")
+    if strict and (number := overflowing(body)):
+        raise APIError.bad_request(f"error decoding patch: {type_error(f'number {number}', 'float64')}")
     duplicates = []
     if strict and has_duplicates(body, patch):
         duplicates = duplicate_fields(parse_exactly(body))

@@ -19,6 +19,7 @@ from hyperkube_apiserver.crd.schema.selection import Selection
 from hyperkube_apiserver.kinds import Column
 from hyperkube_apiserver.registry.apiextensions.correlation import Correlated
 from hyperkube_apiserver.registry.apiextensions.embedded import validate_embedded
+from hyperkube_apiserver.registry.apiextensions.gonumbers import as_read
 from hyperkube_apiserver.registry.apiextensions.listitems import validate_items
 from hyperkube_apiserver.registry.apiextensions.pruning import prune, without_nulls
 from hyperkube_apiserver.registry.apiextensions.values import validate_value
@@ -133,7 +134,7 @@ class CustomSchema:
         if not tree.get("kind"):
             raise WrongType(missing_kind(encode_sorted(tree).decode()))
         unknown: list[str] = []
-        normal = self._coerced(tree, unknown)
+        normal = as_read(self._coerced(tree, unknown))
         keep_reset(tree, normal)
         findings = [*duplicates, *(f'unknown field "{path}"' for path in unknown)]
         if findings and field_validation == "Strict":

@@ -6,10 +6,10 @@ unstructuredSchemaCoercer), k8s.io/apimachinery/pkg/apis/meta/v1/unstructured.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
+from hyperkube_apiserver.registry.apiextensions.gonumbers import as_read, as_written, may_be_long
 from hyperkube_machinery.decoding import (
     JSON,
     PROTOBUF,
@@ -25,7 +25,9 @@ from hyperkube_machinery.decoding import (
     unrecognized,
 )
 from hyperkube_machinery.errors import APIError
+from hyperkube_machinery.jsontext import overflowing
 from hyperkube_machinery.schema import WrongType
+from hyperkube_machinery.schema.exact import type_error
 
 __all__ = ["missing_kind", "read_custom"]
 
@@ -34,8 +36,6 @@ Coerce = Callable[[Tree, list[str]], Tree]
 """Makes a tree that was read what its schema has it be; the paths of unknown fields go to the list."""
 
 _ACCEPTED = "application/json, application/yaml"
-# A number whose value Go and Python may write otherwise: with a fraction or exponent, or too large for 64 bits.
-_odd_number_re = re.compile(rb"(?:\":|[,\[])\s*-?[0-9]+(?:\.|[eE]|(?<=[0-9]{18})[0-9])")
 
 
 def read_custom(
@@ -55,8 +55,11 @@ def read_custom(
     except (BadBody, WrongType) as error:
         raise unrecognized(kind, str(error), body) from None
     tree: Tree = decoded.tree
-    if media != JSON or _odd_number_re.search(body):
-        tree = _with_numbers(tree)
+    if media != JSON:  # it becomes JSON first
+        tree = as_written(tree)
+    elif may_be_long(body):
+        tree = as_read(tree)
+    number = overflowing(body) if media == JSON else ""
     sent_version, sent_kind = tree.get("apiVersion") or "", tree.get("kind") or ""
     if not sent_kind:
         why = missing_kind(body.decode("utf-8", "replace"))
@@ -65,6 +68,8 @@ def read_custom(
         raise unrecognized(kind, why, body)
     unknown: list[str] = []
     try:
+        if number:
+            raise WrongType(type_error(f"number {number}", "float64"))
         normal = coerce(tree, unknown)
     except WrongType as error:
         raise cannot_be_handled(sent_kind, sent_version, kind, str(error)) from None
@@ -85,16 +90,3 @@ def read_custom(
 def missing_kind(text: str) -> str:
     """The complaint about an object that does not tell its kind."""
     return f"Object 'Kind' is missing in '{text}'"
-
-
-def _with_numbers(value: Any) -> Any:
-    """`value` with numbers as they come back from being written by Go: 1.0 is 1, and what no 64 bits hold a float."""
-    if isinstance(value, dict):
-        return {key: _with_numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_numbers(item) for item in value]
-    if isinstance(value, float) and value.is_integer() and -(2**63) <= value < 2**63:
-        return int(value)
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        return float(value)
-    return value

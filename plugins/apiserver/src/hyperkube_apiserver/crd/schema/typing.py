@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.crd.schema.embedded import coerced, read_metadata
+from hyperkube_apiserver.registry.apiextensions.gonumbers import as_read
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.crd.schema.custom import CustomSchema
@@ -49,5 +50,5 @@ class CustomTyping:
         Nothing is pruned: what is unknown was refused, and what is null is to be judged.
         """
         schema = self._schemas[self._own]
-        tree.update(coerced(tree, schema.compiled.schema), metadata=read_metadata(tree["metadata"]))
+        tree.update(as_read(coerced(tree, schema.compiled.schema)), metadata=read_metadata(tree["metadata"]))
         schema.default(tree)

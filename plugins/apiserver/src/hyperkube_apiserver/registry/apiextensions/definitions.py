@@ -8,6 +8,7 @@ from typing import Any
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.apiextensions.formats import known_format
+from hyperkube_apiserver.registry.apiextensions.gonumbers import as_written, may_differ
 from hyperkube_apiserver.registry.apiextensions.internalform import hoisted
 from hyperkube_apiserver.registry.apiextensions.leniency import leniency_of
 from hyperkube_apiserver.registry.apiextensions.names import validate_approval, validate_names
@@ -52,6 +53,8 @@ class Definitions(Strategy):
         status = obj.setdefault("status", {})
         if not status.get("storedVersions"):
             status["storedVersions"] = _storage_versions(obj) or None
+        if may_differ(encode(spec)):  # defaults and enumerations, which are of any type
+            obj["spec"] = as_written(spec)
 
     def initial_status(self, obj: Tree) -> Tree:
         return {

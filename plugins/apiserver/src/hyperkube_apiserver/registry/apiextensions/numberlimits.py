@@ -11,6 +11,7 @@ import math
 import operator
 import struct
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from hyperkube_machinery.schema.converted import go_value
@@ -91,7 +92,8 @@ def is_whole(value: float) -> bool:
 def is_in_range(value: float, type_: str, format_: str) -> bool:
     if type_ == "integer":
         bits = 31 if format_ == "int32" else 63
-        return value == int(value) and -(1 << bits) <= value < 1 << bits
+        # Go holds the shortest digits of a float that large against the bounds, and not the float.
+        return value == int(value) and -(1 << bits) <= int(Decimal(repr(value))) < 1 << bits
     if format_ == "float":
         try:
             struct.pack("f", value)
