@@ -143,14 +143,14 @@ def _read_believed(options: Options, clock: Clock) -> _Believed:
     issuers: Sequence[IssuerTerms] = ()
     anonymity = Anonymity(options.anonymous_auth)
     if options.authentication_config is not None:
-        from hyperkube_apiserver.accessfiles import AccessFileError
         from hyperkube_apiserver.authn.configuration import read_authentication
+        from hyperkube_apiserver.configfiles import ConfigFileError
 
         try:
             settings = read_authentication(
                 options.authentication_config, own_issuers=frozenset(options.service_account_issuer)
             )
-        except AccessFileError as exc:
+        except ConfigFileError as exc:
             raise _blamed("authentication-config", exc) from exc
         issuers = settings.issuers
         if settings.anonymity is not None:
@@ -252,13 +252,13 @@ def _read_modes(options: Options, clock: Clock) -> list[str | ReviewingAuthorize
     file = options.authorization_config
     if file is None:
         return [_mode_of_flags(mode, options, clock) for mode in options.authorization_mode]
-    from hyperkube_apiserver.accessfiles import AccessFileError
     from hyperkube_apiserver.authz.configuration import read_authorization
+    from hyperkube_apiserver.configfiles import ConfigFileError
 
     try:
         found = read_authorization(file, known=_MODES)
         return [mode if webhook is None else _webhook_authorizer(webhook, clock) for mode, webhook in found]
-    except (AccessFileError, KubeconfigError, CertificateError) as exc:
+    except (ConfigFileError, KubeconfigError, CertificateError) as exc:
         raise _blamed("authorization-config", exc) from exc
 
 

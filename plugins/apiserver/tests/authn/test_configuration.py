@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from hyperkube_apiserver.accessfiles import AccessFileError
 from hyperkube_apiserver.authn import Identity, TokenError
 from hyperkube_apiserver.authn.configuration import AuthenticationSettings, read_authentication
 from hyperkube_apiserver.authn.oidc.claims import user_of
+from hyperkube_apiserver.configfiles import ConfigFileError
 
 OWN = frozenset(("https://own.example",))
 ISSUER = {"url": "https://i.example", "audiences": ["a"]}
@@ -117,10 +117,10 @@ def test_who_may_be_anonymous_where(tmp_path: Path) -> None:
         ([one({"url": 7})], {}, "must be a string"),
         ([7], {}, "must be a list of objects"),
         ([], {"anonymous": {"enabled": False, "conditions": [{"path": "/x"}]}}, "enabled should be set to true"),
-        ([], {"kind": "Other"}, "is no AuthenticationConfiguration"),
+        ([], {"kind": "Other"}, "is registered for version"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, jwt: Any, more: dict[str, Any], reason: str) -> None:
-    with pytest.raises(AccessFileError) as caught:
+    with pytest.raises(ConfigFileError) as caught:
         read(tmp_path, jwt, **more)
     assert reason in str(caught.value)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from hyperkube_apiserver.accessfiles import AccessFileError
 from hyperkube_apiserver.authz import Decision, ResourceAttributes
 from hyperkube_apiserver.authz.conditions import compile_conditions
 from hyperkube_apiserver.authz.configuration import read_authorization
 from hyperkube_apiserver.authz.reviews import review_spec
 from hyperkube_apiserver.authz.webhook import WebhookAuthorizer, WebhookTerms
+from hyperkube_apiserver.configfiles import ConfigFileError
 from hyperkube_apiserver.webhooks.errors import CallFailed
 from hyperkube_machinery.identity import Identity
 from hyperkube_machinery.testing.clock import VirtualClock
@@ -219,7 +219,7 @@ def test_a_configuration_names_who_decides(tmp_path: Path) -> None:
         ([], "authorizers: Required value: at least one authorization mode must be defined"),
         ([{"type": "ABCD", "name": "x"}], 'authorizers[0].type: Unsupported value: "ABCD"'),
         (
-            [{"type": "RBAC", "name": "x"}, {"type": "RBAC", "name": "y"}],
+            [{"type": "RBAC", "name": "x"}, {"type": "RBAC", "name": "z"}],
             'authorizers[1].type: Duplicate value: "RBAC"',
         ),
         ([{"type": "RBAC", "name": "x"}, {"type": "Node", "name": "x"}], 'authorizers[1].name: Duplicate value: "x"'),
@@ -242,6 +242,6 @@ def test_a_configuration_names_who_decides(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, authorizers: list[dict[str, Any]], reason: str) -> None:
-    with pytest.raises(AccessFileError) as caught:
+    with pytest.raises(ConfigFileError) as caught:
         read(tmp_path, *authorizers)
     assert reason in str(caught.value)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from hyperkube_apiserver.accessfiles import Section, read_document
 from hyperkube_apiserver.authn.authenticator import Anonymity
 from hyperkube_apiserver.authn.oidc.keys import ALGORITHMS
 from hyperkube_apiserver.authn.oidc.terms import ClaimMapping, IssuerTerms
 from hyperkube_apiserver.authz.extrakeys import extra_key_errors
+from hyperkube_apiserver.configfiles import Section, Shape, read_document
 from hyperkube_machinery.tls import CertificateError, client_context
 
 if TYPE_CHECKING:
@@ -24,8 +24,32 @@ if TYPE_CHECKING:
 __all__ = ["AuthenticationSettings", "read_authentication"]
 
 _VERSIONS = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
-_ISSUER = ("url", "discoveryURL", "certificateAuthority", "audiences", "audienceMatchPolicy", "egressSelectorType")
-_PREFIXED = ("claim", "prefix", "expression")
+_PREFIXED: Shape = {"claim": "text", "prefix": "text", "expression": "text"}
+_SHAPE: dict[str, Shape] = {
+    "jwt": [
+        {
+            "issuer": {
+                "url": "text",
+                "discoveryURL": "text",
+                "certificateAuthority": "text",
+                "audiences": ["text"],
+                "audienceMatchPolicy": "text",
+                "egressSelectorType": "text",
+            },
+            "claimValidationRules": [
+                {"claim": "text", "requiredValue": "text", "expression": "text", "message": "text"}
+            ],
+            "claimMappings": {
+                "username": _PREFIXED,
+                "groups": _PREFIXED,
+                "uid": {"claim": "text", "expression": "text"},
+                "extra": [{"key": "text", "valueExpression": "text"}],
+            },
+            "userValidationRules": [{"expression": "text", "message": "text"}],
+        }
+    ],
+    "anonymous": {"enabled": "flag", "conditions": [{"path": "text"}]},
+}
 _ANY = "MatchAny"
 _OWN_DOMAINS = ("k8s.io", "kubernetes.io")
 
@@ -39,10 +63,10 @@ class AuthenticationSettings:
 
 
 def read_authentication(path: Path, *, own_issuers: Collection[str]) -> AuthenticationSettings:
-    """Read a file; the server's `own_issuers` of tokens can't be in it. Raises AccessFileError."""
-    document = read_document(path, "AuthenticationConfiguration", _VERSIONS, ("jwt", "anonymous"))
+    """Read a file; the server's `own_issuers` of tokens can't be in it. Raises ConfigFileError."""
+    document = read_document(path, "AuthenticationConfiguration", _VERSIONS, _SHAPE)
     issuers: list[IssuerTerms] = []
-    for one in document.sections("jwt", ("issuer", "claimValidationRules", "claimMappings", "userValidationRules")):
+    for one in document.sections("jwt"):
         terms = _issuer(one, own_issuers)
         if any(other.url == terms.url for other in issuers):
             raise one.duplicate("issuer.url", terms.url)
@@ -53,10 +77,10 @@ def read_authentication(path: Path, *, own_issuers: Collection[str]) -> Authenti
 
 
 def _anonymity(document: Section) -> Anonymity | None:
-    told = document.section("anonymous", ("enabled", "conditions"))
+    told = document.section("anonymous")
     if told is None:
         return None
-    paths = tuple(one.text("path") for one in told.sections("conditions", ("path",)))
+    paths = tuple(one.text("path") for one in told.sections("conditions"))
     enabled = told.flag("enabled")
     if paths and not enabled:
         raise told.invalid("conditions", list(paths), "enabled should be set to true when conditions are defined")
@@ -64,7 +88,7 @@ def _anonymity(document: Section) -> Anonymity | None:
 
 
 def _issuer(one: Section, own_issuers: Collection[str]) -> IssuerTerms:
-    issuer = one.section("issuer", _ISSUER)
+    issuer = one.section("issuer")
     if issuer is None:
         raise one.required("issuer.url")
     url, discovery_url = issuer.text("url"), issuer.text("discoveryURL")
@@ -82,10 +106,10 @@ def _issuer(one: Section, own_issuers: Collection[str]) -> IssuerTerms:
         raise issuer.invalid(
             "egressSelectorType", issuer.text("egressSelectorType"), "every connection is made directly"
         )
-    mappings = one.section("claimMappings", ("username", "groups", "uid", "extra"))
+    mappings = one.section("claimMappings")
     if mappings is None:
         raise one.required("claimMappings.username", "claim or expression is required")
-    rules = one.sections("claimValidationRules", ("claim", "requiredValue", "expression", "message"))
+    rules = one.sections("claimValidationRules")
     username = _mapping(mappings, "username", needed=True)
     return IssuerTerms(
         url=url,
@@ -97,7 +121,7 @@ def _issuer(one: Section, own_issuers: Collection[str]) -> IssuerTerms:
         groups=_mapping(mappings, "groups"),
         uid=_mapping(mappings, "uid", prefixed=False),
         required=_required(rules),
-        expressions=_expressions(mappings, rules, one.sections("userValidationRules", ("expression", "message"))),
+        expressions=_expressions(mappings, rules, one.sections("userValidationRules")),
     )
 
 
@@ -147,7 +171,7 @@ def _authority(issuer: Section) -> bytes | None:
 
 
 def _mapping(mappings: Section, field: str, *, needed: bool = False, prefixed: bool = True) -> ClaimMapping:
-    told = mappings.section(field, _PREFIXED if prefixed else ("claim", "expression"))
+    told = mappings.section(field)
     claim, expression = (told.text("claim"), told.text("expression")) if told is not None else ("", "")
     if claim and expression:
         raise mappings.invalid(field, "", "claim and expression can't both be set")
@@ -186,8 +210,8 @@ def _required(rules: list[Section]) -> dict[str, str]:
 
 def _expressions(mappings: Section, claim_rules: list[Section], user_rules: list[Section]) -> Expressions | None:
     """What is said in CEL, compiled; None where nothing is: the language is not imported then."""
-    said = [mappings.section(field, _PREFIXED) for field in ("username", "groups", "uid")]
-    extras = mappings.sections("extra", ("key", "valueExpression"))
+    said = [mappings.section(field) for field in ("username", "groups", "uid")]
+    extras = mappings.sections("extra")
     by_claims = [rule for rule in claim_rules if rule.text("expression")]
     if not (extras or by_claims or user_rules or any(one is not None and one.text("expression") for one in said)):
         return None

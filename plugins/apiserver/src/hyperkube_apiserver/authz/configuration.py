@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from hyperkube_apiserver.accessfiles import Section, read_document
 from hyperkube_apiserver.authz.webhook import ReviewVersion, WebhookTerms
+from hyperkube_apiserver.configfiles import Section, Shape, read_document
 from hyperkube_machinery.errors import FieldError
 from hyperkube_machinery.names import dns1123_subdomain
 
@@ -23,18 +23,19 @@ __all__ = ["Mode", "WebhookMode", "read_authorization"]
 Mode = Literal["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"]
 
 _VERSIONS = tuple(f"apiserver.config.k8s.io/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
-_WEBHOOK = (
-    "authorizedTTL",
-    "cacheAuthorizedRequests",
-    "unauthorizedTTL",
-    "cacheUnauthorizedRequests",
-    "timeout",
-    "subjectAccessReviewVersion",
-    "matchConditionSubjectAccessReviewVersion",
-    "failurePolicy",
-    "connectionInfo",
-    "matchConditions",
-)
+_WEBHOOK: Shape = {
+    "authorizedTTL": "text",
+    "cacheAuthorizedRequests": "flag",
+    "unauthorizedTTL": "text",
+    "cacheUnauthorizedRequests": "flag",
+    "timeout": "text",
+    "subjectAccessReviewVersion": "text",
+    "matchConditionSubjectAccessReviewVersion": "text",
+    "failurePolicy": "text",
+    "connectionInfo": {"type": "text", "kubeConfigFile": "text"},
+    "matchConditions": [{"expression": "text"}],
+}
+_SHAPE: dict[str, Shape] = {"authorizers": [{"type": "text", "name": "text", "webhook": _WEBHOOK}]}
 _REVIEWS = ("v1", "v1beta1")
 _MOST_CONDITIONS = 64
 _LONGEST_SECONDS = 30.0
@@ -51,9 +52,9 @@ class WebhookMode:
 
 
 def read_authorization(path: Path, *, known: Collection[Mode]) -> list[tuple[Mode, WebhookMode | None]]:
-    """Who decides, by a file, that may name the modes `known`. Raises AccessFileError."""
-    document = read_document(path, "AuthorizationConfiguration", _VERSIONS, ("authorizers",))
-    authorizers = document.sections("authorizers", ("type", "name", "webhook"))
+    """Who decides, by a file, that may name the modes `known`. Raises ConfigFileError."""
+    document = read_document(path, "AuthorizationConfiguration", _VERSIONS, _SHAPE)
+    authorizers = document.sections("authorizers")
     if not authorizers:
         raise document.required("authorizers", "at least one authorization mode must be defined")
     types: set[str] = set()
@@ -65,7 +66,7 @@ def read_authorization(path: Path, *, known: Collection[Mode]) -> list[tuple[Mod
             raise one.duplicate("type", mode)
         types.add(mode)
         _check_name(one, names)
-        webhook = one.section("webhook", _WEBHOOK)
+        webhook = one.section("webhook")
         if mode == "Webhook" and webhook is None:
             raise one.required("webhook", "required when type=Webhook")
         if mode != "Webhook" and webhook is not None:
@@ -118,7 +119,7 @@ def _remembered(told: Section, field: str, switch: str) -> float:
 
 
 def _kubeconfig(told: Section) -> Path | None:
-    info = told.section("connectionInfo", ("type", "kubeConfigFile"))
+    info = told.section("connectionInfo")
     if info is None:
         raise told.required("connectionInfo.type")
     kind = info.chosen("type", ("InClusterConfig", "KubeConfigFile"))
@@ -140,7 +141,7 @@ def _kubeconfig(told: Section) -> Path | None:
 
 
 def _matches(told: Section) -> Matches | None:
-    conditions = told.sections("matchConditions", ("expression",))
+    conditions = told.sections("matchConditions")
     version = told.chosen("matchConditionSubjectAccessReviewVersion", ("v1",), needed=False)
     if conditions and not version:
         raise told.required("matchConditionSubjectAccessReviewVersion", "required if match conditions are specified")
