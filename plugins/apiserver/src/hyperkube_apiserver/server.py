@@ -139,6 +139,8 @@ async def _serve_on(
     port = int(sockets[0].getsockname()[1])
     address = f"{_reachable(host)}:{port}"
     api = assemble(opened.store, clock, settings)
+    if opened.instruments is not None:
+        api.instruments.registry.include(opened.instruments)
     api.cluster.routing = _routing(options, host, port)
     lifecycle = Lifecycle()
     desk = _desk(api, options, clock, lifecycle)
@@ -181,7 +183,8 @@ async def _serve_on(
         auditor = _auditor(api, options, clock)
         if auditor is not None:
             beside.start(auditor.run())
-        pipeline = _pipeline(api, options, clock, address, desk, terms, access, auditor)
+        checks = _checks(api, options, clock, desk.lifecycle, opened.checks)
+        pipeline = _pipeline(api, options, clock, address, desk, terms, access, auditor, checks)
         server = HTTPServer(_outermost(pipeline, options), clock=clock, ssl_context=tls.context)
         local = LocalServer(f"https://{address}", pipeline, lambda *pair: admit_client(tls.current, *pair))
         api.instruments.follow_listener(lambda: server.failed_handshakes)
@@ -353,6 +356,7 @@ def _pipeline(
     terms: Terms,
     access: Access,
     auditor: AuditLog | None,
+    checks: Mapping[str, Mapping[str, Check]],
 ) -> Pipeline:
     shortest = options.min_request_timeout
     router = Router(api.offering, access.handlers, api.hub, clock, shortest_watch_seconds=shortest)
@@ -361,7 +365,7 @@ def _pipeline(
     nonresource = NonResource(
         Discovery(api.offering, address),
         OpenAPI(api.offering, KUBERNETES, clock),
-        Health(_checks(api, options, clock, desk.lifecycle), slis),
+        Health(checks, slis),
         metrics={"/metrics": api.instruments.registry, "/metrics/slis": slis},
         documents=openid_documents(terms.issuer.name, terms.keys, keys_uri=keys_uri, address=address),
     )
@@ -411,8 +415,13 @@ def _kubelets(options: Options) -> KubeletTerms:
     )
 
 
-def _checks(api: API, options: Options, clock: Clock, lifecycle: Lifecycle) -> Mapping[str, Mapping[str, Check]]:
-    """What the health endpoints look at; the names are upstream's where the check is the same."""
+def _checks(
+    api: API, options: Options, clock: Clock, lifecycle: Lifecycle, stored: Mapping[str, Check]
+) -> Mapping[str, Mapping[str, Check]]:
+    """What the health endpoints look at; the names are upstream's where the check is the same.
+
+    `stored` are those of what the store needs: a server is not restarted because of them.
+    """
 
     async def ping() -> None:
         return None
@@ -435,9 +444,9 @@ def _checks(api: API, options: Options, clock: Clock, lifecycle: Lifecycle) -> M
     readiness = store(options.etcd_readycheck_timeout)
     ready: dict[str, Check] = {**live, **writable, "etcd-readiness": readiness, "informer-sync": caches}
     return {
-        "healthz": {**live, **hooks},
+        "healthz": {**live, **stored, **hooks},
         "livez": {**live, **hooks},
-        "readyz": {**ready, **hooks, "shutdown": lifecycle.check},
+        "readyz": {**ready, **stored, **hooks, "shutdown": lifecycle.check},
     }
 
 

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.encryption.configuration import read_rules
+from hyperkube_apiserver.encryption.keeping import RELOAD_SECONDS, ReloadMetrics, keep_rules
 from hyperkube_apiserver.encryption.providers import Undecipherable
-from hyperkube_apiserver.encryption.store import RELOAD_SECONDS, EncryptedStore, Resources, keep_rules
+from hyperkube_apiserver.encryption.rules import KeyServices, read_rules
+from hyperkube_apiserver.encryption.store import EncryptedStore, Resources
+from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.storage.interface import Revision, StaleRevision, Store, Unavailable
 from hyperkube_machinery.storage.memory import MemoryStore
 from hyperkube_machinery.storage.sqlite import SQLiteStore
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 SECRET = "/registry/secrets/default/s"
 PREFIXES = {"/registry/secrets": ("", "secrets"), "/registry/pods": ("", "pods")}
+NO_SERVICES = KeyServices(VirtualClock(), Registry(), "here")
 PLAIN = b'{"kind":"Secret","data":"the-plain-text"}'
 
 
@@ -44,7 +47,7 @@ def configure(path: Path, *providers: str, resources: str = "[secrets]") -> Path
 
 
 def encrypted(store: Store, file: Path, **how: Any) -> EncryptedStore:
-    return EncryptedStore(store, read_rules(file), Resources(PREFIXES), **how)
+    return EncryptedStore(store, read_rules(file, NO_SERVICES), Resources(PREFIXES), **how)
 
 
 @pytest.fixture
@@ -152,7 +155,7 @@ async def test_what_no_key_reads_is_told_in_words(raw: MemoryStore, file: Path) 
 @pytest.mark.parametrize("data", [b"", b"short", b"x" * 17, b"x" * 32, b"x" * 100])
 @pytest.mark.parametrize("kind", ["aesgcm", "aescbc"])
 def test_what_is_damaged_is_not_read(file: Path, kind: str, data: bytes) -> None:
-    transformer = read_rules(configure(file, provider(kind, 1))).transformer("", "secrets")
+    transformer = read_rules(configure(file, provider(kind, 1)), NO_SERVICES).transformer("", "secrets")
     assert transformer is not None
     with pytest.raises(Undecipherable):
         transformer.decrypt(b"k8s:enc:%b:v1:k1:%b" % (kind.encode(), data), b"")
@@ -191,7 +194,8 @@ async def test_the_file_is_read_again_when_it_has_changed(
     raw: MemoryStore, file: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = encrypted(raw, configure(file, provider("aesgcm", 1)))
-    keeper = asyncio.create_task(keep_rules(store, file, clock))
+    registry = Registry()
+    keeper = asyncio.create_task(keep_rules(store, file, clock, NO_SERVICES, ReloadMetrics(registry, "here")))
     await clock.until_sleeping(RELOAD_SECONDS)
     await store.create(SECRET + "1", PLAIN)
     configure(file, "nonsense")

@@ -7,34 +7,44 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from hyperkube_apiserver.encryption.providers import (
-    AESCBCKey,
-    AESGCMKey,
-    Identity,
-    Keyed,
-    Provider,
-    SecretboxKey,
-    Transformer,
-)
+from hyperkube_apiserver.configfiles import ConfigFileError, Shape, Unreadable, read_document
 from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError
-from hyperkube_machinery.yamltext import BadYAML, parse_yaml
+from hyperkube_machinery.durations import parse_duration
 
-__all__ = ["Rules", "read_rules"]
+__all__ = ["key_bytes", "parsed", "read_entries", "timeout_of", "version_of"]
 
 Tree = dict[str, Any]
 
 _VERSION, _KIND = "apiserver.config.k8s.io/v1", "EncryptionConfiguration"
-_AES_SIZES, _BOX_SIZES = (16, 24, 32), (32,)
-_KEYED: dict[str, tuple[bytes, Callable[[bytes], Any], Sequence[int], str]] = {
-    "aesgcm": (b"k8s:enc:aesgcm:v1:", AESGCMKey, _AES_SIZES, "AES"),
-    "aescbc": (b"k8s:enc:aescbc:v1:", AESCBCKey, _AES_SIZES, "AES"),
-    "secretbox": (b"k8s:enc:secretbox:v1:", SecretboxKey, _BOX_SIZES, "Secretbox"),
+_KEYS: Shape = {"keys": [{"name": "text", "secret": "text"}]}
+_SHAPE: dict[str, Shape] = {
+    "resources": [
+        {
+            "resources": ["text"],
+            "providers": [
+                {
+                    "aesgcm": _KEYS,
+                    "aescbc": _KEYS,
+                    "secretbox": _KEYS,
+                    "identity": {},
+                    "kms": {
+                        "apiVersion": "text",
+                        "name": "text",
+                        "cachesize": "number",
+                        "endpoint": "text",
+                        "timeout": "text",
+                    },
+                }
+            ],
+        }
+    ]
 }
+_SIZES: dict[str, Sequence[int]] = {"aesgcm": (16, 24, 32), "aescbc": (16, 24, 32), "secretbox": (32,)}
+_SERVICE_SECONDS = "3s"
 _ALL = ("*", "*")
 _WITHOUT_API = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
 _OVERLAP = (
@@ -45,84 +55,43 @@ _NO_PROVIDER = "provider does not contain any of the expected providers: KMS, AE
 _TWO_PROVIDERS = "more than one provider specified in a single element, should split into different list elements"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Which resources are encrypted how, in order."""
+def read_entries(path: Path, *, reloads: bool = False) -> Sequence[Tree]:
+    """What a file lists, checked; `reloads` where it is read again when it changes.
 
-    rules: Sequence[tuple[tuple[str, str], Transformer]]  # resource and group, of which "*" is any
-
-    def transformer(self, group: str, resource: str) -> Transformer | None:
-        """What is done with a resource; None for nothing."""
-        for (wanted, wanted_group), transformer in self.rules:
-            if wanted_group in ("*", group) and wanted in ("*", resource):
-                return transformer
-        return None
-
-
-def read_rules(path: Path) -> Rules:
-    """What a file says. Raises EncryptionConfigurationError."""
+    Raises EncryptionConfigurationError.
+    """
     try:
-        text = path.read_bytes()
-    except OSError as exc:
+        document = read_document(path, _KIND, (_VERSION,), _SHAPE)
+    except Unreadable as exc:
         raise EncryptionConfigurationError(
-            f'error reading encryption provider configuration file "{path}": {exc.strerror}'
+            f'error reading encryption provider configuration file "{path}": {exc.why}'
         ) from exc
-    if not text.strip():
-        raise EncryptionConfigurationError(f'encryption provider configuration file "{path}" is empty')
-    try:
-        tree = parse_yaml(text)[0]
-    except BadYAML as exc:
-        raise _undecodable(path, str(exc)) from exc
-    if not isinstance(tree, dict) or (tree.get("apiVersion"), tree.get("kind")) != (_VERSION, _KIND):
-        raise _undecodable(path, f"it must have the apiVersion {_VERSION} and the kind {_KIND}")
-    _check_fields(path, tree)
-    entries = tree.get("resources") or []
-    if errors := list(_errors(entries)):
+    except ConfigFileError as exc:
+        raise EncryptionConfigurationError(
+            f'error decoding encryption provider configuration file "{path}": {exc.why}'
+        ) from exc
+    entries = [_without_nothing(entry) for entry in document.tree.get("resources") or ()]
+    if errors := _errors(entries, reloads=reloads):
         raise EncryptionConfigurationError("invalid encryption provider configuration: " + "; ".join(errors))
-    return _rules(entries)
+    return entries
 
 
-def _undecodable(path: Path, why: str) -> EncryptionConfigurationError:
-    return EncryptionConfigurationError(f'error decoding encryption provider configuration file "{path}": {why}')
+def _without_nothing(entry: Tree) -> Tree:
+    """An entry whose providers have no field that is null, which is as if it were not there."""
+    providers = entry.get("providers") or ()
+    return {
+        "resources": entry.get("resources") or [],
+        "providers": [{name: said for name, said in one.items() if said is not None} for one in providers],
+    }
 
 
-def _check_fields(path: Path, tree: Tree) -> None:
-    """Refuse what is written where nothing of the name is, and what has another type than it should."""
-    unknown = [f'unknown field "{name}"' for name in tree if name not in ("apiVersion", "kind", "resources")]
-    for i, entry in enumerate(_list(path, tree, "resources", dict)):
-        at = f"resources[{i}]"
-        unknown += [f'unknown field "{at}.{name}"' for name in entry if name not in ("resources", "providers")]
-        _list(path, entry, "resources", str)
-        for j, provider in enumerate(_list(path, entry, "providers", dict)):
-            for name, content in provider.items():
-                here = f"{at}.providers[{j}].{name}"
-                if name not in (*_KEYED, "identity", "kms"):
-                    unknown.append(f'unknown field "{here}"')
-                elif name in _KEYED:
-                    if not isinstance(content, dict):
-                        raise _undecodable(path, f"{here} must be an object")
-                    unknown += [f'unknown field "{here}.{one}"' for one in content if one != "keys"]
-                    for k, key in enumerate(_list(path, content, "keys", dict)):
-                        unknown += [
-                            f'unknown field "{here}.keys[{k}].{one}"' for one in key if one not in ("name", "secret")
-                        ]
-    if unknown:
-        raise _undecodable(path, "strict decoding error: " + ", ".join(unknown))
-
-
-def _list(path: Path, tree: Tree, name: str, type_: type) -> list[Any]:
-    found = tree.get(name) or []
-    if not isinstance(found, list) or not all(isinstance(item, type_) for item in found):
-        raise _undecodable(path, f'"{name}" must be a list of {"objects" if type_ is dict else "strings"}')
-    return found
-
-
-def _errors(entries: Sequence[Tree]) -> list[str]:
+def _errors(entries: Sequence[Tree], *, reloads: bool) -> list[str]:
     if not entries:
         return ["resources: Required value: at least one resources is required"]
     errors: list[str] = []
+    services: set[str] = set()
     for i, entry in enumerate(entries):
-        names, providers = entry.get("resources") or [], entry.get("providers") or []
+        names, providers = entry["resources"], entry["providers"]
         at, below = f"resources[{i}].resources", f"resources[{i}].providers"
         if not names:
             errors.append(f"{at}: Required value: at least one {at} is required")
@@ -133,17 +102,17 @@ def _errors(entries: Sequence[Tree]) -> list[str]:
         if not providers:
             errors.append(f"{below}: Required value: at least one {below} is required")
         for j, provider in enumerate(providers):
-            errors += _wrong_provider(f"{below}[{j}]", provider)
+            errors += _wrong_provider(f"{below}[{j}]", provider, services, reloads=reloads)
     return errors
 
 
 def _overlaps(at: str, names: Sequence[str]) -> list[str]:
-    parsed = [_parsed(name) for name in names]
+    found = [parsed(name) for name in names]
     shown = "[" + ",".join(f'"{name}"' for name in names) + "]"
     errors = []
-    if len(set(parsed)) < len(parsed):
+    if len(set(found)) < len(found):
         errors.append(f"{at}: Invalid value: {shown}: the same resource cannot be specified multiple times")
-    distinct = set(parsed)
+    distinct = set(found)
     if len(distinct) > 1 and any(
         one == _ALL or (one[0] == "*" and any(other[1] == one[1] for other in distinct - {one})) for one in distinct
     ):
@@ -158,7 +127,7 @@ def _wrong_name(name: str) -> str:
         return "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
     if name in _WITHOUT_API:
         return "resources which do not have REST API/s cannot be encrypted"
-    resource, group = _parsed(name)
+    resource, group = parsed(name)
     if group == "events.k8s.io":
         return (
             "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the"
@@ -171,20 +140,72 @@ def _wrong_name(name: str) -> str:
     return ""
 
 
-def _wrong_provider(at: str, provider: Tree) -> list[str]:
+def _wrong_provider(at: str, provider: Tree, services: set[str], *, reloads: bool) -> list[str]:
     if not provider:
         return [f"{at}: Invalid value: {_NO_PROVIDER}"]
     if len(provider) > 1:
         return [f"{at}: Invalid value: {_TWO_PROVIDERS}"]
-    ((name, content),) = provider.items()
-    if name == "kms":
-        return [f"{at}.kms: Invalid value: no key management service is spoken to here; use aesgcm or secretbox"]
-    if name == "identity":
+    ((kind, content),) = provider.items()
+    if kind == "kms":
+        errors = _wrong_service(f"{at}.kms", content, services, reloads=reloads)
+        services.add(content.get("name") or "")
+        return errors
+    if kind == "identity":
         return []
-    keys, here = (content or {}).get("keys") or [], f"{at}.{name}.keys"
+    keys, here = content.get("keys") or [], f"{at}.{kind}.keys"
     if not keys:
         return [f"{here}: Required value: at least one keys is required"]
-    return [error for k, key in enumerate(keys) for error in _wrong_key(f"{here}[{k}]", key, _KEYED[name][2])]
+    return [error for k, key in enumerate(keys) for error in _wrong_key(f"{here}[{k}]", key, _SIZES[kind])]
+
+
+def _wrong_service(at: str, told: Tree, services: Collection[str], *, reloads: bool) -> list[str]:
+    """What is wrong with a key service, beside that it isn't of version 2."""
+    errors = []
+    name, version, endpoint = told.get("name") or "", version_of(told), told.get("endpoint") or ""
+    if not name:
+        errors.append(f"{at}.name: Required value: name is a mandatory field for a provider")
+    if version != "v1" and ":" in name:
+        why = f"invalid KMS provider name {name}, must not contain ':'"
+        errors.append(f'{at}.name: Invalid value: "{name}": {why}')
+    if (reloads or version != "v1") and name in services:
+        why = f"duplicate KMS provider name {name}, names must be unique"
+        errors.append(f'{at}.name: Invalid value: "{name}": {why}')
+    if not timeout_of(told) > 0:
+        errors.append(f'{at}.timeout: Invalid value: "{told["timeout"]}": timeout should be a positive value')
+    errors += _wrong_endpoint(f"{at}.endpoint", endpoint)
+    size = told.get("cachesize")
+    if version != "v1" and size is not None:
+        errors.append(f"{at}.cachesize: Invalid value: {size}: cachesize is not supported in v2")
+    if version == "v1" and size == 0:
+        why = "cachesize should be a positive value, or negative to disable"
+        errors.append(f"{at}.cachesize: Invalid value: {size}: {why}")
+    if version not in ("v1", "v2"):
+        why = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"
+        errors.append(f'{at}.apiVersion: Invalid value: "{version}": {why}')
+    return errors
+
+
+def _wrong_endpoint(at: str, endpoint: str) -> list[str]:
+    if not endpoint:
+        return [f'{at}: Invalid value: "": endpoint is a mandatory field for a kms']
+    scheme = endpoint.partition(":")[0] if ":" in endpoint else ""
+    if scheme != "unix":
+        why = f'unsupported scheme "{scheme}" for KMS provider, only unix is supported'
+        return [f'{at}: Invalid value: "{endpoint}": {why}']
+    return []
+
+
+def version_of(service: Tree) -> str:
+    """Which version of the API a key service speaks."""
+    return service.get("apiVersion") or "v1"
+
+
+def timeout_of(service: Tree) -> float:
+    """How many seconds a key service has for an answer; 0 for what is no duration."""
+    try:
+        return parse_duration(service.get("timeout") or _SERVICE_SECONDS)
+    except ValueError:
+        return 0.0
 
 
 def _wrong_key(at: str, key: Tree, sizes: Sequence[int]) -> list[str]:
@@ -193,7 +214,7 @@ def _wrong_key(at: str, key: Tree, sizes: Sequence[int]) -> list[str]:
         errors.append(f"{at}.name: Required value: name is a mandatory field for a key")
     if not key.get("secret"):
         return [*errors, f"{at}.secret: Required value: secret is a mandatory field for a key"]
-    secret = _decoded(key["secret"])
+    secret = key_bytes(key["secret"])
     if secret is None:
         return [*errors, f'{at}.secret: Invalid value: "REDACTED": secrets must be base64 encoded']
     if len(secret) not in sizes:
@@ -203,46 +224,15 @@ def _wrong_key(at: str, key: Tree, sizes: Sequence[int]) -> list[str]:
     return errors
 
 
-def _decoded(text: object) -> bytes | None:
+def key_bytes(secret: str) -> bytes | None:
+    """The key that a text stands for; None for what is no base64."""
     try:
-        return base64.b64decode(str(text), validate=True)
+        return base64.b64decode(secret, validate=True)
     except (binascii.Error, ValueError):
         return None
 
 
-def _parsed(name: str) -> tuple[str, str]:
+def parsed(name: str) -> tuple[str, str]:
     """The resource and its group; "*." is all of the core group."""
     resource, _, group = name.partition(".")
     return resource, group
-
-
-def _rules(entries: Sequence[Tree]) -> Rules:
-    rules: list[tuple[tuple[str, str], Transformer]] = []
-    for entry in entries:
-        transformer = Transformer([_provider(one) for one in entry["providers"]])
-        for name in entry["resources"]:
-            resource, group = _parsed(name)
-            for masking in (("*", group), _ALL):
-                if any(rule == masking for rule, _ in rules):
-                    shown = "*." + masking[1]
-                    raise EncryptionConfigurationError(f'resource "{name}" is masked by earlier rule "{shown}"')
-            rules.append(((resource, group), transformer))
-    return Rules(rules)
-
-
-def _provider(provider: Tree) -> Provider:
-    ((name, content),) = provider.items()
-    if name == "identity":
-        return Identity()
-    prefix, make, _, words = _KEYED[name]
-    keys = []
-    for key in content["keys"]:
-        secret = _decoded(key["secret"])
-        assert secret is not None  # it was checked
-        try:
-            keys.append((f"{key['name']}:".encode(), make(secret)))
-        except ImportError as exc:
-            raise EncryptionConfigurationError(
-                f"{name} needs PyNaCl: install hyperkube-apiserver[{name}], or use aesgcm"
-            ) from exc
-    return Keyed(prefix, keys, words)

@@ -9,7 +9,7 @@ Source: k8s.io/apiserver/pkg/storage/value (transformer.go, encrypt/aes, encrypt
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,11 +22,13 @@ __all__ = [
     "AESCBCKey",
     "AESGCMKey",
     "Identity",
+    "KeyNeeded",
     "Keyed",
     "Provider",
     "SecretboxKey",
     "Transformer",
     "Undecipherable",
+    "Unencryptable",
 ]
 
 _ENCRYPTED = b"k8s:enc:"
@@ -37,6 +39,19 @@ _BOX_NONCE = 24
 
 class Undecipherable(ValueError):
     """A stored value can't be read with what there is; the message is upstream's."""
+
+
+class Unencryptable(ValueError):
+    """Nothing can be written as it must be; the message is upstream's."""
+
+
+class KeyNeeded(Exception):
+    """Somebody else has to be asked for a key before a value can be read."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
+        """`fetch` has the key, or raises Undecipherable."""
+        super().__init__("a key is needed")
+        self.fetch = fetch
 
 
 class Cryptic(Protocol):
@@ -122,10 +137,11 @@ class Provider(Protocol):
     def prefix(self) -> bytes:
         """What that which it has written begins with."""
 
-    def encrypt(self, value: bytes, about: bytes) -> bytes: ...
+    def encrypt(self, value: bytes, about: bytes) -> bytes:
+        """Raises Unencryptable."""
 
     def decrypt(self, data: bytes, about: bytes) -> tuple[bytes, bool]:
-        """The value, and whether it would be written otherwise now. Raises Undecipherable."""
+        """The value, and whether it would be written otherwise now. Raises Undecipherable and KeyNeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +194,7 @@ class Transformer:
         return self.providers[0].encrypt(value, about)
 
     def decrypt(self, data: bytes, about: bytes) -> tuple[bytes, bool]:
-        """The value, and whether it would be written otherwise now. Raises Undecipherable."""
+        """The value, and whether it would be written otherwise now. Raises Undecipherable and KeyNeeded."""
         failure: Undecipherable | None = None
         for number, provider in enumerate(self.providers):
             if not data.startswith(provider.prefix):

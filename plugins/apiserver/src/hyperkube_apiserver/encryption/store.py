@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
-from typing import NoReturn
 
-from hyperkube_apiserver.encryption.configuration import Rules, read_rules
-from hyperkube_apiserver.encryption.providers import Transformer, Undecipherable
-from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError
-from hyperkube_machinery.clock import Clock
+from hyperkube_apiserver.encryption.providers import Identity, KeyNeeded, Transformer, Undecipherable, Unencryptable
+from hyperkube_apiserver.encryption.rules import Rules
 from hyperkube_machinery.storage.interface import (
     Change,
     Changes,
@@ -24,11 +19,10 @@ from hyperkube_machinery.storage.interface import (
     Unavailable,
 )
 
-__all__ = ["EncryptedStore", "Resources", "keep_rules"]
+__all__ = ["EncryptedStore", "Resources"]
 
-log = logging.getLogger(__name__)
-
-RELOAD_SECONDS = 10.0
+_PLAIN = Transformer([Identity()])
+"""Of what is not to be encrypted; what is encrypted nevertheless can't be read."""
 
 
 class Resources:
@@ -66,16 +60,16 @@ class EncryptedStore:
 
     async def get(self, key: str) -> Entry | None:
         entry = await self._store.get(key)
-        return None if entry is None else self._read(entry)
+        return None if entry is None else await self._read(entry)
 
     async def is_stale(self, key: str) -> bool:
         """Whether what lives at a key would be written otherwise now."""
         entry, transformer = await self._store.get(key), self._transformer(key)
-        return entry is not None and transformer is not None and self._decrypted(entry, transformer)[1]
+        return entry is not None and transformer is not None and (await self._decrypted(entry, transformer))[1]
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0, revision: Revision | None = None) -> Page:
         page = await self._store.range(prefix, after=after, limit=limit, revision=revision)
-        return replace(page, entries=[self._read(entry) for entry in page.entries])
+        return replace(page, entries=[await self._read(entry) for entry in page.entries])
 
     async def create(self, key: str, value: bytes, *, ttl_seconds: float | None = None) -> Entry:
         entry = await self._store.create(key, self._encrypted(key, value), ttl_seconds=ttl_seconds)
@@ -87,68 +81,53 @@ class EncryptedStore:
                 key, self._encrypted(key, value), expected=expected, ttl_seconds=ttl_seconds
             )
         except StaleRevision as exc:
-            raise self._stale(exc) from exc
+            raise await self._stale(exc) from exc
         return replace(entry, value=value)
 
     async def delete(self, key: str, *, expected: Revision) -> Revision:
         try:
             return await self._store.delete(key, expected=expected)
         except StaleRevision as exc:
-            raise self._stale(exc) from exc
+            raise await self._stale(exc) from exc
 
     async def watch(self, prefix: str, *, after: Revision) -> AsyncGenerator[Changes, None]:
         async with aclosing(self._store.watch(prefix, after=after)) as batches:
             async for batch in batches:
-                yield Changes([self._change(change) for change in batch.changes], batch.revision)
+                yield Changes([await self._change(change) for change in batch.changes], batch.revision)
 
     def _transformer(self, key: str) -> Transformer | None:
+        """What is done with what lives at a key; None for what is no object."""
         resource = self._resources.at(key)
-        return None if resource is None else self.rules.transformer(*resource)
+        return None if resource is None else self.rules.transformer(*resource) or _PLAIN
 
     def _encrypted(self, key: str, value: bytes) -> bytes:
         transformer = self._transformer(key)
-        return value if transformer is None else transformer.encrypt(value, self._outside(key).encode())
+        try:
+            return value if transformer is None else transformer.encrypt(value, self._outside(key).encode())
+        except Unencryptable as exc:
+            raise Unavailable(str(exc)) from exc
 
-    def _read(self, entry: Entry) -> Entry:
+    async def _read(self, entry: Entry) -> Entry:
         transformer = self._transformer(entry.key)
         if transformer is None:
             return entry
-        return replace(entry, value=self._decrypted(entry, transformer)[0])
+        return replace(entry, value=(await self._decrypted(entry, transformer))[0])
 
-    def _decrypted(self, entry: Entry, transformer: Transformer) -> tuple[bytes, bool]:
+    async def _decrypted(self, entry: Entry, transformer: Transformer) -> tuple[bytes, bool]:
+        about = self._outside(entry.key).encode()
         try:
-            return transformer.decrypt(entry.value, self._outside(entry.key).encode())
+            while True:
+                try:
+                    return transformer.decrypt(entry.value, about)
+                except KeyNeeded as needed:
+                    await needed.fetch()
         except Undecipherable as exc:
             raise Unavailable(f'unable to transform key "{entry.key}": {exc}') from exc
 
-    def _change(self, change: Change) -> Change:
-        entry = None if change.entry is None else self._read(change.entry)
-        previous = None if change.previous is None else self._read(change.previous)
+    async def _change(self, change: Change) -> Change:
+        entry = None if change.entry is None else await self._read(change.entry)
+        previous = None if change.previous is None else await self._read(change.previous)
         return Change(change.key, change.revision, entry, previous)
 
-    def _stale(self, exc: StaleRevision) -> StaleRevision:
-        return StaleRevision(exc.key, None if exc.current is None else self._read(exc.current))
-
-
-async def keep_rules(store: EncryptedStore, path: Path, clock: Clock) -> NoReturn:
-    """Take over the rules of a file when it has changed, until cancelled. One that is wrong changes nothing."""
-    seen = _content(path)
-    while True:
-        await clock.sleep(RELOAD_SECONDS)
-        content = _content(path)
-        if content == seen or not content:
-            continue
-        try:
-            store.rules = read_rules(path)
-        except EncryptionConfigurationError as exc:
-            log.error("failed to process encryption config file, the earlier one goes on: %s", exc)
-        else:
-            log.info("encryption config file %s was read again", path)
-        seen = content
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
+    async def _stale(self, exc: StaleRevision) -> StaleRevision:
+        return StaleRevision(exc.key, None if exc.current is None else await self._read(exc.current))

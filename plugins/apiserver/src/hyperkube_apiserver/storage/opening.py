@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hyperkube_machinery.storage import Backend, open_store
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.encryption.terms import EncryptionTerms
     from hyperkube_apiserver.storage.etcd.store import EtcdStore
     from hyperkube_machinery.clock import Clock
+    from hyperkube_machinery.serving.health import Check
+    from hyperkube_machinery.serving.metrics import Registry
     from hyperkube_machinery.storage.interface import Store
 
 __all__ = [
@@ -72,6 +75,10 @@ class Opened:
     """Forget history that is older than so many seconds, again and again; 0 for never."""
     companions: Sequence[Companion] = ()
     """What is to run beside it."""
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """What has to work beside it, for whoever asks about the server's health."""
+    instruments: Registry | None = None
+    """What is counted of that."""
 
 
 @asynccontextmanager
@@ -84,26 +91,37 @@ async def open_embedded(
         if encryption is None:
             yield Opened(store, compacting)
         else:
-            encrypted, companions = _encrypted(store, encryption, clock, lambda key: key)
-            yield Opened(encrypted, compacting, companions)
+            opened = Opened(store, compacting)
+            yield await _encrypted(opened, encryption, clock, lambda key: key)
 
 
-def _encrypted(
-    store: Store, terms: EncryptionTerms, clock: Clock, outside: Callable[[str], str]
-) -> tuple[Store, Sequence[Companion]]:
-    """`store`, of which some resources are encrypted, and what is to run beside it."""
-    from hyperkube_apiserver.encryption.configuration import read_rules
-    from hyperkube_apiserver.encryption.store import EncryptedStore, Resources, keep_rules
+async def _encrypted(opened: Opened, terms: EncryptionTerms, clock: Clock, outside: Callable[[str], str]) -> Opened:
+    """A store of which some resources are encrypted."""
+    from hyperkube_apiserver.encryption.keeping import ReloadMetrics, keep_rules, primed
+    from hyperkube_apiserver.encryption.rules import KeyServices, read_rules
+    from hyperkube_apiserver.encryption.store import EncryptedStore, Resources
     from hyperkube_apiserver.kinds import load_kinds
+    from hyperkube_machinery.serving.metrics import Registry
 
     prefixes = {
         kind.storage_prefix: (kind.resource.group, kind.resource.resource)
         for kind in load_kinds().values()
         if kind.is_stored
     }
-    encrypted = EncryptedStore(store, read_rules(terms.file), Resources(prefixes), outside=outside)
-    companions = [partial(keep_rules, encrypted, terms.file, clock)] if terms.reloads else []
-    return encrypted, companions
+    registry, server_id = Registry(), gethostname()
+    services = KeyServices(clock, registry, server_id)
+    rules = await primed(read_rules(terms.file, services, reloads=terms.reloads))
+    store = EncryptedStore(opened.store, rules, Resources(prefixes), outside=outside)
+    if not (terms.reloads or rules.guarded):
+        return replace(opened, store=store)
+    metrics = ReloadMetrics(registry, server_id) if terms.reloads else None
+    return replace(
+        opened,
+        store=store,
+        companions=[partial(keep_rules, store, terms.file, clock, services, metrics)],
+        checks={"kms-providers": lambda: store.rules.check()},  # of whichever rules count then
+        instruments=registry,
+    )
 
 
 @asynccontextmanager
@@ -137,8 +155,9 @@ async def open_etcd(
             if encryption is None:
                 yield Opened(ReadingStore(store), compacting)
             else:
-                encrypted, companions = _encrypted(store, encryption, clock, lambda key: outer + key.removeprefix(ROOT))
-                yield Opened(ReadingStore(encrypted), compacting, companions)
+                opened = Opened(store, compacting)
+                opened = await _encrypted(opened, encryption, clock, lambda key: outer + key.removeprefix(ROOT))
+                yield replace(opened, store=ReadingStore(opened.store))
 
 
 async def _until_reached(store: EtcdStore, servers: Sequence[str], clock: Clock) -> None:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 __all__ = ["Counter", "Family", "Gauge", "Histogram", "Kind", "Registry", "Sample", "exponential_buckets"]
@@ -139,10 +141,16 @@ class Registry:
 
     def __init__(self) -> None:
         self._families: dict[str, AnyFamily] = {}
+        self._included: list[Registry] = []
 
     def __iter__(self) -> Iterator[AnyFamily]:
         """The families, in order of their names."""
-        return iter([self._families[name] for name in sorted(self._families)])
+        families = [*self._families.values(), *chain.from_iterable(self._included)]
+        return iter(sorted(families, key=attrgetter("name")))
+
+    def include(self, other: Registry) -> None:
+        """Have the families of another among its own, also those that are added to it later."""
+        self._included.append(other)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Family[Counter]:
         family = Family(name, "counter", text, labels, Counter)
