@@ -34,12 +34,12 @@ if TYPE_CHECKING:
         UnknownFlag,
         UsageError,
     )
-    from hyperkube_core._extras import Check, Finding, Tool
     from hyperkube_core._flagtable import FlagTable
     from hyperkube_core._home import cluster_folder
     from hyperkube_core._hookspecs import hookimpl
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import verbose
+    from hyperkube_core._offers import Check, Finding, Tool
     from hyperkube_core._options import ForeignFlag, flag
     from hyperkube_core._server import (
         PLUGIN_API,
@@ -81,12 +81,12 @@ _HOMES = {
         "UnknownFlag",
         "UsageError",
     ),
-    "_extras": ("Check", "Finding", "Tool"),
     "_flagtable": ("FlagTable",),
     "_home": ("cluster_folder",),
     "_hookspecs": ("hookimpl",),
     "_launcher": ("HyperKube",),
     "_logging": ("verbose",),
+    "_offers": ("Check", "Finding", "Tool"),
     "_options": ("ForeignFlag", "flag"),
     "_server": (
         "PLUGIN_API",

@@ -2,67 +2,33 @@
 
 Each is an entry point: of the group `hyperkube.commands` by the command's name, of `hyperkube.checks` by any name (for
 a brand's launcher of its own groups). Both load a light plugin module, whose hook says what there is; what is behind
-it is imported when it is called.
+it is imported when it is called. `group` is the launcher's own group, of servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hyperkube_core._discovery import discover
 from hyperkube_core._errors import DescriptionError, PluginError, PluginVersionError
+from hyperkube_core._offers import Check, Finding, Tool
 from hyperkube_core._registry import ask, import_to_describe
 from hyperkube_core._server import PLUGIN_API
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from hyperkube_core._discovery import PluginRecord
-    from hyperkube_core._launcher import HyperKube
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """A command of the launcher that is no server, such as `hk image`."""
-
-    name: str
-    app: str
-    """Where to import the Typer application from whose commands are its subcommands."""
-    summary: str = ""
-    """One line, for lists."""
-    plugin_api: int = PLUGIN_API
-    """The version of this contract that it was written for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """A check of `hk doctor`."""
-
-    name: str
-    run: str | Callable[[], Iterable[Finding]]
-    """A function without arguments, or where to import it from."""
-    plugin_api: int = PLUGIN_API
-    """The version of this contract that it was written for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check came to. A problem keeps something from running; a warning may."""
-
-    check: str
-    state: Literal["ok", "warning", "problem"]
-    detail: str
-    advice: str = ""
-
-
-def tool_names(launcher: HyperKube) -> list[str]:
+def tool_names(group: str, environment: Mapping[str, str]) -> list[str]:
     """The names of all tools; imports nothing."""
-    return sorted({record.name for record in _records(launcher, "commands")})
+    return sorted({record.name for record in _records(group, environment, "commands")})
 
 
-def find_tool(launcher: HyperKube, name: str) -> Tool | None:
+def find_tool(group: str, environment: Mapping[str, str], name: str) -> Tool | None:
     """The tool of that name, importing its plugin and no other. Raises PluginError."""
-    for record in _records(launcher, "commands"):
+    for record in _records(group, environment, "commands"):
         if record.name == name:
             for tool in ask(record, "hyperkube_commands"):
                 _check(tool, Tool, record)
@@ -72,20 +38,20 @@ def find_tool(launcher: HyperKube, name: str) -> Tool | None:
     return None
 
 
-def tools(launcher: HyperKube) -> Iterator[tuple[str, str]]:
+def tools(group: str, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Each tool's name and what it does, or why it cannot be used."""
-    for name in tool_names(launcher):
+    for name in tool_names(group, environment):
         try:
-            tool = find_tool(launcher, name)
+            tool = find_tool(group, environment, name)
         except PluginError as exc:
             yield name, f"BROKEN: {exc}"
         else:
             yield name, tool.summary if tool is not None else ""
 
 
-def findings(launcher: HyperKube) -> Iterator[Finding]:
+def findings(group: str, environment: Mapping[str, str]) -> Iterator[Finding]:
     """What the checks of all plugins come to; one that fails is a finding itself."""
-    for record in {record.target: record for record in _records(launcher, "checks")}.values():
+    for record in {record.target: record for record in _records(group, environment, "checks")}.values():
         advice = f"pip install --upgrade {record.distribution}"
         try:
             checks = ask(record, "hyperkube_checks")
@@ -102,9 +68,9 @@ def findings(launcher: HyperKube) -> Iterator[Finding]:
                 yield Finding(getattr(check, "name", record.name), "problem", detail, advice)
 
 
-def _records(launcher: HyperKube, what: str) -> tuple[PluginRecord, ...]:
-    brand = launcher.group.partition(".")[0]
-    return discover(f"{brand}.{what}", environment=launcher.environment)
+def _records(group: str, environment: Mapping[str, str], what: str) -> tuple[PluginRecord, ...]:
+    brand = group.partition(".")[0]
+    return discover(f"{brand}.{what}", environment=environment)
 
 
 def _check(item: object, kind: type[Tool] | type[Check], record: PluginRecord) -> None:

@@ -9,7 +9,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from hyperkube_core._cluster import Contribution
-    from hyperkube_core._extras import Check, Tool
+    from hyperkube_core._offers import Check, Tool
     from hyperkube_core._server import Description
 
 PROJECT = "hyperkube"

@@ -34,6 +34,7 @@ from hyperkube_core._errors import (
 )
 from hyperkube_core._flags import Flag, FlagSet, Parsed, near
 from hyperkube_core._options import OptionsClassError
+from hyperkube_core._owncommands import ALPHA_WARNING, COMMANDS, RESERVED
 from hyperkube_core._registry import Listed, Registry
 from hyperkube_core._server import Description, Invocation, Server
 
@@ -41,30 +42,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from logging import Handler
 
-    from hyperkube_core._extras import Tool
     from hyperkube_core._logging import LogSettings
+    from hyperkube_core._offers import Tool
 
 LONG = (
     "This is an all-in-one binary that can run any of the servers that are installed beside it: Kubernetes' own, and"
     " those of others."
 )
-
-COMMANDS: Mapping[str, str] = {
-    "up": "start a cluster of all that is installed",
-    "down": "stop a cluster, and leave nothing behind",
-    "status": "tell how a cluster fares, and where it is reached",
-    "logs": "show what a cluster's servers log",
-    "run": "run many servers together, each with its own flags",
-    "plugins": "list what is installed, and what is broken",
-    "doctor": "check this environment and say what to do",
-    "alpha": "run a server whose command line may still change",
-}
-"""The launcher's own commands and what each does."""
-
-RESERVED = frozenset({*COMMANDS, "help", "completion", "make-symlinks"})
-"""Names that no server can have: those of commands, there and to come."""
-
-ALPHA_WARNING = "Warning: alpha command syntax is unstable!"
 
 
 class HyperKube:
@@ -255,13 +239,13 @@ class HyperKube:
         """The names of commands that plugins offer beside servers; imports nothing."""
         from hyperkube_core._extras import tool_names
 
-        return tool_names(self)
+        return tool_names(self.group, self.environment)
 
     def find_tool(self, name: str) -> Tool | None:
         """The command of that name which a plugin offers, or None. Raises PluginError."""
         from hyperkube_core._extras import find_tool
 
-        return find_tool(self, name)
+        return find_tool(self.group, self.environment, name)
 
     def _tool(self, tool: Tool, args: list[str], before: Parsed) -> None:
         from hyperkube_core._lazy import application, run_command
@@ -437,7 +421,7 @@ class HyperKube:
         from hyperkube_core._extras import tools
         from hyperkube_core._help import launcher_help
 
-        commands = [*COMMANDS.items(), *tools(self)]
+        commands = [*COMMANDS.items(), *tools(self.group, self.environment)]
         return launcher_help(self.name, self.long, self.servers(), commands, self.flags())
 
     def _alpha_help(self) -> str:
@@ -475,7 +459,7 @@ class HyperKube:
     def _make_symlinks(self, folder: str) -> None:
         from hyperkube_core._commands.make_symlinks import make_symlinks
 
-        make_symlinks(self, folder)
+        make_symlinks(self.program, self.servers(), folder, lambda line: self.print(line, error=True))
 
     def _own_version(self) -> str:
         if self.version is not None:

@@ -29,6 +29,7 @@ from hyperkube_core._errors import (
 )
 from hyperkube_core._flags import Flag, Parsed, near
 from hyperkube_core._options import Option, options_of
+from hyperkube_core._owncommands import COMMANDS
 from hyperkube_core._values import KINDS
 
 if TYPE_CHECKING:
@@ -66,13 +67,9 @@ class LauncherGroup(TyperGroup):
         self.before = before or Parsed()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        from hyperkube_core._launcher import COMMANDS
-
         return [*COMMANDS, *self.launcher.names(), *self.launcher.tool_names()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from hyperkube_core._launcher import COMMANDS
-
         if cmd_name == "alpha":
             return AlphaGroup(self.launcher)
         if cmd_name in COMMANDS:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_core._errors import HyperkubeError, ServerError, ServerReturned
 from hyperkube_core._life import Life, named
@@ -15,20 +15,41 @@ from hyperkube_core._restart import Restart, starts_again
 from hyperkube_core._status import State, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hyperkube_core._bodies import Body
-    from hyperkube_core._runner import Run
+    from hyperkube_core._clock import Clock
+    from hyperkube_core._context import Host, Provisions, RunningContext
+    from hyperkube_core._placing import MakeBody
+    from hyperkube_core._restart import CrashLoop
     from hyperkube_core._server import Invocation, Spawned
 
 log = logging.getLogger("hyperkube")
+
+
+class Company(Protocol):
+    """What a member asks of those that it runs among; a `Run` is that."""
+
+    host: Host
+    clock: Clock
+    make_body: MakeBody
+    provisions: Provisions
+    verbosity: int
+    when_changed: Callable[[Status], None]
+    crash_loop: Callable[[], CrashLoop]
+
+    def context(self, member: Member, invocation: Invocation) -> RunningContext[Any]: ...
+
+    def label(self, name: str) -> str: ...
+
+    def forget(self, label: str) -> None: ...
 
 
 class Member:
     """A server's place in a run: it starts with its task, is restarted as the policy says, stops with `stop`."""
 
     def __init__(
-        self, run: Run, invocation: Invocation, label: str, *, restart: Restart, once_ready: bool = False
+        self, run: Company, invocation: Invocation, label: str, *, restart: Restart, once_ready: bool = False
     ) -> None:
         """With `once_ready`, one that fails before it was ready for the first time has failed for good."""
         self.status = Status(label)

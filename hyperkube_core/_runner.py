@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_core._bodies import Body, CoroutineBody, ThreadBody
 from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._context import Gate, Host, Provisions, RunningContext
 from hyperkube_core._errors import HyperkubeError
@@ -24,31 +23,17 @@ from hyperkube_core._logging import verbose
 from hyperkube_core._loop import new_event_loop, run_until_complete
 from hyperkube_core._member import Member, stop_in_reverse
 from hyperkube_core._order import labels, start_order
+from hyperkube_core._placing import MakeBody, body_beside, body_here
 from hyperkube_core._restart import CrashLoop
-from hyperkube_core._server import Blocking, Command, Coroutine, Invocation
+from hyperkube_core._server import Command, Invocation
 from hyperkube_core._signals import handled
 from hyperkube_core._status import Status, as_json, exit_status
 
 if TYPE_CHECKING:
+    from hyperkube_core._bodies import Body
     from hyperkube_core._restart import Restart
 
 log = logging.getLogger("hyperkube")
-
-MakeBody = Callable[[Invocation, str, RunningContext[Any]], Body]
-
-
-def body_here(invocation: Invocation, label: str, context: RunningContext[Any], *, alone: bool = False) -> Body:
-    """The body of a server in this process; a command writes where hk writes if it is alone, told apart if not."""
-    run = invocation.server.run
-    if isinstance(run, Coroutine):
-        return CoroutineBody(run.target, context)
-    if isinstance(run, Blocking):
-        return ThreadBody(run.target, context)
-    from hyperkube_core._lines import Relay
-    from hyperkube_core._logging import current
-    from hyperkube_core._process import CommandBody
-
-    return CommandBody(run, invocation, label, context, None if alone else Relay(current()))
 
 
 class Run:
@@ -211,8 +196,6 @@ def run_servers(
         _become(invocations[0])
     make_body: MakeBody = body_here
     if tether is not None:
-        from hyperkube_core._supervisor import body_beside
-
         make_body = body_beside(here=invocations[0])
     elif alone:
 

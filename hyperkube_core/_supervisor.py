@@ -7,48 +7,23 @@ hk run --mode=process ──┬── lifeline, notify ──▶ hk apiserver �
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hyperkube_core._clock import Clock, SystemClock
 from hyperkube_core._lifeline import arm
-from hyperkube_core._lines import Lines, Relay
+from hyperkube_core._lines import Relay
 from hyperkube_core._logging import current
 from hyperkube_core._loop import run_until_complete
 from hyperkube_core._order import labels
-from hyperkube_core._process import ChildBody, CommandBody
-from hyperkube_core._runner import MakeBody, Run, body_here, conduct, together
-from hyperkube_core._server import Command, Invocation
+from hyperkube_core._placing import body_in_process
+from hyperkube_core._runner import Run, conduct, together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hyperkube_core._bodies import Body
-    from hyperkube_core._context import Host, RunningContext
+    from hyperkube_core._context import Host
     from hyperkube_core._restart import Restart
-
-
-def body_in_process(relay: Lines, held: tuple[int, ...] = ()) -> MakeBody:
-    """Makes bodies that are processes of their own, each of which holds the descriptors `held`."""
-
-    def make_body(invocation: Invocation, label: str, context: RunningContext[Any]) -> Body:
-        run = invocation.server.run
-        if isinstance(run, Command):
-            return CommandBody(run, invocation, label, context, relay, held)
-        return ChildBody(invocation, label, context, relay, held)
-
-    return make_body
-
-
-def body_beside(*, here: Invocation) -> MakeBody:
-    """Makes the bodies of a managed child: its server `here`, what that spawns in processes of their own."""
-    elsewhere = body_in_process(Relay(current()))
-
-    def make_body(invocation: Invocation, label: str, context: RunningContext[Any]) -> Body:
-        if invocation is here:
-            return body_here(invocation, label, context, alone=True)
-        return elsewhere(invocation, label, context)
-
-    return make_body
+    from hyperkube_core._server import Invocation
 
 
 def supervise(

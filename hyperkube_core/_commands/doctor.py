@@ -13,8 +13,9 @@ from typer.main import get_command
 from hyperkube_core import _discovery
 from hyperkube_core._commands.plugins import Output
 from hyperkube_core._errors import CommandEnded, NameClash, PluginVersionError
-from hyperkube_core._extras import Finding, findings
+from hyperkube_core._extras import findings
 from hyperkube_core._lazy import SETTINGS, new_app
+from hyperkube_core._offers import Finding
 from hyperkube_core._table import table
 
 if TYPE_CHECKING:
@@ -182,6 +183,10 @@ def _optional(launcher: HyperKube) -> Iterator[Finding]:
             )
 
 
+def _of_plugins(launcher: HyperKube) -> Iterator[Finding]:
+    return findings(launcher.group, launcher.environment)
+
+
 CHECKS: tuple[Callable[[HyperKube], Iterator[Finding]], ...] = (
     _python,
     _plugins,
@@ -191,5 +196,5 @@ CHECKS: tuple[Callable[[HyperKube], Iterator[Finding]], ...] = (
     _descriptors,
     _disk,
     _optional,
-    findings,
+    _of_plugins,
 )

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 from hyperkube_core._errors import HyperkubeError
 
 if TYPE_CHECKING:
-    from hyperkube_core._launcher import HyperKube
+    from collections.abc import Callable, Iterable, Sequence
+
+    from hyperkube_core._registry import Listed
 
 
-def make_symlinks(launcher: HyperKube, folder: str) -> None:
-    """Link each server's own name in `folder` to the launcher; alpha servers and other names get none.
+def make_symlinks(program: Sequence[str], servers: Iterable[Listed], folder: str, say: Callable[[str], None]) -> None:
+    """Link each server's own name in `folder` to the launcher `program`; alpha servers and other names get none.
 
     A link that is right already stays. What cannot be made is said, and the others are made; then HyperkubeError.
     """
-    target = launcher.program[-1]
+    target = program[-1]
     if not os.path.isfile(target):
         raise HyperkubeError(
-            f"cannot create symlinks to {' '.join(launcher.program)!r}: call the installed command {launcher.name!r}"
+            f"cannot create symlinks to {' '.join(program)!r}, which is no file: call the installed command"
         )
     if not os.path.isdir(folder):
         raise HyperkubeError(f"cannot create symlinks in {folder}: there is no such folder")
     failed = False
-    for item in launcher.servers():
+    for item in servers:
         if item.server is None or item.server.alpha or item.name != item.server.name:
             continue
         link = os.path.join(folder, item.name)
@@ -33,7 +35,7 @@ def make_symlinks(launcher: HyperKube, folder: str) -> None:
         try:
             os.symlink(target, link)
         except OSError as exc:
-            launcher.print(f"{link}: {exc.strerror or exc}\n", error=True)
+            say(f"{link}: {exc.strerror or exc}\n")
             failed = True
     if failed:
         raise HyperkubeError("Error creating one or more symlinks.")

@@ -118,7 +118,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
 
 def read(launcher: HyperKube, words: Sequence[str]) -> Iterator[CommandLine]:
     """The command line of each server in `words`. Raises what reading one alone raises."""
-    from hyperkube_core._launcher import ALPHA_WARNING
+    from hyperkube_core._owncommands import ALPHA_WARNING
 
     for name, args in split(launcher, words):
         server = launcher.server(name)

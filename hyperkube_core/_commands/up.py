@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hyperkube_core._context import Gate
     from hyperkube_core._launcher import HyperKube
     from hyperkube_core._logging import LogSettings
-    from hyperkube_core._runner import MakeBody
+    from hyperkube_core._placing import MakeBody
 
 LEFTOVER_SECONDS = 15.0
 """How long the servers of a cluster whose `hk up` was killed may take to end by themselves."""
@@ -210,9 +210,8 @@ def raise_cluster(
 
 
 def _bodies(files: Any, home: Home, *, here: bool) -> MakeBody:
-    from hyperkube_core._runner import body_here
+    from hyperkube_core._placing import body_here, body_in_process
     from hyperkube_core._server import Command
-    from hyperkube_core._supervisor import body_in_process
 
     elsewhere = body_in_process(files, (home.lock,))
 

@@ -67,7 +67,7 @@ def test_the_command_line_page_has_every_flag_and_command_of_the_launcher() -> N
     flags = {f"--{flag.flag}" for flag in HyperKube().flags()}
     documented = set(re.findall(r"(--[a-z-]+)", text.partition("## Commands of the launcher")[0]))
     assert flags <= documented
-    from hyperkube_core._launcher import COMMANDS
+    from hyperkube_core._owncommands import COMMANDS
 
     commands = re.search(r"## Commands of the launcher\n(.*?)```", text, re.DOTALL)
     assert commands is not None
