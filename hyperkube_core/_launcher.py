@@ -457,7 +457,7 @@ class HyperKube:
         self.print(render(line.server.name, line.settings, line.print_format, self.output or sys.stdout))
 
     def _make_symlinks(self, folder: str) -> None:
-        from hyperkube_core._commands.make_symlinks import make_symlinks
+        from hyperkube_core._symlinks import make_symlinks
 
         make_symlinks(self.program, self.servers(), folder, lambda line: self.print(line, error=True))
 
