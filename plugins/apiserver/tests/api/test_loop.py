@@ -160,6 +160,39 @@ async def test_a_burst_of_changes_for_many_watchers_leaves_the_loop_to_others(ap
         await asyncio.gather(*watching, return_exceptions=True)
 
 
+async def test_expressions_that_take_long_leave_the_loop_to_others(api: Any, custom: Any) -> None:
+    """Rules of custom resources, and policies."""
+    rules = [{"rule": f"self.all(x, self.all(y, size(x + y) < {1000 + number}))"} for number in range(5)]
+    texts = {"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 9}}
+    await custom.define("boats", "Boat", custom.version(spec={"names": {**texts, "x-kubernetes-validations": rules}}))
+    name, numbers = "size(k + l) < 1000", iter(range(1000))
+    policy = {
+        "matchConstraints": {
+            "resourceRules": [
+                {"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+            ]
+        },
+        "validations": [{"expression": f"object.data.all(k, object.data.all(l, {name}))"}],
+    }
+    registration = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+    await api.create(f"{registration}ies", {"metadata": {"name": "slow"}, "spec": policy})
+    binding = {"policyName": "slow", "validationActions": ["Deny"]}
+    await api.create(f"{registration}ybindings", {"metadata": {"name": "slow"}, "spec": binding})
+
+    async def sail() -> None:
+        made = custom.made("Boat", f"b{next(numbers)}", spec={"names": ["argo"] * 100})
+        await api.create("/apis/example.com/v1/namespaces/default/boats", made)
+
+    async def write() -> None:
+        data = {f"key{number}": "" for number in range(100)}
+        await api.create(
+            "/api/v1/namespaces/default/configmaps", {"metadata": {"name": f"m{next(numbers)}"}, "data": data}
+        )
+
+    assert await longest_turn(sail) < BUDGET_SECONDS
+    assert await longest_turn(write) < BUDGET_SECONDS
+
+
 def _some(numbers: Iterator[int], count: int) -> list[int]:
     return [next(numbers) for _ in range(count)]
 

@@ -99,6 +99,16 @@ async def test_a_policy_denies_what_does_not_hold(api: Any) -> None:
     await api.create(DEPLOYMENTS, deployment(replicas=2))
 
 
+async def test_an_expression_that_takes_long_is_evaluated_all_the_same(api: Any) -> None:
+    """In another thread than what its questions are decided by."""
+    slow = "object.data.all(k, object.data.all(l, size(k + l) < 100))"
+    asked = "authorizer.group('').resource('pods').namespace('default').check('get').allowed()"
+    await validate(api, f"{slow} && {asked}", f"!({slow}) || object.metadata.name != 'bad'")
+    data = {f"key{number}": "" for number in range(100)}
+    await api.create(MAPS, config_map(data=data))
+    assert "object.metadata.name != 'bad'" in await refusal(api, config_map("bad", data=data))
+
+
 @pytest.mark.parametrize(
     ("validation", "told"),
     [

@@ -40,7 +40,7 @@ class Remembered(Generic[T]):
 
 
 class Latest(Generic[KeyT, ValueT]):
-    """The `most` values that were used last; the others are forgotten one by one."""
+    """The `most` values that were used last; the others are forgotten one by one. Threads may share it."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -49,14 +49,20 @@ class Latest(Generic[KeyT, ValueT]):
     def get(self, key: KeyT) -> ValueT | None:
         value = self._values.get(key)
         if value is not None:
-            self._values.move_to_end(key)
+            self._used(key)
         return value
 
     def put(self, key: KeyT, value: ValueT) -> None:
         self._values[key] = value
-        self._values.move_to_end(key)
+        self._used(key)
         if len(self._values) > self._most:
             self._values.popitem(last=False)
+
+    def _used(self, key: KeyT) -> None:
+        try:
+            self._values.move_to_end(key)
+        except KeyError:  # another thread had it forgotten just now
+            return
 
     def drop(self, key: KeyT) -> None:
         self._values.pop(key, None)

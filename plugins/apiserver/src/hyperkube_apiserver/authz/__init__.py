@@ -19,7 +19,7 @@ from hyperkube_apiserver.authz.authorizers import (
     require_create,
     union,
 )
-from hyperkube_apiserver.authz.deciding import Undecided, deciding
+from hyperkube_apiserver.authz.deciding import Answered, Undecided, deciding
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import forbidden
 from hyperkube_apiserver.authz.impersonation import LastModes, impersonate, impersonates
@@ -31,6 +31,7 @@ __all__ = [
     "RBAC",
     "AlwaysAllow",
     "AlwaysDeny",
+    "Answered",
     "Attributes",
     "Authorizer",
     "Decision",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.authz.authorizers import Authorizer, PromptAuthorizer
     from hyperkube_machinery.identity import Identity
 
-__all__ = ["Undecided", "deciding", "question_key"]
+__all__ = ["Answered", "Undecided", "deciding", "question_key"]
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def question_key(identity: Identity, info: Attributes) -> tuple[Any, ...]:
     return (*who, *what, info.field_selector, info.label_selector)
 
 
-class _Answered:
+class Answered:
     """An authorizer that answers at once, or raises Undecided."""
 
     def __init__(self, authorizer: Authorizer) -> None:
@@ -62,14 +62,14 @@ class _Answered:
 
 def deciding(authorizer: Authorizer, check: Callable[[PromptAuthorizer], T]) -> T | Awaitable[T]:
     """What `check` returns or raises, at once where every answer is known at once, else to be awaited."""
-    answered = _Answered(authorizer)
+    answered = Answered(authorizer)
     try:
         return check(answered)
     except Undecided as undecided:
         return _awaited(answered, check, undecided)
 
 
-async def _awaited(answered: _Answered, check: Callable[[PromptAuthorizer], T], undecided: Undecided) -> T:
+async def _awaited(answered: Answered, check: Callable[[PromptAuthorizer], T], undecided: Undecided) -> T:
     while True:
         await answered.learn(undecided)
         try:

@@ -38,6 +38,10 @@ class CustomStrategy(Strategy):
         self.schema = schema
         self._fields = fields
 
+    @property
+    def evaluates(self) -> bool:  # type: ignore[override]
+        return self.schema.compiled.has_rules
+
     def default(self, obj: Tree) -> None:
         self.schema.default(obj)
 

@@ -106,6 +106,7 @@ class Strategy:
     orphaning_warning: ClassVar[str] = ""  # for who deletes without a word on what becomes of dependents
     deletes_gracefully: ClassVar[bool] = False
     deletes_in_two_phases: ClassVar[bool] = False  # the first DELETE only marks, by `mark_deleted`
+    evaluates: ClassVar[bool] = False  # judging takes expressions, to be compiled or evaluated
     answers_deleted_object: ClassVar[bool] = False  # a DELETE answers with the object, where others answer a Status
 
     def __init__(self, kind: Kind, policy: Policy = DEFAULT_POLICY) -> None:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
+from hyperkube_machinery.cel.patience import TakesLong
 
 __all__ = [
     "FAILURES",
     "LIMIT",
+    "PROMPT_WORK",
     "ROOM",
     "SPENT",
+    "STAGE",
+    "TERMS",
     "VARIABLES",
     "WORK_LIMIT",
     "Code",
@@ -25,6 +29,7 @@ __all__ = [
     "Run",
     "charge",
     "charged",
+    "exceeded",
     "failure",
     "work",
 ]
@@ -32,8 +37,17 @@ __all__ = [
 Frame = list[Any]
 Run = Callable[[Frame], Any]
 
-SPENT, LIMIT, ROOM, VARIABLES = 0, 1, 2, 3
-"""Where in a frame is what; variables come last. ROOM is how much work may still be done that costs nothing."""
+SPENT, LIMIT, ROOM, TERMS, VARIABLES = 0, 1, 2, 3, 4
+"""Where in a frame is what; variables come last.
+
+ROOM is how much work may still be done that costs nothing. Where somebody waits for the result and has little patience,
+TERMS are that patience and what may be spent in the end, and LIMIT is when to ask next whether it lasts.
+"""
+
+STAGE = 500
+"""What is spent between two looks at the clock: a tenth of a millisecond, and half of one if calls are costly."""
+PROMPT_WORK = 20_000
+"""What ROOM there is for the impatient: a millisecond or two."""
 
 WORK_LIMIT = 10_000_000
 """How many items and code points functions may make, and compare, in one evaluation."""
@@ -60,17 +74,29 @@ class Code:
 
 
 def charge(frame: Frame, cost: int) -> None:
-    """Spend. Raises CostExceeded."""
+    """Spend. Raises CostExceeded, TakesLong."""
     frame[SPENT] += cost
     if frame[SPENT] > frame[LIMIT]:
+        exceeded(frame)
+
+
+def exceeded(frame: Frame) -> None:
+    """Begin the next stage, where LIMIT was not that of the evaluation. Raises CostExceeded, TakesLong."""
+    terms = frame[TERMS]
+    if terms is None:
         raise CostExceeded
+    patience, limit = terms
+    if frame[SPENT] > limit:
+        raise CostExceeded
+    patience.check()
+    frame[LIMIT] = min(limit, frame[SPENT] + STAGE)
 
 
 def work(frame: Frame, amount: int) -> None:
-    """Do work that has no price, or whose price is told only later. Raises CostExceeded."""
+    """Do work that has no price, or whose price is told only later. Raises CostExceeded, TakesLong."""
     frame[ROOM] -= amount
     if frame[ROOM] < 0:
-        raise CostExceeded
+        raise CostExceeded if frame[TERMS] is None else TakesLong
 
 
 def charged(code: Code, cost: int | None = None) -> Run:

@@ -216,7 +216,7 @@ class Compiler:
         price = self._price(function.name, overload)
         code = self._general(function, overload, types, codes, price)
         if self._constants and function.name in _CONVERSIONS and len(codes) == 1 and codes[0].constant:
-            return Code.of(code.run([0, float("inf"), WORK_LIMIT]))
+            return Code.of(code.run([0, float("inf"), WORK_LIMIT, None]))
         return code
 
     def _general(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hyperkube_machinery.cel.ast import Call, Comprehension, Expression, Select, children
@@ -52,18 +53,42 @@ def levels_of(expression: Expression) -> int:
     return deepest
 
 
+class _Room:
+    """The limit of recursion, which all threads share: raised while any of them nests deeply."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._nesting = 0
+        self._usual = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._nesting:
+                self._usual = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(self._usual, _FRAMES))
+            self._nesting += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._nesting -= 1
+            if not self._nesting:
+                sys.setrecursionlimit(self._usual)
+
+
+_room = _Room()
+
+
 @contextmanager
 def deep_calls(*, needed: bool = True) -> Iterator[None]:
     """Let calls nest deeply within the block."""
-    before = sys.getrecursionlimit()
-    if not needed or before >= _FRAMES:
+    if not needed:
         yield
         return
-    sys.setrecursionlimit(_FRAMES)
+    _room.enter()
     try:
         yield
     finally:
-        sys.setrecursionlimit(before)
+        _room.leave()
 
 
 @contextmanager

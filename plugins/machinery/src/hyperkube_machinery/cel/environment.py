@@ -23,6 +23,7 @@ from hyperkube_machinery.cel.libraries.standard import CROSS_TYPE_COMPARISONS, S
 from hyperkube_machinery.cel.library import Library
 from hyperkube_machinery.cel.models import CostModel, SizedNode
 from hyperkube_machinery.cel.parsing import parse
+from hyperkube_machinery.cel.patience import current
 from hyperkube_machinery.cel.programs import Compiled, Program, Result
 from hyperkube_machinery.cel.source import Source
 from hyperkube_machinery.cel.types import ObjectType, Type, TypeProvider
@@ -123,7 +124,9 @@ class Environment:
         return extended
 
     def compile(self, text: str) -> Checked:
-        """Parse and check. Raises CompileError, whose text is cel-go's."""
+        """Parse and check. Raises CompileError, whose text is cel-go's, and TakesLong if it has to be prompt."""
+        if (patience := current()) is not None:
+            patience.check_text(text)
         source = Source(text)
         settings = self.settings
         expression = parse(

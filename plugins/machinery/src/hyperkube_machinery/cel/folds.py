@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charged, failure
+from hyperkube_machinery.cel.code import FAILURES, Code, Frame, Run, charged, exceeded, failure
 from hyperkube_machinery.cel.equality import find_key
-from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
+from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.kinds import type_of_value
 from hyperkube_machinery.cel.texts import show
 
@@ -81,7 +81,7 @@ def _quantifier(loop: Loop, predicate: Code, *, stop: bool, overhead: int, last:
         for frame[slot] in rounds:
             frame[0] += due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             try:
                 met = run(frame)
             except FAILURES as exc:
@@ -110,7 +110,7 @@ def count_one(loop: Loop, predicate: Code) -> Run:
         for frame[slot] in rounds:
             frame[0] += due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             try:
                 met = run(frame)
             except FAILURES as exc:
@@ -151,7 +151,7 @@ def _grow_each(loop: Loop, run: Run, due: int) -> Run:
         for frame[slot] in rounds:
             frame[0] += due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             append(run(frame))
         return grown
 
@@ -199,7 +199,7 @@ def _grow(loop: Loop, make: Any, add: Any, due: int, predicate: Code | None) -> 
         for frame[slot] in rounds:
             frame[0] += test_due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             try:
                 met = test(frame)
             except FAILURES as exc:
@@ -208,7 +208,7 @@ def _grow(loop: Loop, make: Any, add: Any, due: int, predicate: Code | None) -> 
             if met is True:
                 frame[0] += due
                 if frame[0] > frame[1]:
-                    raise CostExceeded
+                    exceeded(frame)
                 if failed is None:
                     try:
                         add(frame, grown)
@@ -265,12 +265,12 @@ def fold(loop: Loop, slot: int, initial: Code, condition: Code, step: Code, resu
         for frame[variable] in rounds:
             frame[0] += condition_due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             if go_on(frame) is False:
                 break
             frame[0] += step_due
             if frame[0] > frame[1]:
-                raise CostExceeded
+                exceeded(frame)
             frame[slot] = run(frame)
         return finish(frame)
 

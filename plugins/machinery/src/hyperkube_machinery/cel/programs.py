@@ -6,9 +6,22 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from hyperkube_machinery.cel.code import FAILURES, LIMIT, SPENT, VARIABLES, WORK_LIMIT, Run, failure
+from hyperkube_machinery.cel.code import (
+    FAILURES,
+    LIMIT,
+    PROMPT_WORK,
+    ROOM,
+    SPENT,
+    STAGE,
+    TERMS,
+    VARIABLES,
+    WORK_LIMIT,
+    Run,
+    failure,
+)
 from hyperkube_machinery.cel.depth import deep_calls
 from hyperkube_machinery.cel.errors import CostExceeded
+from hyperkube_machinery.cel.patience import current
 
 __all__ = ["Compiled", "Program", "Result"]
 
@@ -46,11 +59,18 @@ class Program:
         self._without: dict[frozenset[str], Program] = {}
 
     def evaluate(self, activation: Mapping[str, Any]) -> Result:
-        """The value for these variables. Raises EvaluationError, CostExceeded."""
+        """The value for these variables. Raises EvaluationError, CostExceeded, and TakesLong if it has to be prompt."""
+        values = activation
         try:
-            frame = [self._cost, self._limit, WORK_LIMIT, *[activation[name] for name in self._names], *self._locals]
+            frame = [self._cost, self._limit, WORK_LIMIT, None, *[values[name] for name in self._names], *self._locals]
         except KeyError:
             return self._lacking(activation).evaluate(activation)
+        patience = current()
+        if patience is not None:
+            patience.check()
+            frame[LIMIT] = min(STAGE, self._limit)
+            frame[ROOM] = PROMPT_WORK
+            frame[TERMS] = patience, self._limit
         run = self._run
         try:
             if self._deep:
@@ -66,7 +86,7 @@ class Program:
             exc.cost = frame[SPENT]
             raise
         spent = frame[SPENT]
-        if spent > frame[LIMIT]:
+        if spent > self._limit:
             exceeded = CostExceeded()
             exceeded.cost = spent
             raise exceeded

@@ -101,13 +101,15 @@ class Policy:
         self.bindings = bindings
         self.constraints = Constraints(spec.get("matchConstraints") or {})
         self.ignores_failures = spec.get("failurePolicy") == "Ignore"
+        self.has_conditions = bool(spec.get("matchConditions"))
+        self.mutations = len(spec.get("mutations") or ())
         self.is_reinvoked = spec.get("reinvocationPolicy") == "IfNeeded"
         param_kind = spec.get("paramKind")
         self.param_kind = ParamKind(param_kind["apiVersion"], param_kind["kind"]) if param_kind is not None else None
 
     @cached_property
     def programs(self) -> Programs:
-        """Its expressions, compiled."""
+        """Its expressions, compiled. Raises TakesLong if it has to be prompt and can't."""
         from hyperkube_apiserver.admission.policies.programs import Programs  # the language takes long to load
 
         return Programs(self.spec)

@@ -9,12 +9,12 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.evaluation import Given, namespace_object
+from hyperkube_apiserver.admission.judging import judged
 from hyperkube_apiserver.admission.matchconditions import ConditionError, met
 from hyperkube_apiserver.admission.objects import Objects
 from hyperkube_apiserver.admission.policies.cases import Case, cases
@@ -88,7 +88,7 @@ class MutatingDispatcher:
         """One policy with one set of parameters."""
         policy = case.policy
         try:
-            if policy.programs.conditions and not await self._met(work, policy, target, params):
+            if policy.has_conditions and not await self._met(work, policy, target, params):
                 return
         except ConditionError as exc:
             self._failed(work, case, str(exc))
@@ -97,13 +97,13 @@ class MutatingDispatcher:
         if not work.rounds.asks(who):
             return
         changed = False
-        for mutation in policy.programs.mutations:
+        for index in range(policy.mutations):
             if work.attributes.obj is None:
                 continue
             work.touched = True
             began, why = self._cluster.clock.monotonic(), ""
             try:
-                changed |= await self._mutated(work, case, target, params, mutation)
+                changed |= await self._mutated(work, case, target, params, index)
             except (PatchError, OutOfBudget) as exc:
                 why = str(exc)
                 self._failed(work, case, why)
@@ -124,21 +124,19 @@ class MutatingDispatcher:
             values = given.with_params(params, authorizer)
             return met(policy.programs.conditions, values, ignores_failures=ignores)
 
-        found = self._cluster.deciding(check)
-        return await found if isawaitable(found) else found
+        return await judged(self._cluster.authorizer, check)
 
     async def _given(self, work: _Work, target: Target) -> Given:
         obj, old = await work.objects.at(target)
         return Given(work.attributes, target, obj, old, work.namespace)
 
-    async def _mutated(self, work: _Work, case: Case, target: Target, params: Tree | None, mutation: Mutation) -> bool:
+    async def _mutated(self, work: _Work, case: Case, target: Target, params: Tree | None, index: int) -> bool:
         """Evaluate and apply one mutation; whether that changed the object.
 
         Raises PatchError, OutOfBudget, APIError.
         """
         given = await self._given(work, target)
-        found = self._cluster.deciding(partial(_evaluated, case.policy, mutation, given, params))
-        value = await found if isawaitable(found) else found
+        mutation, value = await judged(self._cluster.authorizer, partial(_evaluated, case.policy, index, given, params))
         live, _ = await work.objects.at(target)
         assert live is not None
         shape = work.objects.shape(target)
@@ -160,15 +158,16 @@ class MutatingDispatcher:
 
 
 def _evaluated(
-    policy: Policy, mutation: Mutation, given: Given, params: Tree | None, authorizer: PromptAuthorizer
-) -> Any:
+    policy: Policy, index: int, given: Given, params: Tree | None, authorizer: PromptAuthorizer
+) -> tuple[Mutation, Any]:
+    mutation = policy.programs.mutations[index]
     if mutation.program.error:
         raise PatchError(mutation.program.error)
     values: Mapping[str, Any] = given.with_params(params, authorizer)
     found = Evaluation(values, policy.programs.variables, OBJECT_BUDGET).evaluate(mutation.program)
     if found.error:
         raise PatchError(found.error)
-    return found.value
+    return mutation, found.value
 
 
 def _denied(case: Case, why: str) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.evaluation import Given, namespace_object
+from hyperkube_apiserver.admission.judging import judged
 from hyperkube_apiserver.admission.objects import Objects
 from hyperkube_apiserver.admission.policies.cases import Case, cases
 from hyperkube_apiserver.admission.policies.instruments import error_type, validating_instruments
@@ -57,8 +57,7 @@ class ValidatingDispatcher:
         if not found:
             return
         givens = await self._givens(found, attributes)
-        judged = self._cluster.deciding(partial(self._judged, found, givens))
-        judgements = await judged if isawaitable(judged) else judged
+        judgements = await judged(self._cluster.authorizer, partial(self._judged, found, givens))
         outcome = _Outcome()
         for case, (said, seconds) in zip(found, judgements, strict=True):
             self._settle(case, said, seconds, attributes, outcome)

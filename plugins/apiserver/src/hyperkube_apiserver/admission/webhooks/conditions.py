@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from inspect import isawaitable
 from weakref import WeakKeyDictionary
 
 from hyperkube_apiserver.admission.cluster import Cluster
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.evaluation import Given
+from hyperkube_apiserver.admission.judging import judged
 from hyperkube_apiserver.admission.matchconditions import ConditionError, met
 from hyperkube_apiserver.admission.objects import Objects
 from hyperkube_apiserver.admission.policies.programs import Condition, conditions
@@ -34,15 +34,13 @@ class Conditions:
         """Whether the conditions of a webhook hold for a request. Raises APIError 403 where that can't be said."""
         obj, old = await objects.at(target)
         given = Given(attributes, target, obj, old, None)
-        compiled = self._of(hook)
 
         def check(authorizer: PromptAuthorizer) -> bool:
             values = given.with_params(None, authorizer)
-            return met(compiled, values, ignores_failures=hook.ignores_failures)
+            return met(self._of(hook), values, ignores_failures=hook.ignores_failures)
 
         try:
-            found = self._cluster.deciding(check)
-            return await found if isawaitable(found) else found
+            return await judged(self._cluster.authorizer, check)
         except ConditionError as exc:
             log.warning("the request is refused, for the conditions of webhook %s failed: %s", hook.name, exc)
             raise forbidden(attributes, str(exc)) from exc

@@ -17,6 +17,7 @@ class Registration(Strategy):
     allows_unconditional_update = False
     counts_generation = True
     knows_finalizers = False
+    evaluates = True
 
     def validate_own_meta_update(self, obj: Tree, old: Tree, subresource: str) -> list[FieldError]:
         return [] if subresource == "status" else self.validate_meta(obj)

@@ -37,6 +37,7 @@ class Definitions(Strategy):
     counts_generation = True
     knows_finalizers = False
     deletes_in_two_phases = True
+    evaluates = True
 
     def default(self, obj: Tree) -> None:
         spec = obj.setdefault("spec", {})

@@ -35,6 +35,7 @@ class Claims(Strategy):
 
     revalidates_meta = True
     answers_deleted_object = True
+    evaluates = True
 
     def default(self, obj: Tree) -> None:
         _default_claim(obj.setdefault("spec", {}))
@@ -62,6 +63,7 @@ class ClaimTemplates(Strategy):
 
     revalidates_meta = True
     answers_deleted_object = True
+    evaluates = True
 
     def default(self, obj: Tree) -> None:
         _default_claim(obj.setdefault("spec", {}).setdefault("spec", {}))

@@ -20,6 +20,7 @@ class DeviceClasses(Strategy):
 
     counts_generation = True
     answers_deleted_object = True
+    evaluates = True
     revalidates_meta = True
 
     def default(self, obj: Tree) -> None:
