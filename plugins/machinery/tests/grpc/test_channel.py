@@ -13,6 +13,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
+from h2.settings import SettingCodes, Settings
 
 from hyperkube_machinery.grpc import CallFailed, Channel, Code
 from hyperkube_machinery.testing.clock import VirtualClock
@@ -29,7 +30,12 @@ class Server:
         self.path = Path(self.folder.name) / "s"
         self.answer: Callable[[Call], None] = lambda call: call.reply(call.message)
         self.calls: list[Call] = []
+        self.begun: list[Call] = []
         self.cancelled = 0
+        self.hung_up = 0  # clients that have
+        self.most_calls: int | None = None  # at once
+        self.reads = True  # and gives room for more
+        self._unread = 0
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -48,26 +54,41 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
         connection = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        if self.most_calls is not None:
+            settings = {SettingCodes.MAX_CONCURRENT_STREAMS: self.most_calls}
+            connection.local_settings = Settings(client=False, initial_values=settings)
         connection.initiate_connection()
         open_calls: dict[int, Call] = {}
         while True:
             writer.write(connection.data_to_send())
             data = await reader.read(65536)
             if not data:
+                self.hung_up += 1
                 writer.close()
                 return
             for event in connection.receive_data(data):
                 if isinstance(event, RequestReceived):
                     headers = {str(name): str(value) for name, value in event.headers}
                     open_calls[event.stream_id] = Call(connection, writer, event.stream_id, headers)
+                    self.begun.append(open_calls[event.stream_id])
                 elif isinstance(event, DataReceived):
                     open_calls[event.stream_id].data += event.data
-                    connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    if self.reads:
+                        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    else:
+                        self._unread += event.flow_controlled_length
                 elif isinstance(event, StreamEnded):
                     self.calls.append(open_calls[event.stream_id])
                     self.answer(open_calls[event.stream_id])
                 elif isinstance(event, StreamReset):
                     self.cancelled += 1
+
+    def read_on(self) -> None:
+        """Give the first call the room that was kept from it."""
+        self.reads = True
+        call = self.begun[0]
+        call.connection.acknowledge_received_data(self._unread, call.stream)
+        call.writer.write(call.connection.data_to_send())
 
 
 class Call:
@@ -98,6 +119,14 @@ class Call:
         self.begin()
         self.send(message)
         self.end()
+
+    def reset(self) -> None:
+        self.connection.reset_stream(self.stream)
+        self.writer.write(self.connection.data_to_send())
+
+    def go_away(self, last: int) -> None:
+        """Take no more calls on this connection, none behind `last`."""
+        self.writer.write(struct.pack("!HBBBIII", 0, 8, 7, 0, 0, last, 0))
 
     def refuse(self, status: int, message: str) -> None:
         """Without a message, as gRPC's servers do: trailers alone."""
@@ -248,3 +277,71 @@ async def test_what_speaks_no_http_is_told(clock: VirtualClock, server: Server) 
     assert failed.value.code is Code.UNAVAILABLE
     await channel.close()
     other.close()
+
+
+async def test_calls_wait_for_their_turn_where_the_server_takes_but_a_few(channel: Channel, server: Server) -> None:
+    server.most_calls = 2
+    server.answer = lambda call: None
+    assert (await asyncio.wait({first := asyncio.ensure_future(channel.call("/x.Y/Z", b"0"))}, timeout=0))[1]
+    await until(lambda: bool(server.calls))
+    given_up = [asyncio.ensure_future(channel.call("/x.Y/Z", b"-")) for _ in range(2)]
+    await until(lambda: len(server.calls) == 2)
+    others = [asyncio.ensure_future(channel.call("/x.Y/Z", bytes([number]))) for number in range(20)]
+    await asyncio.sleep(0)
+    given_up[1].cancel()  # it waits
+    server.answer = lambda call: call.reply(call.message)
+    for call in server.calls:
+        call.reply(call.message)
+    assert await asyncio.gather(*others) == [bytes([number]) for number in range(20)]
+    assert await first == b"0"
+
+
+async def test_calls_that_wait_for_their_turn_fail_with_the_connection(channel: Channel, server: Server) -> None:
+    server.most_calls = 1
+    server.answer = lambda call: None
+    calls = [asyncio.ensure_future(channel.call("/x.Y/Z", b""))]
+    await until(lambda: bool(server.calls))
+    calls += [asyncio.ensure_future(channel.call("/x.Y/Z", b"")) for _ in range(3)]
+    await asyncio.sleep(0)
+    await server.stop()
+    failures = await asyncio.gather(*calls, return_exceptions=True)
+    assert [getattr(failure, "code", failure) for failure in failures] == [Code.UNAVAILABLE] * 4
+    assert len(server.calls) == 1
+
+
+async def test_a_server_that_goes_away_still_answers_what_it_has_taken(channel: Channel, server: Server) -> None:
+    server.answer = lambda call: None
+    calls = [asyncio.ensure_future(channel.call("/x.Y/Z", bytes([number]))) for number in range(3)]
+    await until(lambda: len(server.calls) == 3)
+    first, second, third = server.calls
+    first.go_away(second.stream)
+    with pytest.raises(CallFailed, match="Unavailable"):
+        await calls[2]
+    server.answer = lambda call: call.reply(b"anew")
+    assert await channel.call("/x.Y/Z", b"") == b"anew"
+    assert server.calls[-1].connection is not third.connection
+    for call in (first, second):
+        call.reply(call.message)
+    assert await asyncio.gather(*calls[:2]) == [b"\0", b"\1"]
+    await until(lambda: server.hung_up == 1)
+
+
+async def test_whoever_sends_more_than_is_read_is_told_when_the_call_is_over(channel: Channel, server: Server) -> None:
+    server.reads = False
+    async with channel.open("/x.Y/Z") as call:
+        await call.send(b"x" * 3_000_000)
+        senders = [asyncio.ensure_future(call.send(b"x")) for _ in range(2)]
+        await until(lambda: bool(server.begun))
+        server.begun[0].reset()
+        failures = await asyncio.gather(*senders, return_exceptions=True)
+        assert [type(failure) for failure in failures] == [CallFailed, CallFailed]
+
+
+async def test_several_senders_wait_for_the_same_room(channel: Channel, server: Server) -> None:
+    server.reads = False
+    async with channel.open("/x.Y/Z") as call:
+        await call.send(b"x" * 3_000_000)
+        senders = [asyncio.ensure_future(call.send(b"x")) for _ in range(3)]
+        await until(lambda: bool(server.begun))
+        server.read_on()
+        await asyncio.gather(*senders)

@@ -8,6 +8,7 @@ Source: grpc/doc/PROTOCOL-HTTP2.md, google.golang.org/grpc (words of failures, t
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,8 @@ _WINDOW = 16 * 1024 * 1024
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.1, 3.0, 1.6
 """Seconds between tries to connect. Upstream's."""
 _CONNECT_SECONDS = 5.0
+_CALLS_AT_FIRST = 100
+"""At once, until the other side has said how many it takes. Upstream's."""
 
 
 class Call:
@@ -129,6 +132,8 @@ class Channel:
     @asynccontextmanager
     async def _begun(self, method: str, headers: Headers, seconds: float = 0.0) -> AsyncIterator[Call]:
         connection = await self._connected()
+        while not await connection.turn():
+            connection = await self._connected()
         stream = connection.begin(method, headers, seconds, self._largest)
         try:
             yield Call(stream)
@@ -215,6 +220,29 @@ class _Connection(Wire):
             ("te", "trailers"),
         ]
         self.answered = True
+        self._most_calls = _CALLS_AT_FIRST
+        self._waiting: deque[asyncio.Future[None]] = deque()  # for calls to end, of which there can't be more
+
+    async def turn(self) -> bool:
+        """Wait until a call can begin; False, where the connection takes no more."""
+        while self.usable and len(self.streams) >= self._most_calls:
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            try:
+                await waiting
+            except asyncio.CancelledError:
+                self._let_begin()  # another one, if it was this one's turn
+                raise
+        return self.usable
+
+    def _let_begin(self) -> None:
+        """Have as many go on as there is room for; those who come before them wait again."""
+        room = self._most_calls - len(self.streams) if self.usable else len(self._waiting)
+        while self._waiting and room > 0:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                room -= 1
 
     def begin(self, method: str, headers: Headers, seconds: float, largest: int) -> Stream:
         """Begin a call; it has failed already where the connection is lost meanwhile."""
@@ -239,6 +267,16 @@ class _Connection(Wire):
 
     def ping_answered(self) -> None:
         self.answered = True
+
+    def settings_came(self) -> None:
+        self._most_calls = self._h2.remote_settings.max_concurrent_streams
+        self._let_begin()
+
+    def stream_gone(self) -> None:
+        self._let_begin()
+        if not (self.usable or self.lost or self.streams):  # another one has taken its place
+            self._flush()
+            self._transport.close()
 
     def close(self) -> None:
         self.usable = False

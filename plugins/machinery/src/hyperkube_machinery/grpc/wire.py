@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -35,6 +36,9 @@ from h2.settings import SettingCodes, Settings
 
 from hyperkube_machinery.grpc.status import CallFailed, Code
 
+if TYPE_CHECKING:
+    from hyperframe.frame import Frame, GoAwayFrame
+
 __all__ = ["Headers", "Stream", "Wire", "framed"]
 
 Headers = Sequence[tuple[str, str]]
@@ -52,6 +56,20 @@ def framed(message: bytes) -> bytes:
     return struct.pack("!BI", 0, len(message)) + message
 
 
+class _Frames(H2Connection):
+    """HTTP/2's state, for which a connection goes on after the other side has said that it takes no more streams.
+
+    h2 takes that for the end, and throws away what is to be sent; RFC 9113 (6.8) has what was begun go on.
+    """
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        event.additional_data = frame.additional_data or None
+        return [], [event]
+
+
 class Stream:
     """Both directions of one call."""
 
@@ -60,7 +78,7 @@ class Stream:
         "_failure",
         "_largest",
         "_news",
-        "_room",
+        "_senders",
         "_wire",
         "closed",
         "ended",
@@ -77,7 +95,7 @@ class Stream:
         self._data = bytearray()
         self._failure: CallFailed | None = None
         self._news: asyncio.Future[None] | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._senders: deque[asyncio.Future[None]] = deque()  # that wait for room
         self.owed = 0  # bytes that have come, for which no room was given back yet
         self.unsent = bytearray()
         self.finished: Headers | None = None  # our side is; what follows the data, nothing on a client's
@@ -88,9 +106,10 @@ class Stream:
 
     async def send(self, message: bytes) -> None:
         """Send a message; waits while too much is waiting already. Raises CallFailed where the call is over."""
-        while len(self.unsent) > _MOST_WAITING and not self._wire.lost:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+        while len(self.unsent) > _MOST_WAITING and self._wire.carries(self):
+            waiting = asyncio.get_running_loop().create_future()
+            self._senders.append(waiting)
+            await waiting
         self.put(message)
 
     def put(self, message: bytes) -> None:
@@ -108,8 +127,15 @@ class Stream:
 
     def make_room(self) -> None:
         """Some of what was waiting was sent."""
-        if self._room is not None and not self._room.done() and len(self.unsent) <= _MOST_WAITING:
-            self._room.set_result(None)
+        if len(self.unsent) <= _MOST_WAITING:
+            self.wake_senders()
+
+    def wake_senders(self) -> None:
+        """Have those who wait for room look again, in their order."""
+        while self._senders:
+            waiting = self._senders.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
 
     # What comes.
 
@@ -123,8 +149,6 @@ class Stream:
             return
         self.fail(failure)
         self.ended = True
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
         self._tell()
 
     def fail(self, failure: CallFailed | None) -> None:
@@ -181,7 +205,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, *, client_side: bool, window: int, concurrent: int | None = None) -> None:
         """`window`: bytes that may wait to be read in a stream; `concurrent`: how many streams the client may have."""
-        self._h2 = H2Connection(
+        self._h2 = _Frames(
             H2Configuration(
                 client_side=client_side,
                 header_encoding="utf-8",
@@ -223,6 +247,12 @@ class Wire(asyncio.Protocol):
     def stream_over(self, stream: Stream) -> None:
         """The other side has broken off a stream, or the connection is lost."""
 
+    def settings_came(self) -> None:
+        """The other side has said what it takes."""
+
+    def stream_gone(self) -> None:
+        """There is a stream less, or the connection takes no more of them."""
+
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -259,9 +289,13 @@ class Wire(asyncio.Protocol):
 
     # What streams ask.
 
+    def carries(self, stream: Stream) -> bool:
+        """Whether anything of a stream can still be sent."""
+        return not self.lost and stream.id in self.streams
+
     def push(self, stream: Stream) -> None:
         """Send as much of a stream as there is room for."""
-        if self.lost or stream.closed or stream.id not in self.streams:
+        if stream.closed or not self.carries(stream):
             return
         try:
             self._push(stream)
@@ -293,7 +327,7 @@ class Wire(asyncio.Protocol):
 
     def grant(self, stream: Stream) -> None:
         """Give room for as much as was read of a stream."""
-        if stream.owed < self._granted_at or stream.ended or self.lost or stream.id not in self.streams:
+        if stream.owed < self._granted_at or stream.ended or not self.carries(stream):
             return
         with suppress(ProtocolError):
             self._h2.increment_flow_control_window(stream.owed, stream.id)
@@ -302,16 +336,24 @@ class Wire(asyncio.Protocol):
 
     def reset(self, stream: Stream, code: ErrorCodes = ErrorCodes.CANCEL) -> None:
         """Break a stream off; nothing, where it is over."""
-        if self.streams.pop(stream.id, None) is None or self.lost:
+        if self._drop(stream.id) is None or self.lost:
             return
         if not (stream.ended and stream.closed):
             with suppress(ProtocolError):
                 self._h2.reset_stream(stream.id, code)
             self.flush()
 
+    def _drop(self, stream_id: int) -> Stream | None:
+        """Carry a stream no further; the stream, if it was carried."""
+        stream = self.streams.pop(stream_id, None)
+        if stream is not None:
+            stream.wake_senders()
+            self.stream_gone()
+        return stream
+
     def _forget(self, stream: Stream) -> None:
         """Our side is finished; the other side, if it isn't, is told that nobody reads on, as Go's server does."""
-        self.streams.pop(stream.id, None)
+        self._drop(stream.id)
         if not stream.ended:
             with suppress(ProtocolError):
                 self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
@@ -353,7 +395,17 @@ class Wire(asyncio.Protocol):
         streams, self.streams = list(self.streams.values()), {}
         for stream in streams:
             stream.end(CallFailed(Code.UNAVAILABLE, why))
+            stream.wake_senders()
             self.stream_over(stream)
+        self.stream_gone()
+
+    def _go_on_without(self, last: int) -> None:
+        """Begin no more streams; those up to `last` are still answered."""
+        self.usable = False
+        for stream in [stream for stream in self.streams.values() if stream.id > last]:
+            stream.end(CallFailed(Code.UNAVAILABLE, "the connection is draining"))
+            self._drop(stream.id)
+        self.stream_gone()
 
     def _push_all(self) -> None:
         for stream in list(self.streams.values()):
@@ -377,17 +429,20 @@ class Wire(asyncio.Protocol):
             if (stream := self.streams.get(event.stream_id)) is not None:
                 stream.end()
         elif isinstance(event, StreamReset):
-            if (stream := self.streams.pop(event.stream_id, None)) is not None:
+            if (stream := self.streams.get(event.stream_id)) is not None:
                 stream.end(_reset(event))
+                self._drop(stream.id)
                 self.stream_over(stream)
         elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
+            if isinstance(event, RemoteSettingsChanged):
+                self.settings_came()
             self._push_all()
         elif isinstance(event, PingReceived):
             self.ping_came()
         elif isinstance(event, PingAckReceived):
             self.ping_answered()
-        elif isinstance(event, ConnectionTerminated):  # what was begun may still be answered
-            self.usable = False
+        elif isinstance(event, ConnectionTerminated) and self._client_side:  # what a client says of pushes is all one
+            self._go_on_without(event.last_stream_id or 0)
 
 
 def _is_greeting(data: bytes) -> bool:
