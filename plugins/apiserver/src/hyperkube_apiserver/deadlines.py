@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from hyperkube_machinery.clock import Clock
 
-__all__ = ["Deadlines", "Late"]
+__all__ = ["Deadlines", "Late", "in_time"]
 
 T = TypeVar("T")
 
@@ -18,41 +18,68 @@ class Late(Exception):
 
 
 class Deadlines:
-    """Gives up on what takes longer than `seconds`. A timer for each would cost a write a tenth of its time."""
+    """Gives up on what takes longer than `seconds`, while `expire` runs.
+
+    A timer for each would cost a write a tenth of its time, as would one that is started when there is something to
+    wait for, and asyncio's own timeouts another hundredth.
+    """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._running: dict[asyncio.Timeout, float] = {}  # with their ends on the monotonic clock, first to last
-        self._timer: asyncio.Task[None] | None = None  # there is one while anything runs
+        self._running: dict[_Kept, float] = {}  # with their ends on the monotonic clock, first to last
 
     async def keep(self, pending: Awaitable[T]) -> T:
         """The result of `pending`; raises Late, having cancelled it, when its time is up."""
-        timeout = asyncio.timeout(None)
-        self._running[timeout] = self._clock.monotonic() + self._seconds
-        if self._timer is None:
-            self._timer = asyncio.create_task(self._expire(), name="request deadlines")
+        task = asyncio.current_task()
+        assert task is not None
+        kept = _Kept(task)
+        self._running[kept] = self._clock.monotonic() + self._seconds
         try:
-            async with timeout:
-                return await pending
-        except TimeoutError as exc:
-            if timeout.expired():
+            return await pending
+        except asyncio.CancelledError as exc:
+            if kept.late and task.cancelling() <= kept.cancelled + 1:
                 raise Late from exc
-            raise  # its own
+            raise  # somebody else wants it to end
         finally:
-            del self._running[timeout]
-            if not self._running:
-                self._timer.cancel()
-                self._timer = None
+            del self._running[kept]
+            if kept.late:
+                task.uncancel()
 
-    async def _expire(self) -> None:
+    async def expire(self) -> NoReturn:
+        """Give up on each when its time is up, until cancelled."""
         while True:
-            now = self._clock.monotonic()
-            for timeout, end in self._running.items():
+            now, rest = self._clock.monotonic(), self._seconds
+            for kept, end in self._running.items():
                 if end > now:
-                    await self._clock.sleep(end - now)
+                    rest = end - now
                     break
-                if not timeout.expired():
-                    timeout.reschedule(0)  # long ago: it expires at the next turn of the loop
-            else:
-                await self._clock.sleep(self._seconds)
+                kept.give_up()
+            await self._clock.sleep(rest)
+
+
+class _Kept:
+    """What a task waits for."""
+
+    __slots__ = ("cancelled", "late", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.cancelled = task.cancelling()  # how often others had asked the task to end
+        self.late = False
+
+    def give_up(self) -> None:
+        """Have the task end, once: it may take a while to."""
+        if not self.late:
+            self.late = True
+            self.task.cancel()
+
+
+async def in_time(clock: Clock, seconds: float, pending: Awaitable[T]) -> T:
+    """The result of `pending`, which has `seconds` of its own. Raises Late as `Deadlines.keep` does."""
+    deadlines = Deadlines(clock, seconds)
+    timer = asyncio.create_task(deadlines.expire(), name="request deadline")
+    try:
+        return await deadlines.keep(pending)
+    finally:
+        timer.cancel()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from typing import NoReturn
 
 from hyperkube_apiserver.auditing import Auditor, Trail
 from hyperkube_apiserver.authn import Authenticator, Identity, ignored_credentials_warning
@@ -27,7 +28,7 @@ from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import quote
 from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Call
-from hyperkube_apiserver.deadlines import Deadlines, Late
+from hyperkube_apiserver.deadlines import Deadlines, Late, in_time
 from hyperkube_apiserver.handlers.nonresource import NonResource
 from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.operations.desk import Desk, Visit
@@ -98,13 +99,18 @@ class Pipeline:
         answer = eagerly(self._answer(visit))
         return self._in_time(visit, answer) if isinstance(answer, Awaitable) else answer
 
+    async def keep_deadlines(self) -> NoReturn:
+        """Give up on what takes too long, until cancelled."""
+        await self._deadlines.expire()
+
     async def _in_time(self, visit: Visit, pending: Awaitable[Answer]) -> Answer:
         """Give up on an answer that takes too long; what it has begun to write may still come to pass."""
         asked = timeout_seconds(visit.query)
         shorter = asked is not None and 0 < asked < self._timeout_seconds
-        deadlines = Deadlines(self._clock, asked) if asked is not None and shorter else self._deadlines
         try:
-            return await deadlines.keep(pending)
+            if asked is not None and shorter:
+                return await in_time(self._clock, asked, pending)
+            return await self._deadlines.keep(pending)
         except Late:
             refusal = _refusal(visit.request, APIError.of(504, "Timeout", _TOO_LATE, {}))
             if visit.trail is not None:

@@ -185,6 +185,7 @@ async def _serve_on(
             beside.start(auditor.run())
         checks = _checks(api, options, clock, desk.lifecycle, opened.checks)
         pipeline = _pipeline(api, options, clock, address, desk, terms, access, auditor, checks)
+        beside.start(pipeline.keep_deadlines())
         server = HTTPServer(_outermost(pipeline, options), clock=clock, ssl_context=tls.context)
         local = LocalServer(f"https://{address}", pipeline, lambda *pair: admit_client(tls.current, *pair))
         api.instruments.follow_listener(lambda: server.failed_handshakes)

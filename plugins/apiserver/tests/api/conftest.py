@@ -241,9 +241,12 @@ async def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 clock=clock,
                 longest_seconds=60,
             )
+            deadlines = asyncio.create_task(pipeline.keep_deadlines())
             try:
                 yield Client(api, pipeline, store, clock)
             finally:
+                deadlines.cancel()
+                await asyncio.gather(deadlines, return_exceptions=True)
                 api.cluster.close()
 
 

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 
 from hyperkube_apiserver.call import Call
-from hyperkube_apiserver.deadlines import Deadlines, Late
+from hyperkube_apiserver.deadlines import Late, in_time
 from hyperkube_apiserver.handlers.list import Listing
 from hyperkube_apiserver.handlers.output import output_for
 from hyperkube_apiserver.kinds import Kind
@@ -96,7 +96,7 @@ async def _probe(port: int, clock: Clock) -> tuple[bool, str]:
     """Whether a server says on this machine's `port` that it is well, and what it says, or why it can't."""
     url = f"https://127.0.0.1:{port}/healthz"
     try:
-        status, text = await Deadlines(clock, _PROBE_SECONDS).keep(_get(port))
+        status, text = await in_time(clock, _PROBE_SECONDS, _get(port))
     except Late:
         return False, f'Get "{url}": context deadline exceeded'
     except ConnectionRefusedError:
