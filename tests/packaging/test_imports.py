@@ -147,7 +147,7 @@ NEEDED_BY_FEW = [
     "hyperkube_apiserver.aggregation.aggregator hyperkube_apiserver.aggregation.backend",
     "hyperkube_apiserver.authn.frontproxy hyperkube_apiserver.authn.oidc hyperkube_apiserver.authn.webhook",
     "hyperkube_apiserver.authz.webhook hyperkube_apiserver.authz.abac hyperkube_apiserver.authz.configuration",
-    "hyperkube_apiserver.accessfiles hyperkube_apiserver.browserheaders hyperkube_machinery.patterns",
+    "hyperkube_apiserver.browserheaders hyperkube_apiserver.configfiles hyperkube_machinery.patterns",
     "hyperkube_apiserver.storage.etcd hyperkube_apiserver.encryption h2",
 ]
 

@@ -7,14 +7,24 @@ Source: k8s.io/apimachinery/pkg/runtime/serializer (strict decoding), k8s.io/api
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, Union
 
 from hyperkube_machinery.durations import parse_duration
 from hyperkube_machinery.errors import FieldError
 
-__all__ = ["ConfigFileError", "Section", "Shape", "Unreadable", "as_kind", "read_document", "read_tree", "strange"]
+__all__ = [
+    "ConfigFileError",
+    "Section",
+    "Shape",
+    "Unreadable",
+    "as_kind",
+    "check_strict",
+    "read_document",
+    "read_tree",
+    "strange",
+]
 
 Tree: TypeAlias = dict[str, Any]
 Shape: TypeAlias = Union[str, Mapping[str, "Shape"], list["Shape"]]  # noqa: UP007  # of a name that is not there yet
@@ -35,7 +45,11 @@ class ConfigFileError(ValueError):
 
 
 class Unreadable(ConfigFileError):
-    """A file can't even be read."""
+    """A file can't even be read, for `reason`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, f"cannot read it: {reason}")
+        self.reason = reason
 
 
 def read_tree(path: Path) -> tuple[Any, list[str]]:
@@ -48,7 +62,7 @@ def read_tree(path: Path) -> tuple[Any, list[str]]:
             raise ConfigFileError(path, "it is empty")
         return parse_yaml(text)
     except OSError as exc:
-        raise Unreadable(path, f"cannot read it: {exc.strerror or exc}") from exc
+        raise Unreadable(path, exc.strerror or str(exc)) from exc
     except BadYAML as exc:
         raise ConfigFileError(path, str(exc)) from exc
 
@@ -101,9 +115,15 @@ def read_document(path: Path, kind: str, versions: Collection[str], shape: Mappi
     """The object of `kind` in a file, in one of `versions`. Raises ConfigFileError."""
     tree, doubled = read_tree(path)
     found = as_kind(path, tree, kind, versions)
-    if wrong := [*doubled, *strange(path, found, {"kind": "text", "apiVersion": "text", **shape})]:
-        raise ConfigFileError(path, f"strict decoding error: {', '.join(wrong)}")
+    check_strict(path, found, doubled, {"kind": "text", "apiVersion": "text", **shape})
     return Section(path, "", found)
+
+
+def check_strict(path: Path, tree: Tree, doubled: Iterable[str], shape: Mapping[str, Shape] | None = None) -> None:
+    """Raise ConfigFileError for keys that stand twice in a file, and for what hasn't the shape that it should have."""
+    wrong = [*doubled, *(strange(path, tree, shape) if shape is not None else ())]
+    if wrong:
+        raise ConfigFileError(path, f"strict decoding error: {', '.join(wrong)}")
 
 
 class Section:

@@ -35,9 +35,10 @@ def test_the_old_bare_file_is_the_node_selectors(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a: 1\n", "is no AdmissionConfiguration"),
-        ("kind: AdmissionConfiguration\napiVersion: v1\n", "is no AdmissionConfiguration"),
-        (HEAD + "plugins:\n- path: x\n", "a plugin without a name"),
+        ("a: 1\n", "Object 'Kind' is missing"),
+        ("kind: AdmissionConfiguration\napiVersion: v1\n", 'is registered for version "v1"'),
+        (HEAD + "plugins: [{name: Priority, paths: x}]\n", r'unknown field "plugins\[0\].paths"'),
+        (HEAD + "plugins:\n- path: x\n", r"plugins\[0\].name: Required value"),
         (HEAD + "plugins:\n- name: Priority\n  path: none.yaml\n", "unable to read .*none.yaml: No such file"),
         (HEAD + "kind: AdmissionConfiguration\n", "already set|duplicate"),
         ("- a\n", "holds no object"),

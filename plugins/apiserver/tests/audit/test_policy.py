@@ -100,7 +100,8 @@ def test_what_is_left_out_everywhere_is_left_out_of_each_rule(file: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "failed decoding: Object 'Kind' is missing"),
+        ("", "failed decoding: it is empty"),
+        ("a: 1", "failed decoding: Object 'Kind' is missing"),
         ("a: [", "failed decoding: "),
         ("kind: Policy\napiVersion: v1\n", 'failed decoding: no kind "Policy" is registered for version "v1"'),
         (HEAD, "loaded illegal policy with 0 rules"),

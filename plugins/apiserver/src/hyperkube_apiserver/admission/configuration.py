@@ -9,12 +9,20 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from hyperkube_apiserver.configfiles import ConfigFileError, Shape, Unreadable, as_kind, check_strict, read_tree
+from hyperkube_machinery.errors import FieldError
+
 __all__ = ["ConfigurationError", "check_fields", "read_configurations"]
 
 _KIND = "AdmissionConfiguration"
 _VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
 _BARE = {"podNodeSelectorPluginConfig": "PodNodeSelector", "imagePolicy": "ImagePolicyWebhook"}
 """What a file of the time before there was a kind for it holds, and the plugin that it is for."""
+_SHAPE: dict[str, Shape] = {
+    "kind": "text",
+    "apiVersion": "text",
+    "plugins": [{"name": "text", "path": "text", "configuration": "any"}],
+}
 
 
 class ConfigurationError(ValueError):
@@ -23,20 +31,23 @@ class ConfigurationError(ValueError):
 
 def read_configurations(path: Path) -> Mapping[str, Any]:
     """The configurations in a file, by plugin. Raises ConfigurationError."""
-    tree = _read(path)
-    if "kind" not in tree and "apiVersion" not in tree:
-        found = {plugin: tree for field, plugin in _BARE.items() if field in tree}
-        if found:
-            return found
-    if tree.get("kind") != _KIND or tree.get("apiVersion") not in _VERSIONS:
-        raise ConfigurationError(f"{path} is no {_KIND} of {' or '.join(_VERSIONS)}")
-    configurations: dict[str, Any] = {}
-    for plugin in tree.get("plugins") or ():
-        name = plugin.get("name") if isinstance(plugin, dict) else None
-        if not isinstance(name, str):
-            raise ConfigurationError(f"{path} has a plugin without a name")
-        if name not in configurations:  # the first one counts
-            configurations[name] = _configuration(plugin, path.parent)
+    try:
+        tree = _read(path)
+        if "kind" not in tree and "apiVersion" not in tree:
+            found = {plugin: tree for field, plugin in _BARE.items() if field in tree}
+            if found:
+                return found
+        check_strict(path, as_kind(path, tree, _KIND, _VERSIONS), [], _SHAPE)
+        configurations: dict[str, Any] = {}
+        for index, plugin in enumerate(tree.get("plugins") or ()):
+            if not (name := plugin.get("name")):
+                raise ConfigFileError(path, str(FieldError.required(f"plugins[{index}].name")))
+            if name not in configurations:  # the first one counts
+                configurations[name] = _configuration(plugin, path.parent)
+    except Unreadable as exc:
+        raise ConfigurationError(f"unable to read {exc.path}: {exc.reason}") from exc
+    except ConfigFileError as exc:
+        raise ConfigurationError(str(exc)) from exc
     return configurations
 
 
@@ -54,16 +65,9 @@ def _configuration(plugin: Mapping[str, Any], folder: Path) -> Any:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    from hyperkube_machinery.yamltext import BadYAML, parse_yaml  # takes a tenth of the server's start
-
-    try:
-        tree, doubled = parse_yaml(path.read_bytes())
-    except OSError as exc:
-        raise ConfigurationError(f"unable to read {path}: {exc.strerror}") from exc
-    except BadYAML as exc:
-        raise ConfigurationError(f"{path}: {exc}") from exc
-    if doubled:
-        raise ConfigurationError(f"{path}: {doubled[0]}")
+    """The object in a file. Raises ConfigFileError."""
+    tree, doubled = read_tree(path)
     if not isinstance(tree, dict):
-        raise ConfigurationError(f"{path} holds no object")
+        raise ConfigFileError(path, "it holds no object")
+    check_strict(path, tree, doubled)
     return tree

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hyperkube_apiserver.configfiles import ConfigFileError, Shape, Unreadable, as_kind, read_tree, strange
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_machinery.errors import FieldError, aggregated
 from hyperkube_machinery.identity import Identity
 from hyperkube_machinery.names import dns1123_subdomain
-from hyperkube_machinery.yamltext import BadYAML, parse_yaml
 
 __all__ = ["LEVELS", "STAGES", "Policy", "PolicyError", "Ruling", "read_policy"]
 
@@ -25,7 +25,21 @@ STAGES = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic")
 _VERSION, _KIND = "audit.k8s.io/v1", "Policy"
 _RESOURCE_LISTS = ("resources", "resourceNames")
 _RULE_LISTS = ("users", "userGroups", "verbs", "namespaces", "nonResourceURLs", "omitStages")
-_RULE_FIELDS = (*_RULE_LISTS, "level", "resources", "omitManagedFields")
+_SHAPE: dict[str, Shape] = {
+    "kind": "text",
+    "apiVersion": "text",
+    "metadata": "any",
+    "omitStages": ["text"],
+    "omitManagedFields": "flag",
+    "rules": [
+        {
+            **{field: ["text"] for field in _RULE_LISTS},
+            "level": "text",
+            "resources": [{"group": "text", **{field: ["text"] for field in _RESOURCE_LISTS}}],
+            "omitManagedFields": "flag",
+        }
+    ],
+}
 
 Tree = Mapping[str, Any]
 
@@ -119,31 +133,22 @@ class Policy:
 def read_policy(path: Path) -> Policy:
     """Read a file. Raises PolicyError, with all that is wrong, in upstream's words."""
     try:
-        tree, doubled = parse_yaml(path.read_bytes())
-    except OSError as exc:
-        raise PolicyError(f'failed to read file path "{path}": {exc.strerror}') from exc
-    except BadYAML as exc:
-        raise PolicyError(f"failed decoding: {exc}: from file {path}") from exc
-    try:
-        for text in (*doubled, *_unknown(tree if isinstance(tree, dict) else {})):
+        tree, doubled = read_tree(path)
+        policy = as_kind(path, tree, _KIND, (_VERSION,))
+        for text in (*doubled, *strange(path, policy, _SHAPE)):
             log.warning("the audit policy %s has what means nothing: %s", path, text)
-        return _policy(tree)
+    except Unreadable as exc:
+        raise PolicyError(f'failed to read file path "{path}": {exc.reason}') from exc
+    except ConfigFileError as exc:
+        raise PolicyError(f"failed decoding: {exc.why}: from file {path}") from exc
+    try:
+        return _policy(policy)
     except PolicyError as exc:
         raise PolicyError(f"{exc}: from file {path}") from exc
 
 
-def _policy(tree: Any) -> Policy:
-    if not isinstance(tree, dict) or not tree.get("kind"):
-        raise PolicyError("failed decoding: Object 'Kind' is missing")
-    version, kind = tree.get("apiVersion") or "", tree["kind"]
-    if (version, kind) != (_VERSION, _KIND):
-        raise PolicyError(f'failed decoding: no kind "{kind}" is registered for version "{version}"')
+def _policy(tree: Tree) -> Policy:
     rules = tree.get("rules") or []
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        raise PolicyError("failed decoding: rules: must be a list of objects")
-    _check_lists(tree, ("omitStages",), "")
-    for index, rule in enumerate(rules):
-        _check_rule_types(rule, f"rules[{index}].")
     errors = [*_stage_errors(tree, "omitStages")]
     for index, rule in enumerate(rules):
         errors += _rule_errors(rule, f"rules[{index}]")
@@ -172,34 +177,6 @@ def _rule(rule: Tree, omitted: frozenset[str], *, omits: bool) -> _Rule:
         ),
         urls=tuple(rule.get("nonResourceURLs") or ()),
     )
-
-
-def _check_rule_types(rule: Tree, path: str) -> None:
-    _check_lists(rule, _RULE_LISTS, path)
-    resources = rule.get("resources") or []
-    if not isinstance(resources, list) or not all(isinstance(one, dict) for one in resources):
-        raise PolicyError(f"failed decoding: {path}resources: must be a list of objects")
-    for index, one in enumerate(resources):
-        _check_lists(one, _RESOURCE_LISTS, f"{path}resources[{index}].")
-
-
-def _check_lists(tree: Tree, fields: Iterable[str], path: str) -> None:
-    for field in fields:
-        found = tree.get(field) or []
-        if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-            raise PolicyError(f"failed decoding: {path}{field}: must be a list of strings")
-
-
-def _unknown(tree: Tree) -> Iterator[str]:
-    """The fields that a policy has and that upstream does not know."""
-    yield from _strange(tree, ("kind", "apiVersion", "metadata", "rules", "omitStages", "omitManagedFields"), "")
-    for index, rule in enumerate(tree.get("rules") or ()):
-        if isinstance(rule, dict):
-            yield from _strange(rule, _RULE_FIELDS, f"rules[{index}].")
-
-
-def _strange(tree: Tree, known: Collection[str], path: str) -> Iterator[str]:
-    return (f'unknown field "{path}{field}"' for field in tree if field not in known)
 
 
 def _rule_errors(rule: Tree, path: str) -> Iterator[FieldError]:

@@ -13,6 +13,7 @@ import orjson
 from hyperkube_apiserver.audit.events import Event, status_of, user_of, without_managed_fields
 from hyperkube_apiserver.audit.policy import LEVELS, Ruling
 from hyperkube_machinery import meta
+from hyperkube_machinery.decoding import read_protobuf
 from hyperkube_machinery.errors import failure
 from hyperkube_machinery.identity import Identity
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Response, StreamingResponse, Upgrade
@@ -24,6 +25,7 @@ __all__ = ["Recorder", "RequestTrail"]
 log = logging.getLogger(__name__)
 
 _METADATA, _REQUEST, _RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
+_JSON, _PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 _STATUS = b'"kind":"Status"'
 _STATUS_BYTES = 64
 """A Status says that it is one within so many bytes."""
@@ -140,13 +142,14 @@ class RequestTrail:
     def _observe(self, answer: Answer) -> None:
         """Take over what is told of an answer."""
         self._status = {"metadata": {}, "code": 101 if isinstance(answer, Upgrade) else answer.status}
-        if not isinstance(answer, Response) or answer.content_type != "application/json":
+        if not isinstance(answer, Response) or answer.content_type not in (_JSON, _PROTOBUF):
             return
         if self._ruling.depth < _RESPONSE and not _may_be_status(answer):
             return
+        body = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
         try:
-            tree = orjson.loads(answer.body if isinstance(answer.body, bytes) else b"".join(answer.body))
-        except orjson.JSONDecodeError:
+            tree = orjson.loads(body) if answer.content_type == _JSON else read_protobuf(body)
+        except ValueError:
             return
         if not isinstance(tree, dict) or not tree.get("kind") or not tree.get("apiVersion"):
             return

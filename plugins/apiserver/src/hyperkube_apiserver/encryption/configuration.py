@@ -64,7 +64,7 @@ def read_entries(path: Path, *, reloads: bool = False) -> Sequence[Tree]:
         document = read_document(path, _KIND, (_VERSION,), _SHAPE)
     except Unreadable as exc:
         raise EncryptionConfigurationError(
-            f'error reading encryption provider configuration file "{path}": {exc.why}'
+            f'error reading encryption provider configuration file "{path}": {exc.reason}'
         ) from exc
     except ConfigFileError as exc:
         raise EncryptionConfigurationError(
