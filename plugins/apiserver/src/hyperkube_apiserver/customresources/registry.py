@@ -30,6 +30,10 @@ _CONVERSIONS = 64
 Tree = dict[str, Any]
 
 
+class _Unsettled(bytes):
+    """What is stored and reads back as something else: what was applied may hold nulls and fields to be pruned."""
+
+
 class CustomRegistry(Registry):
     """The objects of one definition, to be written in `version`, and answered in it."""
 
@@ -105,10 +109,12 @@ class CustomRegistry(Registry):
         if may_differ(encoded):
             tree.update(as_written(tree))
             encoded = self._encode(tree)
-        return encoded
+        return encoded if self.version.is_settled(tree) else _Unsettled(encoded)
 
     async def _answer(self, stored: bytes, revision: int | None) -> bytes:
         body = await super()._answer(stored, revision)
+        if isinstance(stored, _Unsettled):
+            body = self.version.restored(body, self.stored_kind)
         if self.stored_kind.resource.api_version == self.version.api_version:
             return body
         return await self.version.shown(self.stored_kind, body)

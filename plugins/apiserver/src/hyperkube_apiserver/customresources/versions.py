@@ -108,6 +108,18 @@ class CustomVersion:
             tree["apiVersion"] = api_version
         return self._coerced(tree)
 
+    def is_settled(self, tree: Tree) -> bool:
+        """Whether an object, as it is to be stored, is read back as it is."""
+        schema = self._schemas.get(tree["apiVersion"])
+        return schema is None or schema.is_clean(tree)
+
+    def restored(self, body: bytes, stored: Kind) -> bytes:
+        """A body of what is stored as an object of `stored`, as it is read back."""
+        resource = stored.resource
+        tree = {"kind": resource.kind, "apiVersion": resource.api_version, **decode_body(body)}
+        self._schemas[resource.api_version].restore(tree)
+        return encode_body(tree)
+
     async def shown(self, stored: Kind, body: bytes) -> bytes:
         """The body in this version of what is stored as an object of `stored`."""
         resource = stored.resource

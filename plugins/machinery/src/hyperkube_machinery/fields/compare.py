@@ -10,6 +10,7 @@ Source: sigs.k8s.io/structured-merge-diff/v6/typed (compare.go), k8s.io/apimachi
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -36,6 +37,7 @@ Changes = tuple[FieldSet | None, FieldSet | None]
 _Grow = Callable[[Any], FieldSet]
 _Differ = Callable[[Any, Any], Changes]
 _Step = tuple[str, _Grow | None, _Differ | None]
+_Equal = Callable[[Any, Any], bool]
 _LEAF_CHANGED: Changes = (LEAF, None)
 
 
@@ -54,8 +56,10 @@ class _Steps(dict[str, _Step]):
 class Comparer:
     """Comparisons by definition."""
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, equal: _Equal = operator.eq) -> None:
+        """`equal` says of two values, which may be large, whether they need not be looked into."""
         self._shapes = shapes
+        self._equal = equal
         self._made: dict[Shape, tuple[_Grow | None, _Differ | None]] = {}
         self._roots: dict[str, Callable[[Any, Any], tuple[FieldSet, FieldSet]]] = {}
 
@@ -72,9 +76,10 @@ class Comparer:
         steps = self._steps(shape.map, without=_UNOWNED_FIELDS)
         metadata = shape.map.fields["metadata"].map
         assert metadata is not None
-        inner = _differ_map(self._steps(metadata, without=_UNOWNED_META), passed=frozenset(_UNOWNED_META))
+        steps_of_metadata = self._steps(metadata, without=_UNOWNED_META)
+        inner = _differ_map(steps_of_metadata, operator.eq, passed=frozenset(_UNOWNED_META))
         steps["metadata"] = ("f:metadata", None, inner)
-        differ = _differ_map(steps, passed=frozenset(_UNOWNED_FIELDS))
+        differ = _differ_map(steps, self._equal, passed=frozenset(_UNOWNED_FIELDS))
 
         def compare(old: Any, new: Any) -> tuple[FieldSet, FieldSet]:
             changed, removed = differ(old, new)
@@ -97,7 +102,7 @@ class Comparer:
         if shape.map is not None and not shape.map.atomic:
             steps = _Steps(None, None)
             # Known before its steps are, for the types that hold themselves.
-            made = self._made[shape] = (_grow_map(steps), _differ_map(steps))
+            made = self._made[shape] = (_grow_map(steps), _differ_map(steps, self._equal))
             self._fill(steps, shape.map)
             if not shape.map.fields and steps["any"][1] is None:
                 return _grow_plain_map, made[1]
@@ -128,7 +133,9 @@ class Comparer:
         def differ(old: Any, new: Any) -> Changes:
             if grow_map is None or differ_map is None:
                 return _LEAF_CHANGED
-            if isinstance(old, dict) and isinstance(new, dict):
+            are_maps = isinstance(old, dict), isinstance(new, dict)
+            # Null in the place of a map is one that has nothing, which an empty map is not.
+            if all(are_maps) or (any(are_maps) and (old is None or new is None) and (old or new)):
                 return differ_map(old, new)
             # The map's fields go or come, and the value changed as a whole.
             if isinstance(old, dict):
@@ -163,7 +170,7 @@ class Comparer:
                 was = before.get(key)
                 if was is None:
                     changed[key] = LEAF if grow_item is None or len(values) > 1 else grow_item(values[0])
-                elif was != values:
+                elif not self._equal(was, values):
                     one, other = _changed_items(was, values, grow_item, differ_item)
                     if one is not None:
                         changed[key] = one
@@ -220,7 +227,7 @@ def _grow_map(steps: _Steps) -> _Grow:
     return grow
 
 
-def _differ_map(steps: _Steps, *, passed: frozenset[str] = frozenset()) -> _Differ:
+def _differ_map(steps: _Steps, equal: _Equal, *, passed: frozenset[str] = frozenset()) -> _Differ:
     """`passed` are names that are not compared."""
 
     def differ(old: Any, new: Any) -> Changes:
@@ -232,7 +239,7 @@ def _differ_map(steps: _Steps, *, passed: frozenset[str] = frozenset()) -> _Diff
         removed: FieldSet = {}
         for name, item in new.items():
             before = old.get(name, _MISSING)
-            if before == item or name in passed:
+            if name in passed or equal(before, item):
                 continue
             key, grow, differ_item = steps[name]
             if before is _MISSING:

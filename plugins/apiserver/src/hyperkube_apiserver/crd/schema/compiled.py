@@ -72,7 +72,7 @@ class Compiled:
     def compare(self) -> Compare:
         from hyperkube_apiserver.crd.schema.shapes import compile_compare
 
-        return compile_compare(self.shape, self.is_valid)
+        return compile_compare(self.schema, self.shape, self.is_valid)
 
 
 _shared: WeakValueDictionary[bytes, Compiled] = WeakValueDictionary()

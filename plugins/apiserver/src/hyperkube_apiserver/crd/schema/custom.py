@@ -152,6 +152,10 @@ class CustomSchema:
             normal["metadata"]["generation"] = 1
         _become(tree, self._defaulted(normal))
 
+    def is_clean(self, tree: Tree) -> bool:
+        """Whether there is nothing to prune in a tree, for sure."""
+        return not self._is_own(tree) or self.compiled.is_clean(tree)
+
     def coerce(self, tree: Tree) -> None:
         """Prune a tree in place, as after conversion. Raises WrongType for metadata of wrong types."""
         _become(tree, self._coerced(tree))

@@ -6,12 +6,14 @@ Source: k8s.io/kube-openapi/pkg/schemaconv (openapi.go), k8s.io/apiextensions-ap
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 from hyperkube_apiserver.crd.schema.embedded import METADATA
 from hyperkube_apiserver.crd.schema.validity import Valid
-from hyperkube_apiserver.registry.apiextensions.structural import items_of
+from hyperkube_apiserver.registry.apiextensions.sameness import alike
+from hyperkube_apiserver.registry.apiextensions.structural import items_of, sub_schemas
 from hyperkube_machinery.fields import FieldSet
 from hyperkube_machinery.fields.compare import Comparer
 from hyperkube_machinery.fields.shapes import DEDUCED, UNTYPED, BadItem, ListShape, MapShape, Shape, load_shapes
@@ -33,22 +35,39 @@ def shape_of(schema: Tree, *, preserves_unknown: bool = False) -> Shape:
     return shape
 
 
-def compile_compare(shape: Shape, is_valid: Valid) -> Compare:
+def compile_compare(schema: Tree, shape: Shape, is_valid: Valid) -> Compare:
     """The comparison of two objects, which raises BadItem where a value is of a type that its schema does not allow.
 
     Who writes is recorded before what is written is validated; but what `is_valid` is of the right types for sure.
     """
-    compare = Comparer(load_shapes()).compile(shape)
+    # Only where a schema leaves types open may true be in the place of 1.
+    equal = alike if any(map(_is_open, sub_schemas(schema))) else operator.eq
+    compare = Comparer(load_shapes(), equal).compile(shape)
 
     def careful(old: Any, new: Any) -> tuple[FieldSet, FieldSet]:
         try:
             if not is_valid(new):
                 check(new, shape, allow_duplicates=True)
             return compare(old, new)
+        except BadItem:  # told with its place, if it can be found
+            try:
+                check(new, shape, allow_duplicates=True)
+            except BadValue as error:
+                raise BadItem(str(error)) from error
+            raise
         except (AttributeError, TypeError, BadValue) as error:  # the first two are about an old object
             raise BadItem(str(error)) from error
 
     return careful
+
+
+def _is_open(schema: Tree) -> bool:
+    if schema.get("x-kubernetes-int-or-string"):
+        return False
+    has_fields = schema.get("properties") or isinstance(schema.get("additionalProperties"), dict)
+    return bool(schema.get("x-kubernetes-preserve-unknown-fields")) or (
+        (schema.get("type") or "object") == "object" and not has_fields
+    )
 
 
 def _type_and_metadata() -> dict[str, Shape]:
