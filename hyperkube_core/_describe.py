@@ -63,7 +63,7 @@ def _check_server(server: Server, wrong: Callable[[str], DescriptionError]) -> N
         raise wrong(f"run is {run!r}, neither Coroutine nor Blocking nor Command")
     elif not (callable(run.target) or (isinstance(run.target, str) and _IMPORT.match(run.target))):
         raise wrong(f"its target {run.target!r} is neither 'module:attribute' nor a function")
-    for what in ("options", "commands", "event_loop"):
+    for what in ("options", "commands", "event_loop", "version"):
         value = getattr(server, what)
         if isinstance(value, str) and value and not _IMPORT.match(value):
             raise wrong(f"{what} is {value!r}, not 'module:attribute'")

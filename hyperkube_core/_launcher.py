@@ -35,7 +35,7 @@ from hyperkube_core._errors import (
 from hyperkube_core._flags import Flag, FlagSet, Parsed, near
 from hyperkube_core._options import OptionsClassError
 from hyperkube_core._owncommands import ALPHA_WARNING, COMMANDS, RESERVED
-from hyperkube_core._registry import Listed, Registry
+from hyperkube_core._registry import Listed, Registry, import_from
 from hyperkube_core._server import Description, Invocation, Server
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class HyperKube:
         if line.wants_help:
             self.print(self._usage())
         elif line.wants_version:
-            self.print(f"{server.name} {self._version_of(name)}\n")
+            self.print(f"{self._version_of(server, name)}\n")
         elif line.print_format is not None:
             self._print_config(line)
         else:
@@ -468,9 +468,11 @@ class HyperKube:
 
         return version("hyperkube-core")
 
-    def _version_of(self, name: str) -> str:
+    def _version_of(self, server: Server, name: str) -> str:
+        if server.version:
+            return str(import_from(server.version, server.name))
         record = self._registry.owners.get(name)
-        return record.version if record is not None else self._own_version()
+        return f"{server.name} {record.version if record is not None else self._own_version()}"
 
 
 def _check_log_flags(parsed: Parsed) -> None:

@@ -93,6 +93,9 @@ class Server:
     """How long it may take to stop."""
     event_loop: str = ""
     """Where to import a function from that makes the event loop it runs fastest on; `""` is asyncio's."""
+    version: str = ""
+    """Where to import the text from that `--version` prints, for whoever reads it of the program that the server stands
+    in for; `""` is its name and its distribution's version."""
     plugin_api: int = PLUGIN_API
     """The version of this contract that the description was written for."""
 

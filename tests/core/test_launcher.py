@@ -29,7 +29,8 @@ def hyperkube_servers():
                run=Coroutine("thing_server:run"), options="thing_server:Options", completes=True),
         Server(name="other", long="Another.", run=Coroutine("thing_server:run"), options="thing_server:Options",
                completes=True, alpha=True),
-        Server(name="raw", long="Reads its words itself.", run=Coroutine("thing_server:raw"), completes=True),
+        Server(name="raw", long="Reads its words itself.", run=Coroutine("thing_server:raw"), completes=True,
+               version="thing_server:VERSION"),
     ]
 """
 
@@ -61,6 +62,9 @@ class Options:
 async def run(context: Context[Any]) -> None:
     verbose(logging.getLogger("thing"), 2, "said at two")
     print(context.name, asdict(context.options) if context.options else context.args)
+
+
+VERSION = "Thing v7.1"
 
 
 async def raw(context: Context[Any]) -> None:
@@ -151,6 +155,9 @@ class TestCalls:
     def test_version_is_the_launchers_before_and_the_distributions_after(self, hk: HK) -> None:
         assert said(hk("--version", "thing")).startswith("hk ")
         assert said(hk("thing", "--version")) == "thing 2.5\n"
+
+    def test_version_is_the_servers_own_text_where_it_has_one(self, hk: HK) -> None:
+        assert said(hk("raw", "--version")) == "Thing v7.1\n"
 
     def test_help_after_a_server_lists_its_flags_by_section(self, hk: HK) -> None:
         text = said(hk("thing", "--help"))

@@ -24,5 +24,6 @@ def hyperkube_servers() -> list[Server]:
             commands="hyperkube_apiserver.cli:app",
             stop_seconds=300.0,  # what the flags of shutdown can come to, and some; a second signal needs no patience
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
+            version="hyperkube_machinery.release:VERSION_LINE",
         )
     ]

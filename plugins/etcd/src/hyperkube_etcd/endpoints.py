@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from hyperkube_etcd.member import CLUSTER_VERSION, VERSION, Member
+from hyperkube_etcd.member import Member
+from hyperkube_etcd.release import CLUSTER_VERSION, VERSION
 from hyperkube_machinery.etcdapi import ALARMS
 from hyperkube_machinery.serving.exposition import exposed
 from hyperkube_machinery.serving.messages import Request, Response

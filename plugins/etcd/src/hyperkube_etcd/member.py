@@ -14,14 +14,11 @@ from hyperkube_machinery.etcdapi import ALARMS
 from hyperkube_machinery.storage.interface import Change, Revision
 from hyperkube_machinery.storage.views import EmbeddedStore, WritingView
 
-__all__ = ["CLUSTER_VERSION", "TERM", "VERSION", "Member"]
+__all__ = ["TERM", "Member"]
 
 T = TypeVar("T")
 Tree = dict[str, Any]
 
-VERSION = "3.5.21"
-"""Of the etcd that is behaved like, which clients ask for what they can rely on."""
-CLUSTER_VERSION = "3.5.0"
 TERM = 2
 _SIZED_EVERY = 64
 """Writes between two looks at the size of the file."""

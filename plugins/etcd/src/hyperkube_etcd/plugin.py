@@ -21,5 +21,6 @@ def hyperkube_servers() -> list[Server]:
             run=Coroutine("hyperkube_etcd.server:serve"),
             options="hyperkube_etcd.options:Options",
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
+            version="hyperkube_etcd.release:VERSION_LINE",
         )
     ]

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from hyperkube_core import SettingsError
 from hyperkube_etcd.compaction import compacting
 from hyperkube_etcd.endpoints import Endpoints
-from hyperkube_etcd.member import VERSION, Member
+from hyperkube_etcd.member import Member
+from hyperkube_etcd.release import VERSION
 from hyperkube_etcd.services import handlers
 from hyperkube_etcd.watch import watch_handler
 from hyperkube_machinery.clock import Clock

@@ -17,7 +17,8 @@ from typing import Any
 from hyperkube_etcd import keyspace
 from hyperkube_etcd.failures import refusal, translated
 from hyperkube_etcd.leases import LONGEST_SECONDS
-from hyperkube_etcd.member import TERM, VERSION, Member
+from hyperkube_etcd.member import TERM, Member
+from hyperkube_etcd.release import VERSION
 from hyperkube_machinery.etcdapi import ALARMS, ETCD
 from hyperkube_machinery.grpc import BadMessage, CallFailed, Code
 from hyperkube_machinery.grpc.server import Handler, ServerCall, unary

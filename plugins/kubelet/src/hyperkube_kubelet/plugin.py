@@ -21,5 +21,6 @@ def hyperkube_servers() -> list[Server]:
             options="hyperkube_kubelet.options:Options",
             after=("apiserver",),
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
+            version="hyperkube_machinery.release:VERSION_LINE",
         )
     ]

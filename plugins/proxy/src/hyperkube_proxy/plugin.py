@@ -23,5 +23,6 @@ def hyperkube_servers() -> list[Server]:
             options="hyperkube_proxy.options:Options",
             after=("apiserver", "kubelet"),
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
+            version="hyperkube_machinery.release:VERSION_LINE",
         )
     ]

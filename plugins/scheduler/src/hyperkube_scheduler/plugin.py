@@ -22,5 +22,6 @@ def hyperkube_servers() -> list[Server]:
             options="hyperkube_scheduler.options:Options",
             after=("apiserver",),
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
+            version="hyperkube_machinery.release:VERSION_LINE",
         )
     ]
