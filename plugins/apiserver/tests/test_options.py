@@ -276,3 +276,10 @@ def test_what_a_server_on_etcd_keeps_is_beside_its_certificates_unless_told_othe
     assert parse(etcd, "--cert-dir=/certs").data_dir == Path("/certs/hk")
     assert parse(etcd, "--cert-dir=/certs", "--data-dir=/data").data_dir == Path("/data")
     assert parse("--cert-dir=/certs").data_dir == parse().data_dir
+
+
+def test_servers_with_etcd_that_are_told_no_folder_have_one_for_each_port() -> None:
+    etcd, usual = "--etcd-servers=http://127.0.0.1:1", parse().data_dir
+    assert parse(etcd).data_dir == parse("--secure-port=1").data_dir == usual
+    assert parse(etcd, "--secure-port=32764").data_dir == usual.with_name("apiserver-32764")
+    assert parse(etcd, "--secure-port=32764", "--data-dir=/data").data_dir == Path("/data")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTHORIZATION_MODES", "STORAGE_BACKENDS", "Options", "PortRange", "parse_port_range"]
 
 DEFAULT_DATA_DIR = Path("~/.local/share/hk/apiserver")
+DEFAULT_PORT = 6443
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 LONGEST_SHUTDOWN_SECONDS = 120.0
 """Of each of its two steps; the launcher waits for their sum and what requests may take."""
@@ -135,7 +136,7 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         " where that means nothing to others the address that this machine has on its way out.",
     )
     secure_port: int = flag(
-        6443,
+        DEFAULT_PORT,
         section="Serving",
         minimum=0,
         maximum=65535,
@@ -146,7 +147,8 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         section="Serving",
         metavar="folder",
         help="Where apiserver.crt and apiserver.key are, to serve with, unless --tls-cert-file says otherwise. What is"
-        " kept in etcd needs no data directory: without --data-dir it is the folder hk in this one then.",
+        " kept in etcd needs no data directory: without --data-dir it is the folder hk in this one then, and without"
+        " either the port is in its name, unless that is 6443.",
     )
     tls_cert_file: Path | None = flag(
         None,
@@ -409,9 +411,7 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         return foreign_flags()
 
     def __post_init__(self) -> None:
-        if self.etcd_servers and self.cert_dir is not None and self.data_dir == DEFAULT_DATA_DIR:
-            object.__setattr__(self, "data_dir", self.cert_dir / "hk")
-        object.__setattr__(self, "data_dir", self.data_dir.expanduser())
+        object.__setattr__(self, "data_dir", self._data_directory().expanduser())
         check_access(self)
         check_audit_options(self)
         check_storage(self, self.storage_backend)
@@ -426,6 +426,16 @@ class Options(StorageOptions, AuditOptions, AccessOptions):
         ):
             self._check_pair(certificate, key)
         self._check_plugins()
+
+    def _data_directory(self) -> Path:
+        """What is said, or, of servers that keep their objects in etcd and are told no folder, one for each port."""
+        if not self.etcd_servers or self.data_dir != DEFAULT_DATA_DIR:
+            return self.data_dir
+        if self.cert_dir is not None:
+            return self.cert_dir / "hk"
+        if self.secure_port in (0, DEFAULT_PORT):
+            return self.data_dir
+        return self.data_dir.with_name(f"{self.data_dir.name}-{self.secure_port}")
 
     def _check_pair(self, certificate: str, key: str) -> None:
         """Raise if one of the two is given without the other."""
