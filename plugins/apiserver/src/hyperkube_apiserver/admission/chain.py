@@ -54,7 +54,7 @@ class Chain:
 
 def _sort(attributes: Attributes) -> _Sort:
     resource = attributes.kind.resource
-    return resource.group, resource.resource, attributes.subresource, attributes.operation.value
+    return resource.group, resource.resource, attributes.subresource, attributes.operation
 
 
 async def _ask(steps: Iterable[Step], attributes: Attributes) -> None:

@@ -5,7 +5,8 @@ Source: k8s.io/apiserver/pkg/admission/metrics (step_admission_duration_seconds)
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from hyperkube_apiserver.operations.instruments import Instruments
 from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes
@@ -21,11 +22,11 @@ class MeasuredAdmission:
         self._durations = instruments.admission_durations
         self._monotonic = monotonic
 
-    async def admit(self, attributes: Attributes) -> None:
-        await self._timed("admit", attributes, self._admission.admit(attributes))
+    def admit(self, attributes: Attributes) -> Coroutine[Any, Any, None]:
+        return self._timed("admit", attributes, self._admission.admit(attributes))
 
-    async def validate(self, attributes: Attributes) -> None:
-        await self._timed("validate", attributes, self._admission.validate(attributes))
+    def validate(self, attributes: Attributes) -> Coroutine[Any, Any, None]:
+        return self._timed("validate", attributes, self._admission.validate(attributes))
 
     async def _timed(self, step: str, attributes: Attributes, asked: Awaitable[None]) -> None:
         began = self._monotonic()
@@ -34,5 +35,5 @@ class MeasuredAdmission:
             await asked
             rejected = "false"
         finally:
-            durations = self._durations.labels(step, attributes.operation.value, rejected)
+            durations = self._durations.labels(step, attributes.operation, rejected)
             durations.observe(self._monotonic() - began)

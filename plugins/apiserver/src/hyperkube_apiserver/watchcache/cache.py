@@ -220,4 +220,5 @@ class WatchCache:
 
 
 def _size(event: Event) -> int:
-    return sum(len(item.body) for item in (event.item, event.previous) if item is not None)
+    item, previous = event.item, event.previous
+    return (len(item.body) if item is not None else 0) + (len(previous.body) if previous is not None else 0)

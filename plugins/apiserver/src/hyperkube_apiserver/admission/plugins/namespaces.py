@@ -5,14 +5,10 @@ Source: k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle, k8s.io/kubern
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from hyperkube_apiserver.admission.errors import forbidden
 from hyperkube_apiserver.admission.plugin import CREATE, DELETE, UPDATE, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_apiserver.registry.strategy import WriteContext
-from hyperkube_apiserver.representation import decode_body
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.resources import Resource
 from hyperkube_machinery.timestamps import format_seconds
@@ -56,15 +52,12 @@ class NamespaceLifecycle(Plugin):
         item = self.cluster.item("namespaces", name)
         if item is None:
             raise self.cluster.missing("namespaces", name)
-        # Looking for the word first spares decoding the namespace for every object made in it.
-        if attributes.operation is Operation.CREATE and b'"Terminating"' in item.body:
-            _check_phase(attributes, decode_body(item.body))
+        if attributes.operation is Operation.CREATE and item.fields.get("status.phase") == "Terminating":
+            raise _terminating(attributes)
         return None
 
 
-def _check_phase(attributes: Attributes, stored: Mapping[str, Any]) -> None:
-    if (stored.get("status") or {}).get("phase") != "Terminating":
-        return
+def _terminating(attributes: Attributes) -> APIError:
     namespace = attributes.namespace
     error = forbidden(
         attributes, f"unable to create new content in namespace {namespace} because it is being terminated"
@@ -76,7 +69,7 @@ def _check_phase(attributes: Attributes, stored: Mapping[str, Any]) -> None:
             "field": "metadata.namespace",
         }
     ]
-    raise error
+    return error
 
 
 class NamespaceExists(Plugin):
