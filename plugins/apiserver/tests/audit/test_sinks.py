@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
 import os
@@ -20,6 +21,7 @@ from hyperkube_apiserver.audit.events import Event, as_line
 from hyperkube_apiserver.audit.logfile import LogFile, Retention, StandardOutput
 from hyperkube_apiserver.audit.opening import open_audit
 from hyperkube_apiserver.audit.sinks import Batches, Both, Buffered, Lenient, LogSink, Sink, Truncated
+from hyperkube_apiserver.audit.writing import Aside
 from hyperkube_apiserver.auditoptions import AuditOptions, check_audit_options
 from hyperkube_core import SettingsError
 from hyperkube_core.testing import VirtualClock
@@ -148,10 +150,52 @@ class TestFiles:
 
     async def test_nothing_is_written_to_what_is_closed(self, tmp_path: Path) -> None:
         file = LogFile(tmp_path / "audit.log", self.retention(), VirtualClock())
-        async with running(file):
-            file.write(b"a")
+        aside = Aside(file)
+        async with running(aside):
+            assert await aside.write([b"a"]) == [None]
         with pytest.raises(OSError, match="the file is closed"):
             file.write(b"b")
+
+    async def test_the_half_line_of_a_server_that_was_killed_spoils_no_other(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.log"
+        path.write_bytes(b'{"auditID":"a"}\n{"audi')
+        LogFile(path, self.retention(), VirtualClock()).write(b"b\n")
+        assert path.read_bytes() == b'{"auditID":"a"}\n{"audi\nb\n'
+        LogFile(path, self.retention(), VirtualClock()).write(b"c\n")
+        assert path.read_bytes().endswith(b"\nb\nc\n")
+
+    async def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "audit.log"
+        file = LogFile(path, self.retention(), VirtualClock())
+        file.write(b"first\n")
+        write, room = os.write, [3, 0]
+
+        def full(descriptor: int, data: bytes) -> int:
+            if not (left := room.pop(0) if room else 1 << 20):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[:left])
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.write(b"second\n")
+        file.write(b"third\n")
+        assert path.read_bytes() == b"first\nthird\n"
+
+    async def test_files_that_are_full_at_the_same_time_are_all_kept(self, tmp_path: Path) -> None:
+        file = LogFile(tmp_path / "audit.log", self.retention(), VirtualClock())
+        for _ in range(4):
+            file.write(b"x" * (1 << 20))
+        assert len(self.full(tmp_path)) == 3
+
+    async def test_many_writers_at_once_lose_nothing_when_files_are_full(self, tmp_path: Path) -> None:
+        aside = Aside(LogFile(tmp_path / "audit.log", self.retention(), VirtualClock()))
+        lines = [b"%06d" % number + b"x" * 60_000 + b"\n" for number in range(60)]
+        async with running(aside):
+            assert await asyncio.gather(*(aside.write([line]) for line in lines)) == [[None]] * 60
+        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert sorted(line[:6] for line in written.splitlines()) == [line[:6] for line in lines]
 
     async def test_full_files_are_compressed(self, tmp_path: Path) -> None:
         file = LogFile(tmp_path / "audit.log", self.retention(compress=True), VirtualClock())
@@ -171,7 +215,7 @@ class TestLines:
         for legacy in (False, True):
             path = tmp_path / f"{legacy}.log"
             retention = Retention(megabytes=0, days=0, files=0, compress=False)
-            sink = LogSink(LogFile(path, retention, VirtualClock()), failed, legacy=legacy)
+            sink = LogSink(Aside(LogFile(path, retention, VirtualClock())), failed, legacy=legacy)
             assert await sink.process([event("a"), event("b")])
             lines = path.read_text().splitlines()
             assert len(lines) == 2
@@ -200,8 +244,8 @@ class TestLines:
 
     async def test_what_can_not_be_written_is_told_of(self, tmp_path: Path) -> None:
         class Full:
-            def write(self, data: bytes) -> None:
-                raise OSError("No space left on device")
+            async def write(self, lines: Sequence[bytes]) -> list[OSError | None]:
+                return [OSError("No space left on device") for _ in lines]
 
             async def run(self) -> NoReturn:
                 raise AssertionError
@@ -211,6 +255,28 @@ class TestLines:
         assert not await sink.process([event()])
         assert failed == [("log", "No space left on device", ["a"])]
         assert await Lenient(sink).process([event()])
+
+    async def test_a_reader_that_does_not_read_holds_up_nobody_else(self) -> None:
+        theirs, ours = os.pipe()
+
+        class Pipe(StandardOutput):
+            def write(self, data: bytes) -> None:
+                os.write(ours, data)
+
+        aside = Aside(Pipe())
+        async with running(aside):
+            waiting = asyncio.create_task(aside.write([b"x" * (1 << 20)]))  # more than a pipe takes
+            behind = asyncio.create_task(aside.write([b"y"]))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert not waiting.done(), "it is not written yet"
+            assert not behind.done()
+            read = b""
+            while not read.endswith(b"y"):
+                read += await asyncio.to_thread(os.read, theirs, 1 << 20)
+            assert (await waiting, await behind) == ([None], [None])
+        os.close(theirs)
+        os.close(ours)
 
     async def test_standard_output_takes_lines(self, capfdbinary: Any) -> None:
         StandardOutput().write(b"line\n")

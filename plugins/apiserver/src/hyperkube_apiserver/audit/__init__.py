@@ -5,6 +5,7 @@
     trail      the events of one request
     auditor    puts these together
     sinks      where events go: at once, in batches, cut short, to several
+    writing    a thread that writes
     logfile    a file that is begun anew when it is full
     webhook    a server that events are sent to
     opening    all of it, by flags

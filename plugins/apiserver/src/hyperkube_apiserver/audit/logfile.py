@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +44,10 @@ class Retention:
 
 
 class LogFile:
-    """Lines are written to it at once, so that they are there whatever becomes of the server then."""
+    """Lines are written to it at once, so that they are there whatever becomes of the server then.
+
+    What writes may be a thread; the rest is the event loop's.
+    """
 
     def __init__(self, path: Path, retention: Retention, clock: Clock) -> None:
         """Open it, for its owner alone if it is new. Raises OSError."""
@@ -51,16 +55,29 @@ class LogFile:
         self._retention = retention
         self._clock = clock
         self._tidy = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = self._opened()
         self._size = os.fstat(self._file).st_size
+        self._before = b"\n" if self._ends_within_a_line() else b""
         self._tidy.set()  # what an earlier server left may be too old by now
 
     def _opened(self) -> int:
         return os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, _PRIVATE)
 
+    def _ends_within_a_line(self) -> bool:
+        """Whether an earlier server was killed at one, which must not spoil the next."""
+        if not self._size:  # nor is it a file then, maybe
+            return False
+        try:
+            with self._path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        except OSError:  # it may be there for writing alone
+            return False
+
     def write(self, data: bytes) -> None:
-        """Append whole lines. Raises OSError."""
+        """Append whole lines, or nothing. Raises OSError."""
         if self._file == _CLOSED:
             raise OSError("the file is closed, for the server ends")
         most = self._retention.megabytes * _MEGABYTE
@@ -68,9 +85,17 @@ class LogFile:
             raise OSError(f"write length {len(data)} exceeds maximum file size {most}")
         if most and self._size + len(data) > most:
             self._begin_anew()
-        self._size += len(data)
-        while data:
-            data = data[os.write(self._file, data) :]
+        left = whole = self._before + data
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            if left is not whole:  # the beginning of a line must not become that of the next
+                with suppress(OSError):
+                    os.ftruncate(self._file, self._size)
+            raise
+        self._before = b""
+        self._size += len(whole)
 
     def _begin_anew(self) -> None:
         """Put the file aside and begin another."""
@@ -80,26 +105,31 @@ class LogFile:
         os.fchmod(fresh, mode)
         os.close(self._file)
         self._file, self._size = fresh, 0
-        self._tidy.set()
+        self._loop.call_soon_threadsafe(self._tidy.set)
 
     def _aside(self) -> Path:
         now = datetime.fromtimestamp(self._clock.now(), UTC)
-        stamp = f"{now.strftime(_STAMP)}.{now.microsecond // 1000:03d}"
-        return self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+        while True:
+            stamp = f"{now.strftime(_STAMP)}.{now.microsecond // 1000:03d}"
+            path = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
+            if not path.exists():
+                return path
+            now += timedelta(milliseconds=1)
 
     async def run(self) -> NoReturn:
-        """Compress and delete what was put aside, until cancelled; then close the file."""
-        try:
-            while True:
-                await self._tidy.wait()
-                self._tidy.clear()
-                try:
-                    await asyncio.to_thread(self._tidy_up, self._clock.now())
-                except OSError as exc:
-                    log.warning("old audit logs beside %s can't be tidied up: %s", self._path, exc)
-        finally:
-            os.close(self._file)
-            self._file = _CLOSED
+        """Compress and delete what was put aside, until cancelled."""
+        while True:
+            await self._tidy.wait()
+            self._tidy.clear()
+            try:
+                await asyncio.to_thread(self._tidy_up, self._clock.now())
+            except OSError as exc:
+                log.warning("old audit logs beside %s can't be tidied up: %s", self._path, exc)
+
+    def close(self) -> None:
+        """Write no more."""
+        os.close(self._file)
+        self._file = _CLOSED
 
     def _tidy_up(self, now: float) -> None:
         full = self._put_aside()
@@ -157,3 +187,6 @@ class StandardOutput:
     async def run(self) -> NoReturn:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("a future that nobody sets has a result")
+
+    def close(self) -> None:
+        """It is the server's, which goes on writing to it."""

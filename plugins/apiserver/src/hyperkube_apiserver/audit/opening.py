@@ -10,6 +10,7 @@ from hyperkube_apiserver.audit.logfile import LogFile, Retention, StandardOutput
 from hyperkube_apiserver.audit.policy import PolicyError, read_policy
 from hyperkube_apiserver.audit.sinks import Batches, Both, Buffered, Lenient, LogSink, Sink, Truncated, Writer
 from hyperkube_apiserver.audit.webhook import WebhookSink
+from hyperkube_apiserver.audit.writing import Aside
 from hyperkube_apiserver.auditoptions import AuditOptions
 from hyperkube_core import SettingsError
 from hyperkube_machinery.clock import Clock
@@ -49,7 +50,7 @@ def _log(options: AuditOptions, clock: Clock, metrics: AuditMetrics) -> Sink:
 
 def _writer(options: AuditOptions, clock: Clock) -> Writer:
     if options.audit_log_path == "-":
-        return StandardOutput()
+        return Aside(StandardOutput())
     retention = Retention(
         megabytes=options.audit_log_maxsize,
         days=options.audit_log_maxage,
@@ -57,7 +58,7 @@ def _writer(options: AuditOptions, clock: Clock) -> Writer:
         compress=options.audit_log_compress,
     )
     try:
-        return LogFile(Path(options.audit_log_path), retention, clock)
+        return Aside(LogFile(Path(options.audit_log_path), retention, clock))
     except OSError as exc:
         name = "audit-log-path"
         raise SettingsError(name, f"flag --{name}", f"{options.audit_log_path}: {exc.strerror}") from exc

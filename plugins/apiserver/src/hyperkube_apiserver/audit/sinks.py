@@ -41,8 +41,8 @@ class Sink(Protocol):
 class Writer(Protocol):
     """Takes whole lines."""
 
-    def write(self, data: bytes) -> None:
-        """Raises OSError."""
+    async def write(self, lines: Sequence[bytes]) -> Sequence[OSError | None]:
+        """Write lines; what kept each from being written, None for nothing."""
 
     async def run(self) -> NoReturn:
         """What it does beside, until cancelled."""
@@ -57,15 +57,12 @@ class LogSink:
         self._legacy = legacy
 
     async def process(self, events: Sequence[Event]) -> bool:
-        kept = True
-        for event in events:
-            line = as_line(event).encode() if self._legacy else encode(event)
-            try:
-                self._writer.write(line + b"\n")
-            except OSError as exc:
-                self._failed("log", str(exc), [event])
-                kept = False
-        return kept
+        lines = [(as_line(event).encode() if self._legacy else encode(event)) + b"\n" for event in events]
+        failures = await self._writer.write(lines)
+        for event, failure in zip(events, failures, strict=True):
+            if failure is not None:
+                self._failed("log", str(failure), [event])
+        return not any(failures)
 
     async def run(self) -> NoReturn:
         await self._writer.run()
