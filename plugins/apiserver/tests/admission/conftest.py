@@ -16,6 +16,7 @@ from hyperkube_apiserver.authz.attributes import Attributes as Question
 from hyperkube_apiserver.kinds import Kind, load_kinds
 from hyperkube_apiserver.offering import Offering
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
+from hyperkube_apiserver.registry.strategy import Strategy
 from hyperkube_apiserver.representation import encode_stored
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
@@ -49,7 +50,9 @@ class World:
             for kind in load_kinds().values()
             if kind.stored_as is None
         }
-        self.caches = {key: WatchCache(kind, lambda tree: {}) for key, kind in self.kinds.items() if kind.is_stored}
+        self.caches = {
+            key: WatchCache(kind, Strategy(kind).field_values) for key, kind in self.kinds.items() if kind.is_stored
+        }
         hub = Hub(store, self.caches.values(), clock)
         self.cluster = Cluster(self.caches.values(), hub, clock)
         self.cluster.offering = Offering(load_kinds())
