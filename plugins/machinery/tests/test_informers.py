@@ -207,6 +207,21 @@ async def test_a_watch_that_breaks_off_is_taken_up_where_it_was(
     assert streamed(api) == 1
 
 
+async def test_a_server_that_is_restarted_often_is_soon_heard_of_each_time(
+    api: MemoryAPI, pods: Informer, told: Told, clock: VirtualClock
+) -> None:
+    pods._reflector._backoff._chance = lambda: 1.0
+    async with following(pods, clock):
+        for number in range(10):
+            await clock.advance(5)
+            api.refuse(Unreachable("connection refused"), times=1)
+            api.end_watches()
+            await clock.advance(0)
+            api.put("/api/v1/pods", pod(f"p{number}"))
+            await clock.advance(2)
+            assert told.take() == [f"+p{number}"]
+
+
 async def test_where_history_is_gone_it_starts_over_and_tells_the_difference(
     api: MemoryAPI, pods: Informer, told: Told, clock: VirtualClock
 ) -> None:

@@ -32,6 +32,12 @@ _WATCH_SECONDS = 300
 _SHORT_SECONDS = 1.0
 """A watch that ended sooner without an event isn't begun anew at once."""
 
+_LASTING_SECONDS = 5.0
+"""After a watch that lasted so long, pauses begin anew: the server was well. Upstream's begin anew only where there was
+none for two minutes, so that all its controllers see nothing for up to a minute of a server that is back at once when
+it was restarted for the sixth time.
+"""
+
 _NO_FAULT_OF_STREAMING = (401, 403, 429)
 """An API server that says this would say it of a list as well. One whose storage can't tell how far it has come says
 500: kube-apiserver does in front of an etcd before 3.4.31 or 3.5.13."""
@@ -178,6 +184,8 @@ class Reflector:
             log.info("the watch of %s broke off: %s", self._resource.qualified, exc)
         finally:
             stream.close()
+            if self._clock.monotonic() - self._began >= _LASTING_SECONDS:
+                self._backoff.reset()
 
     def _noted(self, events: Iterable[WatchEvent]) -> Iterator[WatchEvent]:
         """The changes among `events`; how far they lead is noted when the next is asked for."""
