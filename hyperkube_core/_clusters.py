@@ -162,6 +162,8 @@ def plan(launcher: HyperKube, kind: str, contributions: Sequence[Contribution], 
     missing: list[Missing] = []
     for part in parts:
         if any(_is(launcher, part, name) for name in wish.without):
+            if part.needed:
+                raise UsageError(f"--without {part.server}: there is no cluster of kind {kind!r} without it")
             continue
         wanted = any(_is(launcher, part, name) for name in wish.with_)
         if part.optional and not wanted:

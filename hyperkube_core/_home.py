@@ -53,6 +53,22 @@ def cluster_folder(name: str, data_dir: Path | None, environment: Mapping[str, s
     return folder
 
 
+def cluster_home(name: str | None, data_dir: Path | None, environment: Mapping[str, str]) -> Home:
+    """The home of the cluster that is meant by `--name` and `--data-dir`; a directory says itself whose it is.
+
+    Raises UsageError for a name that is none, or another than the directory's; HyperkubeError for a state that can't
+    be read.
+    """
+    home = Home(cluster_folder(name or DEFAULT_NAME, data_dir, environment), name or DEFAULT_NAME, clock=SystemClock())
+    if data_dir is None or not home.exists():
+        return home
+    called = home.state.get("name", home.name)
+    if name is not None and name != called:
+        raise UsageError(f"--name {name}: the cluster in {home.folder} is called {called!r}")
+    home.name = called
+    return home
+
+
 class Home:
     """One cluster's data directory. It is a `ClusterHome` once it is told of the servers."""
 

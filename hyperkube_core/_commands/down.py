@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from hyperkube_core._clock import SystemClock
 from hyperkube_core._clusters import groundworks_of
 from hyperkube_core._commands.up import LEFTOVER_SECONDS, DataDir, Name
 from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError
-from hyperkube_core._home import DEFAULT_NAME, Home, beginning, cluster_folder
+from hyperkube_core._home import Home, beginning, cluster_home
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._topology import clean_up
 
@@ -34,18 +33,17 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
 
     @app.command("down", context_settings=SETTINGS)
     def down(
-        name: Name = DEFAULT_NAME,
+        name: Name = None,
         data_dir: DataDir = None,
         delete: Annotated[bool, typer.Option("--delete", help="Remove its data directory as well.")] = False,
         timeout: Annotated[
-            float, typer.Option(metavar="SECONDS", help="After this long its processes are killed.")
+            float, typer.Option(metavar="SECONDS", min=0, help="After this long its processes are killed.")
         ] = 60.0,
     ) -> None:
         """Stop a cluster, and end all that its servers left running."""
-        folder = cluster_folder(name, data_dir, launcher.environment)
-        home = Home(folder, name, clock=SystemClock())
+        home = cluster_home(name, data_dir, launcher.environment)
         if not home.exists():
-            launcher.print(f"cluster {name!r}: there is none in {folder}\n")
+            launcher.print(f"cluster {home.name!r}: there is none in {home.folder}\n")
             return
         _ = home.state  # before anything is done to what is somebody else's
         problems = asyncio.run(_end(launcher, home, timeout))
@@ -56,7 +54,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         home.release()
         if problems:
             raise CommandEnded(1)
-        launcher.print(f"cluster {name!r} is {'deleted' if delete else 'stopped'}\n")
+        launcher.print(f"cluster {home.name!r} is {'deleted' if delete else 'stopped'}\n")
 
     return get_command(app)
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from hyperkube_core._clock import Clock, SystemClock
+from hyperkube_core._clock import Clock
 from hyperkube_core._commands.up import DataDir, Name
 from hyperkube_core._errors import HyperkubeError, UsageError
 from hyperkube_core._flags import near
-from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
+from hyperkube_core._home import cluster_home
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._lines import Relay, Splitter
 from hyperkube_core._logfiles import last_lines, logged
@@ -42,21 +42,21 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
             list[str] | None,
             typer.Argument(metavar="[SERVER]...", help="Whose; 'hk' is what starts them. All of them."),
         ] = None,
-        name: Name = DEFAULT_NAME,
+        name: Name = None,
         data_dir: DataDir = None,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what they log from now on.")] = False,
         tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with so many lines of each.")] = None,
     ) -> None:
         """Show what a cluster's servers log; of several, each line begins with its server's name."""
-        home = Home(cluster_folder(name, data_dir, launcher.environment), name, clock=SystemClock())
+        home = cluster_home(name, data_dir, launcher.environment)
         there = list(logged(home.logs))
         if not there and not follow:
-            raise HyperkubeError(f"cluster {name!r} has logged nothing in {home.folder}")
+            raise HyperkubeError(f"cluster {home.name!r} has logged nothing in {home.folder}")
         for server in servers or ():
             if server not in there and not follow:
                 meant = near(server, there)
                 hint = f"; did you mean {meant[0]!r}?" if meant else ""
-                raise UsageError(f"cluster {name!r} has no log of {server!r}: there are {', '.join(there)}{hint}")
+                raise UsageError(f"cluster {home.name!r} has no log of {server!r}: there are {', '.join(there)}{hint}")
         shown = list(servers or there)
         write = _writer(launcher, shown)
         with ExitStack() as stack:

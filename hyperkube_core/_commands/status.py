@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from hyperkube_core._clock import SystemClock
 from hyperkube_core._cluster import Report
 from hyperkube_core._clusters import groundworks_of
 from hyperkube_core._commands.plugins import Output
 from hyperkube_core._commands.up import DataDir, Name
 from hyperkube_core._errors import CommandEnded
-from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
+from hyperkube_core._home import Home, cluster_home
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._table import table
 from hyperkube_core._topology import gathered
@@ -34,12 +33,12 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
 
     @app.command("status", context_settings=SETTINGS)
     def status(
-        name: Name = DEFAULT_NAME,
+        name: Name = None,
         data_dir: DataDir = None,
         output: Annotated[Output, typer.Option("--output", "-o", help="How to write it.")] = Output.TABLE,
     ) -> None:
         """Tell how a cluster and its servers fare, and where they are reached; ends with 1 unless it is ready."""
-        home = Home(cluster_folder(name, data_dir, launcher.environment), name, clock=SystemClock())
+        home = cluster_home(name, data_dir, launcher.environment)
         document = examine(launcher, home)
         if output is Output.JSON:
             launcher.print(json.dumps(document, indent=2) + "\n")

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.main import get_command
 
-from hyperkube_core._clock import SystemClock
 from hyperkube_core._clusters import Plan, Wish, chosen, find, groundworks, plan
 from hyperkube_core._commands.run import Mode
 from hyperkube_core._detached import in_background
-from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError
+from hyperkube_core._errors import ClusterInUse, CommandEnded, HyperkubeError, UsageError
 from hyperkube_core._flags import Given, Parsed
-from hyperkube_core._home import DEFAULT_NAME, Home, cluster_folder
+from hyperkube_core._home import Home, cluster_home
 from hyperkube_core._lazy import SETTINGS, new_app
 from hyperkube_core._shown import JSONLines, LiveTable, Shown, reason
 
@@ -32,7 +31,10 @@ if TYPE_CHECKING:
 LEFTOVER_SECONDS = 15.0
 """How long the servers of a cluster whose `hk up` was killed may take to end by themselves."""
 
-Name = Annotated[str, typer.Option("--name", help="The cluster's name, by which the other commands find it.")]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="The cluster's name, by which commands find it: 'default', or as --data-dir has it."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", metavar="DIR", help="Where it keeps everything; by default a folder of its name."),
@@ -56,7 +58,7 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         detach: Annotated[
             bool, typer.Option("--detach", "-d", help="Return once it is ready, and leave it running.")
         ] = False,
-        name: Name = DEFAULT_NAME,
+        name: Name = None,
         data_dir: DataDir = None,
         mode: Annotated[
             Mode, typer.Option(help="All in this process, or each server in a process of its own that is managed.")
@@ -88,6 +90,8 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         Each server starts as soon as those that it needs are ready. What servers log is in a file for each of them,
         which 'logs' shows.
         """
+        if timeout <= 0:
+            raise UsageError(f"--timeout {timeout:g}: give the seconds that it may take to be ready, more than none")
         wish = Wish(with_ or (), without or (), settings or ())
         mode = Mode.IN_PROCESS if in_process else mode
         own = Parsed()
@@ -99,13 +103,9 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
         brand = launcher.group.partition(".")[0]
         meant = chosen(found, kind, launcher.name, brand)
         planned = plan(launcher, meant, found.kinds[meant], wish)
-        home = Home(
-            cluster_folder(name, data_dir, launcher.environment),
-            name,
-            clock=SystemClock(),
-            servers=[placed.server.name for placed in planned.servers],
-            in_process=mode is Mode.IN_PROCESS,
-        )
+        home = cluster_home(name, data_dir, launcher.environment)
+        home.servers = tuple(placed.server.name for placed in planned.servers)
+        home.in_process = mode is Mode.IN_PROCESS
         home.make()
         asyncio.run(claim(home, launcher.name))
 
@@ -115,9 +115,9 @@ def command(launcher: HyperKube, before: Parsed) -> Any:
             raise_cluster(launcher, home, planned, mode=mode, ready_seconds=timeout, log=log, shown=shown)
 
         if detach:
-            in_background(serve, home, lambda: _shown(output, name, launcher))
+            in_background(serve, home, lambda: _shown(output, home.name, launcher))
             return
-        shown = _shown(output, name, launcher, hint="Ctrl-C stops it.")
+        shown = _shown(output, home.name, launcher, hint="Ctrl-C stops it.")
         try:
             serve(shown)
         finally:

@@ -181,6 +181,8 @@ def test_what_runs_is_chosen(toys: Toys) -> None:
         (("--set=b",), 2, "--set b: write SERVER.flag=value"),
         (("--set=q.v=2",), 2, "--set q.v=2: no server of this cluster is called 'q'; there are a, b, c"),
         (("--kind=toy",), 2, "no cluster of kind 'toy': there are toys; did you mean 'toys'?"),
+        (("--without=a",), 2, "--without a: there is no cluster of kind 'toys' without it"),
+        (("--timeout=0",), 2, "--timeout 0: give the seconds that it may take to be ready"),
         (("--name=Upper",), 2, "--name Upper: letters a to z, digits and '-' between them make a name"),
     ],
 )
@@ -189,6 +191,19 @@ def test_nothing_starts_where_something_is_wrong(toys: Toys, flags: tuple[str, .
     assert done.returncode == status
     assert error in done.stderr
     assert not toys.folder.exists()
+
+
+def test_a_data_directory_says_itself_which_cluster_is_in_it(toys: Toys) -> None:
+    toys.up("--name=second")
+    assert toys.status()["name"] == "second"
+    other = toys.hk("status", "--name=third")
+    assert (other.returncode, other.stderr.splitlines()[-1]) == (
+        2,
+        f"Error: --name third: the cluster in {toys.folder} is called 'second'",
+    )
+    assert toys.hk("down").stdout == "cluster 'second' is stopped\n"
+    assert events(toys.hk("up", "--detach").stdout)[-1]["name"] == "second"
+    assert toys.hk("down", "--delete").stdout == "cluster 'second' is deleted\n"
 
 
 def test_a_flag_is_given_last(toys: Toys) -> None:
