@@ -1,8 +1,8 @@
-"""Keep the status of definitions of custom resources: their names, their approval, and their end.
+"""Keep the status of definitions of custom resources: their names, approval, structure, and their end.
 
 A definition is looked at when it changes, and when names of its group are free that it was refused. Each one that is
 being deleted is seen off by a task of its own, for its objects may take their time.
-Source: k8s.io/apiextensions-apiserver/pkg/controller/{status,establish,apiapproval,finalizer}.
+Source: k8s.io/apiextensions-apiserver/pkg/controller/{status,establish,apiapproval,nonstructuralschema,finalizer}.
 """
 
 from __future__ import annotations
@@ -108,12 +108,12 @@ class _Keeper:
             await self._change(name, decode_body(item.body), lambda one: self._settled(one, context.now), context)
 
     def _settled(self, definition: Tree, now: str) -> Tree:
-        """`definition` with its names and its approval; itself if it has them."""
+        """`definition` with all that is told of it; itself if it has that."""
         from hyperkube_apiserver.registry.apiextensions.acceptance import established, with_names
-        from hyperkube_apiserver.registry.apiextensions.states import with_approval
+        from hyperkube_apiserver.registry.apiextensions.states import with_approval, with_structure
 
         others = self._others_of((definition.get("spec") or {}).get("group") or "")
-        return with_approval(established(with_names(definition, others, now), now), now)
+        return with_structure(with_approval(established(with_names(definition, others, now), now), now), now)
 
     def _others_of(self, group: str) -> Iterable[Tree]:
         return [told for told in self._names.values() if told["spec"]["group"] == group]

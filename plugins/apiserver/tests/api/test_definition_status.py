@@ -145,3 +145,46 @@ async def test_other_finalizers_keep_a_definition_that_has_no_instances(api: Any
     await settle(api.api, api.clock)
     again = (await api.get(f"{PATH}/widgets.example.com")).json
     assert again == found
+
+
+async def test_a_schema_from_before_there_were_structural_ones_is_told(api: Any) -> None:
+    await api.create(PATH, definition("widgets", "Widget"))
+    await settle(api.api, api.clock)
+    served = api.api.resource("apiextensions.k8s.io", "customresourcedefinitions")
+    entry = await api.store.get(served.kind.key("", "widgets.example.com"))
+    old = entry.value.replace(b'"x-kubernetes-preserve-unknown-fields":true', b'"properties":{"a":{}}').replace(
+        b'"spec":{', b'"spec":{"preserveUnknownFields":true,', 1
+    )
+    await api.store.update(entry.key, old, expected=entry.mod_revision)
+    await api.api.hub.fresh()
+    await settle(api.api, api.clock)
+    assert told(await status(api, "widgets"))["NonStructuralSchema"] == (
+        "True",
+        "Violations",
+        "[spec.preserveUnknownFields: Invalid value: true: must be false, "
+        "spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: "
+        "must not be empty for specified object fields]",
+    )
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    versions = [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]
+    mended = {"spec": {"preserveUnknownFields": False, "versions": versions}}
+    assert (await api.merge(f"{PATH}/widgets.example.com", mended)).status == 200
+    await settle(api.api, api.clock)
+    assert "NonStructuralSchema" not in told(await status(api, "widgets"))
+
+
+async def test_what_is_defined_in_a_group_of_the_server_itself_is_not_served(api: Any) -> None:
+    tree = definition("widgets", "Widget")
+    tree["metadata"] = {
+        "name": "widgets.storage.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+    }
+    tree["spec"] |= {"group": "storage.k8s.io", "scope": "Cluster"}
+    await api.create(PATH, tree)
+    await settle(api.api, api.clock)
+    found = (await api.get(f"{PATH}/widgets.storage.k8s.io")).json["status"]
+    assert told(found)["Established"][0] == "True"
+    assert (await api.get("/apis/storage.k8s.io/v1/widgets")).status == 404
+    await api.delete(f"{PATH}/widgets.storage.k8s.io")
+    await settle(api.api, api.clock)
+    assert (await api.get(f"{PATH}/widgets.storage.k8s.io")).status == 404

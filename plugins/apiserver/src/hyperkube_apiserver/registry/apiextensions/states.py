@@ -1,6 +1,6 @@
-"""What the status of a definition of custom resources says beside its names: its approval, and how far its end is.
+"""What the status of a definition of custom resources says beside its names: its approval, its schemas, and how far its end is.
 
-Source: k8s.io/apiextensions-apiserver/pkg/controller/{apiapproval,finalizer}, pkg/apihelpers.
+Source: k8s.io/apiextensions-apiserver/pkg/controller/{apiapproval,nonstructuralschema,finalizer}, pkg/apihelpers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from hyperkube_apiserver.registry.apiextensions.names import APPROVED, PULL, approval_of, is_protected
+from hyperkube_apiserver.registry.apiextensions.structural import unsupported, validate_structural
 from hyperkube_machinery import meta
+from hyperkube_machinery.errors import FieldError, aggregated
 from hyperkube_machinery.quoting import quoted
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "marked",
     "with_approval",
     "with_condition",
+    "with_structure",
     "without_instances",
 ]
 
@@ -36,10 +39,10 @@ def find_condition(conditions: Sequence[Tree], kind: str) -> Tree | None:
 
 
 def with_condition(
-    conditions: Sequence[Tree], kind: str, holds: bool, reason: str, message: str, now: str
+    conditions: Sequence[Tree], kind: str, holds: bool | None, reason: str, message: str, now: str
 ) -> list[Tree]:
-    """`conditions` with one set; its time is that of the change of its status."""
-    status, old = "True" if holds else "False", find_condition(conditions, kind)
+    """`conditions` with one set, to unknown for None; its time is that of the change of its status."""
+    status, old = {True: "True", False: "False", None: "Unknown"}[holds], find_condition(conditions, kind)
     since = old["lastTransitionTime"] if old is not None and old.get("status") == status else now
     condition = {"type": kind, "status": status, "lastTransitionTime": since, "reason": reason, "message": message}
     if old is None:
@@ -47,7 +50,7 @@ def with_condition(
     return [condition if one is old else one for one in conditions]
 
 
-def _told(definition: Tree, kind: str, holds: bool, reason: str, message: str, now: str) -> Tree:
+def _told(definition: Tree, kind: str, holds: bool | None, reason: str, message: str, now: str) -> Tree:
     """`definition` with one condition set; itself if that says nothing new."""
     status = definition.get("status") or {}
     conditions = status.get("conditions") or []
@@ -68,6 +71,34 @@ def with_approval(definition: Tree, now: str) -> Tree:
         "invalid": ("InvalidAnnotation", f'{needed} with either a URL or a reason starting with "unapproved", {PULL}'),
     }[state := approval_of(text)]
     return _told(definition, "KubernetesAPIApprovalPolicyConformant", state == "approved", reason, message, now)
+
+
+def with_structure(definition: Tree, now: str) -> Tree:
+    """`definition` with what keeps its schemas from being structural, or without that if nothing does.
+
+    Only one that preserves unknown fields, as no new one may, has been spared being checked for it.
+    """
+    status, kind = definition.get("status") or {}, "NonStructuralSchema"
+    conditions = status.get("conditions") or []
+    if not (definition.get("spec") or {}).get("preserveUnknownFields"):
+        if find_condition(conditions, kind) is None:
+            return definition
+        return {**definition, "status": {**status, "conditions": [one for one in conditions if one["type"] != kind]}}
+    holds, reason, message = _structure(definition["spec"])
+    return _told(definition, kind, holds, reason, message, now)
+
+
+def _structure(spec: Tree) -> tuple[bool | None, str, str]:
+    errors = [FieldError.invalid("spec.preserveUnknownFields", True, "must be false")]
+    for index, version in enumerate(spec.get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema")
+        if schema is None:
+            continue
+        if why := unsupported(schema):
+            told = f"failed to check validation schema for version {version.get('name') or ''}: {why}"
+            return None, "StructuralError", told
+        errors += validate_structural(schema, f"spec.versions[{index}].schema.openAPIV3Schema")
+    return True, "Violations", aggregated(f"{error.field}: {error.message}" for error in errors)
 
 
 def ends(definition: Tree) -> bool:
