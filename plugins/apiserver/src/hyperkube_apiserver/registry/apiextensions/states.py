@@ -1,4 +1,4 @@
-"""What the status of a definition of custom resources says beside its names: its approval, its schemas, and how far its end is.
+"""What the status of a definition says beside its names: its approval, its schemas, and how far its end is.
 
 Source: k8s.io/apiextensions-apiserver/pkg/controller/{apiapproval,nonstructuralschema,finalizer}, pkg/apihelpers.
 """
