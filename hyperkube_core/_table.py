@@ -1,7 +1,8 @@
-"""Tables: drawn by rich on a terminal, in plain columns for everyone else."""
+"""Tables: drawn by rich on a terminal, without columns that say nothing; in plain columns for everyone else."""
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -23,9 +24,12 @@ def _drawn(titles: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO)
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*titles, box=SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    said = [any(row[column] for row in rows) for column in range(len(titles))]  # the others would only take room
+    for title in compress(titles, said):
+        drawn.add_column(title, overflow="fold")  # half an address is of no use to anybody
     for row in rows:
-        drawn.add_row(*map(Text, row))  # as Text, since brackets in a reason are no markup
+        drawn.add_row(*map(Text, compress(row, said)))  # as Text, since brackets in a reason are no markup
     console = Console(file=stream)
     with console.capture() as capture:
         console.print(drawn)

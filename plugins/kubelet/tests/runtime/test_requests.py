@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from hyperkube_kubelet.runtime.errors import InvalidConfig
 from hyperkube_kubelet.runtime.process.capabilities import ALL, DEFAULT, UnknownCapability, mask
-from hyperkube_kubelet.runtime.process.checks import node_findings
+from hyperkube_kubelet.runtime.process.checks import node_findings, refusal
 from hyperkube_kubelet.runtime.process.codec import decode, encode
 from hyperkube_kubelet.runtime.process.description import Node, limitations
 from hyperkube_kubelet.runtime.process.hostports import wanted_ports
@@ -301,6 +303,19 @@ def test_doctor_says_what_to_do() -> None:
         assert finding.advice
     states = [finding.state for finding in node_findings(NODE, "No such file or directory")]
     assert states == ["ok", "ok", "ok", "ok", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "said"),
+    [
+        (10 << 8 | 15, 7, ""),  # the generation that was asked for
+        (2, 0, ""),
+        (2, -errno.EPERM, "Operation not permitted"),
+        (2, -errno.EINVAL, "Invalid argument"),  # no nf_tables in this kernel
+    ],
+)
+def test_doctor_hears_what_the_kernel_says_of_rules(kind: int, error: int, said: str) -> None:
+    assert refusal(struct.pack("=IHHIIi", 20, kind, 0, 1, 0, error)) == said
 
 
 # Values that are kept

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import struct
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,9 +18,13 @@ from hyperkube_kubelet.runtime.process.starting import Settings, start_reaper
 from hyperkube_machinery.agents import Call
 from hyperkube_machinery.podnetwork import AgentNetwork, NetworkUnavailable
 
-__all__ = ["findings", "node_findings"]
+__all__ = ["findings", "node_findings", "refusal"]
 
 _PODS = "pods"
+_NETLINK_NETFILTER = 12
+_GET_GENERATION = struct.pack("=IHHIIBBH", 20, 10 << 8 | 16, 1, 1, 0, socket.AF_UNSPEC, 0, 0)
+"""Asks nf_tables, and nobody else, which generation of rules there is. Source: linux/netfilter/nf_tables.h."""
+_ERROR = 2
 _GRACE_SECONDS = 10.0
 _NAMESPACES = "allow user namespaces: sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0"
 
@@ -50,11 +57,20 @@ async def _try(folder: Path) -> tuple[Node, str]:
 
 
 async def _rules(network: AgentNetwork) -> str:
+    """The proxy writes rules by netlink as well, and needs no program for it."""
     try:
-        done = await network.run(["nft", "-f", "-"], b"add table ip hk-doctor\n")
-    except NetworkUnavailable as exc:
+        with await network.netlink(_NETLINK_NETFILTER) as conversation:
+            conversation.settimeout(_GRACE_SECONDS)
+            conversation.send(_GET_GENERATION)
+            return refusal(conversation.recv(4096))
+    except (NetworkUnavailable, OSError) as exc:
         return str(exc)
-    return done.stderr.decode(errors="replace").strip() if done.exit_code else ""
+
+
+def refusal(answer: bytes) -> str:
+    """Why the kernel refused what it answers so; "" where it did not. Source: linux/netlink.h."""
+    kind, error = struct.unpack_from("=4xH10xi", answer)
+    return os.strerror(-error) if kind == _ERROR and error else ""
 
 
 def node_findings(node: Node, rules: str) -> Iterator[Finding]:
@@ -81,6 +97,11 @@ def node_findings(node: Node, rules: str) -> Iterator[Finding]:
         return
     yield Finding("pods: network", "ok", "a network of their own, with a bridge")
     if rules:
-        yield Finding("pods: services", "warning", f"no nftables: {rules}", "install nftables (apt install nftables)")
+        yield Finding(
+            "pods: services",
+            "warning",
+            f"no nftables: {rules}",
+            "use a kernel with nf_tables; services are relayed without",
+        )
     else:
         yield Finding("pods: services", "ok", "nftables")
