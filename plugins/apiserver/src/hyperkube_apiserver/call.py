@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -122,6 +123,7 @@ class Call:
     info: RequestInfo
     query: Query
     identity: Identity
+    ends: float = math.inf  # when it is given up, if it writes; on the monotonic clock
     warnings: list[str] = field(default_factory=list)
     annotate: Annotate = unrecorded  # notes something for the audit log
     trail: Trail | None = None  # what is told of it, where an audit log is kept

@@ -52,6 +52,7 @@ __all__ = ["Pipeline"]
 log = logging.getLogger(__name__)
 
 _PLAIN_ACCEPTS = ("", "*/*", "application/json")
+_READS = frozenset(("GET", "HEAD"))
 _NO_STORE = ("Cache-Control", "no-cache, private")
 _WARNING_BYTES = 4096
 _REMEMBERED_REQUESTERS = 10_000
@@ -202,9 +203,16 @@ class Pipeline:
                 return _internal_error(visit, decision.error)
             raise forbidden(identity, info, decision.reason)
         call = Call(request, info, visit.query, identity, guard=self._guard(identity, info))
+        if request.method not in _READS:
+            call.ends = self._end(visit)
         if trail is not None:
             call.trail, call.annotate = trail, trail.annotate
         return call
+
+    def _end(self, visit: Visit) -> float:
+        """When a request is given up, on the monotonic clock. Raises APIError 400."""
+        longest, asked = self._timeout_seconds, timeout_seconds(visit.query)
+        return visit.began + (asked if asked and 0 < asked < longest else longest)
 
     def _begin_trail(self, visit: Visit, sender: Identity | None) -> Trail | None:
         """What is told of a visit from here on, if anything is."""

@@ -66,6 +66,16 @@ def labelling(label: str, value: str = "yes") -> Tree:
     return {"op": "add", "path": "/metadata/labels", "value": {label: value}}
 
 
+@pytest.mark.parametrize("kind", ["validating", "mutating"])
+async def test_a_webhook_has_no_more_time_than_the_request_has_left(api: Any, hook: Any, kind: str) -> None:
+    hook.answers = answering()
+    await configure(api, kind, webhook(hook))
+    for asked in ("7500ms", "0s", "11s"):
+        await api.create(f"{MAPS}?timeout={asked}", config_map(f"within-{asked}"))
+    assert [first for first, *_ in hook.asked] == [f"POST /?timeout={told} HTTP/1.1" for told in ("8s", "10s", "10s")]
+    assert (await api.call("DELETE", f"{MAPS}/within-0s?timeout=soon")).status == 400
+
+
 async def test_a_validating_webhook_is_asked_with_the_whole_request(api: Any, hook: Any) -> None:
     hook.answers = answering()
     await configure(api, "validating", webhook(hook, clientConfig=hook.at("/check")))

@@ -61,7 +61,12 @@ class Evictions:
         await admission.validate(attributes)
         # What follows the server does by itself: who may evict need not be allowed to delete.
         own = WriteContext(
-            now=now, namespace=context.namespace, dry_run=asked.dry_run, warn=call.warn, annotate=call.annotate
+            now=now,
+            namespace=context.namespace,
+            dry_run=asked.dry_run,
+            ends=context.ends,
+            warn=call.warn,
+            annotate=call.annotate,
         )
         pod = await self._delete_ignorable(name, asked, own)
         if pod is not None:

@@ -87,6 +87,7 @@ class Virtual:
             obj=tree,
             identity=call.identity,
             dry_run=options.dry_run,
+            ends=call.ends,
             options=options_tree(Operation.CREATE, options.shown),
             warn=call.warn,
             annotate=call.annotate,

@@ -160,6 +160,7 @@ def write_context(
         verb=call.info.verb,
         subresource=call.info.subresource if subresource is None else subresource,
         dry_run=options.dry_run,
+        ends=call.ends,
         options=options.shown,
         warn=call.warn,
         annotate=call.annotate,

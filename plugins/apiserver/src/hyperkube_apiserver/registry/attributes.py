@@ -6,6 +6,7 @@ Source: k8s.io/apiserver/pkg/admission.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -55,6 +56,7 @@ class Attributes:
     old: Tree | None = None  # as it is, with its type; None when creating. Never changed
     identity: Identity
     dry_run: bool = False
+    ends: float = math.inf  # when nobody waits for it any more, on the monotonic clock
     options: Tree = field(default_factory=dict)  # CreateOptions and the like, as a tree
     warn: Callable[[str], None]
     annotate: Annotate = unrecorded  # notes something for the audit log

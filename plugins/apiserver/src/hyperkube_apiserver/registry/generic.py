@@ -187,6 +187,7 @@ class Registry:
             old=old,
             identity=context.identity,
             dry_run=context.dry_run,
+            ends=context.ends,
             options=options_tree(operation, context.options),
             warn=context.warn,
             annotate=context.annotate,

@@ -11,6 +11,7 @@ Source: k8s.io/apiserver/pkg/registry/rest, the strategies in k8s.io/kubernetes/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -52,6 +53,7 @@ class WriteContext:
     part: Part | None = None  # of the object, that the subresource is about
     in_collection: bool = False  # whether all objects of a collection are meant, of which none is named
     dry_run: bool = False
+    ends: float = math.inf  # when nobody waits for it any more, on the monotonic clock
     admitted: bool = False  # whether admission has agreed to what this update or deletion is a part of
     options: Mapping[str, Any] = field(
         default_factory=lambda: _NO_OPTIONS

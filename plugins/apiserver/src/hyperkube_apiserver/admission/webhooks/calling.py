@@ -78,8 +78,9 @@ class Caller:
         except BadAnswer as exc:
             raise Failed(hook, f"could not create admission objects: {exc}", _BAD_REQUEST) from exc
         question = review(attributes, target, version, uid, obj, old)
+        seconds = max(0.0, min(hook.timeout_seconds, attributes.ends - self._cluster.clock.monotonic()))
         try:
-            tree = await self._webhooks.call(hook.client_config, question, hook.timeout_seconds)
+            tree = await self._webhooks.call(hook.client_config, question, seconds)
         except BadBundle as exc:
             raise Failed(hook, f"could not get REST client: {exc}", _INTERNAL) from exc
         except CallFailed as exc:
