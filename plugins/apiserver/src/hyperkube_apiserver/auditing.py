@@ -33,6 +33,9 @@ class Trail(Protocol):
     def annotate(self, key: str, value: str, level: str = "Metadata", /) -> None:
         """Note something; of several notes under one key the first stays."""
 
+    def spent(self, layer: str, seconds: float) -> None:
+        """Tell how long a part of the server took, which is told of requests that are slow."""
+
     def sent(self, tree: Mapping[str, Any], default: Callable[[dict[str, Any]], None] | None = None) -> None:
         """Tell what was sent, with its type and, of a copy, what `default` makes of it."""
 

@@ -182,10 +182,15 @@ class Pipeline:
             raise
         began = desk.authenticated(sender, visit)
         trail = self._begin_trail(visit, sender)
-        if trail is not None and not await trail.received():
-            return _internal_error(visit, _UNAUDITED)
+        if trail is not None:
+            trail.spent("authentication", began - visit.began)
+            if not await trail.received():
+                return _internal_error(visit, _UNAUDITED)
+            began = self._clock.monotonic()
         identity = await self._impersonated(visit, sender) if impersonates(request.headers) else sender
         if trail is not None and identity is not sender:
+            trail.spent("impersonation", self._clock.monotonic() - began)
+            began = self._clock.monotonic()
             trail.impersonated(identity)
             mode = self._last_modes.get(sender.name)
             if mode is not None and mode.name:
@@ -197,6 +202,7 @@ class Pipeline:
             decision = await decision
         desk.authorized(visit, began, allowed=decision.allowed)
         if trail is not None:
+            trail.spent("authorization", self._clock.monotonic() - began)
             _note(trail, decision)
         if not decision.allowed:
             if decision.error:

@@ -51,6 +51,10 @@ def event(name: str = "a", **fields: Any) -> Event:
     }
 
 
+def contents(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
 class Failed(list[tuple[str, str, list[str]]]):
     def __call__(self, plugin: str, why: str, events: Collection[Event]) -> None:
         self.append((plugin, why, [one["auditID"] for one in events]))
@@ -194,7 +198,7 @@ class TestFiles:
         lines = [b"%06d" % number + b"x" * 60_000 + b"\n" for number in range(60)]
         async with running(aside):
             assert await asyncio.gather(*(aside.write([line]) for line in lines)) == [[None]] * 60
-        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        written = contents(tmp_path)
         assert sorted(line[:6] for line in written.splitlines()) == [line[:6] for line in lines]
 
     async def test_full_files_are_compressed(self, tmp_path: Path) -> None:

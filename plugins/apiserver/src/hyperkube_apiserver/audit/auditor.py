@@ -74,8 +74,11 @@ class AuditLog:
         if not ruling.depth:
             return None
         now = self._clock.now
-        event = metadata_of(request, info, audit_id, sender, ruling.level, now() - age_seconds)
-        return RequestTrail(ruling, event, self, now, long_running=is_long_running(info), unknown=sender is None)
+        received = now() - age_seconds
+        event = metadata_of(request, info, audit_id, sender, ruling.level, received)
+        return RequestTrail(
+            *(ruling, event, self, now, received), long_running=is_long_running(info), unknown=sender is None
+        )
 
     async def record(self, event: Event) -> bool:
         """Hand an event on; whether its request may go on."""

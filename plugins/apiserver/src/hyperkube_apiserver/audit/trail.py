@@ -14,6 +14,7 @@ from hyperkube_apiserver.audit.events import Event, status_of, user_of, without_
 from hyperkube_apiserver.audit.policy import LEVELS, Ruling
 from hyperkube_machinery import meta
 from hyperkube_machinery.decoding import read_protobuf
+from hyperkube_machinery.durations import format_duration
 from hyperkube_machinery.errors import failure
 from hyperkube_machinery.identity import Identity
 from hyperkube_machinery.serving.messages import Answer, BodyWriter, Response, StreamingResponse, Upgrade
@@ -29,6 +30,7 @@ _JSON, _PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
 _STATUS = b'"kind":"Status"'
 _STATUS_BYTES = 64
 """A Status says that it is one within so many bytes."""
+_SLOW_SECONDS = 0.5
 
 Tree = Mapping[str, Any]
 
@@ -46,7 +48,7 @@ class Recorder(Protocol):
 class RequestTrail:
     """What is told of one request."""
 
-    __slots__ = ("_event", "_long", "_now", "_recorder", "_ruling", "_status", "_unknown")
+    __slots__ = ("_event", "_long", "_now", "_received", "_recorder", "_ruling", "_spent", "_status", "_unknown")
 
     def __init__(
         self,
@@ -54,17 +56,23 @@ class RequestTrail:
         event: Event,
         recorder: Recorder,
         now: Callable[[], float],
+        received: float,
         *,
         long_running: bool,
         unknown: bool,
     ) -> None:
-        """`unknown`: nobody knows whose request it is, and so it goes no further than to be refused."""
+        """`received` is when the request came, as `now` tells it.
+
+        `unknown`: nobody knows whose request it is, and so it goes no further than to be refused.
+        """
         self._ruling = ruling
         self._event = event
         self._recorder = recorder
         self._now = now
         self._long = long_running
         self._unknown = unknown
+        self._received = received
+        self._spent: dict[str, float] = {}
         self._status: Event | None = None
 
     # what is told on the way
@@ -87,6 +95,9 @@ class RequestTrail:
         told = self._event.setdefault("annotations", {})
         if told.setdefault(key, value) != value:
             log.warning("the audit annotation %s of %s is not set: it is set already", key, self._event["auditID"])
+
+    def spent(self, layer: str, seconds: float) -> None:
+        self._spent[layer] = self._spent.get(layer, 0.0) + seconds
 
     def sent(self, tree: Tree, default: Callable[[dict[str, Any]], None] | None = None) -> None:
         self._refer(tree)
@@ -126,6 +137,7 @@ class RequestTrail:
         elif isinstance(answer, Upgrade):
             self._accompany_upgrade(answer)
         elif not self._unknown:
+            self._note_slowness()
             await self._record("ResponseComplete")
 
     async def panicked(self, exc: Exception) -> None:
@@ -137,7 +149,7 @@ class RequestTrail:
             self._status = {"metadata": {}, "status": "Success", "message": "Connection closed early", "code": 200}
             if self._long:
                 self._record_later("ResponseStarted")
-        self._record_later("ResponseComplete")
+        self._completed()
 
     def _observe(self, answer: Answer) -> None:
         """Take over what is told of an answer."""
@@ -167,14 +179,25 @@ class RequestTrail:
             try:
                 await produce(writer)
             finally:
-                self._record_later("ResponseComplete")
+                self._completed()
 
         answer.produce = accompanied
 
     def _accompany_upgrade(self, answer: Upgrade) -> None:
         """Tell when the connection that a request turned into has ended."""
         make = answer.protocol
-        answer.protocol = lambda: _Accompanied(make(), lambda: self._record_later("ResponseComplete"))
+        answer.protocol = lambda: _Accompanied(make(), self._completed)
+
+    def _completed(self) -> None:
+        self._note_slowness()
+        self._record_later("ResponseComplete")
+
+    def _note_slowness(self) -> None:
+        """Of a request that took long, tell what took how long."""
+        seconds = self._now() - self._received
+        if seconds > _SLOW_SECONDS and self._event["verb"] != "watch":
+            for layer, part in (*self._spent.items(), ("total", seconds)):
+                self.annotate(f"apiserver.latency.k8s.io/{layer}", format_duration(part))
 
     async def _record(self, stage: str) -> None:
         if stage not in self._ruling.omitted:
