@@ -56,6 +56,7 @@ _EVERYWHERE = tuple(
             r"unable to fetch metrics",
             r"Skipping API .* because it has no resources",
             r"stale collision count",
+            r"may specify no more than one CIDR for each IP family",  # as the controller that looks too early
         ),
     )
 )
