@@ -154,10 +154,10 @@ class Options:
     cert_file: Path | None = flag(None, section="TLS", metavar="file", help="The certificate to serve with.")
     key_file: Path | None = flag(None, section="TLS", metavar="file", help="The private key of --cert-file.")
     trusted_ca_file: Path | None = flag(
-        None, section="TLS", metavar="file", help="The authorities of clients' certificates."
+        None, section="TLS", metavar="file", help="Let nobody in without a certificate of these authorities."
     )
     client_cert_auth: bool = flag(
-        False, section="TLS", help="Let nobody in without a certificate of --trusted-ca-file."
+        False, section="TLS", help="Let nobody in without a certificate, as --trusted-ca-file does by itself."
     )
 
     @staticmethod
@@ -168,7 +168,7 @@ class Options:
         return foreign_flags()
 
     def __post_init__(self) -> None:
-        for url in self.listen_client_urls:
+        for url in (*self.listen_client_urls, *self.listen_metrics_urls):
             if url.startswith("https:") and (self.cert_file is None or self.key_file is None):
                 raise _wrong("cert-file", f"{url} can't be served without --cert-file and --key-file")
         if (self.cert_file is None) != (self.key_file is None):

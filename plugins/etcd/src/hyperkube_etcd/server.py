@@ -22,6 +22,7 @@ from hyperkube_etcd.endpoints import Endpoints
 from hyperkube_etcd.member import Member
 from hyperkube_etcd.release import VERSION
 from hyperkube_etcd.services import handlers
+from hyperkube_etcd.servingtls import ServingTLS
 from hyperkube_etcd.watch import watch_handler
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
@@ -33,7 +34,7 @@ from hyperkube_machinery.storage.backends import FILE_NAME
 from hyperkube_machinery.storage.datadir import DataDirectoryError
 from hyperkube_machinery.storage.interface import StoreError
 from hyperkube_machinery.storage.views import EmbeddedStore
-from hyperkube_machinery.tls import CertificateError, server_context
+from hyperkube_machinery.tls import CertificateError
 
 if TYPE_CHECKING:
     from hyperkube_core import Context
@@ -75,9 +76,8 @@ async def _serve(context: Context[Options], store: EmbeddedStore) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(server.close)
         for url in options.listen_client_urls:
-            tls = _tls(options) if url.startswith("https:") else None
             sockets = await _listen(url, "listen-client-urls")
-            await server.start(sockets, tls)
+            await server.start(sockets, _tls(url, options))
             log.info("serving etcd %s on %s", VERSION, _told(url, sockets))
         for url in options.listen_metrics_urls:
             await stack.enter_async_context(_metrics(url, endpoints, options, clock))
@@ -123,13 +123,12 @@ def _copy(options: Options) -> Callable[[Path], Awaitable[None]] | None:
     return copy
 
 
-def _tls(options: Options) -> ssl.SSLContext:
+def _tls(url: str, options: Options) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        return None
     assert options.cert_file is not None
     assert options.key_file is not None
-    context = server_context(options.cert_file, options.key_file, client_ca_path=options.trusted_ca_file)
-    if options.client_cert_auth:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+    return ServingTLS(options.cert_file, options.key_file, options.trusted_ca_file).context
 
 
 async def _listen(url: str, name: str) -> list[socket.socket]:
@@ -151,8 +150,7 @@ def _told(url: str, sockets: list[socket.socket]) -> str:
 
 @asynccontextmanager
 async def _metrics(url: str, endpoints: Endpoints, options: Options, clock: Clock) -> AsyncIterator[None]:
-    tls = _tls(options) if url.startswith("https:") else None
-    server = HTTPServer(endpoints, clock=clock, ssl_context=tls)
+    server = HTTPServer(endpoints, clock=clock, ssl_context=_tls(url, options))
     async with server.listening(sockets=await _listen(url, "listen-metrics-urls")):
         yield
 
