@@ -193,6 +193,20 @@ async def test_expressions_that_take_long_leave_the_loop_to_others(api: Any, cus
     assert await longest_turn(write) < BUDGET_SECONDS
 
 
+async def test_a_long_configuration_is_read_aside(api: Any) -> None:
+    path = "/api/v1/namespaces/default/configmaps/long"
+    data = {f"key{number}": "x" * 60 for number in range(1200)}
+    await api.create(path.rpartition("/")[0], {"metadata": {"name": "long"}, "data": data})
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: long}\ndata:\n"
+    body = (head + "".join(f"  {key}: {value}\n" for key, value in data.items())).encode()
+
+    async def apply() -> None:
+        answer = await api.answer("PATCH", f"{path}?fieldManager=me", body, content_type="application/apply-patch+yaml")
+        assert answer.status == 200
+
+    assert await longest_turn(apply) < BUDGET_SECONDS
+
+
 def _some(numbers: Iterator[int], count: int) -> list[int]:
     return [next(numbers) for _ in range(count)]
 

@@ -5,9 +5,11 @@ Source: k8s.io/apiserver/pkg/endpoints/handlers (patch.go).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers import apply
@@ -15,7 +17,7 @@ from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.write import check_name, write_context
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import write_options
-from hyperkube_apiserver.registry.generic import PATCH_ATTEMPTS
+from hyperkube_apiserver.registry.generic import LONG_BYTES, PATCH_ATTEMPTS
 from hyperkube_machinery.decoding import StrictError, check_converted, check_tree
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError, FieldError
@@ -39,6 +41,7 @@ _NOT_STRATEGIC = (
     f"{_JSON}, {_MERGE}, {apply.MEDIA_TYPE}"
 )
 
+T = TypeVar("T")
 Tree = dict[str, Any]
 
 
@@ -65,7 +68,7 @@ async def patch(
     if call.trail is not None:
         call.trail.sent_patch(call.request.body)
     if media_type == apply.MEDIA_TYPE:
-        change = apply.applying(call, served.registry.owners, kind, options, context)
+        change = await _read(call, partial(apply.applying, call, served.registry.owners, kind, options, context))
         written = await served.registry.update(
             call.info.name,
             change,
@@ -79,9 +82,10 @@ async def patch(
         )
         return Response(201 if written.created else 200, output.single(kind, written.body))
     if served.schema is not None:
-        change = _custom_change(call, media_type, served.schema, options.field_validation)
+        read = partial(_custom_change, call, media_type, served.schema, options.field_validation)
     else:
-        change = _change(call, media_type, kind, options.field_validation)
+        read = partial(_change, call, media_type, kind, options.field_validation)
+    change = await _read(call, read)
     written = await served.registry.update(
         call.info.name,
         change,
@@ -91,6 +95,11 @@ async def patch(
         attempts=PATCH_ATTEMPTS,
     )
     return Response(200, output.single(kind, written.body))
+
+
+async def _read(call: Call, read: Callable[[], T]) -> T:
+    """What `read` makes of the body; of a long one in a thread."""
+    return read() if len(call.request.body) < LONG_BYTES else await asyncio.to_thread(read)
 
 
 def _change(call: Call, media_type: str, kind: Kind, field_validation: str) -> Callable[[Tree], Tree]:
