@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from hyperkube_apiserver.registry.strategy import Strategy
-from hyperkube_apiserver.watchcache.item import Item
+from hyperkube_apiserver.watchcache.item import Item, LateFields
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.selectors import FieldRequirement, FieldSelector, LabelSelector, parse_fields, parse_labels
 
@@ -21,17 +21,30 @@ _ITEMS_A_SLICE = 500
 class Selected:
     """A label and a field selector together."""
 
-    __slots__ = ("empty", "fields", "key", "labels")
+    __slots__ = ("empty", "fields", "key", "labels", "late")
 
-    def __init__(self, labels: LabelSelector, fields: FieldSelector) -> None:
+    def __init__(self, labels: LabelSelector, fields: FieldSelector, late: LateFields | None = None) -> None:
         self.labels = labels
         self.fields = fields
-        self.key = (labels, fields)
+        self.late = late
+        self.key = (labels, fields, late.api_version if late is not None else "")
         self.empty = labels.empty and fields.empty
 
     def matches(self, item: Item) -> bool:
-        """Whether `item` is selected."""
-        return self.empty or (self.labels.matches(item.labels) and self.fields.matches(item.fields))
+        """Whether `item` is selected; where its fields are not known yet, whether it may be."""
+        return self.empty or (self.labels.matches(item.labels) and self._has_fields(item))
+
+    def _has_fields(self, item: Item) -> bool:
+        if self.late is None:
+            return self.fields.matches(item.fields)
+        found = self.late.fields(item)
+        return found is None or self.fields.matches(found)
+
+    async def known(self, items: Sequence[Item]) -> Sequence[Item]:
+        """`items`, once it is known for sure which `matches`. Raises APIError."""
+        if self.late is not None:
+            await self.late.ready([item for item in items if self.labels.matches(item.labels)])
+        return items
 
     async def among(self, items: Sequence[Item], limit: int = 0) -> Sequence[Item]:
         """The first of `items` that are selected, up to `limit` (0: all); many are looked at in slices."""
@@ -42,7 +55,7 @@ class Selected:
         for start in range(0, len(items), _ITEMS_A_SLICE):
             if start:
                 await asyncio.sleep(0)
-            found += [item for item in items[start : start + _ITEMS_A_SLICE] if matches(item)]
+            found += [item for item in await self.known(items[start : start + _ITEMS_A_SLICE]) if matches(item)]
             if 0 < limit <= len(found):
                 return found[:limit]
         return found
@@ -70,7 +83,7 @@ def select(strategy: Strategy, label_selector: str, field_selector: str) -> Sele
     labels, fields = _parsed(label_selector, field_selector)
     if not fields.empty:
         fields = strategy.field_selector(fields)
-    return Selected(labels, fields)
+    return Selected(labels, fields, strategy.late_fields(fields))
 
 
 @lru_cache(maxsize=4096)

@@ -179,15 +179,52 @@ async def test_a_webhook_converts_what_is_written(api: Any, custom: Any, convert
     assert (await api.delete(f"{NEW}/w")).status == 200
 
 
-async def test_an_object_is_selected_by_what_is_stored_of_it(api: Any, custom: Any) -> None:
-    api.api.cluster.__dict__["webhooks"] = Converter()
+@pytest.fixture
+async def selectable(api: Any, custom: Any) -> Converter:
+    """Widgets that are selected by fields which stand elsewhere in each version; they are stored as v1."""
+    made = Converter()
+    api.api.cluster.__dict__["webhooks"] = made
     old = custom.version("v1", spec=SIZE, selectableFields=[{"jsonPath": ".spec.size"}])
-    new = custom.version("v2", stored=False, spec={"length": {"type": "integer"}})
+    length = {"length": {"type": "integer"}}
+    new = custom.version("v2", stored=False, spec=length, selectableFields=[{"jsonPath": ".spec.length"}])
     await custom.define("widgets", "Widget", old, new, conversion=WEBHOOK)
-    assert (await api.get(OLD)).json["items"] == []
-    await api.create(NEW, custom.made("Widget", "w", "v2", spec={"length": 3}))
-    found = (await api.get(f"{OLD}?fieldSelector=spec.size%3D3")).json
-    assert [one["metadata"]["name"] for one in found["items"]] == ["w"]
+    return made
+
+
+async def test_an_object_is_selected_by_the_version_that_is_asked_for(
+    api: Any, custom: Any, selectable: Converter
+) -> None:
+    for length in (3, 4, 3):
+        await api.create(
+            NEW, custom.made("Widget", f"w{length}-{len(selectable.reviews)}", "v2", spec={"length": length})
+        )
+    for path in (f"{OLD}?fieldSelector=spec.size%3D3", f"{NEW}?fieldSelector=spec.length%3D3"):
+        for query in ("", "&limit=1", "&resourceVersion=0"):
+            found = (await api.get(path + query)).json
+            spec = {"length": 3} if path.startswith(NEW) else {"size": 3}
+            assert [one["spec"] for one in found["items"]] == [spec] * (1 if "limit=1" in query else 2)
+    reviews = len(selectable.reviews)
+    assert (await api.get(f"{NEW}?fieldSelector=spec.length%3D4")).json["items"][0]["spec"] == {"length": 4}
+    assert len(selectable.reviews) == reviews
+    refused = await api.get(f"{NEW}?fieldSelector=spec.size%3D3")
+    assert (refused.status, refused.json["message"]) == (400, "field label not supported: spec.size")
+    await api.delete(f"{NEW}?fieldSelector=spec.length%3D3")
+    assert [one["spec"] for one in (await api.get(OLD)).json["items"]] == [{"size": 4}]
+
+
+async def test_a_watch_selects_by_the_version_that_is_asked_for(api: Any, custom: Any, selectable: Converter) -> None:
+    await api.create(OLD, custom.made("Widget", "w", spec={"size": 1}))
+    await api.create(OLD, custom.made("Widget", "x", spec={"size": 2}))
+    async with api.watch(f"{NEW}?watch=1&fieldSelector=spec.length%3D2") as stream:
+        assert (await stream.next())["object"]["metadata"]["name"] == "x"
+        await api.merge(f"{OLD}/w", {"spec": {"size": 3}})
+        await api.merge(f"{OLD}/w", {"spec": {"size": 2}})
+        await api.merge(f"{OLD}/x", {"spec": {"size": 5}})
+        events = [await stream.next() for _ in range(2)]
+        assert [(one["type"], one["object"]["spec"]) for one in events] == [
+            ("ADDED", {"length": 2}),
+            ("DELETED", {"length": 2}),
+        ]
 
 
 async def test_a_watch_waits_for_the_webhook_and_keeps_the_order(api: Any, custom: Any, converter: Converter) -> None:

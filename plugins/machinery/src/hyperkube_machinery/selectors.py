@@ -109,6 +109,11 @@ class FieldSelector:
     def matches(self, values: Mapping[str, str]) -> bool:
         return all((values.get(one.field, "") == one.value) is (one.operator == "=") for one in self.requirements)
 
+    @property
+    def names(self) -> Iterator[str]:
+        """The fields that are asked for."""
+        return (one.field for one in self.requirements)
+
     def exact(self, field: str) -> str | None:
         """The value that `field` must have, if there is just one."""
         return next((one.value for one in self.requirements if one.field == field and one.operator == "="), None)

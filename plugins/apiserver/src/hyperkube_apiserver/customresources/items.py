@@ -23,7 +23,7 @@ Tree = dict[str, Any]
 class CustomItem(Item):
     """An object as it was stored; `body` is that of `api_version`."""
 
-    __slots__ = ("api_version", "kind", "settled")
+    __slots__ = ("api_version", "kind", "selected", "settled")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class CustomItem(Item):
         super().__init__(key, namespace, name, revision, body, labels, fields)
         self.kind = kind
         self.api_version = api_version
+        self.selected: dict[str, Mapping[str, str]] | None = None  # by version, where fields are not those stored
         self.settled = False  # whether it is known that its schema has it be as it was stored
 
     def tree(self) -> Tree:
@@ -59,7 +60,7 @@ class CustomItem(Item):
             kind=self.kind,
             api_version=self.api_version,
         )
-        made.settled = self.settled
+        made.settled, made.selected = self.settled, self.selected
         if self.versions is not None:
             # What was converted once, perhaps by somebody else, need not be asked for again.
             own = self.body

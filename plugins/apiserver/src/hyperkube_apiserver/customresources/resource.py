@@ -133,7 +133,7 @@ class CustomResource:
 
         return CustomRegistry(
             version,
-            CustomStrategy(version.kind, version.schema, self.field_values),
+            CustomStrategy(version, self.field_values),
             self.cache,
             self._around.hub,
             self._around.store(version.kind),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.apiextensions.sameness import same
 from hyperkube_apiserver.registry.strategy import Strategy, Tree, WriteContext
@@ -18,7 +17,9 @@ from hyperkube_machinery.fields import LEAF, FieldSet, set_of
 from hyperkube_machinery.quoting import quoted
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.crd.schema import CustomSchema
+    from hyperkube_apiserver.customresources.versions import CustomVersion
+    from hyperkube_apiserver.watchcache.item import LateFields
+    from hyperkube_machinery.selectors import FieldSelector
 
 __all__ = ["CustomStrategy"]
 
@@ -32,10 +33,11 @@ class CustomStrategy(Strategy):
     allows_unconditional_update = False
     knows_finalizers = False
 
-    def __init__(self, kind: Kind, schema: CustomSchema, fields: Callable[[Tree], Mapping[str, str]]) -> None:
+    def __init__(self, version: CustomVersion, fields: Callable[[Tree], Mapping[str, str]]) -> None:
         """`fields` are what objects, in whichever version, are selected by."""
-        super().__init__(kind)
-        self.schema = schema
+        super().__init__(version.kind)
+        self.schema = version.schema
+        self._version = version
         self._fields = fields
 
     @property
@@ -96,6 +98,11 @@ class CustomStrategy(Strategy):
 
     def field_values(self, obj: Tree) -> Mapping[str, str]:
         return self._fields(obj)
+
+    def late_fields(self, selector: FieldSelector) -> LateFields | None:
+        # What a webhook converts has its fields in other places.
+        is_late = self._version.waits and any(not field.startswith("metadata.") for field in selector.names)
+        return self._version if is_late else None
 
 
 def _but_metadata(obj: Tree) -> Tree:

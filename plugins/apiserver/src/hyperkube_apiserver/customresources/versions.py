@@ -54,6 +54,16 @@ class CustomVersion:
         body = item.versions.get(self.api_version) if item.versions is not None else None
         return body if body is not None else self._kept(item, self._made(item))
 
+    def fields(self, item: Item) -> Mapping[str, str] | None:
+        """What an object is selected by in this version, None for one that must be made ready first."""
+        if not isinstance(item, CustomItem) or item.api_version == self.api_version:
+            return item.fields
+        found = item.selected.get(self.api_version) if item.selected is not None else None
+        if found is None and item.versions is not None and self.api_version in item.versions:
+            found = {**item.fields, **self.schema.selected_by(decode_body(item.versions[self.api_version]))}
+            item.selected = {**(item.selected or {}), self.api_version: found}
+        return found
+
     def _kept(self, item: Item, body: bytes) -> bytes:
         """`body`, which is remembered as that of `item`; one that is stored as it is shown costs nothing."""
         if isinstance(item, CustomItem) and item.api_version == self.api_version and body is item.body:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.kinds import Kind
@@ -27,6 +27,9 @@ from hyperkube_machinery import meta
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.fields import FieldSet
 from hyperkube_machinery.selectors import FieldSelector
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.watchcache.item import LateFields
 
 __all__ = ["DEFAULT_POLICY", "NO_RESERVATION", "Policy", "Reservation", "Strategy", "Tree", "WriteContext"]
 
@@ -274,6 +277,10 @@ class Strategy:
     def field_selector(self, selector: FieldSelector) -> FieldSelector:
         """`selector` with old names of fields replaced; 400 for a field the kind can't be selected by."""
         return selector.renamed(self._selectable)
+
+    def late_fields(self, selector: FieldSelector) -> LateFields | None:
+        """Who knows the fields in `selector`, where a cached object doesn't tell them."""
+        return None
 
     def _selectable(self, field: str) -> str:
         if field not in self.kind.selectable_fields and field not in self.kind.field_aliases:

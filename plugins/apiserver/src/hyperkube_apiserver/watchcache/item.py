@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 from hyperkube_apiserver.representation import with_version
 
-__all__ = ["Event", "EventEncoder", "Item", "Selection"]
+__all__ = ["Event", "EventEncoder", "Item", "LateFields", "Selection"]
 
 
 class Item:
@@ -51,6 +51,22 @@ class Selection(Protocol):
     def key(self) -> Hashable: ...
 
     def matches(self, item: Item) -> bool: ...
+
+    async def known(self, items: Sequence[Item]) -> Sequence[Item]: ...
+
+
+class LateFields(Protocol):
+    """Fields of objects that must be converted before they are known."""
+
+    @property
+    def api_version(self) -> str:
+        """That in which the fields are meant."""
+
+    def fields(self, item: Item) -> Mapping[str, str] | None:
+        """What `item` is selected by, None while it isn't ready."""
+
+    async def ready(self, items: Sequence[Item]) -> None:
+        """Have the fields of `items` known. Raises APIError."""
 
 
 class EventEncoder(Protocol):

@@ -36,6 +36,11 @@ class WaitingWatcher(Watcher):
             events, self._events = self._events[:AT_ONCE], self._events[AT_ONCE:]
             if not self._events:
                 self._arrived.clear()
-            await ready([event.shown(event_type) for event_type, event in events])
-            for event_type, event in events:
-                super().deliver(event_type, event)
+            both = [item for _, event in events for item in (event.item, event.previous) if item is not None]
+            await self.selection.known(both)
+            # What the events are to the client is known by now.
+            seen = [(event.seen_by(self.selection.matches), event) for _, event in events]
+            await ready([event.shown(event_type) for event_type, event in seen if event_type])
+            for event_type, event in seen:
+                if event_type:
+                    super().deliver(event_type, event)
