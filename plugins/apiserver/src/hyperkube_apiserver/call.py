@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.watchcache.item import Item
     from hyperkube_machinery.fields import ReplicasPaths
 
-__all__ = ["Call", "ScaleShape", "Served"]
+__all__ = ["Call", "Layout", "ScaleShape", "Served"]
 
 
 Tree = dict[str, Any]
@@ -115,6 +115,16 @@ class ScaleShape(Protocol):
         """Raise APIError for a scale that the object `name` can't have."""
 
 
+class Layout(Protocol):
+    """What becomes of an answer that a handler made as JSON."""
+
+    @property
+    def media_type(self) -> str: ...
+
+    @property
+    def pretty(self) -> bool: ...
+
+
 @dataclass(slots=True)
 class Call:
     """A request, with what each step has found out about it."""
@@ -127,6 +137,7 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     annotate: Annotate = unrecorded  # notes something for the audit log
     trail: Trail | None = None  # what is told of it, where an audit log is kept
+    layout: Layout | None = None  # of a JSON answer, where a handler has settled it
     guard: Guard | None = None  # what its writes must pass beside authorization
 
     @property

@@ -16,14 +16,17 @@ from typing import Any
 
 from hyperkube_apiserver.kinds import Kind, Subresource
 from hyperkube_apiserver.offering import Group, OfferedVersion, Offering
-from hyperkube_apiserver.printers import error_media_type, negotiate, parse_accept
-from hyperkube_apiserver.rewriting import as_yaml
+from hyperkube_apiserver.printers import JSON, PROTOBUF, YAML, negotiate_document, parse_accept
+from hyperkube_apiserver.rewriting import as_protobuf, as_yaml
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.serving.messages import Request, Response
 
 __all__ = ["Discovery"]
 
-_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+_AGGREGATED = "{};g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+
+_MEDIA_TYPES = {"json": JSON.media_type, "*": JSON.media_type, "yaml": YAML, "vnd.kubernetes.protobuf": PROTOBUF}
+"""By the subtypes that clients name."""
 
 Tree = dict[str, Any]
 
@@ -86,16 +89,26 @@ class Discovery:
         if path not in self._current():
             return None
         accept = request.headers.get("accept", "")
-        version = _wanted_version(accept) if path in ("/api", "/apis") else ""
+        media_type, version = _wanted(accept) if path in ("/api", "/apis") else ("", "")
         if version:
             body, tag = self._in_one(path, version)
             headers = (("ETag", tag), ("Vary", "Accept"), ("Cache-Control", "public"))
             if request.headers.get("if-none-match") == tag:
                 return Response(304, b"", "", headers)
-            return Response(200, body, _AGGREGATED.format(version), headers)
-        negotiate(accept)
-        response = Response(200, self._document(path))
-        return as_yaml(response) if error_media_type(accept) == "application/yaml" else response
+            response = _rewritten(Response(200, body, headers=headers), media_type)
+            response.content_type = _AGGREGATED.format(media_type, version)
+            return response
+        media_type = negotiate_document(accept, routed=self._is_routed(path))
+        return _rewritten(Response(200, self._document(path)), media_type)
+
+    def _is_routed(self, path: str) -> bool:
+        """Whether upstream has a route for `path`: groups, and the versions of custom resources, it answers without."""
+        match path.split("/")[1:]:
+            case ["api", *_]:
+                return True
+            case ["apis", group, _]:
+                return self._offering.is_built_in(group)
+        return False
 
     def _document(self, path: str) -> bytes:
         document = self._encoded.get(path)
@@ -113,21 +126,29 @@ class Discovery:
         return made
 
 
+def _rewritten(response: Response, media_type: str) -> Response:
+    """A JSON document as another media type."""
+    if media_type == YAML:
+        return as_yaml(response)
+    return as_protobuf(response) if media_type == PROTOBUF else response
+
+
 @lru_cache(maxsize=64)
-def _wanted_version(accept: str) -> str:
-    """The version of the aggregated form, if that is what an Accept header wants most, or ""."""
+def _wanted(accept: str) -> tuple[str, str]:
+    """Media type and version of the aggregated form, if that is what an Accept header wants most, or "" for both."""
     if "apidiscovery.k8s.io" not in accept:
-        return ""
+        return "", ""
     for clause in parse_accept(accept):
-        if clause.type not in ("application", "*") or clause.subtype not in ("json", "*"):
+        media_type = _MEDIA_TYPES.get(clause.subtype)
+        if clause.type not in ("application", "*") or media_type is None:
             continue
         wanted = {key: clause.parameters[key] for key in ("as", "g", "v") if key in clause.parameters}
         if not wanted:
-            return ""
+            return "", ""
         for version in ("v2", "v2beta1"):
             if wanted == {"as": "APIGroupDiscoveryList", "g": "apidiscovery.k8s.io", "v": version}:
-                return version
-    return ""
+                return media_type, version
+    return "", ""
 
 
 def _named(name: str, groups: Iterable[Group]) -> Group:

@@ -34,10 +34,10 @@ from hyperkube_apiserver.handlers.router import Router
 from hyperkube_apiserver.operations.desk import Desk, Visit
 from hyperkube_apiserver.operations.inflight import too_many_requests
 from hyperkube_apiserver.parameters import timeout_seconds
-from hyperkube_apiserver.printers import error_media_type, negotiate
+from hyperkube_apiserver.printers import PROTOBUF, YAML, error_media_type, negotiate
 from hyperkube_apiserver.registry.generic import Guard
 from hyperkube_apiserver.requestinfo import RequestInfo
-from hyperkube_apiserver.rewriting import as_yaml, indented, wants_indentation
+from hyperkube_apiserver.rewriting import as_protobuf, as_yaml, indented, wants_indentation
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
@@ -113,10 +113,10 @@ class Pipeline:
                 return await in_time(self._clock, asked, pending)
             return await self._deadlines.keep(pending)
         except Late:
-            refusal = _refusal(visit.request, APIError.of(504, "Timeout", _TOO_LATE, {}))
+            refusal = _refusal(APIError.of(504, "Timeout", _TOO_LATE, {}))
             if visit.trail is not None:
                 await visit.trail.answered(refusal)
-            answer = await _dressed(visit, refusal, _warnings(visit.request, None))
+            answer = await _dressed(visit, _as_accepted(visit.request, refusal), _warnings(visit.request, None))
             self.desk.timed_out(visit)
             self.desk.dismiss(visit, answer)
             return answer
@@ -128,6 +128,7 @@ class Pipeline:
     async def _answer(self, visit: Visit) -> Answer:
         desk, request = self.desk, visit.request
         call: Call | None = None
+        refusal: Response | None = None
         try:
             if desk.lifecycle.refusing and (goodbye := desk.lifecycle.refusal(request)) is not None:
                 answer: Answer = goodbye
@@ -140,12 +141,12 @@ class Pipeline:
                     call = admitted
                     answer = await self._answer_to(call)
         except APIError as error:
-            answer = _refusal(request, error)
+            answer = refusal = _refusal(error)
         except NoSpace as exc:
-            answer = _refusal(request, APIError.of(500, "", str(exc)))
+            answer = refusal = _refusal(APIError.of(500, "", str(exc)))
         except Unavailable as exc:
             log.error("%s %s: %s", request.method, request.path, exc)
-            answer = _refusal(request, APIError.internal(str(exc)))
+            answer = refusal = _refusal(APIError.internal(str(exc)))
         except Exception as exc:
             if visit.trail is not None:
                 await visit.trail.panicked(exc)
@@ -154,7 +155,9 @@ class Pipeline:
             visit.leave()
         if visit.trail is not None:
             await visit.trail.answered(answer)
-        answer = await _dressed(visit, answer, _warnings(request, call))
+        if answer is refusal:
+            answer = _as_accepted(request, refusal)
+        answer = await _dressed(visit, answer, _warnings(request, call), call)
         desk.dismiss(visit, answer)
         return answer
 
@@ -262,11 +265,18 @@ def _internal_error(visit: Visit, why: str) -> Response:
     return Response(500, text.encode(), "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")])
 
 
-def _refusal(request: Request, error: APIError) -> Response:
-    response = Response(error.code, encode(error.status), headers=error.headers)
-    if error_media_type(request.headers.get("accept", "")) == "application/yaml":
-        return as_yaml(response)
-    return response
+def _refusal(error: APIError) -> Response:
+    return Response(error.code, encode(error.status), headers=error.headers)
+
+
+def _as_accepted(request: Request, refusal: Response) -> Response:
+    """A refusal in the form that its client reads."""
+    media_type = error_media_type(request.headers.get("accept", ""))
+    if media_type == YAML:
+        return as_yaml(refusal)
+    if media_type == PROTOBUF:
+        return as_protobuf(refusal)
+    return refusal
 
 
 def _warnings(request: Request, call: Call | None) -> list[str]:
@@ -275,7 +285,7 @@ def _warnings(request: Request, call: Call | None) -> list[str]:
     return [ignored, *warnings] if ignored else warnings
 
 
-async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str]) -> Answer:
+async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str], call: Call | None = None) -> Answer:
     """The answer with the headers that all have, laid out as the client wants it."""
     given = answer.headers
     headers = [("Audit-Id", visit.audit_id), *given] if given else [("Audit-Id", visit.audit_id), _NO_STORE]
@@ -287,7 +297,7 @@ async def _dressed(visit: Visit, answer: Answer, warnings: Sequence[str]) -> Ans
     if not isinstance(answer, Response):
         return answer
     if answer.content_type == "application/json":
-        laid_out = _laid_out(visit, answer)
+        laid_out = _laid_out(visit, answer, call)
         answer = laid_out if isinstance(laid_out, Response) else await laid_out
     return await compressed(answer) if _gains_by_gzip(visit.request, answer) else answer
 
@@ -312,13 +322,15 @@ def _warning_headers(warnings: Sequence[str]) -> list[tuple[str, str]]:
     return headers
 
 
-def _laid_out(visit: Visit, answer: Response) -> Response | Awaitable[Response]:
+def _laid_out(visit: Visit, answer: Response, call: Call | None) -> Response | Awaitable[Response]:
     """A JSON answer as the client wants to read it."""
     accept = visit.request.headers.get("accept", "")
     if visit.info.is_resource and accept not in _PLAIN_ACCEPTS and answer.status < 400:
-        representation = negotiate(accept)
-        if representation.media_type == "application/yaml":
+        representation = (call.layout if call is not None else None) or negotiate(accept)
+        if representation.media_type == YAML:
             return asyncio.to_thread(as_yaml, answer) if _is_long(answer) else as_yaml(answer)
+        if representation.media_type == PROTOBUF:
+            return as_protobuf(answer)
         if representation.pretty:
             return indented(answer)
     pretty = visit.query.get("pretty")

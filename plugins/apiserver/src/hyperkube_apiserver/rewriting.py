@@ -1,6 +1,7 @@
-"""Finished JSON answers in another dress: indented for people, or as YAML.
+"""Finished JSON answers in another dress: indented for people, as YAML or in protobuf.
 
-Few ask for either, so the answer is made as JSON like any other and decoded once more here.
+Few ask for the first two, so the answer is made as JSON like any other and decoded once more here; and in protobuf only
+those come this way that are no stored objects.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from collections.abc import Iterable
 
 import orjson
 
+from hyperkube_machinery.decoding import PROTOBUF
 from hyperkube_machinery.encoding import encode_indented
 from hyperkube_machinery.serving.messages import Response
 
-__all__ = ["as_yaml", "indented", "wants_indentation"]
+__all__ = ["as_protobuf", "as_yaml", "indented", "wants_indentation"]
 
 _PEOPLE = ("curl", "Wget", "Mozilla/5.0")
 
@@ -36,6 +38,14 @@ def as_yaml(response: Response) -> Response:
 
     text = to_yaml(orjson.loads(_whole(response.body)))
     return Response(response.status, text.encode(), "application/yaml", response.headers)
+
+
+def as_protobuf(response: Response) -> Response:
+    """A JSON answer in protobuf; one of a kind that has no message stays what it is."""
+    from hyperkube_machinery.protobufoutput import encode_typed  # most clients ask for JSON alone
+
+    body = encode_typed(orjson.loads(_whole(response.body)))
+    return response if body is None else Response(response.status, body, PROTOBUF, response.headers)
 
 
 def _whole(body: bytes | Iterable[bytes]) -> bytes:

@@ -98,6 +98,9 @@ class Stream:
         self.frames: list[bytes] = []
 
     def send(self, data: bytes) -> None:
+        if data.startswith(b"\0"):  # no JSON, but a message with its length
+            self._events.put_nowait(data)
+            return
         for line in data.splitlines():
             self._events.put_nowait(json.loads(line))
 

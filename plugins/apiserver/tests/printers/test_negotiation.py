@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.kinds import load_kinds
-from hyperkube_apiserver.printers import JSON, Form, Representation, check_form, error_media_type, negotiate
+from hyperkube_apiserver.printers import (
+    JSON,
+    PROTOBUF,
+    Form,
+    Representation,
+    check_form,
+    error_media_type,
+    negotiate,
+    negotiate_document,
+)
 from hyperkube_apiserver.printers.negotiation import parse_accept
 from hyperkube_machinery.errors import APIError
 
@@ -52,9 +61,16 @@ def test_what_is_accepted_is_answered_as_recorded(case: dict[str, Any]) -> None:
         (
             f"application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;{META},"
             f"application/json;as=PartialObjectMetadata;{META},application/json",
-            Representation("application/json", Form.METADATA),
+            Representation("application/vnd.kubernetes.protobuf", Form.METADATA),
         ),
-        ("application/vnd.kubernetes.protobuf,application/json", JSON),
+        ("application/vnd.kubernetes.protobuf,application/json", Representation(PROTOBUF)),
+        ("application/json,application/vnd.kubernetes.protobuf", JSON),
+        ("application/vnd.kubernetes.protobuf;q=0.1,application/json", JSON),
+        ("application/vnd.kubernetes.protobuf;stream=watch", Representation(PROTOBUF)),
+        (
+            f"application/vnd.kubernetes.protobuf;as=Table;{META},application/json;as=Table;{META}",
+            Representation("application/json", Form.TABLE),
+        ),
         ("application/json;stream=watch", JSON),
         ("application/json;pretty=1", Representation("application/json", pretty=True)),
         (f"application/json;as=Bogus;{META},application/yaml", Representation("application/yaml")),
@@ -69,11 +85,47 @@ def test_the_best_acceptable_representation_is_chosen(header: str, expected: Rep
     assert negotiate(header) == expected
 
 
-def test_a_client_that_accepts_protobuf_alone_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("application/vnd.kubernetes.protobuf,application/json", JSON),
+        ("application/vnd.kubernetes.protobuf,application/yaml", Representation("application/yaml")),
+        (
+            f"application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;{META},application/json",
+            Representation(PROTOBUF, Form.METADATA),
+        ),
+    ],
+)
+def test_of_custom_resources_protobuf_has_the_metadata_alone(header: str, expected: Representation) -> None:
+    assert negotiate(header, routed=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "routed"),
+    [(PROTOBUF, False), (f"{PROTOBUF};as=Table;{META}", True), (f"{PROTOBUF};as=Table;{META}", False)],
+)
+def test_what_has_no_message_is_not_answered_in_protobuf(header: str, routed: bool) -> None:
     with pytest.raises(APIError) as refused:
-        negotiate("application/vnd.kubernetes.protobuf")
+        negotiate(header, routed=routed)
     assert refused.value.code == 406
-    assert str(refused.value) == "only the following media types are accepted: application/json, application/yaml"
+    assert str(refused.value) == (
+        "only the following media types are accepted: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+
+
+def test_a_document_has_no_other_form() -> None:
+    assert negotiate_document(f"{PROTOBUF},application/json", routed=True) == PROTOBUF
+    assert negotiate_document(f"application/json;as=Table;{META},application/yaml", routed=True) == "application/yaml"
+    assert negotiate_document("application/*", routed=False) == "application/json"
+    for header, routed in (("application/*", True), ("text/plain", False), (f"{PROTOBUF};as=Table;{META}", True)):
+        with pytest.raises(APIError):
+            negotiate_document(header, routed=routed)
+
+
+def test_a_refusal_is_in_protobuf_for_who_reads_it() -> None:
+    assert error_media_type(f"{PROTOBUF},application/json") == PROTOBUF
+    assert error_media_type(f"{PROTOBUF};as=PartialObjectMetadata;{META}") == "application/json"
 
 
 def test_a_stream_is_json() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "PROTOBUF",
     "YAML_ERRORS",
     "BadBody",
     "Decoded",
@@ -36,6 +37,7 @@ __all__ = [
     "parse_body",
     "parse_object",
     "read_object",
+    "read_protobuf",
     "told_kind",
     "unrecognized",
 ]
@@ -104,6 +106,15 @@ def _parse_protobuf(body: bytes) -> dict[str, Any]:
     except BadProtobuf as error:
         raise BadBody(str(error)) from None
     return {"kind": envelope.kind, "apiVersion": envelope.api_version, **tree}
+
+
+def read_protobuf(body: bytes) -> dict[str, Any]:
+    """The object in a protobuf body that says itself what it is, as JSON shows it. Raises BadBody."""
+    tree = _parse_protobuf(body)
+    api_version, kind = tree["apiVersion"], tree["kind"]
+    definition = Schemas.load().definition_of(api_version, kind)
+    assert definition is not None  # else it were not decoded
+    return _typed(Schemas.load().walker(definition).read(tree)[0], api_version, kind)
 
 
 def _unregistered(group_version: str, kind: str) -> str:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.encoding import encode_as_go
 from hyperkube_machinery.protobuf import BOXED_LISTS, PREFIX
-from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Table, Type
+from hyperkube_machinery.schema.table import OMITTED, SCHEMA_DEFINITION, WRITTEN, Table, Type, load_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Message", "Messages", "delimited", "enveloped", "event_frame"]
+__all__ = ["Message", "Messages", "delimited", "encode_typed", "enveloped", "event_frame", "field_head", "messages"]
 
 Step = Callable[[Any], bytes]
 """Writes a value that is not null: a field with its tag, or what stands behind the tag."""
@@ -34,6 +34,45 @@ Step = Callable[[Any], bytes]
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _SHORT = 128
 """Numbers below take one byte."""
+_META_V1, _APIDISCOVERY = "io.k8s.apimachinery.pkg.apis.meta.v1.", "io.k8s.api.apidiscovery.v2."
+_DISCOVERY_LIST = _APIDISCOVERY + "APIGroupDiscoveryList"
+_DISCOVERY = {
+    _DISCOVERY_LIST: (
+        ("metadata", f"{_META_V1}ListMeta", OMITTED),
+        ("items", f"[]{_APIDISCOVERY}APIGroupDiscovery", WRITTEN),
+    ),
+    f"{_APIDISCOVERY}APIGroupDiscovery": (
+        ("metadata", f"{_META_V1}ObjectMeta", OMITTED),
+        ("versions", f"[]{_APIDISCOVERY}APIVersionDiscovery", OMITTED),
+    ),
+    f"{_APIDISCOVERY}APIVersionDiscovery": (
+        ("version", "string", WRITTEN),
+        ("resources", f"[]{_APIDISCOVERY}APIResourceDiscovery", OMITTED),
+        ("freshness", "string", OMITTED),
+    ),
+    f"{_APIDISCOVERY}APIResourceDiscovery": (
+        ("resource", "string", WRITTEN),
+        ("responseKind", f"*{_APIDISCOVERY}GroupVersionKind", OMITTED),
+        ("scope", "string", WRITTEN),
+        ("singularResource", "string", WRITTEN),
+        ("verbs", "[]string", WRITTEN),
+        ("shortNames", "[]string", OMITTED),
+        ("categories", "[]string", OMITTED),
+        ("subresources", f"[]{_APIDISCOVERY}APISubresourceDiscovery", OMITTED),
+    ),
+    f"{_APIDISCOVERY}APISubresourceDiscovery": (
+        ("subresource", "string", WRITTEN),
+        ("responseKind", f"*{_APIDISCOVERY}GroupVersionKind", OMITTED),
+        ("acceptedTypes", f"[]{_APIDISCOVERY}GroupVersionKind", OMITTED),
+        ("verbs", "[]string", WRITTEN),
+    ),
+    f"{_APIDISCOVERY}GroupVersionKind": (
+        ("group", "string", WRITTEN),
+        ("version", "string", WRITTEN),
+        ("kind", "string", WRITTEN),
+    ),
+}
+"""Aggregated discovery, of which no API serves objects."""
 _UNSIGNED = (1 << 64) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
@@ -66,10 +105,14 @@ def _tag(number: int, wire: int) -> bytes:
     return _varint(number << 3 | wire)
 
 
+def field_head(tag: bytes, size: int) -> bytes:
+    """What stands before the `size` bytes of a field."""
+    return _heads(tag)[size] if size < _SHORT else tag + _varint(size)
+
+
 def delimited(tag: bytes, data: bytes) -> bytes:
     """A field of bytes."""
-    size = len(data)
-    return (_heads(tag)[size] if size < _SHORT else tag + _varint(size)) + data
+    return field_head(tag, len(data)) + data
 
 
 def enveloped(api_version: str, kind: str, size: int) -> tuple[bytes, bytes]:
@@ -97,6 +140,26 @@ class Messages:
         if message is None:
             message = self._messages[definition] = Message(self, self._table, definition, ())
         return message
+
+
+def encode_typed(tree: Mapping[str, Any]) -> bytes | None:
+    """The envelope of an object that says itself what it is; None for a kind that has no message."""
+    api_version, kind = tree.get("apiVersion", ""), tree.get("kind", "")
+    definition = load_table().kinds.get(f"{api_version or 'v1'} {kind}")
+    if definition is not None:
+        message = messages().of(definition)(tree)
+    elif kind == "APIGroupDiscoveryList":  # of both versions, which are alike
+        message = Messages(load_table().extended(_DISCOVERY, numbered=True)).of(_DISCOVERY_LIST)(tree)
+    else:
+        return None
+    before, behind = enveloped(api_version, kind, len(message))
+    return before + message + behind
+
+
+@cache
+def messages() -> Messages:
+    """Those of the table of this package."""
+    return Messages(load_table())
 
 
 class Message:

@@ -49,16 +49,16 @@ class ComponentStatuses:
 
     async def __call__(self, call: Call, now: str) -> Answer:
         one = call.info.names_object
-        representation = negotiate(call.header("accept"), lists=not one)
+        representation = call.layout = negotiate(call.header("accept"), lists=not one)
         check_form(representation.form, self._kind, lists=not one)
         output = output_for(representation, call.query, self._clock.now)
         if one:
-            return Response(200, output.stored(self._kind, await self._item(call.info.name)))
+            return Response(200, output.stored(self._kind, await self._item(call.info.name)), output.content_type)
         options = list_options(call.query, watch=False)
         selected = select(self._strategy, options.label_selector, options.field_selector)
         items = await asyncio.gather(*(self._item(name) for name in sorted(self._checks)))
         listing = Listing([item for item in items if selected.matches(item)], None)
-        return Response(200, await output.listing(self._kind, listing))
+        return Response(200, await output.listing(self._kind, listing), output.content_type)
 
     async def _item(self, name: str) -> Item:
         check = self._checks.get(name)

@@ -23,7 +23,7 @@ async def get(call: Call, served: Served, hub: Hub, output: Output) -> Response:
             raise APIError.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
         wanted = call.query.get("resourceVersion", [""])[0]
         item = await read(served, hub, call.info.namespace, call.info.name, wanted)
-    return Response(200, output.stored(served.kind, item))
+    return Response(200, output.stored(served.kind, item), output.content_type)
 
 
 async def read(served: Served, hub: Hub, namespace: str, name: str, resource_version: str = "") -> Item:

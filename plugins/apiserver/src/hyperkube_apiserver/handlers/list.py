@@ -45,7 +45,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.namespace, options, selected)
     await served.ready(listing.items)
-    return Response(200, await output.listing(served.kind, listing))
+    return Response(200, await output.listing(served.kind, listing), output.content_type)
 
 
 async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected) -> Listing:
@@ -119,8 +119,8 @@ async def _from_store(
     items: list[Item] = []
     while True:
         page = await hub.store.range(prefix, after=after, limit=_STORE_PAGE, revision=revision)
-        for index, entry in enumerate(page.entries):
-            item = _item(served, entry)
+        found = await selected.known([_item(served, entry) for entry in page.entries])
+        for index, item in enumerate(found):
             if not selected.matches(item):
                 continue
             items.append(item)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.printers import (
+    PROTOBUF,
     SORTED_KINDS,
     Form,
     IncludeObject,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.crd.schema import CustomSchema
     from hyperkube_apiserver.handlers.list import Listing
 
-__all__ = ["Output", "bookmark", "error_event", "output_for"]
+__all__ = ["NoEvents", "Output", "bookmark", "list_meta", "output_for"]
 
 _ITEMS_A_CHUNK = 128
 _BODIES_A_SLICE = 1024
@@ -47,8 +48,12 @@ class Output(Protocol):
     """One form of answers."""
 
     @property
+    def content_type(self) -> str:
+        """Of an object or a collection."""
+
+    @property
     def stream_type(self) -> str:
-        """The content type of a watch."""
+        """Of a watch."""
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         """One object, by its body in the stored version."""
@@ -62,11 +67,21 @@ class Output(Protocol):
     def events(self, kind: Kind) -> EventEncoder:
         """What frames the events of a watch."""
 
+    def error_event(self, status: Mapping[str, Any]) -> bytes:
+        """A framed event that tells why a watch ends."""
 
-class PlainOutput:
+
+class JSONOutput:
+    """What all have in common that is JSON."""
+
+    content_type = stream_type = JSON
+
+    def error_event(self, status: Mapping[str, Any]) -> bytes:
+        return chunk(encode({"type": "ERROR", "object": status}) + b"\n")
+
+
+class PlainOutput(JSONOutput):
     """The objects themselves."""
-
-    stream_type = JSON
 
     def single(self, kind: Kind, body: bytes) -> Sequence[bytes]:
         return (type_prefix(kind), body)
@@ -180,15 +195,8 @@ def bookmark(kind: Kind, revision: int, *, ends_initial_events: bool = False) ->
     return Item("", "", "", revision, body[1:], {}, {})
 
 
-def error_event(status: Mapping[str, Any]) -> bytes:
-    """A framed event that tells why a watch ends."""
-    return chunk(encode({"type": "ERROR", "object": status}) + b"\n")
-
-
-class MetadataOutput:
+class MetadataOutput(JSONOutput):
     """The metadata alone, as PartialObjectMetadata of meta.k8s.io/`version`."""
-
-    stream_type = JSON
 
     def __init__(self, version: str, *, lists: bool) -> None:
         self._version = version
@@ -207,7 +215,7 @@ class MetadataOutput:
             if parts.begun:
                 parts.go_on([partial(obj, self._version, kind=kind) for obj in objects])
             else:
-                parts.begin(partial_list(objects, _list_meta(listing), self._version, kind=kind))
+                parts.begin(partial_list(objects, list_meta(listing), self._version, kind=kind))
         return parts.chunks
 
     def events(self, kind: Kind) -> EventEncoder:
@@ -217,11 +225,11 @@ class MetadataOutput:
             return partial(decode_body(item.body), version, kind=kind)
 
         if self._lists:
-            return _NoEvents()
+            return NoEvents()
         return _Transformed(f"metadata {version}", metadata)
 
 
-class _NoEvents:
+class NoEvents:
     """Leaves out every event, as upstream does where it can't show one."""
 
     key = "none"
@@ -230,13 +238,11 @@ class _NoEvents:
         return b""
 
 
-class TableOutput:
+class TableOutput(JSONOutput):
     """Rows of a table of meta.k8s.io/`version`; `now` says what time it is, in seconds since the epoch, for ages.
 
     Cells are made of objects as they are stored; `shown` is the version in which rows carry them, where it is another.
     """
-
-    stream_type = JSON
 
     def __init__(
         self, include: IncludeObject, version: str, now: Callable[[], float], shown: Version | None = None
@@ -265,7 +271,7 @@ class TableOutput:
         size = len(listing.items) if kind.resource.kind in SORTED_KINDS else _TREES_A_SLICE
         async for items in slices(listing.items, size):
             objects = [self._decoded(item) for item in items]
-            shown = self._table(kind, objects, _list_meta(listing), headers=not parts.begun)
+            shown = self._table(kind, objects, list_meta(listing), headers=not parts.begun)
             if parts.begun:
                 parts.go_on(shown["rows"])
             else:
@@ -362,7 +368,7 @@ class _Parts:
         self.chunks[-1:] = (b",", encode(items)[1:-1], self.chunks[-1])
 
 
-def _list_meta(listing: Listing) -> ListMeta:
+def list_meta(listing: Listing) -> ListMeta:
     revision = "" if listing.revision is None else str(listing.revision)
     return ListMeta(revision, listing.continue_token, listing.remaining)
 
@@ -381,6 +387,10 @@ def output_for(
 
     `schema` is that of a custom resource.
     """
+    if representation.media_type == PROTOBUF:
+        from hyperkube_apiserver.handlers.protobufoutput import protobuf_output  # few ask for it
+
+        return protobuf_output(representation, version)
     match representation.form:
         case Form.OBJECT:
             if version is None:

@@ -80,7 +80,7 @@ async def patch(
             owned=True,
             makes=True,
         )
-        return Response(201 if written.created else 200, output.single(kind, written.body))
+        return Response(201 if written.created else 200, output.single(kind, written.body), output.content_type)
     if served.schema is not None:
         read = partial(_custom_change, call, media_type, served.schema, options.field_validation)
     else:
@@ -94,7 +94,7 @@ async def patch(
         guard=call.guard,
         attempts=PATCH_ATTEMPTS,
     )
-    return Response(200, output.single(kind, written.body))
+    return Response(200, output.single(kind, written.body), output.content_type)
 
 
 async def _read(call: Call, read: Callable[[], T]) -> T:

@@ -11,7 +11,7 @@ from hyperkube_apiserver.handlers.output import Output, output_for
 from hyperkube_apiserver.handlers.virtual import Handlers
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.offering import Delegate, Offering
-from hyperkube_apiserver.printers import check_form, negotiate
+from hyperkube_apiserver.printers import JSON, check_form, negotiate
 from hyperkube_apiserver.requestinfo import RequestInfo
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_machinery.clock import Clock
@@ -23,6 +23,8 @@ __all__ = ["Router"]
 
 _ON_COLLECTIONS = frozenset(("list", "watch", "create", "deletecollection"))
 _PROXIED_METHODS = frozenset(("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"))
+_PASSED_ON = frozenset(("proxy", "log", "exec", "attach", "portforward"))
+"""What others answer."""
 _METHODS = {
     "get": "GET",
     "list": "GET",
@@ -66,6 +68,7 @@ class Router:
         if served is None or self._offering.delegates:
             delegate = self._offering.delegate(info.group, info.version)
             if delegate is not None:
+                call.layout = JSON  # whatever it answers is passed on as it is
                 return await delegate.answer(call)
             if served is None:
                 return await self._virtual(call)
@@ -180,10 +183,12 @@ class Router:
             raise APIError.method_not_allowed()
         handler = self._handlers.get((info.group, info.resource, info.subresource))
         if handler is not None:
+            if subresource.name in _PASSED_ON:
+                call.layout = JSON
             return await handler(call, self._now())
         if subresource.name == "scale":
-            representation = negotiate(call.header("accept"), lists=False, watch=False)
-            plain = output_for(representation, call.query, self._clock.now)
+            shown = call.layout = negotiate(call.header("accept"), routed=served.schema is None)
+            plain = output_for(shown, call.query, self._clock.now)
             return await scale.answer(call, served, self._hub, plain, self._now())
         output = self._output(call, served, lists=False)
         match info.verb:
@@ -195,10 +200,14 @@ class Router:
                 return await patch.patch(call, served, output, self._now())
 
     def _output(self, call: Call, served: Served, *, lists: bool) -> Output:
-        watches = call.info.verb == "watch"
-        routed = served.schema is None
-        representation = negotiate(call.header("accept"), lists=lists, watch=watches, routed=routed)
-        if call.info.verb in ("get", "list"):
+        verb = call.info.verb
+        representation = call.layout = negotiate(
+            call.header("accept"),
+            lists=lists and verb in ("list", "watch"),
+            watch=verb == "watch",
+            routed=served.schema is None,
+        )
+        if verb in ("get", "list"):
             check_form(representation.form, served.kind, lists=lists)
         return output_for(representation, call.query, self._clock.now, served.version, served.schema)
 

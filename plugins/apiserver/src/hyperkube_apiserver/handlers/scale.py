@@ -61,7 +61,7 @@ async def answer(call: Call, served: Served, hub: Hub, output: Output, now: str)
     def shown(tree: Tree) -> Response:
         scale = shape.of(tree)
         untyped = {name: value for name, value in scale.items() if name not in ("kind", "apiVersion")}
-        return Response(200, output.single(_scale_kind(served), encode(untyped)[1:]))
+        return Response(200, output.single(_scale_kind(served), encode(untyped)[1:]), output.content_type)
 
     if call.info.verb == "get":
         tree = served.shown(await get.read(served, hub, call.namespace, call.info.name))

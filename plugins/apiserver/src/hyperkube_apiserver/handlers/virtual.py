@@ -65,7 +65,7 @@ class Virtual:
     async def __call__(self, call: Call, now: str) -> Answer:
         """The answer to a POST."""
         body = self.body or self.kind
-        representation = _negotiated(call.header("accept"), body)
+        representation = call.layout = _negotiated(call.header("accept"), body)
         options = write_options(call.query, "CreateOptions")
         tree = self._read(call, body, options.field_validation)
         self.default(tree)
@@ -99,7 +99,7 @@ class Virtual:
             if field not in ("kind", "apiVersion", "metadata"):
                 ordered[field] = value
         output = output_for(representation, call.query, self.clock.now)
-        return Response(201, output.single(body, encode(ordered)[1:]))
+        return Response(201, output.single(body, encode(ordered)[1:]), output.content_type)
 
     def _read(self, call: Call, body: Kind, field_validation: str) -> Tree:
         resource = body.resource

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
-from hyperkube_apiserver.handlers.output import Output, bookmark, error_event
+from hyperkube_apiserver.handlers.output import Output, bookmark
 from hyperkube_apiserver.parameters import ListOptions, flag, list_options
 from hyperkube_apiserver.selection import Selected, select
 from hyperkube_apiserver.versions import WAIT_SECONDS, invalid_version, parse_version, too_large
@@ -51,7 +51,9 @@ async def watch(
         raise APIError.of(500, "", invalid_version(options.resource_version))
     if options.send_initial_events and revision:
         if not await hub.reached_within(revision, WAIT_SECONDS):
-            return StreamingResponse(_failing(too_large(revision, hub.revision)), content_type=output.stream_type)
+            return StreamingResponse(
+                _failing(too_large(revision, hub.revision), output), content_type=output.stream_type
+            )
     elif not options.resource_version:
         await hub.fresh()
     if options.send_initial_events is False and not revision:
@@ -64,9 +66,9 @@ async def watch(
     )
 
 
-def _failing(error: APIError) -> Callable[[BodyWriter], Awaitable[None]]:
+def _failing(error: APIError, output: Output) -> Callable[[BodyWriter], Awaitable[None]]:
     async def produce(writer: BodyWriter) -> None:
-        writer.send_framed(error_event(error.status))
+        writer.send_framed(output.error_event(error.status))
 
     return produce
 
@@ -121,7 +123,7 @@ def _producer(
                     try:
                         past = await hub.history(cache, after=after, until=seen)
                     except Compacted as exc:
-                        writer.send_framed(error_event(_expired(after, exc.oldest)))
+                        writer.send_framed(output.error_event(_expired(after, exc.oldest)))
                         return
                 if served.waits:
                     await served.ready([one for event in past for one in (event.item, event.previous) if one])
@@ -135,7 +137,7 @@ def _producer(
             else:
                 await watcher.finished()
         except APIError as exc:
-            writer.send_framed(error_event(exc.status))
+            writer.send_framed(output.error_event(exc.status))
         finally:
             cache.watchers.remove(watcher)
 

@@ -46,7 +46,7 @@ async def create(call: Call, served: Served, output: Output, now: str) -> Respon
     tree = await _read(call, served, options.field_validation)
     _tell(call, served, tree)
     written = await served.registry.create(tree, write_context(call, now, options), call.warn, guard=call.guard)
-    return Response(201, output.single(served.kind, written.body))
+    return Response(201, output.single(served.kind, written.body), output.content_type)
 
 
 async def update(
@@ -76,7 +76,7 @@ async def update(
         on_create=may_create,
         guard=call.guard,
     )
-    return Response(201 if written.created else 200, output.single(served.kind, written.body))
+    return Response(201 if written.created else 200, output.single(served.kind, written.body), output.content_type)
 
 
 async def delete(call: Call, served: Served, output: Output, now: str) -> Response:
@@ -86,7 +86,7 @@ async def delete(call: Call, served: Served, output: Output, now: str) -> Respon
     if written.removed and not served.registry.strategy.answers_deleted_object:
         return Response(200, encode(_gone(served, written.body)))
     accepted = not written.removed and options.orphan_dependents is False
-    return Response(202 if accepted else 200, output.single(served.kind, written.body))
+    return Response(202 if accepted else 200, output.single(served.kind, written.body), output.content_type)
 
 
 async def delete_collection(call: Call, served: Served, hub: Hub, output: Output, now: str) -> Response:
@@ -111,7 +111,7 @@ async def delete_collection(call: Call, served: Served, hub: Hub, output: Output
             if isinstance(result, BaseException) and not (isinstance(result, APIError) and result.code == 404):
                 raise result
     await served.ready(listing.items)
-    return Response(200, await output.listing(served.kind, listing))
+    return Response(200, await output.listing(served.kind, listing), output.content_type)
 
 
 def _tell(call: Call, served: Served, tree: Tree) -> None:

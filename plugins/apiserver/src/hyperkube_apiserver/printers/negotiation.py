@@ -19,13 +19,24 @@ if TYPE_CHECKING:
 
     from hyperkube_apiserver.kinds import Kind
 
-__all__ = ["JSON", "Clause", "Form", "Representation", "check_form", "error_media_type", "negotiate", "parse_accept"]
+__all__ = [
+    "JSON",
+    "PROTOBUF",
+    "YAML",
+    "Clause",
+    "Form",
+    "Representation",
+    "check_form",
+    "error_media_type",
+    "negotiate",
+    "negotiate_document",
+    "parse_accept",
+]
 
 _JSON = "application/json"
-_YAML = "application/yaml"
-_PROTOBUF = "application/vnd.kubernetes.protobuf"
-# What upstream says that it offers. Answers in protobuf are not made here: who accepts it mostly accepts JSON as well.
-_NAMED = (_JSON, _YAML, _PROTOBUF)
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+_NAMED = (_JSON, YAML, PROTOBUF)
 _NAMED_STREAMS = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 _META_VERSIONS = ("v1", "v1beta1")
 
@@ -43,7 +54,7 @@ class Form(Enum):
 class Representation:
     """What to answer with."""
 
-    media_type: str  # application/json, application/yaml
+    media_type: str  # application/json, application/yaml, application/vnd.kubernetes.protobuf
     form: Form = Form.OBJECT
     version: str = "v1"  # of meta.k8s.io, for every form but OBJECT: v1, v1beta1
     pretty: bool = False  # asked for by the media type; the query and the user agent may ask as well
@@ -72,19 +83,48 @@ def negotiate(header: str, *, lists: bool = False, watch: bool = False, routed: 
     return _negotiate(header, lists, watch, routed)
 
 
+@lru_cache(maxsize=256)
+def negotiate_document(header: str, *, routed: bool) -> str:
+    """The media type to answer with for a document of discovery, which has no other form. Raises APIError 406.
+
+    Upstream's aggregator answers for some of them itself, without a route.
+    """
+    if routed:
+        _require_route(header, _NAMED)
+    found = next((one for one in _acceptable(parse_accept(header)) if one.form is Form.OBJECT), None)
+    if found is None:
+        raise _none_of(_NAMED)
+    return found.media_type
+
+
 @lru_cache(maxsize=1024)
 def _negotiate(header: str, lists: bool, watch: bool, routed: bool) -> Representation:
-    offered = _NAMED + _NAMED_STREAMS if lists else _NAMED
-    whole = {clause.partition(";")[0].strip() for clause in header.split(",")}
-    if routed and "*/*" not in whole and whole.isdisjoint(_NAMED):
-        message = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(offered)
-        raise APIError(failure(406, "NotAcceptable", message, {}))
-    found = next(_acceptable(parse_accept(header)), None)
-    if found is None:  # who named protobuf alone must not be told to name it
-        raise _none_of((_JSON, _YAML) if whole == {_PROTOBUF} else _NAMED)
-    if watch and found.media_type != _JSON:
+    if routed:
+        _require_route(header, _NAMED + _NAMED_STREAMS if lists else _NAMED)
+    found = next(filter(_offered if routed else _offered_of_custom, _acceptable(parse_accept(header))), None)
+    if found is None:
+        raise _none_of(_NAMED)
+    if watch and found.media_type == YAML:
         raise _none_of(_NAMED_STREAMS)
     return found
+
+
+def _require_route(header: str, offered: tuple[str, ...]) -> None:
+    """Refuse what no route offers, which go by whole media types. Raises APIError 406."""
+    whole = {clause.partition(";")[0].strip() for clause in header.split(",")}
+    if header and "*/*" not in whole and whole.isdisjoint(_NAMED):
+        message = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(offered)
+        raise APIError(failure(406, "NotAcceptable", message, {}))
+
+
+def _offered(found: Representation) -> bool:
+    """Whether objects can be shown so: there is no message for a table."""
+    return found.media_type != PROTOBUF or found.form is not Form.TABLE
+
+
+def _offered_of_custom(found: Representation) -> bool:
+    """The same of custom resources, which have no messages but for their metadata."""
+    return found.media_type != PROTOBUF or found.form in (Form.METADATA, Form.METADATA_LIST)
 
 
 def _none_of(accepted: tuple[str, ...]) -> APIError:
@@ -118,7 +158,7 @@ def error_media_type(header: str) -> str:
 def _acceptable(clauses: tuple[Clause, ...]) -> Iterator[Representation]:
     """What the clauses allow, best first."""
     for clause in clauses:
-        for media_type in (_JSON, _YAML):
+        for media_type in _NAMED:
             subtype = media_type.removeprefix("application/")
             if clause.type not in ("application", "*") or clause.subtype not in (subtype, "*"):
                 continue
@@ -132,7 +172,7 @@ def _acceptable(clauses: tuple[Clause, ...]) -> Iterator[Representation]:
 def _with_parameters(media_type: str, parameters: Mapping[str, str]) -> Representation | None:
     if parameters.get("stream", "watch") not in ("", "watch"):
         return None
-    if parameters.get("stream") and media_type == _YAML:
+    if parameters.get("stream") and media_type == YAML:
         return None  # there are no streams of YAML
     if parameters.get("sv"):
         return None

@@ -97,15 +97,18 @@ class Table:
     def __iter__(self) -> Any:
         return iter(self._definitions)
 
-    def extended(self, definitions: Mapping[str, Sequence[tuple[str, str, int]]]) -> Table:
+    def extended(self, definitions: Mapping[str, Sequence[tuple[str, str, int]]], *, numbered: bool = False) -> Table:
         """This table with definitions of its reader's, of types that no API serves.
 
-        Each field is its name, its Go type and what it does when it is empty.
+        Each field is its name, its Go type and what it does when it is empty; `numbered` messages have them in order.
         """
         types = [*self._types, *(type_ for fields in definitions.values() for _, type_, _ in fields)]
         place = {expression: index for index, expression in enumerate(types)}
         rows = {
-            definition: [[name, place[type_], when_empty, 0] for name, type_, when_empty in fields]
+            definition: [
+                [name, place[type_], when_empty, number if numbered else 0]
+                for number, (name, type_, when_empty) in enumerate(fields, 1)
+            ]
             for definition, fields in definitions.items()
         }
         return Table(
