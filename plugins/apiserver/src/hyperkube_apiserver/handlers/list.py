@@ -45,7 +45,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.namespace, options, selected)
     await served.ready(listing.items)
-    return Response(200, await output.listing(served.kind, listing), output.content_type)
+    return Response(200, await output.listing(served.kind, listing))
 
 
 async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected) -> Listing:
