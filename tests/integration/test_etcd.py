@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -18,11 +19,13 @@ from _etcds import Etcd, program, running_etcd
 from _storecontract import Opening, StoreContract, changes_upto
 
 from hyperkube_apiserver.storage.etcd.compaction import claim
+from hyperkube_apiserver.storage.etcd.connecting import connect
 from hyperkube_apiserver.storage.etcd.store import EtcdStore
 from hyperkube_etcd.endpoints import Endpoints
 from hyperkube_etcd.member import Member
 from hyperkube_etcd.services import handlers
 from hyperkube_etcd.watch import watch_handler
+from hyperkube_machinery import tls
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.grpc import Channel, Endpoint
@@ -39,12 +42,13 @@ HK = [shutil.which("hk") or str(Path(sys.executable).with_name("hk")), "etcd"]
 
 
 @asynccontextmanager
-async def etcd_of(kind: str, folder: Path, *more: str) -> AsyncIterator[Etcd]:
+async def etcd_of(kind: str, folder: Path, *more: str, scheme: str = "http") -> AsyncIterator[Etcd]:
+    flags = ("--max-request-bytes=20000000", *more)
     if kind == "hk":
-        async with running_etcd(folder, "--max-request-bytes=20000000", *more, command=HK) as etcd:
+        async with running_etcd(folder, *flags, scheme=scheme, command=HK) as etcd:
             yield etcd
     else:
-        async with running_etcd(folder, "--max-request-bytes=20000000", "--log-level=error", *more) as etcd:
+        async with running_etcd(folder, *flags, "--log-level=error", scheme=scheme) as etcd:
             yield etcd
 
 
@@ -223,3 +227,39 @@ async def test_etcdctl_works_unchanged(tmp_path: Path) -> None:
 
         await asyncio.to_thread(walk)
         assert (tmp_path / "copy").stat().st_size > 10_000
+
+
+async def test_etcdctl_and_an_api_servers_store_show_their_certificates(tmp_path: Path) -> None:
+    now = time.time()
+    authority = tls.create_ca("etcd", now=now)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate_pem)
+    for name, pair in (
+        ("server", tls.issue_serving_certificate(authority, "etcd", ["127.0.0.1"], now=now)),
+        ("client", tls.issue_client_certificate(authority, "apiserver", now=now)),
+    ):
+        tls.save(pair, tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+    ca, certificate, key = tmp_path / "ca.crt", tmp_path / "client.crt", tmp_path / "client.key"
+    flags = [
+        f"--cert-file={tmp_path / 'server.crt'}",
+        f"--key-file={tmp_path / 'server.key'}",
+        f"--trusted-ca-file={ca}",
+        "--client-cert-auth",
+    ]
+    async with etcd_of("hk", tmp_path / "etcd", *flags, scheme="https") as etcd:
+
+        def ctl(*words: str) -> subprocess.CompletedProcess[str]:
+            command = [str(program("etcdctl")), f"--endpoints={etcd.url}", f"--cacert={ca}", *words]
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=60, env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}
+            )
+
+        shown = (f"--cert={certificate}", f"--key={key}")
+        done = await asyncio.to_thread(ctl, *shown, "put", "/registry/a", "1")
+        assert (done.stdout, done.returncode) == ("OK\n", 0)
+        done = await asyncio.to_thread(ctl, "--dial-timeout=1s", "--command-timeout=1s", "get", "/registry/a")
+        assert (done.stdout, done.returncode) == ("", 1)
+        clock = SystemClock()
+        async with EtcdStore.open(connect([etcd.url], clock, ca, certificate, key), clock) as store:
+            found = await store.get("/registry/a")
+            assert found is not None
+            assert found.value == b"1"
