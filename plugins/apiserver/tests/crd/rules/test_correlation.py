@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.crd.rules.correlation import Correlation, KeyedItems, Ratchet
+from hyperkube_apiserver.crd.rules.ratcheting import Ratchet
+from hyperkube_apiserver.registry.apiextensions.correlation import Correlated, KeyedItems
 
 KEYED = {
     "type": "array",
@@ -64,17 +65,17 @@ def test_items_of_other_lists_have_no_old_ones() -> None:
     ],
 )
 def test_values_are_the_same_as_their_old_ones(new: Any, old: Any, same: bool) -> None:
-    assert Correlation(new, old, SCHEMA).is_same() is same
+    assert Correlated(new, old, SCHEMA).is_same() is same
 
 
 def test_what_has_no_old_value_is_judged_by_what_is_around_it() -> None:
-    ratchet = Ratchet(Correlation({"plain": [1]}, {"plain": [1]}, SCHEMA))
+    ratchet = Ratchet(Correlated({"plain": [1]}, {"plain": [1]}, SCHEMA))
     assert ratchet.key("plain").index(0).forgives()
-    changed = Ratchet(Correlation({"plain": [1]}, {"plain": [2]}, SCHEMA))
+    changed = Ratchet(Correlated({"plain": [1]}, {"plain": [2]}, SCHEMA))
     assert not changed.key("plain").index(0).forgives()
 
 
 def test_nothing_is_forgiven_without_an_old_value() -> None:
     assert not Ratchet().forgives()
     assert not Ratchet().key("a").forgives()
-    assert not Ratchet(Correlation({"kind": "A"}, {"kind": "A"}, SCHEMA)).key("kind").forgives()
+    assert not Ratchet(Correlated({"kind": "A"}, {"kind": "A"}, SCHEMA)).key("kind").forgives()

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from hyperkube_apiserver.crd.rules.compiling import Compiled, RuleSet, compiled_rules
-from hyperkube_apiserver.crd.rules.correlation import Correlation, KeyedItems, Ratchet
 from hyperkube_apiserver.crd.rules.evaluation import Budget, OutOfBudget, Place, evaluate
+from hyperkube_apiserver.crd.rules.ratcheting import Ratchet
+from hyperkube_apiserver.registry.apiextensions.correlation import Correlated, KeyedItems
 from hyperkube_machinery.cel.kubernetes.declared import Declared, declared_type
 from hyperkube_machinery.cel.kubernetes.escaping import escape
 from hyperkube_machinery.cel.kubernetes.limits import OBJECT_BUDGET
@@ -49,7 +50,7 @@ class Rules:
         they may cost together, BUDGET if nothing else is given.
         """
         has_past = warn is not None and old is not None
-        ratchet = Ratchet(Correlation(value, old, self._root.schema) if has_past else None)
+        ratchet = Ratchet(Correlated(value, old, self._root.schema) if has_past else None)
         budget = budget or Budget(BUDGET)
         if budget.left < 0:
             return []

@@ -6,26 +6,54 @@ Source: k8s.io/apiserver/pkg/cel/common (equality.go, maplist.go).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from hyperkube_apiserver.registry.apiextensions.sameness import same
-from hyperkube_machinery.encoding import encode_sorted
 
-__all__ = ["Correlated"]
+__all__ = ["Correlated", "KeyedItems"]
 
 Tree = Mapping[str, Any]
 
 
+class KeyedItems:
+    """The items of an old list whose items are told apart by keys; empty if its schema names none."""
+
+    def __init__(self, schema: Tree, items: Sequence[Any]) -> None:
+        keys = schema.get("x-kubernetes-list-map-keys") or ()
+        is_map = schema.get("type") == "array" and schema.get("x-kubernetes-list-type") == "map"
+        self._keys: tuple[str, ...] = tuple(keys) if is_map and items else ()
+        self._items: dict[Hashable, Any] = {}
+        for item in items if self._keys else ():
+            if (key := self._key(item)) is not None:
+                self._items.setdefault(key, item)
+
+    def get(self, item: Any) -> Any:
+        """The old item that has the keys of `item`, None if none has."""
+        key = self._key(item) if self._items else None
+        return None if key is None else self._items.get(key)
+
+    def _key(self, item: Any) -> Hashable | None:
+        if not isinstance(item, dict):
+            return None
+        values = [item.get(key) for key in self._keys]
+        if not all(isinstance(value, str | int | float) for value in values):
+            return None
+        return tuple((type(value), value) for value in values)
+
+
 class Correlated:
-    """A value of a structural schema, and what was in its place before. Neither may change meanwhile."""
+    """A value of a structural schema, and what was in its place before. Neither may change meanwhile.
+
+    None stands for a place that had nothing before.
+    """
 
     __slots__ = ("_children", "_is_same", "_keyed", "_old", "_schema", "_value")
 
-    def __init__(self, value: Any, old: Any, schema: Tree | None) -> None:
-        self._value, self._old, self._schema = value, old, schema or {}
+    def __init__(self, value: Any, old: Any, schema: Tree) -> None:
+        self._value, self._old, self._schema = value, old, schema
         self._children: dict[str | int, Correlated] = {}
-        self._keyed: dict[bytes, Any] | None = None
+        self._keyed: KeyedItems | None = None
         self._is_same: bool | None = None
 
     def field(self, name: str) -> Correlated | None:
@@ -46,24 +74,17 @@ class Correlated:
         """The item at `index`; None if none before had its keys."""
         if (known := self._children.get(index)) is not None:
             return known
-        if not (isinstance(self._value, list) and isinstance(self._old, list)):
+        if not (isinstance(self._value, list) and isinstance(self._old, list)) or index >= len(self._value):
             return None
         if self._schema.get("x-kubernetes-list-type") != "map":
             return None
         if self._keyed is None:
-            self._keyed = {}
-            for one in self._old:
-                self._keyed.setdefault(self._key(one), one)
-        item = self._value[index]
-        old = self._keyed.get(self._key(item)) if isinstance(item, dict) else None
-        if old is None:
+            self._keyed = KeyedItems(self._schema, self._old)
+        old, schema = self._keyed.get(self._value[index]), self._schema.get("items")
+        if old is None or not isinstance(schema, dict):
             return None
-        child = self._children[index] = Correlated(item, old, self._schema.get("items"))
+        child = self._children[index] = Correlated(self._value[index], old, schema)
         return child
-
-    def _key(self, item: Any) -> bytes:
-        keys = self._schema.get("x-kubernetes-list-map-keys") or ()
-        return encode_sorted({key: item.get(key) for key in keys}) if isinstance(item, dict) else b""
 
     def is_same(self) -> bool:
         """Whether nothing changed; items with keys may have moved."""
