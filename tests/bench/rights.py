@@ -1,10 +1,11 @@
-"""What admission and authorization cost a whole server: `python -m tests.bench.rights [--bindings N] [--blocks N]`.
+"""What admission and authorization cost a whole server: `python -m tests.bench.rights [--error PERCENT]`.
 
 Two servers are started: one asks Node, RBAC and the plugins that are on anyway, with thousands of bindings of others;
 the other lets everybody do everything and asks no plugin. Both are asked the same in many short rounds, one, the other,
 the other, the one: what the machine does beside hits both alike, and so does what grows while it is measured. What
 counts is the processor time that a request takes of its server, which hardly depends on who else wants the processor,
-and of all blocks of four rounds the median of their ratios; the quartiles beside it say how far it is to be believed.
+and of all blocks of four rounds the median of their ratios. How far that is to be believed stands beside it, as the
+double of its standard error: there are as many blocks as it takes to make that small, or as one has time for.
 `--noise` turns everything off in both servers: whatever is shown then is not there.
 
 Plugins add to a pod, which is stored, sent and watched too. So there are three rows of pods: one that has all of that
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
+from math import sqrt
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -39,8 +41,9 @@ CONNECTIONS = 4
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _OFF = ("--authorization-mode=AlwaysAllow", "--admission-control=AlwaysAdmit")
 _NAME = "rights-000000"
-_GETS, _CREATIONS = 400, 100
-"""In one round."""
+_GETS, _CREATIONS = 100, 25
+"""In one round, which takes some milliseconds: few are disturbed that way, and those much."""
+_LEAST_BLOCKS, _MOST_BLOCKS = 20, 600
 
 Tree = dict[str, Any]
 
@@ -77,18 +80,24 @@ class Figure:
         return median(block.ratio(_processor) for block in self.blocks)
 
     @property
+    def error(self) -> float:
+        """Twice the standard error of the ratio, by the middle half of the blocks: the others are disturbed."""
+        lower, _, upper = quantiles((block.ratio(_processor) for block in self.blocks), n=4)
+        return 2 * 1.253 * (upper - lower) / 1.349 / sqrt(len(self.blocks))
+
+    @property
     def kept(self) -> bool:
         return not self.limit or self.ratio <= self.limit
 
     def __str__(self) -> str:
         on = median(cost.processor for block in self.blocks for cost in block.on)
         off = median(cost.processor for block in self.blocks for cost in block.off)
-        lower, _, upper = quantiles((block.ratio(_processor) for block in self.blocks), n=4)
         waited = median(block.ratio(_elapsed) for block in self.blocks)
         verdict = f"{'ok' if self.kept else 'MISSED'} (at most {_percent(self.limit)})" if self.limit else ""
         return (
-            f"{self.what:<44} on {on:6.1f} µs   off {off:6.1f} µs   {_percent(self.ratio):>7}   half of all within "
-            f"{_percent(lower)} … {_percent(upper)}   by time waited {_percent(waited)}   {verdict}"
+            f"{self.what:<44} on {on:6.1f} µs   off {off:6.1f} µs   "
+            f"{_percent(self.ratio):>7} ± {self.error * 100:.1f}   by time waited {_percent(waited):>7}   "
+            f"{len(self.blocks):3} blocks   {verdict}"
         )
 
 
@@ -208,10 +217,10 @@ async def _cases(on: Server, off: Server) -> AsyncIterator[Case]:
     yield Case("create a pod, of which the other stores less", 0, (bare, bare))
 
 
-async def _measured(case: Case, on: Server, off: Server, blocks: int) -> Figure:
+async def _measured(case: Case, on: Server, off: Server, error: float) -> Figure:
     numbers = count(1)
     found: list[Block] = []
-    for number in range(blocks + 1):
+    for number in range(_MOST_BLOCKS):
         costs: dict[int, list[Cost]] = {id(on): [], id(off): []}
         for pair in ((on, off), (off, on)) if number % 2 else ((off, on), (on, off)):
             mine, others = case.requests(numbers)
@@ -220,7 +229,10 @@ async def _measured(case: Case, on: Server, off: Server, blocks: int) -> Figure:
                 costs[id(server)].append(cost)
         if number:  # the first block is to warm up
             found.append(Block(costs[id(on)], costs[id(off)]))
-    return Figure(case.what, found, case.limit)
+        figure = Figure(case.what, found, case.limit)
+        if number >= _LEAST_BLOCKS and figure.error <= error:
+            break
+    return figure
 
 
 async def _main(arguments: argparse.Namespace) -> int:
@@ -229,7 +241,7 @@ async def _main(arguments: argparse.Namespace) -> int:
         async for case in _cases(on, off):
             if case.expected == b"201" and (case.limit or arguments.noise):
                 await _check_same(on, off, case.asked)
-            figure = await _measured(case, on, off, arguments.blocks)
+            figure = await _measured(case, on, off, arguments.error / 100)
             print(figure, flush=True)
             missed |= not figure.kept
             await _emptied(on, off)
@@ -266,7 +278,7 @@ def main() -> int:
     """Print the figures; 1 if one misses its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bindings", type=int, default=10_000, help="of others, in the same namespace")
-    parser.add_argument("--blocks", type=int, default=40, help="of four rounds")
+    parser.add_argument("--error", type=float, default=1.5, help="of the ratios, in percent, to be content with")
     parser.add_argument("--noise", action="store_true", help="compare two servers that are alike")
     return run(_main, parser.parse_args())
 
