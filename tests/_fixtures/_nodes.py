@@ -11,7 +11,7 @@ from typing import Any
 
 from _clusters import Cluster, Process, eventually, open_cluster
 from _containerd import BUSYBOX, Containerd
-from _watching import gone, until_object
+from _watching import gone, is_ready, until_object
 
 from hyperkube_machinery import tls
 from hyperkube_machinery.builtin import CONFIG_MAPS, NODES, PODS, SERVICE_ACCOUNTS
@@ -96,11 +96,6 @@ def pod(name: str, spec: Mapping[str, Any] | None = None, **metadata: Any) -> Tr
         "metadata": {"name": name, **metadata},
         "spec": {"nodeName": NODE, "terminationGracePeriodSeconds": 5, **given},
     }
-
-
-def is_ready(found: Tree) -> bool:
-    conditions = found.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _kubelet_keys(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from _clusters import Cluster
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import NODES, PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.client import Client, ClientError
@@ -47,7 +48,7 @@ class Stage:
                 await self._client.delete(PODS, meta["name"], meta["namespace"], grace_seconds=0, uid=meta["uid"])
         elif not pod["spec"].get("nodeName"):
             await self._bind(pod)
-        elif status.get("phase") != "Running" or _shown_ready(pod) != self.is_ready(pod):
+        elif status.get("phase") != "Running" or is_ready(pod) != self.is_ready(pod):
             await self.show(pod, "Running", ready=self.is_ready(pod))
         elif self.does_its_work(pod):
             await self.show(pod, "Succeeded", exit_code=0)
@@ -85,11 +86,6 @@ class Stage:
         meta = pod["metadata"]
         patch = {"metadata": {"uid": meta["uid"]}, "status": status}
         await self._client.patch(PODS, meta["name"], patch, meta["namespace"], subresource="status")
-
-
-def _shown_ready(pod: Tree) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _wanted_node(pod: Tree) -> str:

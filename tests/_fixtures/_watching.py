@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["gone", "until_object"]
+__all__ = ["gone", "is_ready", "until_object"]
 
 Tree = dict[str, Any]
 
@@ -72,3 +72,9 @@ async def _until(
                 seen.append(current)
                 if holds(current):
                     return current
+
+
+def is_ready(obj: Mapping[str, Any]) -> bool:
+    """Whether a node or a pod says so of itself."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

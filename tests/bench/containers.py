@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "_fixtures"))
 
 import _tools
 from _containerd import BUSYBOX, Containerd, containerd_running, missing
-from _nodes import NODE, RealNode, is_ready, real_cluster
+from _nodes import NODE, RealNode, real_cluster
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import PODS
 from hyperkube_machinery.client import Client

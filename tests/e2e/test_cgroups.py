@@ -18,9 +18,9 @@ from _cgroups import GroupRoot, hierarchies
 from _clusters import open_cluster
 from _containerd import BUSYBOX, WAIT, Containerd
 from _images import write_image
-from _nodes import NODE, RealNode, Tree, is_ready, real_node
+from _nodes import NODE, RealNode, Tree, real_node
 from _nodes import pod as pod_of
-from _watching import gone, until_object
+from _watching import gone, is_ready, until_object
 
 from hyperkube_kubelet.images.source import image_folder
 from hyperkube_kubelet.images.store import ImageStore

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from _clusters import Cluster, Process, eventually, open_cluster
 from _containerd import BUSYBOX, Containerd
-from _watching import gone, until_object
+from _watching import gone, is_ready, until_object
 
 from hyperkube_machinery import kubeconfig
 from hyperkube_machinery.builtin import (
@@ -170,11 +170,6 @@ def _binding(name: str, role: str, group: str) -> dict[str, Any]:
     whom = {"kind": "Group", "name": group, "apiGroup": "rbac.authorization.k8s.io"}
     role_ref = {"kind": "ClusterRole", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
     return {"metadata": {"name": f"test-{name}"}, "subjects": [whom], "roleRef": role_ref}
-
-
-def is_ready(found: dict[str, Any]) -> bool:
-    conditions = found.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def restarts(found: dict[str, Any]) -> list[int]:

@@ -15,7 +15,8 @@ import _tools
 import pytest
 from _clusters import eventually
 from _containerd import BUSYBOX, PAUSE, Containerd, containerd_running
-from _nodes import NODE, RealNode, is_ready, real_node
+from _nodes import NODE, RealNode, real_node
+from _watching import is_ready
 
 from hyperkube_kubelet.runtime.cri.bridge import bridge_name
 from hyperkube_machinery.builtin import NODES, PODS

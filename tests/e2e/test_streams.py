@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from _clusters import eventually
 from _containerd import BUSYBOX, WAIT
-from _nodes import NODE, RealNode, is_ready
+from _nodes import NODE, RealNode
 from _streams import Kubectl, Terminal, answer, kubectls, local_port
+from _watching import is_ready
 
 pytestmark = pytest.mark.anyio
 

@@ -23,6 +23,7 @@ import yaml
 from _clusters import eventually
 from _containerd import BUSYBOX, Containerd, containerd_running
 from _peers import MixedCluster, open_mixed, program
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import CERTIFICATE_SIGNING_REQUESTS, NODES, PODS
 from hyperkube_machinery.errors import APIError
@@ -219,15 +220,10 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ready(obj: Tree) -> bool:
-    conditions = obj.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
 async def until_running(cluster: MixedCluster, name: str) -> Tree:
     async def found() -> Tree | None:
         pod = await cluster.client.get(PODS, name, "default")
-        return pod if ready(pod) else None
+        return pod if is_ready(pod) else None
 
     pod: Tree = await eventually(found)
     return pod
@@ -258,7 +254,7 @@ async def test_it_joins_by_a_bootstrap_token_and_is_certified(cluster: MixedClus
     async def node() -> bool:
         cluster.peers["kubelet"].check()
         try:
-            return ready(await cluster.client.get(NODES, NODE))
+            return is_ready(await cluster.client.get(NODES, NODE))
         except APIError:
             return False
 

@@ -16,6 +16,7 @@ import pytest
 from _clusters import Process, eventually
 from _containerd import BUSYBOX, Containerd, containerd_running
 from _peers import MixedCluster, open_mixed, program
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import NODES, PODS, SERVICE_ACCOUNTS
 from hyperkube_machinery.errors import APIError
@@ -53,7 +54,7 @@ async def cluster(containerd: Containerd, tmp_path_factory: pytest.TempPathFacto
             "--healthz-port=0",
             f"--cgroup-root={containerd.groups.path}",
         )
-        await eventually(lambda: has(cluster, NODES, NODE, ready))
+        await eventually(lambda: has(cluster, NODES, NODE, is_ready))
         await eventually(lambda: has(cluster, SERVICE_ACCOUNTS, "default", lambda account: True, "default"))
         yield cluster
         for pod in (await cluster.client.list(PODS, "default")).items:
@@ -61,11 +62,6 @@ async def cluster(containerd: Containerd, tmp_path_factory: pytest.TempPathFacto
         await eventually(lambda: not containerd.containers())
         assert isinstance(kubelet, Process)
         assert " forbidden" not in kubelet.log
-
-
-def ready(obj: Tree) -> bool:
-    conditions = obj.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 async def has(cluster: MixedCluster, resource: Any, name: str, holds: Any, namespace: str = "") -> Tree | None:
@@ -94,7 +90,7 @@ async def pod(cluster: MixedCluster) -> Tree:
     }
     tree = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec}
     await cluster.kubectl("apply", "-f", "-", stdin=json.dumps(tree))
-    found: Tree = await eventually(lambda: has(cluster, PODS, "one", ready, "default"))
+    found: Tree = await eventually(lambda: has(cluster, PODS, "one", is_ready, "default"))
     return found
 
 
@@ -131,7 +127,7 @@ async def test_a_container_is_added_to_look_around(cluster: MixedCluster, pod: T
 
 async def test_a_pod_that_is_deleted_is_gone_there_too(cluster: MixedCluster, containerd: Containerd) -> None:
     await cluster.kubectl("run", "brief", f"--image={BUSYBOX}", "--restart=Never")
-    await eventually(lambda: has(cluster, PODS, "brief", ready, "default"))
+    await eventually(lambda: has(cluster, PODS, "brief", is_ready, "default"))
     before = len(containerd.containers())
     await cluster.kubectl("delete", "pod", "brief", "--timeout=60s")
     await eventually(lambda: len(containerd.containers()) < before)

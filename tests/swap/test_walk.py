@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from _clusters import eventually
 from _peers import MixedCluster
+from _watching import is_ready
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hyperkube_machinery.builtin import (
@@ -49,15 +50,10 @@ async def pods_of(cluster: MixedCluster, app: str) -> list[Tree]:
     return [*(await cluster.client.list(PODS, "default", labels=f"app={app}")).items]
 
 
-def ready(pod: Tree) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
 async def until_ready(cluster: MixedCluster, app: str, count: int) -> list[Tree]:
     async def found() -> list[Tree]:
         pods = await pods_of(cluster, app)
-        return pods if len(pods) == count and all(map(ready, pods)) else []
+        return pods if len(pods) == count and all(map(is_ready, pods)) else []
 
     pods: list[Tree] = await eventually(found)
     return pods
@@ -66,7 +62,7 @@ async def until_ready(cluster: MixedCluster, app: str, count: int) -> list[Tree]
 async def test_nodes_are_ready_and_have_ranges_of_their_own(cluster: MixedCluster) -> None:
     async def ranges() -> set[str]:
         nodes = (await cluster.client.list(NODES)).items
-        assert all(map(ready, nodes))
+        assert all(map(is_ready, nodes))
         assert not any(node["spec"].get("taints") for node in nodes)
         found = {node["spec"].get("podCIDR", "") for node in nodes}
         return found if all(found) else set()

@@ -13,7 +13,7 @@ from typing import Any, cast
 import _tools
 import pytest
 from _clusters import Cluster, Mode, eventually, open_cluster
-from _watching import until_object
+from _watching import is_ready, until_object
 from cryptography import x509
 
 from hyperkube_machinery import kubeconfig
@@ -101,10 +101,6 @@ async def controllers(cluster: Cluster, *more: str) -> None:
 
 async def requests(cluster: Cluster) -> list[dict[str, Any]]:
     return list((await cluster.client.list(CERTIFICATE_SIGNING_REQUESTS)).items)
-
-
-def is_ready(node: dict[str, Any]) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions") or ())
 
 
 async def test_a_token_becomes_a_ready_node(home: Cluster) -> None:

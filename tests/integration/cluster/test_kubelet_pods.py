@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from hyperkube_machinery.errors import APIError
@@ -125,10 +126,6 @@ async def until_event(cluster: Any, name: str, reason: str) -> Tree:
         return next((event for event in found if event["reason"] == reason), {})
 
     return await eventually(told)
-
-
-def is_ready(found: Tree) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in found["status"].get("conditions") or ())
 
 
 def phase_is(phase: str) -> Callable[[Tree], bool]:

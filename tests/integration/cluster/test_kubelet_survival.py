@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import PODS, SERVICE_ACCOUNTS
 
@@ -51,10 +52,6 @@ async def eventually(holds: Callable[[], Awaitable[T]]) -> T:
         while not (found := await holds()):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.02)
     return found
-
-
-def is_ready(found: dict[str, Any]) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in found["status"].get("conditions") or ())
 
 
 async def test_a_killed_kubelet_loses_and_doubles_nothing(processes: Any, tmp_path: Path) -> None:
