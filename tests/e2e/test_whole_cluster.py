@@ -1,6 +1,7 @@
 """The first cluster again, on real containers: `hk up` as root beside containerd, a session with kubectl, and kills.
 
-`HK_TEST_KILLS` is how often each server, and containerd, is killed. The proxy writes to this machine's own table.
+`HK_TEST_KILLS` is how often each server, and containerd, is killed; many take longer than a test may (`-o
+faulthandler_timeout=0`). The proxy writes to this machine's own table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`hk down` leaves nothing, whatever was killed before it: the cluster's head, its servers, the pods' own process.
 
-`HK_TEST_KILLS` is how many rounds there are.
+`HK_TEST_KILLS` is how many rounds there are; many take longer than a test may (`-o faulthandler_timeout=0`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every server is killed at random moments of rolling updates, under load; what is declared comes to pass all the same.
 
-`HK_TEST_KILLS` is how often each is killed.
+`HK_TEST_KILLS` is how often each is killed; more than a few take longer than a test may (`-o faulthandler_timeout=0`).
 """
 
 from __future__ import annotations
