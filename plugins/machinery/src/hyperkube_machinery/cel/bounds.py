@@ -8,12 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from hyperkube_machinery.cel.models import SizedNode
 
 __all__ = ["REGEX_FACTOR", "STRING_FACTOR", "UNBOUNDED", "CallEstimate", "Cost", "Size"]
 
@@ -93,11 +87,6 @@ class CallEstimate:
 
     cost: Cost
     result: Size | None = None
-
-
-if TYPE_CHECKING:
-    CallEstimator = Callable[[SizedNode | None, Sequence[SizedNode]], CallEstimate | None]
-    """Estimates one call from the target of a member call (else None) and the arguments; None: it has no opinion."""
 
 
 def _add(a: int, b: int) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 from hyperkube_machinery.cel.code import Code, Frame, Run, charge, work
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.kinds import fits, type_of_value
-from hyperkube_machinery.cel.library import CallCost, Function, Overload, Work
+from hyperkube_machinery.cel.library import Function, Overload, Work
+from hyperkube_machinery.cel.models import CallCost
 from hyperkube_machinery.cel.types import Kind, Type
 
 __all__ = ["call"]

@@ -30,9 +30,9 @@ from hyperkube_machinery.cel.declarations import Declarations
 from hyperkube_machinery.cel.errors import EvaluationError
 from hyperkube_machinery.cel.folds import Loop
 from hyperkube_machinery.cel.jsonvalues import reader_of
-from hyperkube_machinery.cel.library import CallCost, Function, Overload
+from hyperkube_machinery.cel.library import Function, Overload
 from hyperkube_machinery.cel.membership import in_constant
-from hyperkube_machinery.cel.models import CostModel
+from hyperkube_machinery.cel.models import CallCost, CostModel
 from hyperkube_machinery.cel.reading import read_field, read_index, read_variable, test_field, test_optional_field
 from hyperkube_machinery.cel.shapes import Form, shape_of
 from hyperkube_machinery.cel.types import Kind, ObjectType, Type

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hyperkube_machinery.cel.bounds import REGEX_FACTOR, STRING_FACTOR, CallEstimate, Cost, Size
 from hyperkube_machinery.cel.equality import size_of
-
-if TYPE_CHECKING:
-    from hyperkube_machinery.cel.models import SizedNode
+from hyperkube_machinery.cel.models import SizedNode
 
 __all__ = [
     "LIST_COST",

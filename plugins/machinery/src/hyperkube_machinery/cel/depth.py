@@ -10,12 +10,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from hyperkube_machinery.cel.ast import Call, Comprehension, Expression, Select, children
-
-if TYPE_CHECKING:
-    from hyperkube_machinery.cel.lexing import Token
+from hyperkube_machinery.cel.lexing import Token
 
 __all__ = ["deep_calls", "is_deep", "levels_of", "room_for"]
 

@@ -19,12 +19,19 @@ from hyperkube_machinery.cel.ast import (
     ObjectEntry,
     Select,
 )
-from hyperkube_machinery.cel.macros import MacroError
 
-__all__ = ["ACCUMULATOR", "Allowance", "Expander"]
+__all__ = ["ACCUMULATOR", "Allowance", "Expander", "MacroError"]
 
 ACCUMULATOR = "@result"
 """The name of what a comprehension adds up; no expression can write it."""
+
+
+class MacroError(Exception):
+    """A macro's arguments are of no use; reported at `node`, or at the call."""
+
+    def __init__(self, message: str, node: Expression | None = None) -> None:
+        super().__init__(message)
+        self.node = node
 
 
 _MOST_COPIES = 20_000

@@ -14,17 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hyperkube_machinery.cel.bounds import CallEstimator
-    from hyperkube_machinery.cel.macros import Macro
-    from hyperkube_machinery.cel.types import Type
+from hyperkube_machinery.cel.macros import Macro
+from hyperkube_machinery.cel.models import CallCost, CallEstimator
+from hyperkube_machinery.cel.types import Type
 
-__all__ = ["CallCost", "Constant", "Function", "Library", "Overload", "Work"]
-
-CallCost = Callable[[Sequence[Any], Any], int]
-"""What a call cost, from its arguments (the target first) and its result."""
+__all__ = ["Constant", "Function", "Library", "Overload", "Work"]
 
 Work = Callable[..., int]
 """How many items or code points a call will make, or how often it will compare, from its arguments, beforehand."""

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hyperkube_machinery.cel.ast import Expression
-    from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.ast import Expression
+from hyperkube_machinery.cel.expansion import Expander
 
-__all__ = ["Expansion", "Macro", "MacroError"]
+__all__ = ["Expansion", "Macro"]
 
-
-class MacroError(Exception):
-    """A macro's arguments are of no use; reported at `node`, or at the call."""
-
-    def __init__(self, message: str, node: Expression | None = None) -> None:
-        super().__init__(message)
-        self.node = node
-
-
-Expansion = Callable[["Expander", "Expression | None", Sequence["Expression"]], "Expression | None"]
+Expansion = Callable[[Expander, Expression | None, Sequence[Expression]], Expression | None]
 """Makes the expression from the target and the arguments, or None: it is an ordinary call. Raises MacroError."""
 
 

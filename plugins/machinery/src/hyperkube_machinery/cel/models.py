@@ -1,16 +1,18 @@
-"""What environments may be told about costs: by those who know their data, or their functions, better."""
+"""Who tells what calls cost and may cost: functions themselves, and those who know these, or their data, better."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from hyperkube_machinery.cel.ast import Expression
 from hyperkube_machinery.cel.bounds import CallEstimate, Size
-from hyperkube_machinery.cel.library import CallCost
 from hyperkube_machinery.cel.types import Type
 
-__all__ = ["CostModel", "SizedNode", "Sizes"]
+__all__ = ["CallCost", "CallEstimator", "CostModel", "SizedNode", "Sizes"]
+
+CallCost = Callable[[Sequence[Any], Any], int]
+"""What a call cost, from its arguments (the target first) and its result."""
 
 
 class SizedNode(Protocol):
@@ -33,6 +35,10 @@ class SizedNode(Protocol):
     @property
     def element(self) -> SizedNode | None:
         """Any item of a list, at the list's path and "@items" if that has a path; None for what is no list."""
+
+
+CallEstimator = Callable[[SizedNode | None, Sequence[SizedNode]], CallEstimate | None]
+"""Estimates one call from the target of a member call (else None) and the arguments; None: it has no opinion."""
 
 
 class CostModel(Protocol):

@@ -22,10 +22,10 @@ from hyperkube_machinery.cel.ast import (
     Select,
 )
 from hyperkube_machinery.cel.depth import levels_of, room_for
-from hyperkube_machinery.cel.expansion import Allowance, Expander
+from hyperkube_machinery.cel.expansion import Allowance, Expander, MacroError
 from hyperkube_machinery.cel.lexing import END, Token, tokenize
 from hyperkube_machinery.cel.literals import BadLiteral, read_bytes, read_double, read_int, read_string, read_uint
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.macros import Macro
 from hyperkube_machinery.cel.source import Problem, Source
 from hyperkube_machinery.cel.syntaxerrors import find_syntax_errors
 

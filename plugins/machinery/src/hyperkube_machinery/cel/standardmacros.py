@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hyperkube_machinery.cel.ast import Expression, Ident, Select
-from hyperkube_machinery.cel.expansion import ACCUMULATOR, Expander
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.expansion import ACCUMULATOR, Expander, MacroError
+from hyperkube_machinery.cel.macros import Macro
 
 __all__ = ["STANDARD_MACROS", "fold_all", "fold_exists", "fold_exists_one", "fold_list", "variable_name"]
 

@@ -23,7 +23,7 @@ from hyperkube_machinery.cel.kubernetes.estimates import (
 )
 from hyperkube_machinery.cel.kubernetes.formats import NamedFormat
 from hyperkube_machinery.cel.kubernetes.networks import IPValue, NetworkValue
-from hyperkube_machinery.cel.library import CallCost
+from hyperkube_machinery.cel.models import CallCost
 
 __all__ = ["COSTS", "KubernetesCosts"]
 

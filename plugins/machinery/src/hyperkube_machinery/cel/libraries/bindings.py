@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hyperkube_machinery.cel.ast import Expression, Ident
-from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.expansion import Expander, MacroError
 from hyperkube_machinery.cel.libraries.optionals import bind
 from hyperkube_machinery.cel.library import Library
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.macros import Macro
 
 __all__ = ["BINDINGS"]
 

@@ -8,9 +8,9 @@ from typing import Any
 from hyperkube_machinery.cel.ast import Expression, Ident
 from hyperkube_machinery.cel.equality import find_key
 from hyperkube_machinery.cel.errors import EvaluationError
-from hyperkube_machinery.cel.expansion import ACCUMULATOR, Expander
+from hyperkube_machinery.cel.expansion import ACCUMULATOR, Expander, MacroError
 from hyperkube_machinery.cel.library import Function, Library, Overload
-from hyperkube_machinery.cel.macros import Expansion, Macro, MacroError
+from hyperkube_machinery.cel.macros import Expansion, Macro
 from hyperkube_machinery.cel.shapes import MAP_INSERT
 from hyperkube_machinery.cel.standardmacros import fold_all, fold_exists, fold_exists_one, fold_list
 from hyperkube_machinery.cel.texts import show

@@ -20,11 +20,11 @@ from hyperkube_machinery.cel.bounds import STRING_FACTOR, UNBOUNDED, CallEstimat
 from hyperkube_machinery.cel.costs import LIST_COST, size_or_unknown
 from hyperkube_machinery.cel.equality import contains
 from hyperkube_machinery.cel.errors import EvaluationError
-from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.expansion import Expander, MacroError
 from hyperkube_machinery.cel.kinds import type_of_value
 from hyperkube_machinery.cel.libraries.optionals import bind
 from hyperkube_machinery.cel.library import Function, Library, Overload
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.macros import Macro
 from hyperkube_machinery.cel.models import SizedNode
 from hyperkube_machinery.cel.standardmacros import fold_list, variable_name
 from hyperkube_machinery.cel.types import (

@@ -10,9 +10,9 @@ from typing import Any
 from hyperkube_machinery.cel.arithmetic import INT_MIN, UINT_MAX, checked_int, compare
 from hyperkube_machinery.cel.ast import CreateList, CreateMap, CreateObject, Expression, Ident, Literal
 from hyperkube_machinery.cel.errors import EvaluationError
-from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.expansion import Expander, MacroError
 from hyperkube_machinery.cel.library import Function, Library, Overload
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.macros import Macro
 from hyperkube_machinery.cel.types import BOOL, DOUBLE, DYN, INT, UINT, Type, list_of
 from hyperkube_machinery.cel.values import UInt
 

@@ -8,9 +8,9 @@ from typing import Any
 from hyperkube_machinery.cel.access import find
 from hyperkube_machinery.cel.ast import Expression, Ident
 from hyperkube_machinery.cel.errors import EvaluationError
-from hyperkube_machinery.cel.expansion import Expander
+from hyperkube_machinery.cel.expansion import Expander, MacroError
 from hyperkube_machinery.cel.library import Function, Library, Overload
-from hyperkube_machinery.cel.macros import Macro, MacroError
+from hyperkube_machinery.cel.macros import Macro
 from hyperkube_machinery.cel.texts import show
 from hyperkube_machinery.cel.times import MIN_SECONDS, SECOND
 from hyperkube_machinery.cel.types import BOOL, DYN, INT, STRING, list_of, map_of, optional_of, type_parameter
