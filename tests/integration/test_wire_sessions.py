@@ -1,8 +1,8 @@
 """What Kubernetes' own clients send, byte by byte, and what kube-apiserver 1.36 answered: recorded and said again.
 
 `kubectl` is one of kubectl 1.33 that makes a namespace with one of everything; `controllers` is one of kube-scheduler's
-and kube-controller-manager's (1.36) behind it. client-go encodes in protobuf. What a server makes up (UIDs,
-resource versions, generated names) is put in for what it was in the recording.
+and kube-controller-manager's (1.36) behind it. client-go encodes in protobuf and asks for it. What a server makes
+up (UIDs, resource versions, generated names) is put in for what it was in the recording.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hyperkube_machinery.decoding import read_protobuf
 
 Tree = dict[str, Any]
 
@@ -44,13 +46,14 @@ class Replay:
             headers["content-type"] = step["type"]
         answer = self._connection.send_bytes(step["method"], path, body, headers)
         if "watch=" in path:
-            lines = []
-            for line in answer:
-                lines.append(line)
-                if _LISTED in line or "sendInitialEvents" not in path:
+            content_type = answer.headers["content-type"]
+            events = []
+            for event in framed(answer) if content_type.startswith(PROTOBUF) else answer:
+                events.append(event)
+                if _LISTED in event or "sendInitialEvents" not in path:
                     break
             self._connection.close()
-            return answer.status, b"".join(lines), answer.headers["content-type"]
+            return answer.status, b"".join(events), content_type
         return answer.status, answer.read(), answer.headers["content-type"]
 
     def learn(self, told: Tree, recorded: Tree) -> None:
@@ -94,6 +97,12 @@ class Replay:
             return self._versions[recorded]
         status, found = self._connection.call("GET", re.sub(r"/status$", "", path.partition("?")[0]))
         return str(found["metadata"]["resourceVersion"]) if status == 200 else recorded
+
+
+def framed(answer: Any) -> Iterator[bytes]:
+    """The events of a watch in protobuf, each of which has its length in front."""
+    while head := answer.read(4):
+        yield answer.read(int.from_bytes(head, "big"))
 
 
 def with_version(body: bytes, change: Callable[[str], str]) -> bytes:
@@ -182,7 +191,9 @@ def test_recorded_sessions_get_the_recorded_answers(server: Any) -> None:
                     if "sendInitialEvents" in step["path"] and _LISTED not in body:
                         differences.append(f"{about}: no end of the list in {content_type}")
                 elif "answer" in step:
-                    answer = json.loads(body)
+                    if not content_type.startswith(step["accept"].partition(",")[0].partition(";")[0]):
+                        differences.append(f"{about}: {content_type} for {step['accept']}")
+                    answer = read_protobuf(body) if content_type == PROTOBUF else json.loads(body)
                     replay.learn(answer, step["answer"])
                     got, recorded = told(replay.recorded_names(answer)), told(step["answer"])
                     if got != recorded:
