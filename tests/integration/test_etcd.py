@@ -32,7 +32,7 @@ from hyperkube_machinery.grpc import Channel, Endpoint
 from hyperkube_machinery.grpc.server import Conduct, GRPCServer
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
-from hyperkube_machinery.storage.interface import Entry, Revision, Store, StoreError
+from hyperkube_machinery.storage.interface import Compacted, Entry, Revision, Store, StoreError
 from hyperkube_machinery.storage.sqlite import SQLiteStore
 from hyperkube_machinery.testing.waiting import until
 
@@ -227,6 +227,33 @@ async def test_etcdctl_works_unchanged(tmp_path: Path) -> None:
 
         await asyncio.to_thread(walk)
         assert (tmp_path / "copy").stat().st_size > 10_000
+
+
+async def test_a_snapshot_is_put_back_by_hk_and_refused_by_etcdutl(tmp_path: Path) -> None:
+    async with etcd_of("hk", tmp_path / "one") as etcd:
+        async with store_on(etcd) as store:
+            kept = [await store.create(f"/{number}", b"x" * 1000) for number in range(100)]
+        url = f"--endpoints={etcd.url}"
+        done = await run(program("etcdctl"), url, "snapshot", "save", "copy", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = await run(program("etcdutl"), "snapshot", "status", "copy", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "Error: invalid database\n")
+    data = tmp_path / "two" / "data"
+    done = await run(*HK, "restore", "copy", f"--data-dir={data}", folder=tmp_path)
+    assert done.stdout.startswith(f"{data}: 100 keys; revisions go on after 1000000"), done.stderr
+    async with etcd_of("hk", tmp_path / "two") as etcd, store_on(etcd) as store:
+        found = (await store.range("/")).entries
+        assert [(one.key, one.value) for one in found] == sorted((one.key, one.value) for one in kept)
+        with pytest.raises(Compacted):
+            async with aclosing(store.watch("/", after=kept[-1].mod_revision)) as watch:
+                await anext(watch)
+
+
+async def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"}
+    return await asyncio.to_thread(
+        subprocess.run, command, cwd=folder, capture_output=True, text=True, timeout=60, env=environment
+    )
 
 
 async def test_etcdctl_and_an_api_servers_store_show_their_certificates(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def hyperkube_servers() -> list[Server]:
             long=LONG,
             run=Coroutine("hyperkube_etcd.server:serve"),
             options="hyperkube_etcd.options:Options",
+            commands="hyperkube_etcd.cli:app",
             event_loop="hyperkube_machinery.serving.loop:new_event_loop",
             version="hyperkube_etcd.release:VERSION_LINE",
         )

@@ -5,7 +5,6 @@ Source: go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
 import zlib
@@ -19,6 +18,7 @@ from hyperkube_etcd.failures import refusal, translated
 from hyperkube_etcd.leases import LONGEST_SECONDS
 from hyperkube_etcd.member import TERM, Member
 from hyperkube_etcd.release import VERSION
+from hyperkube_etcd.snapshots import pieces
 from hyperkube_machinery.etcdapi import ALARMS, ETCD
 from hyperkube_machinery.grpc import BadMessage, CallFailed, Code
 from hyperkube_machinery.grpc.server import Handler, ServerCall, unary
@@ -34,7 +34,6 @@ Method = Callable[[Tree], Awaitable[Tree]]
 
 _PACKAGE = "etcdserverpb"
 _GET, _ACTIVATE, _DEACTIVATE = 0, 1, 2
-_PIECE = 64 * 1024
 
 
 class Services:
@@ -166,15 +165,10 @@ class Services:
         with tempfile.TemporaryDirectory(prefix="hk-etcd-") as folder:
             path = Path(folder) / "copy"
             await self._copy(path)
-            data = path.read_bytes()
-        left, header = len(data), await self._member.header()
-        for start in range(0, len(data), _PIECE):
-            piece = data[start : start + _PIECE]
-            left -= len(piece)
-            answer = {"header": header, "remaining_bytes": left, "blob": piece, "version": VERSION}
-            await call.send(ETCD.encode("SnapshotResponse", answer))
-        digest = hashlib.sha256(data).digest()
-        await call.send(ETCD.encode("SnapshotResponse", {"header": header, "blob": digest, "version": VERSION}))
+            header = await self._member.header()
+            for piece, left in pieces(path):
+                answer = {"header": header, "remaining_bytes": left, "blob": piece, "version": VERSION}
+                await call.send(ETCD.encode("SnapshotResponse", answer))
 
     # Cluster
 
