@@ -25,11 +25,12 @@ from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import DeleteOptions
 from hyperkube_apiserver.registry import meta as object_meta
 from hyperkube_apiserver.registry.attributes import AdmissionControl, Attributes, Operation, options_tree
+from hyperkube_apiserver.registry.commits import Commits
 from hyperkube_apiserver.registry.deletion import check_preconditions, ends_with_update, plan_deletion
 from hyperkube_apiserver.registry.ownership import FieldOwners, Versions, copied, keep_times, keep_valid
+from hyperkube_apiserver.registry.refusals import already_exists, check_version, not_for_create, other_uid, outdated
 from hyperkube_apiserver.registry.strategy import NO_RESERVATION, Reservation, Strategy, WriteContext
 from hyperkube_apiserver.representation import body_of, decode_body, encode_stored, with_version
-from hyperkube_apiserver.versions import invalid_version, parse_version
 from hyperkube_apiserver.watchcache.cache import WatchCache
 from hyperkube_apiserver.watchcache.hub import Hub
 from hyperkube_apiserver.watchcache.item import Item
@@ -38,7 +39,7 @@ from hyperkube_machinery.decoding import check_tree
 from hyperkube_machinery.errors import APIError, FieldError
 from hyperkube_machinery.fields.typings import Typing
 from hyperkube_machinery.schema import Schemas
-from hyperkube_machinery.storage.interface import Entry, KeyExists, Revision, StaleRevision, Store
+from hyperkube_machinery.storage.interface import KeyExists, Revision, StaleRevision, Store
 
 __all__ = ["LONG_BYTES", "AfterRemoval", "Guard", "Registry", "Rights", "Written"]
 
@@ -48,7 +49,6 @@ NAME_ATTEMPTS = 8
 PATCH_ATTEMPTS = 5
 UPDATE_ATTEMPTS = 100
 LARGEST_OBJECT = 3 << 20
-MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 LONG_BYTES = 64 << 10
 """From here on an object is read and patched in a thread: few are so large, and theirs takes tens of milliseconds."""
@@ -101,12 +101,12 @@ class Registry:
         self.admission = admission
         self._makes_namespaces = (kind.resource.group, kind.resource.resource) == ("", "namespaces")
         self._ttl_seconds = ttl_seconds
+        self._commits = Commits(store, cache, ttl_seconds)
         self._prefix_length = len(cache.prefix)
         self.versions = versions or Versions(self.stored_kind.resource.api_version)
         self.owners = FieldOwners(kind, strategy.reset_fields, self.versions, typing)
         self.after_removal: AfterRemoval | None = None  # takes along what is of no use without an object
         self.rights: Rights | None = None  # where what may be said depends on who says it, or on the cluster
-        self._writes: set[asyncio.Future[Entry]] = set()
 
     async def create(
         self, tree: Tree, context: WriteContext, warn: Warn, *, guard: Guard | None = None, owned: bool = False
@@ -203,7 +203,7 @@ class Registry:
             version = tree["metadata"].get("resourceVersion")
             # It is the store that refuses it, which a dry run never comes to.
             if version and version != "0" and not context.dry_run:
-                raise _not_for_create(version)
+                raise not_for_create(version)
             for text in await self._judged(tree, lambda: self.strategy.warnings(tree)):
                 warn(text)
             attributes.obj, attributes.name = tree, tree["metadata"]["name"]
@@ -211,27 +211,26 @@ class Registry:
             key = self.kind.key(context.namespace, tree["metadata"]["name"])
             if reservation is not NO_RESERVATION:
                 if (existing := self._cache.get(key)) is not None:
-                    raise self._exists(tree, existing)
+                    raise already_exists(self.kind.resource, tree, existing)
                 await reservation.secure()
             stored = await self._encoded(tree)
             if context.dry_run:
                 await self._hub.fresh()
                 existing = self._cache.get(key)
                 if existing is not None:
-                    raise self._exists(tree, existing)
+                    raise already_exists(self.kind.resource, tree, existing)
         except BaseException:
             reservation.release()
             raise
         if context.dry_run:
             reservation.release()
             return Written(await self._answer(stored, None), created=True)
-        write = self._store.create(key, stored, ttl_seconds=self._ttl_seconds)
         try:
-            entry = await self._carried_out(key, stored, tree, write, reservation)
+            revision = await self._commits.create(key, stored, tree, reservation)
         except KeyExists as exc:
             await self._hub.fresh()
-            raise self._exists(tree, self._cache.get(key)) from exc
-        return Written(await self._answer(stored, entry.mod_revision), created=True)
+            raise already_exists(self.kind.resource, tree, self._cache.get(key)) from exc
+        return Written(await self._answer(stored, revision), created=True)
 
     async def update(
         self,
@@ -262,7 +261,7 @@ class Registry:
                 if on_create is None or not (makes or self.strategy.allows_create_on_update):
                     raise APIError.not_found(self.kind.resource, name)
                 if uid:
-                    raise self._other_uid(key, name, uid, "")
+                    raise other_uid(self.kind.resource, key, name, uid, "")
                 await on_create()
                 tree = change({})
                 meta.ensure_meta(tree).pop("resourceVersion", None)
@@ -276,7 +275,7 @@ class Registry:
                 return await self._update(item, change, context, warn, uid, guard, owned=owned)
             except StaleRevision as exc:
                 if attempt == attempts - 1:
-                    raise APIError.conflict(self.kind.resource, name, MODIFIED) from exc
+                    raise outdated(self.kind.resource, name) from exc
         raise AssertionError("the last attempt returns or raises")
 
     async def _update(
@@ -293,7 +292,7 @@ class Registry:
         await self._prepare(item)
         old = self._tree(item)
         if uid and uid != old["metadata"]["uid"]:
-            raise self._other_uid(item.key, item.name, uid, old["metadata"]["uid"])
+            raise other_uid(self.kind.resource, item.key, item.name, uid, old["metadata"]["uid"])
         direct = context.subresource in self.strategy.direct_subresources
         tree = await self._made(
             lambda: self._completed(change(self._again(item, old)), old, context, owned=owned or direct), len(item.body)
@@ -306,7 +305,7 @@ class Registry:
         if part is not None:
             assert attributes.obj is not None
             part.put(tree, attributes.obj)
-        self._check_version(tree, item)
+        check_version(self.kind.resource, self.strategy, tree, item)
         if guard is not None and (waiting := guard(tree, old)) is not None:
             await waiting
         object_meta.before_update(tree, old, namespace=context.namespace)
@@ -339,7 +338,7 @@ class Registry:
         is_same = self._is_same(tree, old)
         if not goes and not context.dry_run and (not is_same or await self._is_unfinished(item, old)):
             stored = await self._secured(tree, reservation)
-            revision = await self._replace(item, stored, tree, reservation)
+            revision = await self._commits.replace(item, stored, tree, reservation)
             return Written(await self._answer(stored, revision))
         reservation.release()
         if goes and not context.dry_run:
@@ -380,7 +379,7 @@ class Registry:
             if written.removed and not context.dry_run:
                 await self._tell_of_removal(written.body, context)
             return written
-        raise APIError.conflict(self.kind.resource, name, MODIFIED)
+        raise outdated(self.kind.resource, name)
 
     async def _secured(self, tree: Tree, reservation: Reservation) -> bytes:
         """What to store for `tree`, once what its reservation stores beside it is there."""
@@ -416,36 +415,11 @@ class Registry:
         if plan.write and tree != before:
             stored = await self._encoded(tree)
             if not context.dry_run:
-                revision = await self._replace(item, stored, tree, NO_RESERVATION)
+                revision = await self._commits.replace(item, stored, tree, NO_RESERVATION)
             body = await self._answer(stored, revision)
         if plan.remove and not context.dry_run:
             body = with_version(body, await self._store.delete(item.key, expected=revision))
         return Written(body, removed=plan.remove)
-
-    async def _replace(self, item: Item, stored: bytes, tree: Tree, reservation: Reservation) -> Revision:
-        write = self._store.update(item.key, stored, expected=Revision(item.revision), ttl_seconds=self._ttl_seconds)
-        return (await self._carried_out(item.key, stored, tree, write, reservation)).mod_revision
-
-    async def _carried_out(
-        self, key: str, stored: bytes, tree: Tree, write: Coroutine[Any, Any, Entry], reservation: Reservation
-    ) -> Entry:
-        """The outcome of a write, which what is reserved for it shares.
-
-        A write can't be called back. Where something is reserved, it is waited for even if the caller goes away, so
-        that nothing is given up which the store has.
-        """
-        self._cache.announce(key, stored, tree)
-        try:
-            if reservation is NO_RESERVATION:
-                return await write
-            task = asyncio.ensure_future(write)
-            self._writes.add(task)
-            task.add_done_callback(self._writes.discard)
-            task.add_done_callback(lambda done: _settle(reservation, done))
-            return await asyncio.shield(task)
-        except BaseException:
-            self._cache.withdraw(key)
-            raise
 
     # How objects look that are stored, which differs where they may be of several versions
 
@@ -506,50 +480,3 @@ class Registry:
         if errors:
             resource = self.stored_kind.resource
             raise APIError.invalid(resource.group, resource.kind, name or meta.name(tree), errors)
-
-    def _check_version(self, tree: Tree, item: Item) -> None:
-        """Raise unless the change was made to the object as it is, or to whatever it is where the kind allows that."""
-        text = meta.resource_version(tree)
-        revision = parse_version(text) if text else 0
-        if revision is None:
-            raise APIError.of(500, "", invalid_version(text))
-        if revision == item.revision:
-            return
-        resource = self.kind.resource
-        if revision:
-            raise APIError.conflict(resource, item.name, MODIFIED)
-        if not self.strategy.allows_unconditional_update:
-            error = FieldError.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise APIError.invalid(resource.group, resource.resource, item.name, [error])
-
-    def _other_uid(self, key: str, name: str, wanted: str, found: str) -> APIError:
-        why = (
-            f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: "
-            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
-        )
-        return APIError.conflict(self.kind.resource, name, why)
-
-    def _exists(self, tree: Tree, existing: Item | None) -> APIError:
-        name = meta.name(tree)
-        error = APIError.already_exists(self.kind.resource, name)
-        status, headers = error.status, []
-        if tree["metadata"].get("generateName"):
-            status["message"] += ", the server was not able to generate a unique name for the object"
-            status["details"]["retryAfterSeconds"] = 1
-            headers.append(("Retry-After", "1"))
-        if existing is not None and meta.deletion_timestamp(decode_body(existing.body)):
-            status["message"] = f"object is being deleted: {status['message']}"
-        return APIError(status, headers=headers)
-
-
-def _settle(reservation: Reservation, write: asyncio.Future[Entry]) -> None:
-    if write.cancelled() or write.exception() is not None:
-        reservation.release()
-    else:
-        reservation.commit()
-
-
-def _not_for_create(resource_version: str) -> APIError:
-    if parse_version(resource_version) is None:
-        return APIError.of(500, "", invalid_version(resource_version))
-    return APIError.of(500, "", "resourceVersion should not be set on objects to be created")
