@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.deadlines import Late, in_time
-from hyperkube_apiserver.handlers.list import Listing
+from hyperkube_apiserver.handlers.listing import Listing
 from hyperkube_apiserver.handlers.output import output_for
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.parameters import list_options

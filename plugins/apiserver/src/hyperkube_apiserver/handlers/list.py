@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from hyperkube_apiserver.call import Call, Served
 from hyperkube_apiserver.handlers.continuation import decode_token, encode_token
+from hyperkube_apiserver.handlers.listing import Listing
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.parameters import ListOptions, list_options
 from hyperkube_apiserver.selection import Selected, select
@@ -24,19 +24,9 @@ from hyperkube_machinery.errors import APIError, failure
 from hyperkube_machinery.serving.messages import Response
 from hyperkube_machinery.storage.interface import Compacted, Entry, FutureRevision, Revision
 
-__all__ = ["Listing", "list_collection", "read_list"]
+__all__ = ["list_collection", "read_list"]
 
 _STORE_PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a list found: objects in order of their keys, and where it goes on."""
-
-    items: Sequence[Item]
-    revision: int | None  # of no revision is what is not stored
-    continue_token: str = ""
-    remaining: int | None = None  # unknown where a selector leaves objects out
 
 
 async def list_collection(call: Call, served: Served, hub: Hub, output: Output) -> Response:
@@ -45,7 +35,7 @@ async def list_collection(call: Call, served: Served, hub: Hub, output: Output) 
     selected = select(served.registry.strategy, options.label_selector, options.field_selector)
     listing = await read_list(served, hub, call.namespace, options, selected)
     await served.ready(listing.items)
-    return Response(200, await output.listing(served.kind, listing))
+    return Response(200, await output.listing(served.kind, listing), output.content_type)
 
 
 async def read_list(served: Served, hub: Hub, namespace: str, options: ListOptions, selected: Selected) -> Listing:

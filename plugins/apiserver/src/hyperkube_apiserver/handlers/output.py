@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hyperkube_apiserver.handlers.listing import Listing
 from hyperkube_apiserver.kinds import Kind
 from hyperkube_apiserver.printers import (
     PROTOBUF,
@@ -32,7 +33,6 @@ from hyperkube_machinery.serving.turns import slices
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.crd.schema import CustomSchema
-    from hyperkube_apiserver.handlers.list import Listing
 
 __all__ = ["NoEvents", "Output", "bookmark", "list_meta", "output_for"]
 

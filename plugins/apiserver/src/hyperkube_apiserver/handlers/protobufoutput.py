@@ -18,7 +18,7 @@ from hyperkube_machinery.protobufoutput import delimited, enveloped, event_frame
 from hyperkube_machinery.serving.stream import chunk
 
 if TYPE_CHECKING:
-    from hyperkube_apiserver.handlers.list import Listing
+    from hyperkube_apiserver.handlers.listing import Listing
     from hyperkube_apiserver.handlers.output import Output
     from hyperkube_apiserver.kinds import Kind
     from hyperkube_apiserver.registry.conversions import ShownVersion

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from hyperkube_apiserver.call import Call, Served
-from hyperkube_apiserver.handlers.list import Listing, read_list
+from hyperkube_apiserver.handlers.list import read_list
+from hyperkube_apiserver.handlers.listing import Listing
 from hyperkube_apiserver.handlers.output import Output
 from hyperkube_apiserver.handlers.useragent import manager_of
 from hyperkube_apiserver.parameters import DeleteOptions, WriteOptions, delete_options, list_options, write_options
