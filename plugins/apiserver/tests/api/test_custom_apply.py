@@ -65,3 +65,13 @@ async def test_a_list_that_has_no_owners_is_told_with_its_place(things: Any, cus
     refused = await apply(things, custom.made("Thing", "t", spec={"text": "a"}), "b")
     assert refused.status == 500
     assert ".spec.set: element 0: associative list without keys" in refused.json["message"]
+
+
+async def test_a_status_that_was_not_taken_has_its_default_at_once(api: Any, custom: Any) -> None:
+    version = custom.version(spec={}, subresources={"status": {}})
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    properties["status"] = {"type": "object", "default": {"phase": "New"}, "properties": {"phase": {"type": "string"}}}
+    await custom.define("things", "Thing", version)
+    made = await api.create(PATH, custom.made("Thing", "t", status={"phase": "Old"}))
+    assert made["status"] == {"phase": "New"}
+    assert made == (await api.get(f"{PATH}/t")).json

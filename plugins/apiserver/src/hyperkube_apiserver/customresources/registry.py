@@ -31,7 +31,10 @@ Tree = dict[str, Any]
 
 
 class _Unsettled(bytes):
-    """What is stored and reads back as something else: what was applied may hold nulls and fields to be pruned."""
+    """What is stored and reads back as something else.
+
+    What was applied may hold nulls and fields to be pruned, and a status that was taken away may have a default.
+    """
 
 
 class CustomRegistry(Registry):

@@ -121,7 +121,7 @@ class CustomVersion:
     def is_settled(self, tree: Tree) -> bool:
         """Whether an object, as it is to be stored, is read back as it is."""
         schema = self._schemas.get(tree["apiVersion"])
-        return schema is None or schema.is_clean(tree)
+        return schema is None or schema.is_settled(tree)
 
     def restored(self, body: bytes, stored: Kind) -> bytes:
         """A body of what is stored as an object of `stored`, as it is read back."""

@@ -183,6 +183,7 @@ class TestColumns:
             (True, ["true", None, None, True, None]),
             ([1, "a"], ['[1,"a"]', None, None, None, None]),
             ({"b": 1, "a": 2}, ['{"a":2,"b":1}', None, None, None, None]),
+            (["<&>"], ['["\\u003c\\u0026\\u003e"]', None, None, None, None]),
         ],
     )
     def test_cells_are_of_the_type_of_their_column(self, value: Any, cells: list[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from hyperkube_apiserver.crd.schema.paths import NoResult, Path, compile_path
 from hyperkube_apiserver.kinds import Column, load_kinds
 from hyperkube_machinery.ages import since
-from hyperkube_machinery.encoding import encode_sorted
+from hyperkube_machinery.fields.elements import go_json
 from hyperkube_machinery.jsonpath import JSONPathError
 from hyperkube_machinery.schema.converted import go_value
 from hyperkube_machinery.timestamps import TimestampError, normal_seconds
@@ -73,7 +73,7 @@ def _cell(type_: str, path: Path, obj: Tree, now: float) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict | list):
-        return encode_sorted(value).decode()
+        return go_json(value)
     return "<no value>" if value is None else value if isinstance(value, str) else go_value(value)
 
 

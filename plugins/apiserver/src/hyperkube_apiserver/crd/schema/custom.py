@@ -152,9 +152,9 @@ class CustomSchema:
             normal["metadata"]["generation"] = 1
         _become(tree, self._defaulted(normal))
 
-    def is_clean(self, tree: Tree) -> bool:
-        """Whether there is nothing to prune in a tree, for sure."""
-        return not self._is_own(tree) or self.compiled.is_clean(tree)
+    def is_settled(self, tree: Tree) -> bool:
+        """Whether there is nothing to prune in a tree, and no default to fill in, for sure."""
+        return not self._is_own(tree) or (self.compiled.is_clean(tree) and self._defaulted(tree) is tree)
 
     def coerce(self, tree: Tree) -> None:
         """Prune a tree in place, as after conversion. Raises WrongType for metadata of wrong types."""
