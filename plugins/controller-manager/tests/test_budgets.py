@@ -14,6 +14,7 @@ from hyperkube_controller_manager.budgets import (
     needs_scale,
     stale_disruption,
 )
+from hyperkube_controller_manager.budgetwords import several_budgets, unmanaged_pods
 from hyperkube_machinery.timestamps import format_seconds, parse
 
 NOW = parse("2026-01-01T00:10:00Z")
@@ -117,3 +118,35 @@ def test_evictions_are_awaited_for_two_minutes() -> None:
 )
 def test_a_pod_that_stays_says_so_after_two_minutes(given: Any, seconds: float | None) -> None:
     assert stale_disruption(given, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("selector", "shown"),
+    [
+        (None, "nil"),
+        ({}, "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{},}"),
+        (
+            {"matchLabels": {"b": "2", "a": "1"}},
+            "&LabelSelector{MatchLabels:map[string]string{a: 1,b: 2,},MatchExpressions:[]LabelSelectorRequirement{},}",
+        ),
+        (
+            {
+                "matchExpressions": [
+                    {"key": "x", "operator": "In", "values": ["y", "z"]},
+                    {"key": "w", "operator": "Exists"},
+                ]
+            },
+            "&LabelSelector{MatchLabels:map[string]string{},MatchExpressions:[]LabelSelectorRequirement{"
+            "LabelSelectorRequirement{Key:x,Operator:In,Values:[y z],},"
+            "LabelSelectorRequirement{Key:w,Operator:Exists,Values:[],},},}",
+        ),
+    ],
+)
+def test_a_selector_is_told_as_go_prints_it(selector: dict[str, Any] | None, shown: str) -> None:
+    assert f"(selector: {shown}) were found" in unmanaged_pods({"spec": {"selector": selector}})
+
+
+def test_a_pod_of_several_budgets_is_told_of_one() -> None:
+    pod = {"metadata": {"namespace": "ns", "name": "one"}}
+    expected = 'Pod "ns"/"one" matches multiple PodDisruptionBudgets.  Chose "a" arbitrarily.'
+    assert several_budgets(pod, ["b", "a"]) == expected

@@ -124,7 +124,20 @@ def test_it_is_looked_at_again_when_the_next_run_is_due(last: float | None, now:
 
 def test_a_schedule_that_is_never_due_is_not_waited_for() -> None:
     assert seconds_to_next(cron_job(), parse("0 0 30 Feb ?", UTC), TEN) is None
-    assert due(cron_job(), parse("0 0 30 Feb ?", UTC), TEN) == Due(TEN - 60)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "created", "now"),
+    [
+        ("0 0 30 Feb ?", TEN, TEN),
+        ("0 0 29 Feb ?", at("2096-02-28 10:00"), at("2096-03-01 10:00")),  # 2100 has no such day
+    ],
+)
+def test_a_schedule_is_invalid_where_it_is_not_due_twice_in_five_years(
+    schedule: str, created: float, now: float
+) -> None:
+    with pytest.raises(ValueError, match="difference between two schedules is less than 1 second"):
+        due(cron_job(created=created), parse(schedule, UTC), now)
 
 
 def test_the_job_of_a_run_is_named_after_its_time() -> None:

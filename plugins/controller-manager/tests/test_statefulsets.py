@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_controller_manager.controllerrevisions import held_template, holds, new_revision
+from hyperkube_controller_manager.controllerrevisions import HELD_HASH, held_template, holds, new_revision
 from hyperkube_controller_manager.statefulhistory import outdated
 from hyperkube_controller_manager.statefulpods import (
     claims_for,
@@ -149,7 +149,7 @@ def test_a_pods_number_is_in_its_name(text: str, expected: tuple[str, int]) -> N
 def test_a_pod_is_told_who_it_is_and_has_the_claim_of_its_number() -> None:
     made = pod(1)
     assert made["metadata"]["name"] == "db-1"
-    assert "generateName" not in made["metadata"]
+    assert made["metadata"]["generateName"] == "db-"
     assert (made["spec"]["hostname"], made["spec"]["subdomain"]) == ("db-1", "svc")
     assert made["spec"]["volumes"] == [
         {"name": "data", "persistentVolumeClaim": {"claimName": "data-db-1"}},
@@ -203,9 +203,9 @@ def test_claims_go_with_those_that_the_policy_says(
 
 def test_a_revision_holds_a_template() -> None:
     of = stateful_set()
-    revision = new_revision(of, STATEFUL_SETS, "abc", 4)
+    revision = new_revision(of, STATEFUL_SETS, "abc", 4, label=HELD_HASH)
     assert revision["metadata"]["name"] == "db-abc"
-    assert (revision["revision"], revision["metadata"]["labels"][HASH]) == (4, "abc")
+    assert (revision["revision"], revision["metadata"]["labels"]["controller.kubernetes.io/hash"]) == (4, "abc")
     assert held_template(revision) == of["spec"]["template"]
     assert holds(revision, of)
     of["spec"]["template"] = {**of["spec"]["template"], "spec": {"hostname": "other"}}
@@ -214,7 +214,7 @@ def test_a_revision_holds_a_template() -> None:
 
 def test_a_revision_is_written_in_the_order_in_which_upstream_compares_it() -> None:
     of = stateful_set(template={"spec": {"z": [{"b": 1, "a": 2}]}, "metadata": {"labels": {"y": "", "x": ""}}})
-    written = json.dumps(new_revision(of, STATEFUL_SETS, "abc", 4)["data"], separators=(",", ":"))
+    written = json.dumps(new_revision(of, STATEFUL_SETS, "abc", 4, label=HELD_HASH)["data"], separators=(",", ":"))
     assert written == (
         '{"spec":{"template":{"$patch":"replace","metadata":{"labels":{"x":"","y":""}},"spec":{"z":[{"a":2,"b":1}]}}}}'
     )

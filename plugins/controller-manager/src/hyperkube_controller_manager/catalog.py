@@ -198,6 +198,7 @@ CONTROLLERS: tuple[Entry, ...] = (
         target=f"{_HOME}.disruption:run",
         summary="Counts disruption budgets, so that evictions are granted or refused.",
         account="disruption-controller",
+        component="controllermanager",
     ),
     Entry(
         name="certificatesigningrequest-signing-controller",

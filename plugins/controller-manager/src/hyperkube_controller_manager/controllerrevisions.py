@@ -13,12 +13,14 @@ from hyperkube_machinery.builtin import CONTROLLER_REVISIONS
 from hyperkube_machinery.meta import annotations_of, labels_of, name, namespace
 from hyperkube_machinery.resources import Resource
 
-__all__ = ["REVISION_HASH", "held_template", "holds", "new_revision"]
+__all__ = ["HELD_HASH", "REVISION_HASH", "held_template", "holds", "new_revision"]
 
 Tree = Mapping[str, Any]
 
 REVISION_HASH = "controller-revision-hash"
-"""The label of revisions and of pods that says which revision it is."""
+"""The label of pods that says which revision they are of, and of daemon sets' revisions that says the same."""
+HELD_HASH = "controller.kubernetes.io/hash"
+"""The label of stateful sets' revisions."""
 
 _LONGEST_PREFIX = 223
 
@@ -34,13 +36,13 @@ def holds(revision: Tree, owner: Tree) -> bool:
     return alike(held_template(revision), owner["spec"]["template"])
 
 
-def new_revision(owner: Tree, kind: Resource, code: str, number: int) -> dict[str, Any]:
-    """A revision of the owner's present template, whose hash is `code`."""
+def new_revision(owner: Tree, kind: Resource, code: str, number: int, *, label: str) -> dict[str, Any]:
+    """A revision of the owner's present template, whose hash is `code` and stands in `label`."""
     template = owner["spec"]["template"]
     meta = {
         "name": f"{name(owner)[:_LONGEST_PREFIX]}-{code}",
         "namespace": namespace(owner),
-        "labels": {**labels_of(template), REVISION_HASH: code},
+        "labels": {**labels_of(template), label: code},
         "annotations": dict(annotations_of(owner)),
         "ownerReferences": [controller_reference(owner, kind.api_version, kind.kind)],
     }

@@ -42,7 +42,7 @@ class Due:
 
 
 def due(cron_job: Tree, schedule: Schedule, now: float, *, within_deadline: bool = True) -> Due:
-    """Raises ValueError for a schedule that is due more than once a second."""
+    """Raises ValueError, as upstream words it, for a schedule that is due more than once a second, or never again."""
     spec, status = cron_job["spec"], cron_job.get("status") or {}
     last = status.get("lastScheduleTime")
     since = timestamps.parse(last) if last else creation_time(cron_job) or 0.0
@@ -50,13 +50,13 @@ def due(cron_job: Tree, schedule: Schedule, now: float, *, within_deadline: bool
     if within_deadline and deadline is not None:
         since = max(since, now - deadline)
     first = schedule.next(since)
-    if first is None or now < first:
+    if first is not None and now < first:
         return Due(since)
-    second = schedule.next(first)
-    if second is None or now < second:
+    second = None if first is None else schedule.next(first)
+    if second is not None and now < second:
         return Due(since, first)
-    between = round(second - first)
-    if between < 1:
+    between = 0 if first is None or second is None else round(second - first)
+    if first is None or between < 1:
         raise ValueError("time difference between two schedules is less than 1 second")
     # Counted by the first two, and then looked for from shortly before: years may have passed.
     missed = int(now - first) // between + 1

@@ -66,7 +66,7 @@ async def _only_one(client: Client, current: Sequence[Tree], pods: Sequence[Tree
 
 async def _snapshot(client: Client, daemon_set: Tree, number: int) -> Tree:
     code = template_hash(daemon_set["spec"]["template"], (daemon_set.get("status") or {}).get("collisionCount"))
-    revision = new_revision(daemon_set, DAEMON_SETS, code, number)
+    revision = new_revision(daemon_set, DAEMON_SETS, code, number, label=REVISION_HASH)
     try:
         return await client.create(CONTROLLER_REVISIONS, revision, namespace(daemon_set))
     except APIError as exc:

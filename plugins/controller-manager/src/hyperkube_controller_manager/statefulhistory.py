@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hyperkube_controller_manager.controllerrevisions import holds, new_revision
+from hyperkube_controller_manager.controllerrevisions import HELD_HASH, holds, new_revision
 from hyperkube_controller_manager.podstates import creation_time
 from hyperkube_controller_manager.templates import template_hash
 from hyperkube_machinery.builtin import CONTROLLER_REVISIONS, STATEFUL_SETS
@@ -60,7 +60,7 @@ async def _made(client: Client, stateful_set: Tree, number: int, collisions: int
     """Another template that has the same hash makes the next count the one that names it."""
     while True:
         code = template_hash(stateful_set["spec"]["template"], collisions)
-        revision = new_revision(stateful_set, STATEFUL_SETS, code, number)
+        revision = new_revision(stateful_set, STATEFUL_SETS, code, number, label=HELD_HASH)
         try:
             return await client.create(CONTROLLER_REVISIONS, revision, namespace(stateful_set)), collisions
         except APIError as exc:

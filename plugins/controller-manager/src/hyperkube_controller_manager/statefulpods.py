@@ -56,7 +56,6 @@ def pod_of(stateful_set: Tree, template: Tree, revision: str, ordinal: int) -> d
     reference = controller_reference(stateful_set, STATEFUL_SETS.api_version, STATEFUL_SETS.kind)
     pod = pod_from(template, stateful_set, reference)
     meta = pod["metadata"]
-    del meta["generateName"]
     meta.update(name=f"{name(stateful_set)}-{ordinal}", namespace=namespace(stateful_set))
     meta["labels"] = {**labels_of(pod), REVISION_HASH: revision}
     pod["spec"]["hostname"] = meta["name"]

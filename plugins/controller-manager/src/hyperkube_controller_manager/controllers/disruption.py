@@ -17,6 +17,7 @@ from hyperkube_controller_manager.budgets import (
     needs_scale,
     stale_disruption,
 )
+from hyperkube_controller_manager.budgetwords import several_budgets, unmanaged_pods
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.ownedobjects import Kinds, UnknownKind
 from hyperkube_controller_manager.podcontrol import FAILURES
@@ -74,11 +75,16 @@ class _Budgets:
     def _on_pod(self, old: Tree | None, new: Tree | None) -> None:
         if (known := new or old) is None:
             return
-        budgets = self._budgets.list(meta.namespace(known))
-        for budget in budgets:
+        of_new = []
+        for budget in self._budgets.list(meta.namespace(known)):
             selector = label_selector((budget.get("spec") or {}).get("selector"))
-            if any(pod is not None and selector.matches(meta.labels_of(pod)) for pod in (old, new)):
-                self._counting.queue.add(key_of(budget))
+            if new is not None and selector.matches(meta.labels_of(new)):
+                of_new.append(meta.name(budget))
+            elif old is None or not selector.matches(meta.labels_of(old)):
+                continue
+            self._counting.queue.add(key_of(budget))
+        if new is not None and len(of_new) > 1:  # nobody can evict it
+            self._recorder.event(new, "Warning", "MultiplePodDisruptionBudgets", several_budgets(new, of_new))
         if new is not None and stale_disruption(new, self._clock.now()) is not None:
             self._staying.queue.add(key_of(new))
 
@@ -122,13 +128,7 @@ class _Budgets:
                 uid, replicas = await self._scale_of(owner, pod)
                 sizes[uid] = replicas  # two replica sets of one deployment count once
         if unmanaged:
-            selector = (budget.get("spec") or {}).get("selector")
-            message = (
-                f"Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a"
-                " result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior."
-                ' To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
-            )
-            self._recorder.event(budget, "Warning", "UnmanagedPods", message)
+            self._recorder.event(budget, "Warning", "UnmanagedPods", unmanaged_pods(budget))
         return sum(sizes.values())
 
     async def _scale_of(self, owner: Tree, pod: Tree) -> tuple[str, int]:
