@@ -113,8 +113,8 @@ async def test_silent_watches_that_ask_for_it_are_told_how_far_they_are(etcd: Cl
 
 async def test_a_large_answer_comes_in_fragments_to_those_who_ask_for_them(clock: VirtualClock) -> None:
     async with serving(clock, largest_request=10_000) as etcd:
-        ops = [{"request_put": {"key": b"%d" % number, "value": b"x" * 4000}} for number in range(6)]
-        await etcd.txn([], ops)
+        for number in range(6):
+            await etcd.put(b"%d" % number, b"x" * 4000)
         async with etcd.watching(key=ALL, range_end=ALL, start_revision=1, fragment=True) as watch:
             parts = [await watch.next() for _ in range(3)]
         assert [len(part["events"]) for part in parts] == [2, 2, 2]

@@ -142,9 +142,14 @@ def delete_range(view: WritingView, request: Tree) -> Tree:
 
 def transact(view: WritingView, request: Tree) -> Tree:
     """Do a TxnRequest that was checked."""
+    return {**_nested(view, request), "header": {"revision": _revision(view)}}
+
+
+def _nested(view: WritingView, request: Tree) -> Tree:
+    """Do a transaction that another one has as an operation: its header says nothing, in etcd neither."""
     succeeded = all(_holds(view, compare) for compare in request["compare"])
     responses = [_done(view, op) for op in request["success" if succeeded else "failure"]]
-    return {"header": {"revision": _revision(view)}, "succeeded": succeeded, "responses": responses}
+    return {"header": {}, "succeeded": succeeded, "responses": responses}
 
 
 def _done(view: WritingView, op: Tree) -> Tree:
@@ -152,7 +157,7 @@ def _done(view: WritingView, op: Tree) -> Tree:
         ("range", range_),
         ("put", put),
         ("delete_range", delete_range),
-        ("txn", transact),
+        ("txn", _nested),
     ):
         if (request := op[f"request_{name}"]) is not None:
             return {f"response_{name}": function(view, request)}

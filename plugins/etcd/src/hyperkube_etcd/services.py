@@ -54,8 +54,6 @@ class Services:
 
     async def put(self, request: Tree) -> Tree:
         keyspace.check_put(request)
-        if len(request["key"]) + len(request["value"]) > self._member.largest_request:
-            raise refusal("request is too large")
         return self._headed(await self._member.write(lambda view: keyspace.put(view, request), adds=True))
 
     async def delete_range(self, request: Tree) -> Tree:
@@ -213,10 +211,10 @@ def handlers(member: Member, copy: Callable[[Path], Awaitable[None]] | None) -> 
         "Auth/UserList": ("AuthUserList", services.nobody),
         "Auth/RoleList": ("AuthRoleList", services.nobody),
     }
-    found: dict[str, Handler] = {
-        f"/{_PACKAGE}.{path}": unary(partial(_answered, kind, translated(method)))
-        for path, (kind, method) in methods.items()
-    }
+    found: dict[str, Handler] = {}
+    for path, (kind, method) in methods.items():
+        most = member.largest_request if path in _WRITING else None
+        found[f"/{_PACKAGE}.{path}"] = unary(partial(_answered, kind, translated(method), most))
     found[f"/{_PACKAGE}.Lease/LeaseKeepAlive"] = translated(services.lease_keep_alive)
     found[f"/{_PACKAGE}.Maintenance/Snapshot"] = translated(services.snapshot)
     for path, words in _REFUSED.items():
@@ -225,6 +223,7 @@ def handlers(member: Member, copy: Callable[[Path], Awaitable[None]] | None) -> 
     return found
 
 
+_WRITING = frozenset({"KV/Put", "KV/DeleteRange", "KV/Txn", "KV/Compact", "Lease/LeaseGrant", "Lease/LeaseRevoke"})
 _ALONE = "this etcd is one member alone, and stays so: run etcd itself for a cluster"
 _NO_USERS = "this etcd has no users: let clients in by their certificates, with --client-cert-auth"
 _OF_USERS = (
@@ -248,7 +247,9 @@ async def _serving(message: bytes) -> bytes:
     return b"\x08\x01"  # SERVING
 
 
-async def _answered(kind: str, method: Method, message: bytes) -> bytes:
+async def _answered(kind: str, method: Method, most: int | None, message: bytes) -> bytes:
+    if most is not None and len(message) > most:
+        raise refusal("request is too large")
     return ETCD.encode(f"{kind}Response", await method(_read(f"{kind}Request", message)))
 
 
