@@ -34,6 +34,8 @@ imp,impersonator,u6
 nobody,nobody,u7
 csr,requester,u8
 evil,evil,u9
+named,named,u10
+scoped,scoped,u11
 """
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ROLES = f"{_RBAC}/namespaces/t/roles"
@@ -215,6 +217,19 @@ def arrange(call: Caller) -> None:
             ),
         ),
         (f"{_RBAC}/clusterrolebindings", _binding("csr", "csr", "requester")),
+        (_ROLES, _role("named", _rule("get list watch", "secrets", "", "s1"))),
+        (f"{_RBAC}/namespaces/t/rolebindings", _binding("named", "named", "named", "Role")),
+        (
+            f"{_RBAC}/clusterroles",
+            _role(
+                "scoped",
+                _rule("impersonate", "userextras/scopes", "authentication.k8s.io", "a b"),
+                _rule("impersonate", "uids", "authentication.k8s.io", "u1"),
+                _rule("impersonate", "users", "", "viewer"),
+                kind="ClusterRole",
+            ),
+        ),
+        (f"{_RBAC}/clusterrolebindings", _binding("scoped", "scoped", "scoped")),
         (f"{_RBAC}/namespaces/t/rolebindings", _binding("robot", "view", "robot", subject=account)),
         (_CSR, _signing("waits", _CLIENT, "someone")),
     ]
@@ -458,6 +473,39 @@ _PLACES: list[tuple[Any, ...]] = [
         ),
     ),
 ]
+_S1, _S2 = "metadata.name%3Ds1", "metadata.name%3Ds2"
+_NAMES: list[tuple[Any, ...]] = [
+    ("named", "GET", f"{_NS}/secrets/s1", 200),
+    ("named", "GET", f"{_NS}/secrets/s2", 403),
+    ("named", "GET", f"{_NS}/secrets/s2?fieldSelector={_S1}", 403),
+    ("named", "GET", f"{_NS}/secrets", 403),
+    ("named", "GET", f"{_NS}/secrets?fieldSelector={_S1}", 200),
+    ("named", "GET", f"{_NS}/secrets?fieldSelector={_S1}&fieldSelector={_S2}", 200),  # the first counts, for all
+    ("named", "GET", f"{_NS}/secrets?fieldSelector={_S2}&fieldSelector={_S1}", 403),
+    ("named", "GET", f"{_NS}/secrets?fieldSelector=&fieldSelector={_S1}", 403),
+    ("named", "GET", f"{_NS}/secrets?fieldSelector=metadata.name!%3Ds1", 403),
+    ("named", "GET", f"{_NS}/secrets?fieldSelector={_S2},{_S1}", 200),  # nothing has both names
+    ("named", "GET", f"{_NS}/secrets?FieldSelector={_S1}", 403),
+    ("named", "GET", f"/api/v1/secrets?fieldSelector={_S1}", 403),
+    ("named", "GET", f"/api/v1/watch/namespaces/t/secrets/s2?fieldSelector={_S1}&timeoutSeconds=1", 403),
+    ("node", "GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn2", 403),
+    ("node", "GET", "/api/v1/pods?fieldSelector=spec.nodeName!%3Dn1", 403),
+    ("node", "GET", "/api/v1/pods?fieldSelector=spec.nodeName%3Dn2&fieldSelector=spec.nodeName%3Dn1", 403),
+]
+_SCOPED: list[tuple[Any, ...]] = [
+    ("scoped", "GET", f"{_NS}/pods", 200, None, _as("viewer", ("Impersonate-Extra-Scopes", "a"))),
+    ("scoped", "GET", f"{_NS}/pods", 403, None, _as("viewer", ("Impersonate-Extra-Scopes", "c"))),
+    (
+        *("scoped", "GET", f"{_NS}/pods", 403, None),
+        _as("viewer", ("Impersonate-Extra-Scopes", "a"), ("Impersonate-Extra-Scopes", "c")),
+    ),
+    ("scoped", "GET", f"{_NS}/pods", 200, None, _as("viewer", ("Impersonate-Extra-%73copes", "a"))),
+    ("scoped", "GET", f"{_NS}/pods", 200, None, _as("viewer", ("Impersonate-Uid", "u1"))),
+    ("scoped", "GET", f"{_NS}/pods", 403, None, _as("viewer", ("Impersonate-Uid", "u2"))),
+    ("scoped", "GET", f"{_NS}/pods", 200, None, _as("viewer", ("Impersonate-User", "root"))),  # the first counts
+    ("scoped", "GET", f"{_NS}/secrets", 403, None, _as("viewer", ("Impersonate-User", "root")), 'User "viewer"'),
+    ("scoped", "GET", f"{_NS}/pods", 403, None, _as("root", ("Impersonate-User", "viewer"))),
+]
 _REMOTE = (("X-Remote-User", "root"), ("X-Remote-Group", "system:masters"))
 _PATHS: list[tuple[Any, ...]] = [
     ("view", "GET", f"{_NS}/secrets/", 403),
@@ -475,6 +523,9 @@ _PATHS: list[tuple[Any, ...]] = [
     ("", "GET", "/healthz/../api/v1/secrets", 403),
     ("", "GET", "/version/../api/v1/secrets", 403),
     ("", "GET", "/healthz%2f..%2fmetrics", 403),
+    *(("admin", "GET", path, 404) for path in ("/metrics/", "/healthz/", "/healthz//", "/apis//", "/livez/ping/")),
+    *(("admin", "GET", path, 200) for path in ("/apis/", "/api/", "/version/")),
+    *(("", "GET", path, 403) for path in ("//metrics", "/metrics/", "//api/v1/secrets", "/api/v1//secrets")),
     ("", "GET", "/livez/ping/../../metrics", 403),
     ("nobody", "GET", "/api/v1/../../metrics", 403),
     ("", "GET", f"{_NS}/secrets", 403, None, _REMOTE, 'User "system:anonymous"'),
@@ -491,5 +542,6 @@ _PATHS: list[tuple[Any, ...]] = [
 ]
 
 ATTEMPTS = [
-    Attempt(*attempt) for attempt in (*_READS, *_WRITES, *_ESCALATIONS, *_IMPERSONATIONS, *_NODES, *_PLACES, *_PATHS)
+    Attempt(*attempt)
+    for attempt in (*_READS, *_WRITES, *_ESCALATIONS, *_IMPERSONATIONS, *_NODES, *_PLACES, *_NAMES, *_SCOPED, *_PATHS)
 ]

@@ -40,13 +40,15 @@ class NonResource:
 
     async def answer(self, request: Request, query: Query) -> Response:
         """The answer to `request`; what is not there is 404 in plain text."""
-        path = request.path.rstrip("/") if len(request.path) > 1 else request.path
-        document = self._discovery.answer(request, path)
+        path = request.path
+        # Nothing else may have a slash behind it, for who may read `/metrics/*` must not have what is at `/metrics`.
+        slashless = path.removesuffix("/") or path
+        document = self._discovery.answer(request, slashless)
         if document is not None:
-            if request.method != "GET" and not _answers_any_method(path):
+            if request.method != "GET" and not _answers_any_method(slashless):
                 raise APIError.method_not_allowed()
             return document
-        if path == "/version":
+        if slashless == "/version":
             if request.method != "GET":
                 raise APIError.method_not_allowed()
             return Response(200, self._version)

@@ -48,9 +48,9 @@ class Health:
 
     async def answer(self, path: str, query: Mapping[str, Sequence[str]]) -> Response | None:
         """The answer at `path`, or None if it is none of these endpoints."""
-        endpoint, _, name = path.strip("/").partition("/")
+        endpoint, slash, name = path.removeprefix("/").partition("/")
         checks = self._checks.get(endpoint)
-        if checks is None:
+        if checks is None or (slash and not name):
             return None
         if name:
             check = checks.get(name)
