@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hyperkube_apiserver.assembly import API, follow_roles
 from hyperkube_apiserver.authn import Authenticator, BootstrapTokens, KeySet, ServiceAccountTokens, StaticTokens
 from hyperkube_apiserver.authn.authenticator import ANYWHERE, Anonymity, TokenAuthenticator
-from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Authorizer, Escalation, ReviewingAuthorizer, union
+from hyperkube_apiserver.authz import RBAC, AlwaysAllow, AlwaysDeny, Escalation, ReviewingAuthorizer, union
 from hyperkube_apiserver.authz.node import NodeAuthorizer
 from hyperkube_apiserver.bootstrap import node_rules
 from hyperkube_apiserver.call import Served
@@ -103,7 +103,7 @@ class Access:
     handlers: Handlers  # of what is not read from and written to the store
 
     @property
-    def authorizer(self) -> Authorizer:
+    def authorizer(self) -> ReviewingAuthorizer:
         """What all modes come to."""
         return self.modes.authorizer
 

@@ -106,6 +106,17 @@ async def test_a_request_is_told_of_when_it_comes_and_when_it_is_answered(api: A
     assert list(complete)[:5] == ["kind", "apiVersion", "level", "auditID", "stage"]
 
 
+async def test_auditors_are_told_why_a_request_was_allowed(api: Any, log: Any) -> None:
+    kept = log(level("Metadata"))
+    assert (await api.get("/api", token="jane-token")).status == 200
+    assert (await api.get("/metrics", token="jane-token")).status == 403
+    allowed, refused = (event["annotations"] for event in kept.events)
+    why = 'RBAC: allowed by ClusterRoleBinding "system:discovery" of ClusterRole "system:discovery" to Group "system:'
+    assert allowed["authorization.k8s.io/decision"] == "allow"
+    assert allowed["authorization.k8s.io/reason"] == f'{why}authenticated"'
+    assert refused == {"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": ""}
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
