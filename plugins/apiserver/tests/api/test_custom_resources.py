@@ -220,17 +220,18 @@ async def test_watches_begin_and_go_on_as_those_of_built_in_kinds(widgets: Any, 
 async def test_a_large_schema_is_compiled_beside_the_event_loop(
     api: Any, custom: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hyperkube_apiserver.crd.schema import CustomSchema
+    from hyperkube_apiserver.crd import rules
 
     threads = []
-    restore = CustomSchema.restore
+    compile_rules = rules.compile_rules
 
-    def noted(self: Any, tree: Any) -> None:
+    def noted(schema: Any) -> Any:
         threads.append(threading.current_thread())
-        restore(self, tree)
+        return compile_rules(schema)
 
-    monkeypatch.setattr(CustomSchema, "restore", noted)
+    monkeypatch.setattr(rules, "compile_rules", noted)
     words = {f"field{number}": {"type": "string", "description": "words " * 200} for number in range(80)}
+    words["field0"]["x-kubernetes-validations"] = [{"rule": "self != 'x'"}]  # type: ignore[assignment]
     await custom.define("widgets", "Widget", custom.version(spec={**SPEC, **words}))
     assert (await api.get(WIDGETS)).json["items"] == []
     assert len(threads) == 1

@@ -217,16 +217,8 @@ class CustomServed(Served):
     async def opened(self) -> None:
         await self.resource.opened()
         if not self._compiled:
-            await asyncio.to_thread(self._compile)
+            await asyncio.to_thread(self.schema.compile)
             self._compiled = True
-
-    def _compile(self) -> None:
-        """Have the schema ask an object all that it asks, for which it must be compiled."""
-        resource = self.kind.resource
-        tree = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": "none"}}
-        strategy = self.registry.strategy
-        self.schema.restore(tree)
-        strategy.validate(tree)
 
     def enter(self) -> None:
         self.resource.enter()

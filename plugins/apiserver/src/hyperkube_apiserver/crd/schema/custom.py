@@ -107,6 +107,11 @@ class CustomSchema:
         """What the schema compiles to; loads it."""
         return Compiled.of(self._load() or {})
 
+    def compile(self) -> None:
+        """Have all parts compiled. Takes some ten milliseconds where the schema is large."""
+        compiled = self.compiled
+        _ = compiled.is_clean, compiled.fill, compiled.is_valid, compiled.rules, compiled.compare
+
     # Bodies and patches to objects
 
     def read(self, body: bytes, media_type: str, field_validation: str) -> tuple[Tree, list[str]]:
