@@ -31,7 +31,7 @@ class Compiled:
     is_internal: bool = False  # the error is not the expression's
 
 
-_Key = tuple[str, tuple[str, ...], bool, bool, bool, tuple[tuple[str, str], ...]]
+_Key = tuple[str, tuple[str, ...], bool, bool, bool, tuple[tuple[str, str], ...] | None]
 _kept: Latest[_Key, Compiled] = Latest(_MOST_KEPT)
 
 
@@ -41,10 +41,12 @@ class Compiler:
     def __init__(self, *, params: bool) -> None:
         """`params`: whether there are parameters."""
         self._params = params
-        self._variables: dict[str, Type] = {}
+        self._variables: dict[str, Type] | None = None  # None: there are none to come
 
     def declare(self, name: str, text: str) -> Compiled:
         """Compile what the variable `name` stands for, and let what follows mention it."""
+        if self._variables is None:
+            self._variables = {}
         compiled = self.compile(text)
         self._variables[name] = compiled.type or DYN
         return compiled
@@ -53,7 +55,9 @@ class Compiler:
         self, text: str, returns: Sequence[Type] = (), *, authorizer: bool = True, patches: bool = False
     ) -> Compiled:
         """Compile an expression whose value is of one of the types `returns`, or of any if there are none."""
-        variables = tuple((name, str(type_)) for name, type_ in self._variables.items())
+        variables = None
+        if self._variables is not None:
+            variables = tuple((name, str(type_)) for name, type_ in self._variables.items())
         key = (text, tuple(map(type_text, returns)), self._params, authorizer, patches, variables)
         found = _kept.get(key)
         if found is None:
@@ -63,7 +67,7 @@ class Compiler:
 
     def _environment(self, authorizer: bool, patches: bool) -> Environment:
         base = environment(params=self._params, authorizer=authorizer, patches=patches)
-        return with_variables(base, self._variables) if self._variables else base
+        return base if self._variables is None else with_variables(base, self._variables)
 
 
 def _compiled(text: str, returns: Sequence[Type], within: Environment) -> Compiled:
