@@ -13,8 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from hyperkube_kubelet.equipment import Upkeep
 from hyperkube_kubelet.facts import NodeFacts
-from hyperkube_kubelet.nodes import Cluster, Node, PodSource, Upkeep, node_running
+from hyperkube_kubelet.nodes import Cluster, Node, PodSource, node_running
 from hyperkube_kubelet.podspec import Tree
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
 from hyperkube_kubelet.runtimestate import RuntimeState

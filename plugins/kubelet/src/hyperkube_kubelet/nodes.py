@@ -6,74 +6,33 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from hyperkube_kubelet.admission import Permits, Rejection
-from hyperkube_kubelet.allocation.allocations import Allocations
-from hyperkube_kubelet.allocation.records import Records
 from hyperkube_kubelet.cgroups.tree import NoGroups, PodGroups
-from hyperkube_kubelet.containers.limits import Rules
-from hyperkube_kubelet.containers.security import PLAIN, Confinement
 from hyperkube_kubelet.counting import Counts
+from hyperkube_kubelet.equipment import Ground, Upkeep, equip
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.housekeeping import Housekeeper
-from hyperkube_kubelet.images.providers import CredentialProviders
-from hyperkube_kubelet.images.pullrecords import PullRecords
-from hyperkube_kubelet.keeping import DISKS_UNWATCHED, Keeping, KeepingRules
+from hyperkube_kubelet.keeping import Keeping
 from hyperkube_kubelet.pods.directory import PodDirectory
-from hyperkube_kubelet.pods.hooks import Hooks
 from hyperkube_kubelet.pods.images import Images
-from hyperkube_kubelet.pods.killing import Killer
-from hyperkube_kubelet.pods.making import ClusterNames, Maker
-from hyperkube_kubelet.pods.namespaces import PodNamespaces
-from hyperkube_kubelet.pods.pulls import ONE_BY_ONE, PullCredentials, Puller, PullRules, ServiceAccounts
-from hyperkube_kubelet.pods.resizing import Resizer
-from hyperkube_kubelet.pods.sightings import Sightings
-from hyperkube_kubelet.pods.starting import Starter
-from hyperkube_kubelet.pods.tools import Tools
 from hyperkube_kubelet.podspec import Tree
-from hyperkube_kubelet.probes.prober import Prober
-from hyperkube_kubelet.probes.trying import Trier
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.interface import Runtime
 from hyperkube_kubelet.runtimestate import RuntimeState
 from hyperkube_kubelet.sources.files import FileSource
 from hyperkube_kubelet.sources.mirrors import Mirrors
 from hyperkube_kubelet.stats.provider import Places
-from hyperkube_kubelet.status.writer import StatusWriter
 from hyperkube_kubelet.syncloop import SyncLoop
 from hyperkube_kubelet.telling import Recorder
-from hyperkube_kubelet.volumes.manager import PodVolumes
-from hyperkube_kubelet.volumes.objects import ObjectCache
-from hyperkube_kubelet.volumes.tokens import Tokens
 from hyperkube_machinery.builtin import NODES, PODS, SERVICES
 from hyperkube_machinery.client import Client
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.companions import companions
 from hyperkube_machinery.informers import Handler, Informers
 
-__all__ = ["Cluster", "Node", "PodSource", "Upkeep", "node_running"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upkeep:
-    """How a node's pods are looked after; times in seconds."""
-
-    root: Path
-    names: ClusterNames
-    manifests: Path | None = None  # a file or folder of static pods
-    manifest_seconds: float = 20.0
-    sync_seconds: float = 60.0
-    kept_dead: int = 1
-    dead_seconds: float = 0.0
-    most_back_off_seconds: float = 300.0
-    confinement: Confinement = PLAIN
-    permits: Permits | None = None  # what pods may ask for; None: anything
-    pulls: PullRules = ONE_BY_ONE
-    rules: Rules | None = None  # what containers' limits depend on; None for what the facts say of it
-    keeping: KeepingRules = DISKS_UNWATCHED
-    own_files: bool = True  # whether containers get files of the kubelet's own, such as /etc/hosts
+__all__ = ["Cluster", "Node", "PodSource", "node_running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,72 +107,24 @@ async def node_running(
     Without a cluster there are but the static pods. `groups`: where pods are held to their limits, None for nowhere;
     `counts`: where it is counted, if somebody else counts there too.
     """
-    client = cluster.client if cluster is not None else None
-    counts = counts or Counts()
-    groups = groups or NoGroups()
     loop: SyncLoop  # has to be told by what it is made of
+    ground = Ground(
+        facts=facts,
+        runtime=runtime,
+        state=state,
+        upkeep=upkeep,
+        client=cluster.client if cluster is not None else None,
+        recorder=recorder,
+        clock=clock,
+        groups=groups or NoGroups(),
+        counts=counts or Counts(),
+    )
+    client, counts = ground.client, ground.counts
     directory = PodDirectory()
     registered: Callable[[], Tree | None] = cluster.node(facts.name) if cluster is not None else lambda: None
     mirrors = Mirrors(client, directory.mirror_of, registered)
-    objects = ObjectCache(client, clock) if client is not None else None
-    tokens = Tokens(client, clock) if client is not None else None
-    volumes = PodVolumes(upkeep.root, runtime, objects, tokens, clock)
     services = cluster.services() if cluster is not None else lambda: ()
-    maker = Maker(
-        upkeep.root,
-        facts,
-        upkeep.names,
-        objects=objects,
-        services=services,
-        own_files=upkeep.own_files,
-        groups=groups,
-        rules=upkeep.rules,
-        confinement=upkeep.confinement,
-        namespaces=PodNamespaces(upkeep.root / "pods", objects, lambda: state.shown),
-    )
-    accounts = ServiceAccounts(client, tokens) if client is not None and tokens is not None else None
-    pulls = upkeep.pulls
-    images = Images(
-        runtime,
-        Puller(runtime, pulls, clock),
-        PullCredentials(
-            upkeep.root,
-            objects,
-            recorder,
-            CredentialProviders(pulls.providers, pulls.provider_folder, clock, accounts) if pulls.providers else None,
-        ),
-        PullRecords(upkeep.root / "image_manager"),
-        pulls.verification,
-        recorder,
-        clock,
-    )
-    hooks = Hooks(runtime, recorder, clock)
-    killer = Killer(runtime, hooks, recorder, clock)
-    records = Records(upkeep.root / "resources.json" if upkeep.own_files else None)
-    allocations = Allocations(records, recorder, clock)
-    tools = Tools(
-        runtime=runtime,
-        sightings=Sightings(runtime, records.actuated),
-        maker=maker,
-        starter=Starter(runtime, maker, images, hooks, killer, recorder, clock, upkeep.most_back_off_seconds),
-        killer=killer,
-        prober=Prober(Trier(runtime, clock), recorder, clock, lambda uid: loop.wake(uid)),
-        volumes=volumes,
-        writer=StatusWriter(client, clock, directory.in_api),
-        recorder=recorder,
-        clock=clock,
-        facts=facts,
-        state=state,
-        counts=counts,
-        objects=objects,
-        groups=groups,
-        allocations=allocations,
-        resizer=Resizer(runtime, groups, allocations, maker.rules),
-        show=mirrors.show,
-        sync_seconds=upkeep.sync_seconds,
-        kept_dead=upkeep.kept_dead,
-        dead_seconds=upkeep.dead_seconds,
-    )
+    tools, images, volumes = equip(ground, directory, mirrors, services, lambda uid: loop.wake(uid))
     pods = cluster.pods(facts.name) if cluster is not None else None
     told = asyncio.Event()
     files = None
@@ -226,35 +137,27 @@ async def node_running(
         facts.name,
         runtime,
         lambda: loop,
-        Places(upkeep.root, maker.logs, groups.top_path),
+        Places(upkeep.root, tools.maker.logs, ground.groups.top_path),
         recorder,
         clock,
         counts,
-        discard=maker.discard,
+        discard=tools.maker.discard,
     )
-
-    def refusal(pod: Tree) -> Rejection | None:
-        """Why the pod is not taken whatever the node has."""
-        short = keeping.evictor.refusal(pod)
-        if short is not None or upkeep.permits is None:
-            return short
-        features = state.shown.features
-        return upkeep.permits.refusal(pod, strict_groups=features is None or features.supplemental_groups_policy)
 
     loop = SyncLoop(
         tools,
         directory,
         mirrors,
-        Housekeeper(runtime, tools.sightings, volumes, maker.logs, groups),
+        Housekeeper(runtime, tools.sightings, volumes, tools.maker.logs, ground.groups),
         node=lambda: registered() or _unregistered(facts),
         fetch_node=(lambda: client.get(NODES, facts.name)) if client is not None else None,
         sources_ready=lambda: (pods is None or told.is_set()) and (files is None or files.synced),
-        refuses=refusal,
+        refuses=_refusals(keeping, upkeep.permits, state),
     )
     async with (
         tools.prober.running(),
         companions(tools.writer.run()),
-        groups.running(loop.active),
+        ground.groups.running(loop.active),
         loop.running(),
         keeping.running(),
     ):
@@ -270,6 +173,19 @@ async def node_running(
                 beside.start(_follow(cluster, pods, loop, told))
             loop.count(counts.registry)
             yield Node(loop, runtime, state, registered, counts, keeping)
+
+
+def _refusals(keeping: Keeping, permits: Permits | None, state: RuntimeState) -> Callable[[Tree], Rejection | None]:
+    """Tells why a pod is not taken whatever the node has."""
+
+    def refusal(pod: Tree) -> Rejection | None:
+        short = keeping.evictor.refusal(pod)
+        if short is not None or permits is None:
+            return short
+        features = state.shown.features
+        return permits.refusal(pod, strict_groups=features is None or features.supplemental_groups_policy)
+
+    return refusal
 
 
 async def _follow(cluster: Cluster, pods: PodSource, loop: SyncLoop, told: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ from hyperkube_kubelet.configuration.gates import warnings as gate_warnings
 from hyperkube_kubelet.containers.profiles import why_no_apparmor
 from hyperkube_kubelet.containers.security import Confinement, masked_paths
 from hyperkube_kubelet.containers.sysctls import Allowlist, safe_sysctls
+from hyperkube_kubelet.equipment import Upkeep
 from hyperkube_kubelet.facts import NodeFacts
 from hyperkube_kubelet.grouping import allocatable_of, rules_of
 from hyperkube_kubelet.keepingrules import keeping_of
@@ -25,7 +26,6 @@ from hyperkube_kubelet.node.reservations import pods_at_most
 from hyperkube_kubelet.node.status import default_labels
 from hyperkube_kubelet.nodeaddresses import default_address, is_here, is_loopback, node_addresses, parse_node_ips
 from hyperkube_kubelet.nodelabels import restricted
-from hyperkube_kubelet.nodes import Upkeep
 from hyperkube_kubelet.options import Options
 from hyperkube_kubelet.pods.making import ClusterNames
 from hyperkube_kubelet.pullrules import pulls_of

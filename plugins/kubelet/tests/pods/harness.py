@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hyperkube_kubelet.cgroups.tree import PodGroups
+from hyperkube_kubelet.equipment import Upkeep
 from hyperkube_kubelet.facts import NodeFacts
-from hyperkube_kubelet.nodes import Node, Upkeep, node_running
+from hyperkube_kubelet.nodes import Node, node_running
 from hyperkube_kubelet.pods.making import ClusterNames
 from hyperkube_kubelet.runtime.errors import RuntimeFailure
 from hyperkube_kubelet.runtime.hollow import HollowRuntime
