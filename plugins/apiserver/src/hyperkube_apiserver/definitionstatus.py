@@ -104,7 +104,7 @@ class _Keeper:
     async def _settle(self, name: str) -> None:
         context = self._context()
         item = self._served.cache.get(self._served.kind.key("", name))
-        if item is not None and not self._names[name]["ends"]:
+        if item is not None:
             await self._change(name, decode_body(item.body), lambda one: self._settled(one, context.now), context)
 
     def _settled(self, definition: Tree, now: str) -> Tree:

@@ -117,6 +117,8 @@ async def test_objects_are_waited_for_though_the_definition_changes_as_it_ends(k
     assert (await kept.merge(path, {"spec": {"versions": changed}})).status == 200
     for _ in range(50):
         assert (await kept.get(f"{WIDGETS}/held")).status == 200
+    assert (await kept.merge(path, {"spec": {"names": {"categories": ["all"]}}})).status == 200
+    await until(kept, path, lambda reply: reply.json["status"]["acceptedNames"].get("categories") == ["all"])
     assert (await kept.get(path)).json["metadata"]["finalizers"]
     assert (await kept.merge(f"{WIDGETS}/held", {"metadata": {"finalizers": None}})).status == 200
     await until(kept, path, lambda reply: reply.status == 404)

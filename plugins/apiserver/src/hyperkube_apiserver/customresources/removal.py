@@ -106,9 +106,11 @@ async def _until_empty(resource: CustomResource) -> None:
         changed.set()
 
     resource.cache.observe(observe)
+    resource.parting = changed.set
     try:
         while len(resource.cache) and not resource.withdrawn:
             changed.clear()
             await changed.wait()
     finally:
+        resource.parting = None
         resource.cache.ignore(observe)

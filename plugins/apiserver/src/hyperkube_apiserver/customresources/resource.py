@@ -7,7 +7,7 @@ that is filled anew when it is asked for: nothing that was cached of the old one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ class CustomResource:
         self.ending = condition_holds(definition, "Terminating")
         self.offered = tuple(CustomServed(kind, self) for kind in kinds)
         self.withdrawn = False
+        self.parting: Callable[[], None] | None = None  # called once the definition is gone, or another
         self._requests = 0
 
     @property
@@ -80,6 +81,8 @@ class CustomResource:
     def close(self) -> None:
         """Let go of those who watch, and of the cache once no request needs it: the definition is gone, or another."""
         self.withdrawn = True
+        if self.parting is not None:
+            self.parting()
         if "cache" in self.__dict__:
             for watcher in self.cache.watchers:
                 watcher.finish()
