@@ -303,14 +303,14 @@ async def test_what_containers_use_is_told(process: ProcessRuntime) -> None:
     busy = await run(process, config=replace(WEB, command=("sh", "-c", "while :; do :; done")))
     idle = await process.create_container((await process.sandboxes())[0].id, replace(WEB, name="idle"))
     await process.start_container(idle)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             stats = {found.container_id: found for found in await process.stats()}
-            if stats[busy].cpu_nanoseconds and stats[idle].memory_bytes > 100_000:
+            busier = stats[busy].cpu_nanoseconds > stats[idle].cpu_nanoseconds
+            if busier and stats[idle].memory_bytes > 100_000:
                 break
             await asyncio.sleep(0.01)
     assert set(stats) == {busy, idle}
-    assert stats[idle].cpu_nanoseconds < stats[busy].cpu_nanoseconds
     assert stats[idle].processes == 1
     assert stats[idle].memory_bytes < 100_000_000
 
