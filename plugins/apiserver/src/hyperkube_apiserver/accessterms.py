@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.authn.oidc.terms import IssuerTerms
     from hyperkube_apiserver.authz import ReviewingAuthorizer
     from hyperkube_apiserver.authz.configuration import Mode, WebhookMode
+    from hyperkube_apiserver.authz.metrics import AccessMetrics
     from hyperkube_apiserver.handlers.connect.targets import KubeletTerms
     from hyperkube_apiserver.options import Options
     from hyperkube_apiserver.servingtls import ServingTLS
@@ -44,7 +45,9 @@ _MODES: tuple[Mode, ...] = ("ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC",
 _NO_PREFIX = "-"
 
 
-def open_terms(options: Options, clock: Clock, kubelets: KubeletTerms, tls: ServingTLS) -> Terms:
+def open_terms(
+    options: Options, clock: Clock, kubelets: KubeletTerms, tls: ServingTLS, metrics: AccessMetrics
+) -> Terms:
     """Whom the server lets in, and who decides what they may do. Raises SettingsError, which names the flag."""
     files = [Path(path) for path in options.service_account_key_file]
     key, keys = open_keys(options.data_dir / "pki", options.service_account_signing_key_file, files)
@@ -55,7 +58,7 @@ def open_terms(options: Options, clock: Clock, kubelets: KubeletTerms, tls: Serv
         longest_seconds=int(options.service_account_max_token_expiration),
         extends=options.service_account_extend_token_expiration,
     )
-    believed = _read_believed(options, clock)
+    believed = _read_believed(options, clock, metrics)
     proxies = options.requestheader_client_ca_file is not None
     return Terms(
         issuer=issuer,
@@ -68,12 +71,12 @@ def open_terms(options: Options, clock: Clock, kubelets: KubeletTerms, tls: Serv
         anonymity=believed.anonymity,
         proxy=_proxy(options, tls) if proxies else None,
         users=tls.users if proxies else None,
-        modes=_read_modes(options, clock),
+        modes=_read_modes(options, clock, metrics),
         kubelets=kubelets,
     )
 
 
-async def keep_read(options: Options, clock: Clock, access: Access) -> NoReturn:
+async def keep_read(options: Options, clock: Clock, access: Access, metrics: AccessMetrics) -> NoReturn:
     """Take over what changes in the files of configurations, until cancelled.
 
     What can't be used is logged, and what was there stays.
@@ -92,14 +95,16 @@ async def keep_read(options: Options, clock: Clock, access: Access) -> NoReturn:
             seen[name] = content
             try:
                 if name == "authentication-config":
-                    believed = _read_believed(options, clock)
+                    believed = _read_believed(options, clock, metrics)
                     access.authenticator.others, access.authenticator.anonymity = believed.others, believed.anonymity
                 else:
-                    access.modes.change(_read_modes(options, clock))
+                    access.modes.change(_read_modes(options, clock, metrics))
             except SettingsError as exc:
                 log.error("what --%s said before stays: %s", name, exc)
+                metrics.reloaded(name.removesuffix("-config"), well=False)
             else:
                 log.info("what --%s says has changed, and counts from now on", name)
+                metrics.reloaded(name.removesuffix("-config"), well=True)
 
 
 def trusted_proxies(options: Options, tls: ServingTLS, own: tuple[str, Sequence[str]]) -> TrustedProxies | None:
@@ -137,7 +142,7 @@ class _Believed:
     anonymity: Anonymity
 
 
-def _read_believed(options: Options, clock: Clock) -> _Believed:
+def _read_believed(options: Options, clock: Clock, metrics: AccessMetrics) -> _Believed:
     """Who knows tokens beside the server itself, and who need not have one."""
     audiences = options.api_audiences or options.service_account_issuer[:1]
     issuers: Sequence[IssuerTerms] = ()
@@ -160,7 +165,7 @@ def _read_believed(options: Options, clock: Clock) -> _Believed:
             anonymity = settings.anonymity
     elif options.oidc_issuer_url:
         issuers = [_issuer_of_flags(options)]
-    others = [_tokens_of(terms, clock, audiences) for terms in issuers]
+    others = [_tokens_of(terms, clock, audiences, metrics) for terms in issuers]
     if options.authentication_token_webhook_config_file is not None:
         others.append(_webhook_tokens(options, clock, audiences))
     if anonymity.allowed and "AlwaysAllow" in options.authorization_mode:
@@ -192,7 +197,9 @@ def _issuer_of_flags(options: Options) -> IssuerTerms:
     )
 
 
-def _tokens_of(terms: IssuerTerms, clock: Clock, audiences: Sequence[str]) -> TokenAuthenticator:
+def _tokens_of(
+    terms: IssuerTerms, clock: Clock, audiences: Sequence[str], metrics: AccessMetrics
+) -> TokenAuthenticator:
     from hyperkube_apiserver.authn.oidc.distributed import DistributedClaim
     from hyperkube_apiserver.authn.oidc.fetching import Fetcher
     from hyperkube_apiserver.authn.oidc.provider import Provider
@@ -204,7 +211,8 @@ def _tokens_of(terms: IssuerTerms, clock: Clock, audiences: Sequence[str]) -> To
         raise _blamed("oidc-ca-file", exc) from exc
     provider = Provider(terms.url, fetch, clock, discovery_url=terms.discovery_url)
     groups = DistributedClaim(claim, terms, provider, fetch, clock) if (claim := terms.groups.claim) else None
-    return IssuedTokens(terms, provider, clock, audiences=audiences, groups=groups)
+    observe = metrics.issuer(terms.url)
+    return IssuedTokens(terms, provider, clock, audiences=audiences, groups=groups, observe=observe)
 
 
 def _webhook_tokens(options: Options, clock: Clock, audiences: Sequence[str]) -> TokenAuthenticator:
@@ -247,22 +255,22 @@ def _proxy(options: Options, tls: ServingTLS) -> FrontProxy:
 # Authorization
 
 
-def _read_modes(options: Options, clock: Clock) -> list[str | ReviewingAuthorizer]:
+def _read_modes(options: Options, clock: Clock, metrics: AccessMetrics) -> list[str | ReviewingAuthorizer]:
     """Who decides, in order."""
     file = options.authorization_config
     if file is None:
-        return [_mode_of_flags(mode, options, clock) for mode in options.authorization_mode]
+        return [_mode_of_flags(mode, options, clock, metrics) for mode in options.authorization_mode]
     from hyperkube_apiserver.authz.configuration import read_authorization
     from hyperkube_apiserver.configfiles import ConfigFileError
 
     try:
         found = read_authorization(file, known=_MODES)
-        return [mode if webhook is None else _webhook_authorizer(webhook, clock) for mode, webhook in found]
+        return [mode if webhook is None else _webhook_authorizer(webhook, clock, metrics) for mode, webhook in found]
     except (ConfigFileError, KubeconfigError, CertificateError) as exc:
         raise _blamed("authorization-config", exc) from exc
 
 
-def _mode_of_flags(mode: str, options: Options, clock: Clock) -> str | ReviewingAuthorizer:
+def _mode_of_flags(mode: str, options: Options, clock: Clock, metrics: AccessMetrics) -> str | ReviewingAuthorizer:
     if mode == "ABAC":
         from hyperkube_apiserver.authz.abac import ABAC, PolicyFileError
 
@@ -283,14 +291,14 @@ def _mode_of_flags(mode: str, options: Options, clock: Clock) -> str | Reviewing
         file = options.authorization_webhook_config_file
         try:
             return _webhook_authorizer(
-                WebhookMode(kubeconfig=file, timeout_seconds=_REVIEW_SECONDS, terms=terms), clock
+                WebhookMode(kubeconfig=file, timeout_seconds=_REVIEW_SECONDS, terms=terms), clock, metrics
             )
         except (KubeconfigError, CertificateError) as exc:
             raise _blamed("authorization-webhook-config-file", exc) from exc
     return mode
 
 
-def _webhook_authorizer(mode: WebhookMode, clock: Clock) -> ReviewingAuthorizer:
+def _webhook_authorizer(mode: WebhookMode, clock: Clock, metrics: AccessMetrics) -> ReviewingAuthorizer:
     from hyperkube_apiserver.authz.webhook import WebhookAuthorizer
     from hyperkube_apiserver.webhooks.kubeconfigs import KubeconfigWebhook
     from hyperkube_machinery.kubeconfig import in_cluster, read
@@ -301,7 +309,7 @@ def _webhook_authorizer(mode: WebhookMode, clock: Clock) -> ReviewingAuthorizer:
     else:
         access = read(mode.kubeconfig)
     webhook = KubeconfigWebhook(access, clock, timeout_seconds=mode.timeout_seconds, says_timeout=True)
-    return WebhookAuthorizer(webhook.ask, clock, mode.terms, mode.matches)
+    return WebhookAuthorizer(webhook.ask, clock, mode.terms, mode.matches, metrics.webhook(mode.name))
 
 
 def _blamed(name: str, why: object) -> SettingsError:

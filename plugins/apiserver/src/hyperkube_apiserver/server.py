@@ -31,6 +31,7 @@ from hyperkube_apiserver.aggregation.keeping import keep_aggregated
 from hyperkube_apiserver.aggregation.registration import keep_registered
 from hyperkube_apiserver.assembly import API, Settings, assemble, follow_holdings, front_desk
 from hyperkube_apiserver.authn import KeyFileError, TokenFileError
+from hyperkube_apiserver.authz.metrics import AccessMetrics
 from hyperkube_apiserver.definitionstatus import keep_settled
 from hyperkube_apiserver.discovery import Discovery
 from hyperkube_apiserver.encryption.terms import EncryptionConfigurationError, EncryptionTerms
@@ -176,10 +177,11 @@ async def _serve_on(
         proxies = trusted_proxies(options, tls, _own_proxy(options))
         await publish_authorities(api, clock, tls.client_pem.decode("ascii", "ignore"), proxies)
         await publish_tracking(api, clock)
-        terms = open_terms(options, clock, _kubelets(options), tls)
+        access_metrics = AccessMetrics(api.instruments.registry, clock, socket.gethostname())
+        terms = open_terms(options, clock, _kubelets(options), tls, access_metrics)
         access = open_access(api, clock, terms, uses)
         beside.start(tls.keep(clock))
-        beside.start(keep_read(options, clock, access))
+        beside.start(keep_read(options, clock, access, access_metrics))
         auditor = _auditor(api, options, clock)
         if auditor is not None:
             beside.start(auditor.run())

@@ -82,7 +82,7 @@ class Kept:
 
 
 @asynccontextmanager
-async def running(sink: Sink | LogFile | AuditLog) -> AsyncIterator[None]:
+async def running(sink: Sink | LogFile | AuditLog | Aside) -> AsyncIterator[None]:
     task = asyncio.create_task(sink.run())
     try:
         yield

@@ -21,6 +21,9 @@ from hyperkube_apiserver.authn.oidc.keys import ALGORITHMS, read_keys
 from hyperkube_apiserver.authn.oidc.provider import FetchFailed, Provider
 from hyperkube_apiserver.authn.oidc.terms import ClaimMapping, IssuerTerms
 from hyperkube_apiserver.authn.oidc.tokens import IssuedTokens
+from hyperkube_apiserver.authz.metrics import AccessMetrics
+from hyperkube_machinery.serving.exposition import exposition
+from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -169,6 +172,23 @@ async def test_a_token_is_believed_whichever_algorithm_signed_it(
 )
 async def test_tokens_that_do_not_count(world: World, clock: VirtualClock, text: Any, reason: str) -> None:
     assert reason in await why_not(tokens_of(world, clock), text(clock))
+
+
+async def test_tokens_that_are_verified_are_counted(world: World, clock: VirtualClock) -> None:
+    registry = Registry()
+    observe = AccessMetrics(registry, clock, "here").issuer(ISSUER)
+    provider = Provider(ISSUER, world.fetch, clock)
+    tokens = IssuedTokens(terms(), provider, clock, audiences=("api",), observe=observe)
+    good = token(claims(clock))
+    for _ in range(2):
+        assert await who(tokens, good) is not None, "the second time it is remembered"
+    await why_not(tokens, token(claims(clock, aud="other")))
+    told = b"".join([part async for part in exposition(registry)]).decode()
+    prefix = "apiserver_authentication_jwt_authenticator_latency_seconds_count"
+    for result in ("success", "failure"):
+        (line,) = (line for line in told.splitlines() if line.startswith(f'{prefix}{{result="{result}"'))
+        assert line.endswith(" 1")
+        assert ISSUER not in line
 
 
 async def test_only_the_algorithms_that_are_allowed_count(world: World, clock: VirtualClock) -> None:

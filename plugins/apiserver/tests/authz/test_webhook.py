@@ -12,11 +12,14 @@ import yaml
 from hyperkube_apiserver.authz import Decision, ResourceAttributes
 from hyperkube_apiserver.authz.conditions import compile_conditions
 from hyperkube_apiserver.authz.configuration import read_authorization
+from hyperkube_apiserver.authz.metrics import AccessMetrics
 from hyperkube_apiserver.authz.reviews import review_spec
 from hyperkube_apiserver.authz.webhook import WebhookAuthorizer, WebhookTerms
 from hyperkube_apiserver.configfiles import ConfigFileError
 from hyperkube_apiserver.webhooks.errors import CallFailed
 from hyperkube_machinery.identity import Identity
+from hyperkube_machinery.serving.exposition import exposition
+from hyperkube_machinery.serving.metrics import Registry
 from hyperkube_machinery.testing.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
@@ -245,3 +248,36 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, authorizers: list[
     with pytest.raises(ConfigFileError) as caught:
         read(tmp_path, *authorizers)
     assert reason in str(caught.value)
+
+
+async def test_answers_of_a_webhook_are_counted(hook: Any, clock: VirtualClock) -> None:
+    registry = Registry()
+    observe = AccessMetrics(registry, clock, "here").webhook("theirs")
+    assert [family.name for family in registry] == [], "nothing is told of what nobody has"
+    terms = WebhookTerms(allowed_seconds=0, refused_seconds=0)
+    authorizer = WebhookAuthorizer(hook.ask, clock, terms, observe=observe)
+    await decision(authorizer, pods())
+
+    async def late(review: Any) -> Any:
+        raise CallFailed("context deadline exceeded")
+
+    await decision(WebhookAuthorizer(late, clock, terms, observe=observe), pods())
+    closed = WebhookTerms(allowed_seconds=0, refused_seconds=0, fails_closed=True)
+    await decision(WebhookAuthorizer(late, clock, closed, observe=observe), pods())
+    told = b"".join([part async for part in exposition(registry)]).decode()
+    assert 'apiserver_authorization_webhook_evaluations_total{name="theirs",result="success"} 1' in told
+    assert 'apiserver_authorization_webhook_evaluations_total{name="theirs",result="timeout"} 2' in told
+    assert 'apiserver_authorization_webhook_evaluations_fail_open_total{name="theirs",result="timeout"} 1' in told
+    assert 'apiserver_authorization_webhook_duration_seconds_count{name="theirs",result="success"} 1' in told
+
+
+async def test_files_that_are_read_again_are_counted(clock: VirtualClock) -> None:
+    registry = Registry()
+    metrics = AccessMetrics(registry, clock, "here")
+    metrics.reloaded("authorization", well=True)
+    metrics.reloaded("authorization", well=False)
+    told = b"".join([part async for part in exposition(registry)]).decode()
+    prefix = "apiserver_authorization_config_controller_automatic_reload"
+    for status in ("success", "failure"):
+        assert f'{prefix}s_total{{status="{status}",apiserver_id_hash="sha256:' in told
+        assert f'{prefix}_last_timestamp_seconds{{status="{status}",apiserver_id_hash="sha256:' in told

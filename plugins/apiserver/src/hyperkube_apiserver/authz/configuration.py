@@ -46,6 +46,7 @@ class WebhookMode:
     """A webhook that is asked."""
 
     kubeconfig: Path | None  # None: the API server of the cluster that this one runs in
+    name: str = "default"  # which metrics tell
     timeout_seconds: float
     terms: WebhookTerms
     matches: Matches | None = None
@@ -71,7 +72,7 @@ def read_authorization(path: Path, *, known: Collection[Mode]) -> list[tuple[Mod
             raise one.required("webhook", "required when type=Webhook")
         if mode != "Webhook" and webhook is not None:
             raise one.invalid("webhook", "non-null", "may only be specified when type=Webhook")
-        found.append((mode, None if webhook is None else _webhook(webhook)))
+        found.append((mode, None if webhook is None else _webhook(webhook, one.text("name"))))
     return found
 
 
@@ -86,7 +87,7 @@ def _check_name(one: Section, names: set[str]) -> None:
     names.add(name)
 
 
-def _webhook(told: Section) -> WebhookMode:
+def _webhook(told: Section, name: str) -> WebhookMode:
     timeout = told.seconds("timeout")
     if not timeout:
         raise told.required("timeout")
@@ -98,6 +99,7 @@ def _webhook(told: Section) -> WebhookMode:
     closed = told.chosen("failurePolicy", ("NoOpinion", "Deny")) == "Deny"
     return WebhookMode(
         kubeconfig=_kubeconfig(told),
+        name=name,
         timeout_seconds=timeout,
         terms=WebhookTerms(version=version, allowed_seconds=allowed, refused_seconds=refused, fails_closed=closed),
         matches=_matches(told),

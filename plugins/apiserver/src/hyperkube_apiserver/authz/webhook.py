@@ -5,6 +5,7 @@ Source: k8s.io/apiserver/plugin/pkg/authorizer/webhook.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,12 +30,15 @@ Tree: TypeAlias = dict[str, Any]
 ReviewVersion: TypeAlias = Literal["v1", "v1beta1"]
 Matches: TypeAlias = Callable[[Tree], bool]
 """Whether a review is one for the webhook. Raises ValueError where that can't be told."""
+Observe: TypeAlias = Callable[[str, float, bool], None]
+"""Told what came of a question, after how many seconds, and whether others are asked instead."""
 
 _GROUP = "authorization.k8s.io"
 _REMEMBERED = 8192
 _LONGEST = 10_000
 """Characters of what the client chose in a question whose answer is remembered: it must not fill the memory."""
 _UNLISTED = Rules(incomplete=True, errors=("webhook authorizer does not support user rule resolution",))
+_LATE = "deadline exceeded"
 _BOTH = "webhook subject access review returned both allow and deny response"
 
 
@@ -57,8 +61,10 @@ class WebhookAuthorizer:
         clock: Clock,
         terms: WebhookTerms,
         matches: Matches | None = None,
+        observe: Observe = lambda result, seconds, passed_over: None,
     ) -> None:
         """`ask` sends a review and returns the answer, raising CallFailed; without `matches` it is asked of all."""
+        self._observe = observe
         self._ask = ask
         self._clock = clock
         self._terms = terms
@@ -93,12 +99,19 @@ class WebhookAuthorizer:
         terms = self._terms
         review: Tree = {"kind": "SubjectAccessReview", "apiVersion": f"{_GROUP}/{terms.version}"}
         review |= {"metadata": {}, "spec": _renamed(spec) if terms.version == "v1beta1" else spec}
+        began = self._clock.monotonic()
         try:
             answer = await self._ask({**review, "status": {"allowed": False}})
             decision = _read(answer.get("status"))
         except CallFailed as exc:
             log.error("a webhook that authorizes can't be asked: %s", exc)
+            result = "timeout" if _LATE in str(exc) else "error"
+            self._observe(result, self._clock.monotonic() - began, not terms.fails_closed)
             return self._failed(str(exc))
+        except asyncio.CancelledError:
+            self._observe("canceled", self._clock.monotonic() - began, False)
+            raise
+        self._observe("success", self._clock.monotonic() - began, False)
         if key:
             seconds = terms.allowed_seconds if decision.allowed else terms.refused_seconds
             self._known.put(key, (decision, self._clock.monotonic() + seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -38,16 +38,19 @@ class IssuedTokens:
         *,
         audiences: Sequence[str],
         groups: DistributedClaim | None = None,
+        observe: Callable[[bool, float], None] = lambda well, seconds: None,
     ) -> None:
         """`audiences` are this server's names in reviews; which a token must be for stands in `terms`.
 
-        `groups` are asked for where they are kept, if a token says that they are kept elsewhere.
+        `groups` are asked for where they are kept, if a token says that they are kept elsewhere. `observe` is told of
+        each token that isn't remembered whether it counts, and how many seconds that took.
         """
         self._terms = terms
         self._verifier = Verifier(provider, clock, algorithms=terms.algorithms, audiences=terms.audiences)
         self._clock = clock
         self._audiences = tuple(audiences)
         self._groups = groups
+        self._observe = observe
         self._secret = secrets.token_bytes(32)
         self._verified: Latest[bytes, tuple[Proof, float]] = Latest(_REMEMBERED)
 
@@ -65,10 +68,16 @@ class IssuedTokens:
         return self._prove(token, digest, common)
 
     async def _prove(self, token: str, digest: bytes, common: tuple[str, ...]) -> Proof:
-        claims = await self._verify(token)
-        if self._groups is not None:
-            claims = await self._groups.expanded(claims)
-        identity = user_of(claims, self._terms).authenticated()
+        began = self._clock.monotonic()
+        try:
+            claims = await self._verify(token)
+            if self._groups is not None:
+                claims = await self._groups.expanded(claims)
+            identity = user_of(claims, self._terms).authenticated()
+        except TokenError:
+            self._observe(False, self._clock.monotonic() - began)
+            raise
+        self._observe(True, self._clock.monotonic() - began)
         left = min(REMEMBERED_SECONDS, claims["exp"] - self._clock.now())
         self._verified.put(digest, ((identity, common), self._clock.monotonic() + left))
         return identity, common
