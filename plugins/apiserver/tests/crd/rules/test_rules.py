@@ -107,3 +107,26 @@ def test_paths_begin_where_they_are_told_to() -> None:
     assert rules is not None
     assert [error.field for error in rules.validate({"a": 1}, path="spec.default")] == ["spec.default"]
     assert [error.field for error in rules.validate({"a": 1})] == ["<nil>"]
+
+
+def test_errors_call_fields_as_expressions_do() -> None:
+    fields = {name: {"type": "string"} for name in ("a-b", "namespace")}
+    expressions = ("self.a__dash__b == 'x'", "self.__namespace__ == 'x'", "self.?a__dash__b.orValue('x') == 'x'")
+    rules = compile_rules(
+        {
+            "type": "object",
+            "properties": {
+                "spec": {
+                    "type": "object",
+                    "properties": fields,
+                    "x-kubernetes-validations": [{"rule": one} for one in expressions],
+                }
+            },
+        }
+    )
+    assert rules is not None
+    assert [error.message for error in rules.validate({"spec": {}})] == [
+        f"Invalid value: \"object\": no such key: {called} evaluating rule: self.{called} == 'x'"
+        for called in ("a__dash__b", "__namespace__")
+    ]
+    assert rules.validate({"spec": {"a-b": "x", "namespace": "x"}}) == []

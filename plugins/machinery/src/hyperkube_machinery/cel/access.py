@@ -15,7 +15,21 @@ from hyperkube_machinery.cel.kinds import type_of_value
 from hyperkube_machinery.cel.texts import show
 from hyperkube_machinery.cel.values import ABSENT, Optional, UInt
 
-__all__ = ["find", "has", "index", "qualify"]
+__all__ = ["RenamedKey", "find", "has", "index", "qualify"]
+
+
+class RenamedKey(str):
+    """The key of a field that expressions call otherwise, and errors as they do."""
+
+    __slots__ = ("called",)
+
+    called: str
+
+    @classmethod
+    def of(cls, key: str, called: str) -> RenamedKey:
+        made = cls(key)
+        made.called = called
+        return made
 
 
 def qualify(value: Any, key: Any) -> Any:
@@ -26,7 +40,7 @@ def qualify(value: Any, key: Any) -> Any:
     if found is None:
         if isinstance(value, list):
             raise EvaluationError(f"index out of bounds: {show(key)}")
-        raise EvaluationError(f"no such key: {show(key)}")
+        raise EvaluationError(f"no such key: {key.called if isinstance(key, RenamedKey) else show(key)}")
     return found[0]
 
 

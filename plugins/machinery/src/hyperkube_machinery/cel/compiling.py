@@ -139,7 +139,7 @@ class Compiler:
         held = type.parameters[0] if type.is_optional else type
         object = self._declarations.find_object(held) if held.kind is Kind.OBJECT else None
         found = object.fields.get(field) if isinstance(object, ObjectType) else None
-        return found.key if found is not None and found.key is not None else field
+        return field if found is None or found.key is None else access.RenamedKey.of(found.key, field)
 
     def _optional_access(self, operand: Code, key: str) -> Code:
         return self._optional(operand, Code.of(key))
