@@ -333,3 +333,14 @@ async def test_events_are_counted(api: Any, log: Any) -> None:
     log(EVERYTHING)
     await api.get(CONFIG_MAPS)
     assert api.registry._families["apiserver_audit_event_total"].labels().value == 2
+
+
+async def test_an_answer_in_protobuf_is_told_as_the_object_that_it_is(api: Any, log: Any) -> None:
+    kept = log(EVERYTHING)
+    accept = "application/vnd.kubernetes.protobuf"
+    tree = {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}, "data": {"b": "c"}}
+    await api.call("POST", CONFIG_MAPS, tree, accept=accept)
+    await api.get(f"{CONFIG_MAPS}/none", accept=accept)
+    made, missing = (event for event in kept.events if event["stage"] == "ResponseComplete")
+    assert (made["responseObject"]["kind"], made["responseObject"]["data"]) == ("ConfigMap", {"b": "c"})
+    assert (missing["responseStatus"]["reason"], missing["responseStatus"]["code"]) == ("NotFound", 404)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hyperkube_machinery.encoding import encode_as_go
 from hyperkube_machinery.protobuf import BOXED_LISTS, PREFIX
-from hyperkube_machinery.schema.table import OMITTED, SCHEMA_DEFINITION, WRITTEN, Table, Type, load_table
+from hyperkube_machinery.schema.table import SCHEMA_DEFINITION, Table, Type, load_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,45 +34,6 @@ Step = Callable[[Any], bytes]
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _SHORT = 128
 """Numbers below take one byte."""
-_META_V1, _APIDISCOVERY = "io.k8s.apimachinery.pkg.apis.meta.v1.", "io.k8s.api.apidiscovery.v2."
-_DISCOVERY_LIST = _APIDISCOVERY + "APIGroupDiscoveryList"
-_DISCOVERY = {
-    _DISCOVERY_LIST: (
-        ("metadata", f"{_META_V1}ListMeta", OMITTED),
-        ("items", f"[]{_APIDISCOVERY}APIGroupDiscovery", WRITTEN),
-    ),
-    f"{_APIDISCOVERY}APIGroupDiscovery": (
-        ("metadata", f"{_META_V1}ObjectMeta", OMITTED),
-        ("versions", f"[]{_APIDISCOVERY}APIVersionDiscovery", OMITTED),
-    ),
-    f"{_APIDISCOVERY}APIVersionDiscovery": (
-        ("version", "string", WRITTEN),
-        ("resources", f"[]{_APIDISCOVERY}APIResourceDiscovery", OMITTED),
-        ("freshness", "string", OMITTED),
-    ),
-    f"{_APIDISCOVERY}APIResourceDiscovery": (
-        ("resource", "string", WRITTEN),
-        ("responseKind", f"*{_APIDISCOVERY}GroupVersionKind", OMITTED),
-        ("scope", "string", WRITTEN),
-        ("singularResource", "string", WRITTEN),
-        ("verbs", "[]string", WRITTEN),
-        ("shortNames", "[]string", OMITTED),
-        ("categories", "[]string", OMITTED),
-        ("subresources", f"[]{_APIDISCOVERY}APISubresourceDiscovery", OMITTED),
-    ),
-    f"{_APIDISCOVERY}APISubresourceDiscovery": (
-        ("subresource", "string", WRITTEN),
-        ("responseKind", f"*{_APIDISCOVERY}GroupVersionKind", OMITTED),
-        ("acceptedTypes", f"[]{_APIDISCOVERY}GroupVersionKind", OMITTED),
-        ("verbs", "[]string", WRITTEN),
-    ),
-    f"{_APIDISCOVERY}GroupVersionKind": (
-        ("group", "string", WRITTEN),
-        ("version", "string", WRITTEN),
-        ("kind", "string", WRITTEN),
-    ),
-}
-"""Aggregated discovery, of which no API serves objects."""
 _UNSIGNED = (1 << 64) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
@@ -149,11 +110,18 @@ def encode_typed(tree: Mapping[str, Any]) -> bytes | None:
     if definition is not None:
         message = messages().of(definition)(tree)
     elif kind == "APIGroupDiscoveryList":  # of both versions, which are alike
-        message = Messages(load_table().extended(_DISCOVERY, numbered=True)).of(_DISCOVERY_LIST)(tree)
+        message = _discovery_list()(tree)
     else:
         return None
     before, behind = enveloped(api_version, kind, len(message))
     return before + message + behind
+
+
+@cache
+def _discovery_list() -> Message:
+    from hyperkube_machinery.schema.apidiscovery import DEFINITIONS, LIST  # few ask for it in protobuf
+
+    return Messages(load_table().extended(DEFINITIONS, numbered=True)).of(LIST)
 
 
 @cache
