@@ -15,7 +15,7 @@ from typing import Any
 from hyperkube_apiserver.admission import DEFAULT_ADMISSION, AdmissionSettings, Cluster, build_chain
 from hyperkube_apiserver.admission.measured import MeasuredAdmission
 from hyperkube_apiserver.authz import RBAC
-from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
+from hyperkube_apiserver.authz.bindings import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.customresources.conversion import Conversion, RenamingConversion
 from hyperkube_apiserver.customresources.offered import CustomResources

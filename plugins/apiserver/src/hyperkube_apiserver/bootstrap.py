@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from hyperkube_apiserver.authz.bindings import GROUP
 from hyperkube_apiserver.authz.escalation import missing_rules
-from hyperkube_apiserver.authz.rbac import GROUP
 from hyperkube_apiserver.authz.rules import Rule
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.packaged import read_packaged

@@ -24,9 +24,9 @@ from hyperkube_apiserver.authz import (
     impersonates,
     require_create,
 )
+from hyperkube_apiserver.authz.bindings import GROUP as RBAC_GROUP
 from hyperkube_apiserver.authz.escalation import Escalation
 from hyperkube_apiserver.authz.forbidden import quote
-from hyperkube_apiserver.authz.rbac import GROUP as RBAC_GROUP
 from hyperkube_apiserver.call import Call
 from hyperkube_apiserver.deadlines import Deadlines, Late, in_time
 from hyperkube_apiserver.handlers.nonresource import NonResource

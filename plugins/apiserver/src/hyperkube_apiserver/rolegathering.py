@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from hyperkube_apiserver.assembly import API
 from hyperkube_apiserver.authz.aggregation import aggregate
-from hyperkube_apiserver.authz.rbac import GROUP
+from hyperkube_apiserver.authz.bindings import GROUP
 from hyperkube_apiserver.call import Served
 from hyperkube_apiserver.following import keep_up
 from hyperkube_apiserver.registry.strategy import WriteContext

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hyperkube_apiserver.authn.claims import Named, audiences_of, named_in, text_of, time_of, tree_of
 from hyperkube_apiserver.authn.jwt import KeySet, TokenError, claimed_issuer
 from hyperkube_machinery import meta, timestamps
 from hyperkube_machinery.identity import Identity, service_account_groups, split_service_account
@@ -134,7 +135,7 @@ class ServiceAccountTokens:
                 return None
             told = self._keys.claims(token)
             self._remember(digest, told)
-        meant = _audiences(told) or self._audiences
+        meant = audiences_of(told) or self._audiences
         common = tuple(audience for audience in meant if audience in audiences)
         if not common and self._audiences:
             raise TokenError(f"token audiences {_list(meant)} is invalid for the target audiences {_list(audiences)}")
@@ -152,25 +153,25 @@ class ServiceAccountTokens:
 
     def _check_times(self, told: Tree) -> None:
         now = self._clock.now()
-        if now + LEEWAY_SECONDS < _time(told, "nbf", now):
+        if now + LEEWAY_SECONDS < time_of(told, "nbf", now):
             raise TokenError("service account token is not valid yet")
-        if now - LEEWAY_SECONDS > _time(told, "exp", now):
+        if now - LEEWAY_SECONDS > time_of(told, "exp", now):
             raise TokenError("service account token has expired")
-        if now + LEEWAY_SECONDS < _time(told, "iat", now):
+        if now + LEEWAY_SECONDS < time_of(told, "iat", now):
             raise TokenError("service account token is issued in the future")
 
     # Tokens that were asked for
 
     def _bound(self, told: Tree) -> Identity:
-        ours = _tree(told, _OURS)
-        namespace = _text(ours, "namespace")
-        account = _named(ours, "serviceaccount") or _Named("", "")
+        ours = tree_of(told, _OURS)
+        namespace = text_of(ours, "namespace")
+        account = named_in(ours, "serviceaccount") or Named("", "")
         found = self._account(namespace, account.name)
         if meta.uid(found) != account.uid:
             raise TokenError(f"service account UID ({meta.uid(found)}) does not match claim ({account.uid})")
         if self._deleted(found):
             raise TokenError(f"service account {namespace}/{account.name} has been deleted")
-        secret, pod, node = (_named(ours, kind) for kind in ("secret", "pod", "node"))
+        secret, pod, node = (named_in(ours, kind) for kind in ("secret", "pod", "node"))
         if secret is not None:
             self._check(secret, "secret", namespace)
         if pod is not None:
@@ -180,7 +181,7 @@ class ServiceAccountTokens:
         extra: dict[str, tuple[str, ...]] = {}
         if pod is not None and pod.name and pod.uid:
             extra |= {f"{_EXTRA}pod-name": (pod.name,), f"{_EXTRA}pod-uid": (pod.uid,)}
-        if token_id := _text(told, "jti"):
+        if token_id := text_of(told, "jti"):
             extra[f"{_EXTRA}credential-id"] = (f"JTI={token_id}",)
         if node is not None and node.name:
             extra[f"{_EXTRA}node-name"] = (node.name,)
@@ -194,7 +195,7 @@ class ServiceAccountTokens:
             raise TokenError(f"serviceaccounts {quoted(name)} not found")
         return found
 
-    def _check(self, bound: _Named, kind: str, namespace: str) -> None:
+    def _check(self, bound: Named, kind: str, namespace: str) -> None:
         """Raise unless what a token is bound to is there, the same as then, and was not deleted a while ago."""
         found = self._objects.find(f"{kind}s", namespace, bound.name)
         if found is None:
@@ -213,13 +214,13 @@ class ServiceAccountTokens:
     # Tokens that are kept in secrets
 
     def _kept(self, told: Tree, token: str) -> Identity:
-        subject = _text(told, "sub")
+        subject = text_of(told, "sub")
         claimed = {
             "sub": subject,
-            "namespace": _text(told, f"{_LEGACY}namespace"),
-            "secretName": _text(told, f"{_LEGACY}secret.name"),
-            "serviceAccountName": _text(told, f"{_LEGACY}service-account.name"),
-            "serviceAccountUID": _text(told, f"{_LEGACY}service-account.uid"),
+            "namespace": text_of(told, f"{_LEGACY}namespace"),
+            "secretName": text_of(told, f"{_LEGACY}secret.name"),
+            "serviceAccountName": text_of(told, f"{_LEGACY}service-account.name"),
+            "serviceAccountUID": text_of(told, f"{_LEGACY}service-account.uid"),
         }
         for claim, value in claimed.items():
             if not value:
@@ -228,10 +229,10 @@ class ServiceAccountTokens:
         if split_service_account(subject) != (namespace, name):
             raise TokenError("sub claim is invalid")
         if self._lookup:
-            self._check_kept(namespace, _Named(name, uid), claimed["secretName"], token)
-        return _identity(namespace, _Named(name, uid), {})
+            self._check_kept(namespace, Named(name, uid), claimed["secretName"], token)
+        return _identity(namespace, Named(name, uid), {})
 
-    def _check_kept(self, namespace: str, account: _Named, secret_name: str, token: str) -> None:
+    def _check_kept(self, namespace: str, account: Named, secret_name: str, token: str) -> None:
         secret = self._objects.find("secrets", namespace, secret_name)
         if secret is None or meta.deletion_timestamp(secret) is not None:
             raise TokenError("Token has been invalidated")
@@ -252,68 +253,9 @@ class ServiceAccountTokens:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """What a claim says of an object."""
-
-    name: str
-    uid: str
-
-
-def _identity(namespace: str, account: _Named, extra: Mapping[str, tuple[str, ...]]) -> Identity:
+def _identity(namespace: str, account: Named, extra: Mapping[str, tuple[str, ...]]) -> Identity:
     user = f"system:serviceaccount:{namespace}:{account.name}"
     return Identity(user, account.uid, service_account_groups(namespace), extra)
-
-
-# Claims are signed, but by whoever has a key: a claim of another type than it should be refuses the token.
-
-
-def _tree(told: Tree, claim: str) -> Tree:
-    value = told.get(claim)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _odd(claim)
-    return value
-
-
-def _text(told: Tree, claim: str) -> str:
-    value = told.get(claim)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _odd(claim)
-    return value
-
-
-def _time(told: Tree, claim: str, default: float) -> float:
-    value = told.get(claim)
-    if value is None:
-        return default
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _odd(claim)
-    return value
-
-
-def _named(ours: Tree, claim: str) -> _Named | None:
-    if ours.get(claim) is None:
-        return None
-    value = _tree(ours, claim)
-    return _Named(_text(value, "name"), _text(value, "uid"))
-
-
-def _audiences(told: Tree) -> tuple[str, ...]:
-    value = told.get("aud")
-    if value is None:
-        return ()
-    values = [value] if isinstance(value, str) else value
-    if not isinstance(values, list) or not all(isinstance(each, str) for each in values):
-        raise _odd("aud")
-    return tuple(values)
-
-
-def _odd(claim: str) -> TokenError:
-    return TokenError(f"the claim {claim} is not of its type")
 
 
 def _list(texts: Iterable[str]) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hyperkube_apiserver.authz.attributes import Attributes, ResourceAttributes
+from hyperkube_apiserver.authz.bindings import GROUP, MissingRole, RoleRef
 from hyperkube_apiserver.authz.deciding import deciding
 from hyperkube_apiserver.authz.forbidden import forbidden_because, quote, quote_all
-from hyperkube_apiserver.authz.rbac import GROUP, RBAC, MissingRole, RoleRef
+from hyperkube_apiserver.authz.rbac import RBAC
 from hyperkube_apiserver.authz.rules import Rule, Table
 from hyperkube_machinery.errors import APIError, aggregated, failure
 from hyperkube_machinery.identity import MASTERS, Identity

@@ -9,11 +9,10 @@ Source: k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac, k8s.io/kubernetes/pkg
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hyperkube_apiserver.authz.authorizers import ALLOWED, DENIED, Decision, Rules
-from hyperkube_apiserver.authz.forbidden import quote
+from hyperkube_apiserver.authz.bindings import Binding, Grant, MissingRole, RoleRef, Subject, subject_of
 from hyperkube_apiserver.authz.rules import Rule, Table
 from hyperkube_machinery.errors import aggregated
 
@@ -21,73 +20,13 @@ if TYPE_CHECKING:
     from hyperkube_apiserver.authz.attributes import Attributes
     from hyperkube_machinery.identity import Identity
 
-__all__ = ["GROUP", "RBAC", "Grant", "MissingRole", "RoleRef"]
+__all__ = ["RBAC"]
 
-GROUP = "rbac.authorization.k8s.io"
 _NAMESPACED = frozenset({"roles", "rolebindings"})
 _KINDS = {"clusterroles": "ClusterRole", "roles": "Role"}
 _NOT_LOADED = Decision(False, "RBAC: the roles are not loaded yet")
 
 Tree: TypeAlias = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RoleRef:
-    """The role that a binding means."""
-
-    kind: str  # ClusterRole, Role
-    namespace: str  # "" for a ClusterRole
-    name: str
-
-    @classmethod
-    def parse(cls, ref: Tree, binding_namespace: str) -> RoleRef:
-        """`roleRef` of a binding in `binding_namespace`."""
-        kind = str(ref.get("kind", ""))
-        return cls(kind, binding_namespace if kind == "Role" else "", str(ref.get("name", "")))
-
-
-class MissingRole(Exception):
-    """There is no role as `ref` says."""
-
-    def __init__(self, ref: RoleRef) -> None:
-        if ref.kind in ("ClusterRole", "Role"):
-            super().__init__(f"{ref.kind.lower()}.{GROUP} {quote(ref.name)} not found")
-        else:
-            super().__init__(f"unsupported role reference kind: {quote(ref.kind)}")
-        self.ref = ref
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    group: bool
-    name: str  # of a user or group; a service account stands as its user
-    described: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Binding:
-    namespace: str  # "" for a ClusterRoleBinding
-    name: str
-    role: RoleRef
-    subjects: tuple[_Subject, ...]
-
-    @property
-    def places(self) -> set[tuple[bool, str]]:
-        """Whom it is about, each once: whether that is a group, and its name."""
-        return {(subject.group, subject.name) for subject in self.subjects}
-
-    def describe(self, subject: _Subject) -> str:
-        kind = "RoleBinding" if self.namespace else "ClusterRoleBinding"
-        name = f"{self.name}/{self.namespace}" if self.namespace else self.name
-        return f"{kind} {quote(name)} of {self.role.kind} {quote(self.role.name)} to {subject.described}"
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """A rule that applies to a user, and why."""
-
-    source: str  # ClusterRoleBinding "x" of ClusterRole "y" to User "z"
-    rule: Rule
 
 
 class _Scope:
@@ -96,7 +35,7 @@ class _Scope:
     __slots__ = ("bindings", "missing", "roles", "table")
 
     def __init__(self) -> None:
-        self.bindings: dict[str, _Binding] = {}  # by name
+        self.bindings: dict[str, Binding] = {}  # by name
         self.roles: dict[RoleRef, int] = {}  # with how many bindings there are to each
         self.table: Table | None = None  # what the roles allow; made when it is first asked for, and kept up from then
         self.missing: dict[RoleRef, None] = {}  # roles that are not there, as far as there is a table
@@ -134,7 +73,7 @@ class RBAC:
     def _forget(self) -> None:
         self.loaded = False
         self._roles: dict[RoleRef, tuple[Rule, ...]] = {}
-        self._bindings: dict[tuple[str, str], _Binding] = {}
+        self._bindings: dict[tuple[str, str], Binding] = {}
         self._bound: dict[RoleRef, set[tuple[str, str]]] = {}
         self._users: dict[str, dict[str, _Scope]] = {}
         self._groups: dict[str, dict[str, _Scope]] = {}
@@ -178,9 +117,9 @@ class RBAC:
             return
         self._unbind(self._bindings.pop((namespace, name), None))
         if obj is not None:
-            subjects = (_subject(subject, namespace) for subject in obj.get("subjects") or ())
+            subjects = (subject_of(subject, namespace) for subject in obj.get("subjects") or ())
             self._bind(
-                _Binding(
+                Binding(
                     namespace,
                     name,
                     RoleRef.parse(obj.get("roleRef") or {}, namespace),
@@ -199,7 +138,7 @@ class RBAC:
                 scope.unlearn(ref, before)
                 scope.learn(ref, rules)
 
-    def _bind(self, binding: _Binding) -> None:
+    def _bind(self, binding: Binding) -> None:
         key, ref = (binding.namespace, binding.name), binding.role
         self._bindings[key] = binding
         self._bound.setdefault(ref, set()).add(key)
@@ -211,7 +150,7 @@ class RBAC:
             if scope.roles[ref] == 1 and scope.table is not None:
                 scope.learn(ref, self._roles.get(ref))
 
-    def _unbind(self, binding: _Binding | None) -> None:
+    def _unbind(self, binding: Binding | None) -> None:
         if binding is None:
             return
         ref = binding.role
@@ -234,7 +173,7 @@ class RBAC:
             if not scopes:
                 del subjects[name]
 
-    def _scopes(self, binding: _Binding) -> Iterator[_Scope]:
+    def _scopes(self, binding: Binding) -> Iterator[_Scope]:
         for group, name in binding.places:
             yield (self._groups if group else self._users)[name][binding.namespace]
 
@@ -328,8 +267,8 @@ class RBAC:
         except KeyError:
             raise MissingRole(ref) from None
 
-    def _applying(self, identity: Identity, where: str) -> Iterator[tuple[_Binding, _Subject]]:
-        candidates: dict[str, _Binding] = {}
+    def _applying(self, identity: Identity, where: str) -> Iterator[tuple[Binding, Subject]]:
+        candidates: dict[str, Binding] = {}
         mine = [self._users.get(identity.name), *map(self._groups.get, identity.groups)]
         for scopes in mine:
             if scopes and where in scopes:
@@ -339,18 +278,3 @@ class RBAC:
                 if subject.name in identity.groups if subject.group else subject.name == identity.name:
                     yield binding, subject
                     break
-
-
-def _subject(subject: Tree, binding_namespace: str) -> _Subject | None:
-    """The user or group that a binding's subject stands for; None where it stands for nobody."""
-    kind, name = str(subject.get("kind", "")), str(subject.get("name", ""))
-    match kind:
-        case "User" | "Group":
-            return _Subject(kind == "Group", name, f"{kind} {quote(name)}")
-        case "ServiceAccount":
-            namespace = subject.get("namespace") or binding_namespace
-            if not namespace:
-                return None
-            described = f"{kind} {quote(f'{name}/{namespace}')}"
-            return _Subject(False, f"system:serviceaccount:{namespace}:{name}", described)
-    return None
