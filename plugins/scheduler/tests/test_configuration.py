@@ -170,7 +170,10 @@ def test_the_default_profile_has_upstreams_steps_in_their_order() -> None:
         "ImageLocality": 1,
     }
     assert names(pipeline.pre_enqueue) == ["SchedulingGates", "DefaultPreemption"]
-    assert (names(pipeline.binds), names(pipeline.post_filters)) == (["DefaultBinder"], ["DefaultPreemption"])
+    assert (names(pipeline.binds), names(pipeline.post_filters)) == (
+        ["DefaultBinder"],
+        ["DynamicResources", "DefaultPreemption"],
+    )
 
 
 def test_every_default_is_a_step() -> None:

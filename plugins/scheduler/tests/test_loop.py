@@ -255,7 +255,7 @@ async def test_what_fits_nowhere_waits_and_the_status_says_why() -> None:
     async with a_world(node("n", cpu="1")) as world:
         await world.attempt(cpu="2")
         said = (
-            "0/1 nodes are available: 1 Insufficient cpu. "
+            "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
             "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         )
         assert world.recorded.events == [("p", "Warning", "FailedScheduling", said)]

@@ -39,7 +39,7 @@ async def test_a_pod_that_fits_nowhere_is_told_why_and_goes_once_there_is_room(s
     await space.add_node("barred", taints=[{"key": "reserved", "effect": "NoSchedule"}])
     await space.add_pod("large", cpu="3")
     said = (
-        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). "
+        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s). no new claims to deallocate, "
         "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
     )
     condition = await space.refusal("large")

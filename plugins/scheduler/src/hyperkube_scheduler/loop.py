@@ -36,6 +36,8 @@ __all__ = ["Scheduler"]
 
 log = logging.getLogger(__name__)
 
+_PREEMPTION = "DefaultPreemption"  # what attempts are counted of; others take nothing from pods
+
 _MOST_BINDINGS = 10
 """At a time: more would not be bound sooner, and each wants a connection of its own."""
 
@@ -155,8 +157,9 @@ class Scheduler:
         nomination: Nomination | None = None
         messages: list[str] = []
         for step in pipeline.post_filters:
-            self._instruments.preemptions.inc()
-            nomination, verdict = await self._pace.run(step.post_filter(cycle, diagnosis))
+            self._instruments.preemptions.inc(step.name == _PREEMPTION)
+            found, verdict = await self._pace.run(step.post_filter(cycle, diagnosis))
+            nomination = found or nomination
             if verdict is None:
                 messages = []
                 break

@@ -20,6 +20,7 @@ from hyperkube_scheduler.preemption import Budget
 from hyperkube_scheduler.steparguments import Arguments
 from hyperkube_scheduler.steps.defaultbinder import Create, DefaultBinder
 from hyperkube_scheduler.steps.defaultpreemption import DefaultPreemption, Evicting
+from hyperkube_scheduler.steps.dynamicresources import DynamicResources
 from hyperkube_scheduler.steps.imagelocality import ImageLocality
 from hyperkube_scheduler.steps.interpodaffinity import InterPodAffinity
 from hyperkube_scheduler.steps.nodeaffinity import NodeAffinity
@@ -45,6 +46,7 @@ DEFAULTS: Mapping[str, int] = {
     "NodeResourcesFit": 1,
     "PodTopologySpread": 2,
     "InterPodAffinity": 2,
+    "DynamicResources": 0,
     "DefaultPreemption": 0,
     "NodeResourcesBalancedAllocation": 1,
     "ImageLocality": 1,
@@ -126,6 +128,7 @@ def _steps(
         Fit(**arguments("NodeResourcesFit").fit()),
         PodTopologySpread(around.selector_of, constraints, system_defaults=are_system),
         InterPodAffinity(hard_weight=hard_weight, ignores_preferences_of_others=ignores),
+        DynamicResources(),
         DefaultPreemption(
             around.evicting,
             pipeline_of,
