@@ -46,6 +46,14 @@ def _new_doubles(obj: Tree, old: Tree, schema: Mapping[str, Any]) -> list[FieldE
     return [] if wrong and validate_items(old, schema) else wrong
 
 
+def _wrong_status(obj: Tree, old: Tree, schema: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with the values in the status of `obj`, and was not in that of `old`."""
+    within = (schema.get("properties") or {}).get("status")
+    if not within or "status" not in obj:
+        return []
+    return validate_value(obj["status"], within, "status", Correlated(obj, old, schema).field("status"))
+
+
 def _unheard(text: str) -> None:
     """Nobody hears of rules that fail on what is as it was before."""
 
@@ -208,49 +216,63 @@ class CustomSchema:
 
         `metadata_errors` are what is wrong with the metadata, which have their place among the others.
         """
-        if wrong := self.wrong_type(obj):
-            return wrong
         schema = self.compiled.schema
-        errors = list(metadata_errors)
-        is_valid = self.compiled.is_valid(obj)
-        if not is_valid:
-            errors += validate_value(obj, schema)
-        errors += validate_scale(obj, self._scale)
-        if not is_valid:
-            errors += validate_embedded(obj, schema) + validate_items(obj, schema)
-        return _as_go_shows(errors) + self._ask_rules(obj, None, errors)
+        return self._judged(
+            obj,
+            None,
+            metadata_errors,
+            values=lambda: validate_value(obj, schema),
+            parts=lambda: validate_embedded(obj, schema) + validate_items(obj, schema),
+        )
 
     def validate_update(
         self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = (), *, warn: Warn = _unheard
     ) -> list[FieldError]:
         """What is wrong with `obj`, without what was as wrong in `old` and did not change: of rules, `warn` is told."""
-        if wrong := self.wrong_type(obj):
-            return wrong
         schema = self.compiled.schema
-        errors = list(metadata_errors)
-        is_valid = self.compiled.is_valid(obj)
-        if not is_valid:
-            errors += validate_value(obj, schema, old=Correlated(obj, old, schema))
-        errors += validate_scale(obj, self._scale)
-        if not is_valid:
-            errors += validate_embedded(obj, schema) + _new_doubles(obj, old, schema)
-        return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
+        return self._judged(
+            obj,
+            old,
+            metadata_errors,
+            values=lambda: validate_value(obj, schema, old=Correlated(obj, old, schema)),
+            parts=lambda: validate_embedded(obj, schema) + _new_doubles(obj, old, schema),
+            warn=warn,
+        )
 
     def validate_status_update(
         self, obj: Tree, old: Tree, metadata_errors: Sequence[FieldError] = (), *, warn: Warn = _unheard
     ) -> list[FieldError]:
-        """The same of a status."""
+        """The same of a status, which alone is held against the schema, though lists and rules are of the whole."""
+        schema = self.compiled.schema
+        return self._judged(
+            obj,
+            old,
+            metadata_errors,
+            values=lambda: _wrong_status(obj, old, schema),
+            parts=lambda: _new_doubles(obj, old, schema),
+            status_only=True,
+            warn=warn,
+        )
+
+    def _judged(
+        self,
+        obj: Tree,
+        old: Tree | None,
+        metadata_errors: Sequence[FieldError],
+        *,
+        values: Callable[[], list[FieldError]],
+        parts: Callable[[], list[FieldError]],
+        status_only: bool = False,
+        warn: Warn | None = None,
+    ) -> list[FieldError]:
+        """All that is wrong, in upstream's order; `values` and `parts` are asked if something in the object may be."""
         if wrong := self.wrong_type(obj):
             return wrong
-        schema = self.compiled.schema
-        errors = list(metadata_errors)
         is_valid = self.compiled.is_valid(obj)
-        if not is_valid and "status" in obj and (within := (schema.get("properties") or {}).get("status")):
-            before = Correlated(obj, old, schema).field("status")
-            errors += validate_value(obj["status"], within, "status", before)
-        errors += validate_scale(obj, self._scale, status_only=True)
+        errors = [*metadata_errors, *(() if is_valid else values())]
+        errors += validate_scale(obj, self._scale, status_only=status_only)
         if not is_valid:
-            errors += _new_doubles(obj, old, schema)
+            errors += parts()
         return _as_go_shows(errors) + self._ask_rules(obj, old, errors, warn)
 
     def _ask_rules(
