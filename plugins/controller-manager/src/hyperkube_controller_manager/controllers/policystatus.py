@@ -5,8 +5,8 @@ Source: k8s.io/kubernetes/pkg/controller/validatingadmissionpolicystatus.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from hyperkube_controller_manager.context import ControllerContext
 from hyperkube_controller_manager.schemas import Schemas
@@ -15,9 +15,17 @@ from hyperkube_machinery.builtin import VALIDATING_ADMISSION_POLICIES
 from hyperkube_machinery.controller import Controller
 from hyperkube_machinery.workqueue import WorkQueue
 
-__all__ = ["run"]
+__all__ = ["kinds_of", "run"]
 
 Tree = Mapping[str, Any]
+
+
+class Resources(Protocol):
+    """What is served."""
+
+    async def kind_of(self, group: str, version: str, resource: str) -> str:
+        """The kind of a resource's objects, "" if it isn't served."""
+
 
 _MANAGER = "validatingadmissionpolicy-status"
 
@@ -70,25 +78,34 @@ async def run(context: ControllerContext) -> None:
 async def _warnings(policy: Tree, schemas: Schemas) -> list[dict[str, str]]:
     """What is doubtful; a kind whose schema isn't found is passed over."""
     from hyperkube_machinery.cel.kubernetes.admission.typechecking import (  # the language takes long to load
-        MOST_RESOURCES,
         Checked,
         expression_warnings,
-        resources_to_check,
     )
 
     spec = policy.get("spec") or {}
     kinds: list[Checked] = []
-    for group, version, resource in resources_to_check(spec):
-        kind = await schemas.kind_of(group, version, resource)
-        declared = await schemas.declared(group, version, kind) if kind else None
-        if kind and declared is not None:
-            checked = Checked(group, version, kind, declared)
-            if str(checked) not in map(str, kinds):
-                kinds.append(checked)
-        if len(kinds) == MOST_RESOURCES:
-            break
+    for group, version, kind in await kinds_of(spec, schemas):
+        declared = await schemas.declared(group, version, kind)
+        if declared is not None:
+            kinds.append(Checked(group, version, kind, declared))
     params = None
     if (param_kind := spec.get("paramKind")) is not None:
         group, _, version = (param_kind.get("apiVersion") or "").rpartition("/")
         params = await schemas.declared(group, version, param_kind.get("kind") or "")
     return expression_warnings(spec, kinds, params)
+
+
+async def kinds_of(spec: Tree, schemas: Resources) -> Iterable[tuple[str, str, str]]:
+    """Group, version and kind of what a policy is about, each once; at most ten of one rule, which is the last then."""
+    from hyperkube_machinery.cel.kubernetes.admission.typechecking import MOST_RESOURCES, resources_to_check
+
+    found: dict[tuple[str, str, str], None] = {}
+    for named in resources_to_check(spec):
+        count = 0
+        for group, version, resource in named:
+            if kind := await schemas.kind_of(group, version, resource):
+                found[group, version, kind] = None
+                count += 1
+            if count == MOST_RESOURCES:
+                return found
+    return found

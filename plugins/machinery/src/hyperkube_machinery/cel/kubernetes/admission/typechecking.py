@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from hyperkube_machinery.cel.environment import Environment
@@ -20,7 +21,11 @@ __all__ = ["MOST_RESOURCES", "Checked", "expression_warnings", "resources_to_che
 
 Tree = Mapping[str, Any]
 
+Named = tuple[str, str, str]
+"""Group, version and plural."""
+
 MOST_RESOURCES = 10
+"""Kinds that are looked at for one rule."""
 _WILD = "*"
 
 
@@ -38,17 +43,14 @@ class Checked:
         return f"{self.group}/{self.version}, Kind={self.kind}"
 
 
-def resources_to_check(spec: Tree) -> Iterator[tuple[str, str, str]]:
-    """Group, version and plural of what the rules of a policy name without wildcards, in order."""
+def resources_to_check(spec: Tree) -> Iterator[Sequence[Named]]:
+    """What each rule of a policy names without wildcards, in order; one that names MOST_RESOURCES ends the search."""
     for rule in (spec.get("matchConstraints") or {}).get("resourceRules") or ():
         groups, versions = sorted(rule.get("apiGroups") or ()), sorted(rule.get("apiVersions") or ())
         if any(_WILD in name for name in (*groups, *versions)):
             continue
         resources = sorted(name for name in rule.get("resources") or () if _WILD not in name and "/" not in name)
-        for group in groups:
-            for version in versions:
-                for resource in resources:
-                    yield group, version, resource
+        yield list(product(groups, versions, resources))
 
 
 def expression_warnings(spec: Tree, kinds: Sequence[Checked], params: Declared | None) -> list[dict[str, str]]:
