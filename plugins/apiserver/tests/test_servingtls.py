@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from hyperkube_apiserver.servingtls import ServingTLS
-from hyperkube_apiserver.tlsterms import NamedCertificate, TLSTerms, parse_named
+from hyperkube_apiserver.tlsterms import CURVES, NamedCertificate, TLSTerms, parse_named
 from hyperkube_machinery.clock import SystemClock
 from hyperkube_machinery.tls import CertificateError, create_ca, issue_serving_certificate, save
 
@@ -145,6 +145,29 @@ def test_cipher_suites_are_those_that_are_named(
     assert context.minimum_version == least
     found = {one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"}
     assert expected is None or found == expected
+
+
+def shakes_hands(server: ssl.SSLContext, curve: str) -> bool:
+    """Whether a client that knows one curve alone is understood."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    client.set_ecdh_curve(curve)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        for end in ends * 3:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    except ssl.SSLError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_keys_are_exchanged_on_the_curve_that_is_named(terms: TLSTerms, curve: str) -> None:
+    context = ServingTLS(changed(terms, curve=curve)).current
+    assert [other for other in CURVES if shakes_hands(context, CURVES[other])] == [curve]
 
 
 def test_the_oldest_version_is_the_one_that_is_named(terms: TLSTerms) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hyperkube_apiserver.tlsterms import CIPHER_SUITES, MINIMUM_VERSIONS, parse_named
+from hyperkube_apiserver.tlsterms import CIPHER_SUITES, MINIMUM_VERSIONS, check_curves, parse_named
 from hyperkube_core import SettingsError, flag
 
 __all__ = ["AUTHORIZATION_MODES", "AccessOptions", "check_access", "split_pair"]
@@ -226,6 +226,14 @@ class AccessOptions:
         check=_check_suites,
         metavar="names",
         help="The cipher suites of TLS 1.2 that are used, by Go's names. Those of TLS 1.3 can't be chosen.",
+    )
+    tls_curve_preferences: tuple[str, ...] = flag(
+        (),
+        section="Serving",
+        check=check_curves,
+        metavar="number",
+        help="The curve that keys are exchanged on, by its number: 23, 24 or 25 for P-256, P-384 and P-521, 29 for"
+        " X25519. Python can be told one alone; without it those count that OpenSSL prefers.",
     )
     tls_sni_cert_key: tuple[str, ...] = flag(
         (),

@@ -304,6 +304,7 @@ def _tls(options: Options, pki: PKI) -> ServingTLS:
             named=tuple(map(parse_named, options.tls_sni_cert_key)),
             minimum_version=options.tls_min_version,
             cipher_suites=options.tls_cipher_suites,
+            curve="".join(options.tls_curve_preferences),  # of which there is one at most
         )
     )
 

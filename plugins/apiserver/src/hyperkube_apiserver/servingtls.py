@@ -16,7 +16,7 @@ from typing import NoReturn
 from cryptography import x509
 
 from hyperkube_apiserver.authn.authorities import Authorities
-from hyperkube_apiserver.tlsterms import CIPHER_SUITES, MINIMUM_VERSIONS, NamedCertificate, TLSTerms
+from hyperkube_apiserver.tlsterms import CIPHER_SUITES, CURVES, MINIMUM_VERSIONS, NamedCertificate, TLSTerms
 from hyperkube_machinery.clock import Clock
 from hyperkube_machinery.tls import CertificateError, load, load_certificates, server_context
 
@@ -95,6 +95,11 @@ class ServingTLS:
                 raise CertificateError(f"this machine's TLS has none of the cipher suites asked for ({exc})") from exc
         elif self._terms.cipher_suites:
             context.minimum_version = ssl.TLSVersion.TLSv1_3  # nothing is left of TLS 1.2
+        if self._terms.curve:
+            try:
+                context.set_ecdh_curve(CURVES[self._terms.curve])
+            except (ssl.SSLError, ValueError) as exc:
+                raise CertificateError(f"this machine's TLS does not have the curve asked for ({exc})") from exc
         return context
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CIPHER_SUITES", "MINIMUM_VERSIONS", "NamedCertificate", "TLSTerms", "parse_named"]
+__all__ = ["CIPHER_SUITES", "CURVES", "MINIMUM_VERSIONS", "NamedCertificate", "TLSTerms", "check_curves", "parse_named"]
 
 MINIMUM_VERSIONS = {"": "TLSv1_2", "VersionTLS12": "TLSv1_2", "VersionTLS13": "TLSv1_3"}
 # Go's names of the suites of TLS 1.2 that OpenSSL has too; those of TLS 1.3 can't be chosen, as in Go.
@@ -34,6 +34,24 @@ CIPHER_SUITES = {
     "TLS_AES_256_GCM_SHA384": "",
     "TLS_CHACHA20_POLY1305_SHA256": "",
 }
+CURVES = {"23": "prime256v1", "24": "secp384r1", "25": "secp521r1", "29": "X25519"}
+"""OpenSSL's names of the curves that keys are exchanged on, by their numbers in TLS, which Go's are."""
+_LARGEST = (1 << 16) - 1
+
+
+def check_curves(numbers: Sequence[str]) -> None:
+    """Raise ValueError for what Go would refuse, and for what can't be done here."""
+    for index, number in enumerate(numbers):
+        if not number.isdecimal():
+            raise ValueError(f'strconv.Atoi: parsing "{number}": invalid syntax')
+        if not 0 < int(number) <= _LARGEST:
+            raise ValueError(f"curve preference {number} is out of range (must be 1-{_LARGEST})")
+        if number in numbers[:index]:
+            raise ValueError(f"duplicate curve preference {number}")
+        if number not in CURVES:
+            raise ValueError(f"curve preference {number} is not supported by Python; there are {', '.join(CURVES)}")
+    if len(numbers) > 1:
+        raise ValueError("Python can be told one curve, and is given several: give one, or none for those of OpenSSL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +84,7 @@ class TLSTerms:
     named: Sequence[NamedCertificate] = ()
     minimum_version: str = ""  # one of MINIMUM_VERSIONS
     cipher_suites: Sequence[str] = ()  # of CIPHER_SUITES
+    curve: str = ""  # one of CURVES; "" for those that OpenSSL prefers
 
     @property
     def files(self) -> list[Path]:
