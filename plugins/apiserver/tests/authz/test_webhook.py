@@ -216,6 +216,13 @@ def test_a_configuration_names_who_decides(tmp_path: Path) -> None:
     assert not told.matches({"spec": {"user": "x"}})
 
 
+def test_answers_are_remembered_as_long_as_upstream_does_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    ((_, told),) = read(tmp_path, webhook(authorizedTTL=None, unauthorizedTTL="0s"))
+    assert (told.terms.allowed_seconds, told.terms.refused_seconds) == (300, 30)
+    ((_, told),) = read(tmp_path, webhook(cacheAuthorizedRequests=False, cacheUnauthorizedRequests=False))
+    assert (told.terms.allowed_seconds, told.terms.refused_seconds) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("authorizers", "reason"),
     [
@@ -232,7 +239,7 @@ def test_a_configuration_names_who_decides(tmp_path: Path) -> None:
         ([{"type": "RBAC", "name": "x", "webhook": {}}], "may only be specified when type=Webhook"),
         ([webhook(timeout="31s")], "must be > 0s and <= 30s"),
         ([webhook(timeout=None)], "authorizers[0].webhook.timeout: Required value"),
-        ([webhook(authorizedTTL=None)], "authorizers[0].webhook.authorizedTTL: Required value"),
+        ([webhook(authorizedTTL="-1s")], "authorizers[0].webhook.authorizedTTL: Invalid value"),
         ([webhook(failurePolicy="Allow")], 'failurePolicy: Unsupported value: "Allow"'),
         ([webhook(subjectAccessReviewVersion="v2")], "subjectAccessReviewVersion: Unsupported value"),
         ([webhook(matchConditionSubjectAccessReviewVersion=None)], "required if match conditions are specified"),

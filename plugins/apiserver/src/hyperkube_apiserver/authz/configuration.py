@@ -106,15 +106,16 @@ def _webhook(told: Section, name: str) -> WebhookMode:
     )
 
 
-_REMEMBERED = (("authorizedTTL", "cacheAuthorizedRequests"), ("unauthorizedTTL", "cacheUnauthorizedRequests"))
+_REMEMBERED = (
+    ("authorizedTTL", "cacheAuthorizedRequests", 300.0),
+    ("unauthorizedTTL", "cacheUnauthorizedRequests", 30.0),
+)
 
 
-def _remembered(told: Section, field: str, switch: str) -> float:
-    seconds = told.seconds(field)
+def _remembered(told: Section, field: str, switch: str, default: float) -> float:
+    seconds = told.seconds(field) or default
     if not told.flag(switch, True):
         return 0.0
-    if not seconds:
-        raise told.required(field)
     if seconds < 0:
         raise told.invalid(field, told.text(field), "must be > 0s")
     return seconds
