@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hyperkube_apiserver.admission import PLUGINS, AdmissionSettings, Chain, Plugin, build_chain
+from hyperkube_apiserver.admission.configuration import ConfigurationError
 from hyperkube_apiserver.admissionplugins import DEFAULT_ON, IDLE, ORDER, chosen
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
 from hyperkube_machinery.errors import APIError
@@ -98,3 +99,25 @@ async def test_flags_turn_plugins_on_and_off_and_never_around(world: Any) -> Non
     assert chosen(only=["Priority", "NamespaceExists"]) == ("NamespaceExists", "Priority")
     chain = build_chain(world.cluster, AdmissionSettings(plugins=with_nodes))
     assert [type(plugin).__name__ for plugin in chain.plugins] == list(with_nodes)
+
+
+_POLICIES = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "ValidatingAdmissionPolicyConfiguration"}
+_WEBHOOKS = {"apiVersion": "apiserver.config.k8s.io/v1", "kind": "WebhookAdmissionConfiguration"}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "told"), [("ValidatingAdmissionPolicy", _POLICIES), ("MutatingAdmissionWebhook", _WEBHOOKS)]
+)
+async def test_policies_and_webhooks_in_files_are_refused_rather_than_ignored(
+    world: Any, plugin: str, told: Any
+) -> None:
+    def build(**fields: Any) -> None:
+        build_chain(world.cluster, AdmissionSettings(plugins=(plugin,), configurations={plugin: {**told, **fields}}))
+
+    build(staticManifestsDir="")
+    with pytest.raises(ConfigurationError, match="requires the ManifestBasedAdmissionControlConfig feature gate"):
+        build(staticManifestsDir="/etc/policies")
+    with pytest.raises(ConfigurationError, match='unknown field "policies"'):
+        build(policies=[])
+    with pytest.raises(ConfigurationError, match=f"its configuration is no {told['kind']}"):
+        build(kind="Other")

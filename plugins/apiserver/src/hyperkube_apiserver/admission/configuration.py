@@ -12,7 +12,7 @@ from typing import Any
 from hyperkube_apiserver.configfiles import ConfigFileError, Shape, Unreadable, as_kind, check_strict, read_tree
 from hyperkube_machinery.errors import FieldError
 
-__all__ = ["ConfigurationError", "check_fields", "read_configurations"]
+__all__ = ["ConfigurationError", "check_fields", "check_static_manifests", "read_configurations"]
 
 _KIND = "AdmissionConfiguration"
 _VERSIONS = ("apiserver.config.k8s.io/v1", "apiserver.k8s.io/v1alpha1")
@@ -56,6 +56,13 @@ def check_fields(path: str, tree: Mapping[str, Any], known: Collection[str]) -> 
     for field in tree:
         if field not in known:
             raise ConfigurationError(f'{path}: unknown field "{field}"; there are {", ".join(known)}')
+
+
+def check_static_manifests(path: str, tree: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError where policies or webhooks are to be read from files, which nobody does unless asked."""
+    if tree.get("staticManifestsDir"):
+        why = "requires the ManifestBasedAdmissionControlConfig feature gate to be enabled, which there is not here"
+        raise ConfigurationError(f"{path}: staticManifestsDir: Forbidden: staticManifestsDir {why}")
 
 
 def _configuration(plugin: Mapping[str, Any], folder: Path) -> Any:

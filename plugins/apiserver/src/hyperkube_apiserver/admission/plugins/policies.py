@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
+from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields, check_static_manifests
 from hyperkube_apiserver.admission.following import BySort, Following
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
@@ -54,9 +55,22 @@ class Policies(Plugin):
 
     def __init__(self, cluster: Cluster, settings: AdmissionSettings) -> None:
         super().__init__(cluster, settings)
+        self._check_configuration()
         resources = (f"{self.kind}admissionpolicies", f"{self.kind}admissionpolicybindings")
         policies = Following(cluster, _GROUP, resources, _bound)
         self._by_sort = BySort(policies, lambda: cluster.offering, self._sorted)
+
+    def _check_configuration(self) -> None:
+        """Raise ConfigurationError for one that would have anything done: there is nothing that it may say."""
+        name = type(self).__name__
+        told = self.settings.configurations.get(name)
+        if told is None:
+            return
+        kind, version = f"{name}Configuration", "apiserver.config.k8s.io/v1"
+        if not isinstance(told, dict) or (told.get("kind"), told.get("apiVersion")) != (kind, version):
+            raise ConfigurationError(f"{name}: its configuration is no {kind} of {version}")
+        check_fields(name, told, ("kind", "apiVersion", "staticManifestsDir"))
+        check_static_manifests(name, told)
 
     def handles(self, resource: Resource, operation: Operation, subresource: str) -> bool:
         """Everything but what must work whatever policies say."""

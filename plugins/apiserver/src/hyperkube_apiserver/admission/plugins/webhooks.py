@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hyperkube_apiserver.admission.cluster import Cluster
-from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields
+from hyperkube_apiserver.admission.configuration import ConfigurationError, check_fields, check_static_manifests
 from hyperkube_apiserver.admission.following import BySort, Following
 from hyperkube_apiserver.admission.plugin import AdmissionSettings, Plugin, Waiting
 from hyperkube_apiserver.registry.attributes import Attributes, Operation
@@ -82,7 +82,8 @@ class Webhooks(Plugin):
             return None
         if not isinstance(told, dict) or told.get("kind") not in _KINDS:
             raise ConfigurationError(f"{name}: its configuration is no {_KINDS[0]}")
-        check_fields(name, told, ("kind", "apiVersion", "kubeConfigFile"))
+        check_fields(name, told, ("kind", "apiVersion", "kubeConfigFile", "staticManifestsDir"))
+        check_static_manifests(name, told)
         file = told.get("kubeConfigFile") or ""
         if not file:
             return None
