@@ -126,6 +126,7 @@ NEEDED_BY_FEW = [
     "yaml re2 rich typer click jsonschema",
     "importlib.resources zipfile tempfile difflib csv html gzip",
     "hyperkube_machinery.yamltext hyperkube_machinery.yamloutput",
+    "hyperkube_machinery.protobufoutput hyperkube_apiserver.handlers.protobufoutput",
     "hyperkube_apiserver.openapi.documents hyperkube_apiserver.openapi.paths",
     "hyperkube_apiserver.printers.table hyperkube_apiserver.printers.pods",
     "hyperkube_apiserver.handlers.connect.proxies hyperkube_apiserver.handlers.connect.streams",
