@@ -263,13 +263,24 @@ async def test_a_field_keeps_its_owner_in_the_version_it_was_written_in(
     assert owners == {"one": {"f:spec": {"f:size": {}}}, "two": {"f:spec": {"f:length": {}}}}
 
 
-async def test_owners_in_a_version_that_the_webhook_fails_for_are_forgotten(
-    api: Any, custom: Any, converter: Converter
-) -> None:
+async def test_owners_are_forgotten_where_the_webhook_fails(api: Any, custom: Any, converter: Converter) -> None:
     await api.create(f"{NEW}?fieldManager=new", custom.made("Widget", "w", "v2", spec={"length": 1}))
     converter.spoil = lambda answer: answer.pop("response")
     changed = await api.merge(f"{OLD}/w?fieldManager=old", {"spec": {"size": 2}})
-    assert [one["manager"] for one in changed.json["metadata"]["managedFields"]] == ["old"]
+    assert "managedFields" not in changed.json["metadata"]
+
+
+async def test_what_can_not_be_told_from_owners_in_another_version_is_not_applied(
+    api: Any, custom: Any, converter: Converter
+) -> None:
+    await api.create(f"{NEW}?fieldManager=new", custom.made("Widget", "w", "v2", spec={"length": 1}))
+    body, kind = custom.made("Widget", "w", spec={"size": 2}), "application/apply-patch+yaml"
+    converter.spoil = lambda answer: answer.pop("response")
+    failed = await api.call("PATCH", f"{OLD}/w?fieldManager=old", body, content_type=kind)
+    assert (failed.status, failed.json["message"].split(" failed: ")[1]) == (500, "no response provided")
+    converter.spoil = lambda answer: None
+    applied = await api.call("PATCH", f"{OLD}/w?fieldManager=old&force=true", body, content_type=kind)
+    assert [one["manager"] for one in applied.json["metadata"]["managedFields"]] == ["old", "new"]
 
 
 def spoil(**changes: Any) -> Any:
@@ -278,7 +289,7 @@ def spoil(**changes: Any) -> Any:
     def change(answer: Any) -> None:
         (one,) = answer["response"]["convertedObjects"]
         for field, value in changes.items():
-            if field in ("name", "namespace", "uid"):
+            if field in ("name", "namespace", "uid", "labels"):
                 one["metadata"] = {**one["metadata"], field: value}
             else:
                 one[field] = value
@@ -312,6 +323,22 @@ def spoil(**changes: Any) -> Any:
             "{0} returned invalid object at index 0: invalid kind (expected Widget, received Gadget)",
         ),
         (spoil(metadata={"name": "w"}), "{0} returned invalid object: must have the same namespace: default != "),
+        (
+            spoil(labels={"x": 5}),
+            "{0} returned invalid metadata: metadata.labels[x] must be a string, but is int64 in converted object",
+        ),
+        (
+            spoil(labels={"x": "-"}),
+            '{0} returned invalid metadata: metadata.labels: Invalid value: "-": a valid label must be an empty string '
+            "or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+            "character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+            "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+        ),
+        (lambda answer: answer["response"].update(convertedObjects=[None]), "unexpected end of JSON input"),
+        (
+            lambda answer: answer["response"].update(convertedObjects=["x"]),
+            "json: cannot unmarshal string into Go value of type map[string]interface {{}}",
+        ),
     ],
 )
 async def test_an_answer_that_is_wrong_is_refused(

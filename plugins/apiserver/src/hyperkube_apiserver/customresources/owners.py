@@ -6,6 +6,7 @@ is asked again once what it missed is there: `Unconverted` says what that is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
@@ -14,7 +15,7 @@ from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.errors import APIError
 from hyperkube_machinery.remembering import Latest
 
-__all__ = ["ConvertedVersions", "RenamedVersions", "Unconverted"]
+__all__ = ["ConvertedVersions", "RenamedVersions", "Unconverted", "Unconvertible"]
 
 _KEPT = 64
 """Objects that were converted last: a write asks for two or three of them, each time it is asked again."""
@@ -29,6 +30,14 @@ class Unconverted(Exception):
         super().__init__(f"{tree.get('apiVersion')} is not converted to {api_version}")
         self.tree = tree
         self.api_version = api_version
+
+
+class Unconvertible(Exception):
+    """An object is needed in another version, and the webhook failed to convert it."""
+
+    def __init__(self, error: APIError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class RenamedVersions(Versions):
@@ -54,23 +63,32 @@ class ConvertedVersions(RenamedVersions):
         super().__init__(stored, schemas)
         self._version = version
         self._known: Latest[bytes, Tree] = Latest(_KEPT)
+        self._failed: dict[bytes, APIError] = {}
 
-    async def fetch(self, need: Unconverted) -> None:
-        """Have an object converted. Where the webhook fails, who owns fields in that version is forgotten."""
+    async def fetch(self, need: Unconverted) -> bytes | None:
+        """Have an object converted. Where the webhook fails, `convert` does until it is to `forget` that."""
+        key = _key(need.tree, need.api_version)
         try:
-            made = await self._version.tree_of(copied(need.tree), need.api_version)
-        except APIError:
-            made = {}
-        self._known.put(_key(need.tree, need.api_version), made)
+            self._known.put(key, await self._version.tree_of(copied(need.tree), need.api_version))
+        except APIError as exc:
+            self._failed[key] = exc
+            return key
+        return None
+
+    def forget(self, failures: Iterable[bytes]) -> None:
+        """Ask the webhook again: it may know better next time."""
+        for key in failures:
+            self._failed.pop(key, None)
 
     def _other(self, tree: Tree, api_version: str) -> Tree:
         if not tree.get("kind"):  # nothing is nothing in every version
             return {**tree, "apiVersion": api_version}
-        known = self._known.get(_key(tree, api_version))
+        key = _key(tree, api_version)
+        if (error := self._failed.get(key)) is not None:
+            raise Unconvertible(error)
+        known = self._known.get(key)
         if known is None:
             raise Unconverted(tree, api_version)
-        if not known:
-            raise LookupError(api_version)
         return known
 
 

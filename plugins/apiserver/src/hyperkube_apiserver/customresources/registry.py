@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hyperkube_apiserver.crd.schema import CustomTyping
-from hyperkube_apiserver.customresources.owners import ConvertedVersions, RenamedVersions, Unconverted
+from hyperkube_apiserver.customresources.owners import ConvertedVersions, RenamedVersions, Unconverted, Unconvertible
 from hyperkube_apiserver.customresources.versions import CustomVersion, Schemas
 from hyperkube_apiserver.registry.apiextensions.gonumbers import as_written, may_differ
 from hyperkube_apiserver.registry.apiextensions.sameness import same
@@ -84,14 +84,29 @@ class CustomRegistry(Registry):
     async def converted(self, tree: Tree, api_version: str) -> Tree:
         return await self.version.tree_of(copied(tree), api_version)
 
+    def _completed(self, tree: Tree, old: Tree | None, context: WriteContext, *, owned: bool) -> Tree:
+        try:
+            return super()._completed(tree, old, context, owned=owned)
+        except Unconvertible:  # who owns what can't be told any more
+            tree["metadata"].pop("managedFields", None)
+            return tree
+
     async def _made(self, make: Callable[[], Tree], size: int = 0) -> Tree:
-        for _ in range(_CONVERSIONS):
-            try:
-                return await super()._made(make, size)
-            except Unconverted as need:
-                assert isinstance(self.versions, ConvertedVersions)
-                await self.versions.fetch(need)
-        return make()
+        failures: list[bytes] = []
+        try:
+            for _ in range(_CONVERSIONS):
+                try:
+                    return await super()._made(make, size)
+                except Unconverted as need:
+                    assert isinstance(self.versions, ConvertedVersions)
+                    if (failure := await self.versions.fetch(need)) is not None:
+                        failures.append(failure)
+            return make()
+        except Unconvertible as exc:
+            raise exc.error from exc
+        finally:
+            if isinstance(self.versions, ConvertedVersions):
+                self.versions.forget(failures)
 
     async def _prepare(self, item: Item) -> None:
         await self.version.ready((item,))

@@ -9,7 +9,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hyperkube_machinery.errors import APIError
+from hyperkube_apiserver.registry import meta as object_meta
+from hyperkube_machinery.errors import APIError, FieldError, aggregated
+from hyperkube_machinery.schema.exact import json_type, type_error
 
 if TYPE_CHECKING:
     from hyperkube_apiserver.webhooks.caller import WebhookCaller
@@ -21,6 +23,10 @@ TIMEOUT_SECONDS = 30.0
 Tree = dict[str, Any]
 _SPOKEN = ("v1", "v1beta1")
 _CHANGEABLE = ("labels", "annotations")
+_RULES: Mapping[str, Callable[[Mapping[str, str]], list[FieldError]]] = {
+    "labels": lambda labels: object_meta.validate_labels(labels, "metadata.labels"),
+    "annotations": lambda annotations: object_meta.validate_annotations(annotations, "metadata.annotation"),
+}
 
 
 class WebhookConversion:
@@ -75,7 +81,8 @@ class _NoAnswer(ValueError):
 def _answered(answer: Tree, uid: str) -> list[Any]:
     """The objects in a review that came back, once it is one that answers; one of v1beta1 has no `uid` to check."""
     if uid and (answer.get("apiVersion"), answer.get("kind")) != ("apiextensions.k8s.io/v1", "ConversionReview"):
-        found = f"{answer.get('apiVersion') or ''}, Kind={answer.get('kind') or ''}"
+        group, _, version = str(answer.get("apiVersion") or "").rpartition("/")
+        found = f"{group}/{version}, Kind={answer.get('kind') or ''}"
         raise _NoAnswer(f"expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {found}")
     response = answer.get("response")
     if not isinstance(response, dict):
@@ -96,7 +103,8 @@ def _checked(tree: Tree, made: Any, api_version: str, told: str, where: str) -> 
     """What was made of `tree`, with its metadata as they were but for labels and annotations."""
     bad = f"{told} returned invalid {'converted object' if where else 'object'}"
     if not isinstance(made, dict):
-        raise _failed(f"{bad}{where}: invalid type")
+        told_of = type_error(json_type(made), "map[string]interface {}")
+        raise _failed("unexpected end of JSON input" if made is None else told_of)
     if made.get("apiVersion") != api_version:
         where = where or " at index 0"
         found = made.get("apiVersion") or ""
@@ -127,8 +135,14 @@ def _metadata(before: Tree, made: Tree, told: str) -> Tree:
     for field in _CHANGEABLE:
         if (value := after.get(field)) is None:
             continue
-        if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
-            raise _failed(f"{told}: invalid metadata.{field} in converted object")
+        if not isinstance(value, dict):
+            raise _failed(f"{told}: invalid metadata.{field} of type {_go_type(value)} in converted object")
+        for key, one in value.items():
+            if not isinstance(one, str):
+                what = f"metadata.{field}[{key}] must be a string, but is {_go_type(one)}"
+                raise _failed(f"{told}: {what} in converted object")
+        if value != (before.get(field) or {}) and (errors := _RULES[field](value)):
+            raise _failed(f"{told}: " + aggregated(f"{error.field}: {error.message}" for error in errors))
         if value:
             metadata[field] = value
     return metadata
@@ -138,7 +152,9 @@ def _go_type(value: Any) -> str:
     for kind, told in ((bool, "bool"), (str, "string"), (int, "int64"), (float, "float64")):
         if isinstance(value, kind):
             return told
-    return "[]interface {}" if isinstance(value, list) else "<nil>"
+    if isinstance(value, list | dict):
+        return "[]interface {}" if isinstance(value, list) else "map[string]interface {}"
+    return "<nil>"
 
 
 def _type_of(tree: Tree) -> str:

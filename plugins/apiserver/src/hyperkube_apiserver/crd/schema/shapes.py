@@ -49,16 +49,21 @@ def compile_compare(schema: Tree, shape: Shape, is_valid: Valid) -> Compare:
             if not is_valid(new):
                 check(new, shape, allow_duplicates=True)
             return compare(old, new)
-        except BadItem:  # told with its place, if it can be found
-            try:
-                check(new, shape, allow_duplicates=True)
-            except BadValue as error:
-                raise BadItem(str(error)) from error
-            raise
-        except (AttributeError, TypeError, BadValue) as error:  # the first two are about an old object
+        except BadValue as error:
             raise BadItem(str(error)) from error
+        except (BadItem, AttributeError, TypeError) as error:  # the last two are about an old object
+            raise _with_place(error, new if isinstance(error, BadItem) else old, shape) from error
 
     return careful
+
+
+def _with_place(error: Exception, value: Any, shape: Shape) -> BadItem:
+    """What is wrong with `value`, told with its place, if it can be found."""
+    try:
+        check(value, shape, allow_duplicates=True)
+    except BadValue as exc:
+        return BadItem(str(exc))
+    return BadItem(str(error))
 
 
 def _is_open(schema: Tree) -> bool:
