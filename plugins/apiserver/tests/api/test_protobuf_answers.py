@@ -87,7 +87,7 @@ def typed_list(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 async def test_a_long_list_gives_way_and_is_whole(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protobufoutput, "_A_TURN", 40)
+    monkeypatch.setattr(protobufoutput, "_A_TURN", 4)
     for index in range(7):
         await api.create(CONFIG_MAPS, config_map(f"m{index}"))
     for _ in range(2):  # made, and kept

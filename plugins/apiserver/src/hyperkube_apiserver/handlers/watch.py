@@ -34,8 +34,8 @@ from hyperkube_machinery.storage.interface import Compacted
 __all__ = ["watch"]
 
 DRAIN_BYTES = 1 << 20
-EVENTS_A_SLICE = 64
-"""Sent before others have their turn: one or two milliseconds where each is made into a row of a table."""
+EVENTS_A_SLICE = 32
+"""Sent before others have their turn: some two milliseconds where each is made into a row of a table or a message."""
 
 
 async def watch(
