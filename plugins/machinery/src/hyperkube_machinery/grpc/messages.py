@@ -16,6 +16,8 @@ __all__ = ["BadMessage", "Messages"]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SIGN, _WHOLE = 1 << 63, 1 << 64
+_NUMBERS = frozenset({"int", "uint", "bool"})
+_ONE_BYTE = [bytes((number,)) for number in range(128)]
 
 Tree = dict[str, Any]
 
@@ -30,6 +32,7 @@ class _Field:
     number: int
     kind: str  # string, bytes, bool, int, uint, double, map, or the name of a message
     repeated: bool
+    key: bytes  # what it begins with in a message
 
 
 class Messages:
@@ -60,7 +63,7 @@ class Messages:
             if field.kind == "map":
                 for key, text in value.items():
                     entry = _sized(b"\x0a", key.encode()) + _sized(b"\x12", text.encode())
-                    out += _sized(_key(field.number, _BYTES), entry)
+                    out += _sized(field.key, entry)
             elif field.repeated:
                 for item in value:
                     self._put(out, field, item)
@@ -70,16 +73,18 @@ class Messages:
 
     def _put(self, out: bytearray, field: _Field, value: Any) -> None:
         kind = field.kind
-        if kind == "string":
-            out += _sized(_key(field.number, _BYTES), value.encode("utf-8", "surrogateescape"))
-        elif kind in ("int", "uint", "bool"):
-            out += _key(field.number, _VARINT) + _varint(int(value) % _WHOLE)
-        elif kind == "bytes":
-            out += _sized(_key(field.number, _BYTES), value)
+        out += field.key
+        if kind in _NUMBERS:
+            out += _varint(int(value) % _WHOLE)
         elif kind == "double":
-            out += _key(field.number, _FIXED64) + struct.pack("<d", value)
+            out += struct.pack("<d", value)
         else:
-            out += _sized(_key(field.number, _BYTES), self.encode(kind, value))
+            if kind == "string":
+                value = value.encode("utf-8", "surrogateescape")
+            elif kind != "bytes":
+                value = self.encode(kind, value)
+            out += _varint(len(value))
+            out += value
 
     def decode(self, kind: str, data: bytes) -> Tree:
         """The tree of a message. Raises BadMessage."""
@@ -107,7 +112,7 @@ class Messages:
         return tree
 
     def _items(self, field: _Field, wire: int, value: Any) -> Iterable[Any]:
-        if wire == _BYTES and field.kind in ("int", "uint", "bool"):  # many in one
+        if wire == _BYTES and field.kind in _NUMBERS:  # many in one
             position = 0
             while position < len(value):
                 number, position = _read_varint(value, position)
@@ -126,7 +131,9 @@ def _kind(line: str) -> tuple[str, dict[str, _Field]]:
     for word in rest.split():
         field, _, tail = word.partition("=")
         number, _, kind = tail.partition(":")
-        fields[field] = _Field(field, int(number), kind.rstrip("*"), kind.endswith("*"))
+        one = kind.rstrip("*")
+        wire = _VARINT if one in _NUMBERS else _FIXED64 if one == "double" else _BYTES
+        fields[field] = _Field(field, int(number), one, kind.endswith("*"), _key(int(number), wire))
     return name.strip(), fields
 
 
@@ -170,6 +177,8 @@ def _sized(key: bytes, data: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
+    if number < 128:
+        return _ONE_BYTE[number]
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -195,14 +204,23 @@ def _parts(data: bytes) -> Iterable[tuple[int, int, Any]]:
     """The number of each field, its wire type, and its value: an integer or bytes."""
     position, end = 0, len(data)
     while position < end:
-        key, position = _read_varint(data, position)
+        key = data[position]  # most numbers are of one byte, for which no function is called
+        position += 1
+        if key > 127:
+            key, position = _read_varint(data, position - 1)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
-            value, position = _read_varint(data, position)
+            value = data[position]
+            position += 1
+            if value > 127:
+                value, position = _read_varint(data, position - 1)
             yield number, wire, value
             continue
         if wire == _BYTES:
-            size, position = _read_varint(data, position)
+            size = data[position]
+            position += 1
+            if size > 127:
+                size, position = _read_varint(data, position - 1)
         elif wire == _FIXED64:
             size = 8
         elif wire == _FIXED32:
