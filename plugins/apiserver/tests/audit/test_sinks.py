@@ -282,6 +282,20 @@ class TestLines:
         os.close(theirs)
         os.close(ours)
 
+    async def test_a_writer_that_is_closed_fails_its_lines_and_goes_on(self) -> None:
+        class Closed(StandardOutput):
+            def write(self, data: bytes) -> None:
+                if data == b"a":
+                    raise ValueError("write to closed file")
+
+        aside = Aside(Closed())
+        async with running(aside):
+            first, second = await aside.write([b"a", b"b"])
+            assert str(first) == "write to closed file"
+            assert second is None
+        (late,) = await aside.write([b"c"])
+        assert "the server ends" in str(late)
+
     async def test_standard_output_takes_lines(self, capfdbinary: Any) -> None:
         StandardOutput().write(b"line\n")
         assert capfdbinary.readouterr().out == b"line\n"
