@@ -12,7 +12,7 @@ from typing import Any
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.remembering import Remembered
 
-__all__ = ["keep_metadata", "keep_node", "keep_pod", "keep_selector"]
+__all__ = ["POD_SPEC_FIELDS", "keep_metadata", "keep_node", "keep_pod", "keep_selector"]
 
 Tree = dict[str, Any]
 
@@ -26,7 +26,7 @@ _METADATA = (
     "deletionTimestamp",
     "ownerReferences",
 )
-_SPEC = (
+POD_SPEC_FIELDS = (
     "schedulerName",
     "nodeSelector",
     "tolerations",
@@ -38,6 +38,7 @@ _SPEC = (
     "schedulingGates",
     "priority",
 )
+"""What is read of a pod's spec beside its containers, its node and images among its volumes."""
 _CONTAINER = ("name", "image", "ports", "resources", "restartPolicy")
 _STATUS = ("phase", "conditions", "nominatedNodeName", "startTime", "resources", "allocatedResources")
 _CONTAINER_STATUS = ("name", "resources", "allocatedResources")
@@ -50,7 +51,7 @@ _specs: Remembered[Tree] = Remembered()
 def keep_pod(tree: Tree) -> Tree:
     """What is read of a pod."""
     spec, status = tree.get("spec") or {}, tree.get("status") or {}
-    kept = _picked(spec, _SPEC)
+    kept = _picked(spec, POD_SPEC_FIELDS)
     for field in _CONTAINERS:
         if listed := spec.get(field):
             kept[field] = [_picked(one, _CONTAINER) for one in listed]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from hyperkube_machinery.encoding import encode
 from hyperkube_machinery.remembering import Remembered
 from hyperkube_machinery.timestamps import TimestampError, parse
+from hyperkube_scheduler.keeping import POD_SPEC_FIELDS
 from hyperkube_scheduler.nodematching import (
     NodeTerm,
     RequiredNodes,
@@ -37,18 +38,6 @@ __all__ = ["HostPort", "PodInfo", "PodTemplate", "image_name", "read_pod"]
 
 Tree = Mapping[str, Any]
 
-_SPEC_FIELDS = (
-    "schedulerName",
-    "nodeSelector",
-    "tolerations",
-    "affinity",
-    "topologySpreadConstraints",
-    "overhead",
-    "resources",
-    "preemptionPolicy",
-    "schedulingGates",
-    "priority",
-)
 _CONTAINER_FIELDS = ("image", "ports", "resources", "restartPolicy")
 _REQUIRED, _PREFERRED = (
     "requiredDuringSchedulingIgnoredDuringExecution",
@@ -181,7 +170,7 @@ def _was_resized(status: Tree) -> bool:
 def _template(tree: Tree, spec: Tree) -> PodTemplate:
     metadata = tree.get("metadata") or {}
     namespace, labels = metadata.get("namespace", ""), metadata.get("labels") or {}
-    parts: list[Any] = [spec.get(field) for field in _SPEC_FIELDS]
+    parts: list[Any] = [spec.get(field) for field in POD_SPEC_FIELDS]
     for field in ("containers", "initContainers"):
         parts.append([[one.get(part) for part in _CONTAINER_FIELDS] for one in spec.get(field) or ()])
     parts.append([one["image"] for one in spec.get("volumes") or () if "image" in one])
