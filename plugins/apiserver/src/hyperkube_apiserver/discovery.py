@@ -23,7 +23,9 @@ from hyperkube_machinery.serving.messages import Request, Response
 
 __all__ = ["Discovery"]
 
-_AGGREGATED = "{};g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+_ALL = {"as": "APIGroupDiscoveryList", "g": "apidiscovery.k8s.io", "v": "v2"}
+"""How the aggregated form is asked for; v2beta1 is gone, as upstream's is since 1.33."""
+_AGGREGATED = "{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 _MEDIA_TYPES = {"json": JSON.media_type, "*": JSON.media_type, "yaml": YAML, "vnd.kubernetes.protobuf": PROTOBUF}
 """By the subtypes that clients name."""
@@ -43,7 +45,7 @@ class Discovery:
         self._generation = -1
         self._documents: dict[str, Callable[[], Tree]] = {}
         self._encoded: dict[str, bytes] = {}
-        self._aggregated: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self._aggregated: dict[str, tuple[bytes, str]] = {}
 
     def _current(self) -> Mapping[str, Callable[[], Tree]]:
         """What makes each document, as of now."""
@@ -89,14 +91,14 @@ class Discovery:
         if path not in self._current():
             return None
         accept = request.headers.get("accept", "")
-        media_type, version = _wanted(accept) if path in ("/api", "/apis") else ("", "")
-        if version:
-            body, tag = self._in_one(path, version)
+        media_type = _aggregated_type(accept) if path in ("/api", "/apis") else ""
+        if media_type:
+            body, tag = self._in_one(path)
             headers = (("ETag", tag), ("Vary", "Accept"), ("Cache-Control", "public"))
             if request.headers.get("if-none-match") == tag:
                 return Response(304, b"", "", headers)
             response = _rewritten(Response(200, body, headers=headers), media_type)
-            response.content_type = _AGGREGATED.format(media_type, version)
+            response.content_type = _AGGREGATED.format(media_type)
             return response
         media_type = negotiate_document(accept, routed=self._is_routed(path))
         return _rewritten(Response(200, self._document(path)), media_type)
@@ -116,13 +118,13 @@ class Discovery:
             document = self._encoded[path] = encode(self._documents[path]())
         return document
 
-    def _in_one(self, path: str, version: str) -> tuple[bytes, str]:
+    def _in_one(self, path: str) -> tuple[bytes, str]:
         """The aggregated document at `path`, and its tag."""
-        made = self._aggregated.get((path, version))
+        made = self._aggregated.get(path)
         if made is None:
             groups = [group for group in self._offering.groups() if bool(group.name) == (path == "/apis")]
-            document = encode(_aggregated(groups, version))
-            made = self._aggregated[path, version] = document, f'"{hashlib.sha512(document).hexdigest().upper()}"'
+            document = encode(_aggregated(groups))
+            made = self._aggregated[path] = document, f'"{hashlib.sha512(document).hexdigest().upper()}"'
         return made
 
 
@@ -134,21 +136,20 @@ def _rewritten(response: Response, media_type: str) -> Response:
 
 
 @lru_cache(maxsize=64)
-def _wanted(accept: str) -> tuple[str, str]:
-    """Media type and version of the aggregated form, if that is what an Accept header wants most, or "" for both."""
+def _aggregated_type(accept: str) -> str:
+    """The media type of the aggregated form, if that is what an Accept header wants most, or ""."""
     if "apidiscovery.k8s.io" not in accept:
-        return "", ""
+        return ""
     for clause in parse_accept(accept):
         media_type = _MEDIA_TYPES.get(clause.subtype)
         if clause.type not in ("application", "*") or media_type is None:
             continue
-        wanted = {key: clause.parameters[key] for key in ("as", "g", "v") if key in clause.parameters}
+        wanted = {key: clause.parameters[key] for key in _ALL if key in clause.parameters}
         if not wanted:
-            return "", ""
-        for version in ("v2", "v2beta1"):
-            if wanted == {"as": "APIGroupDiscoveryList", "g": "apidiscovery.k8s.io", "v": version}:
-                return media_type, version
-    return "", ""
+            return ""
+        if wanted == _ALL:
+            return media_type
+    return ""
 
 
 def _named(name: str, groups: Iterable[Group]) -> Group:
@@ -214,14 +215,14 @@ def _subresource(kind: Kind, subresource: Subresource) -> Tree:
     return entry
 
 
-def _aggregated(groups: Iterable[Group], api_version: str) -> Tree:
+def _aggregated(groups: Iterable[Group]) -> Tree:
     items = []
     for group in groups:
         told = list(map(_aggregated_version, group.versions))
         items.append({"metadata": {"name": group.name} if group.name else {}, "versions": told})
     return {
         "kind": "APIGroupDiscoveryList",
-        "apiVersion": f"apidiscovery.k8s.io/{api_version}",
+        "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {},
         "items": items,
     }

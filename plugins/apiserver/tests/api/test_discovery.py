@@ -16,9 +16,9 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryLi
     ("accept", "version"),
     [
         (AGGREGATED.format("v2"), "v2"),
-        (AGGREGATED.format("v2beta1"), "v2beta1"),
         (f"{AGGREGATED.format('v2')},{AGGREGATED.format('v2beta1')},application/json", "v2"),
-        (f"{AGGREGATED.format('v3')},{AGGREGATED.format('v2beta1')},application/json", "v2beta1"),
+        (f"{AGGREGATED.format('v2beta1')},application/json", ""),  # kubectl before 1.30
+        (f"{AGGREGATED.format('v2beta1')},{AGGREGATED.format('v2')}", "v2"),
         (f"application/json;q=0.5,{AGGREGATED.format('v2')}", "v2"),
         (f"{AGGREGATED.format('v2')};q=0.5,application/json", ""),
         (f"{AGGREGATED.format('v3')},application/json", ""),
@@ -51,8 +51,18 @@ async def test_what_is_not_made_is_refused(api: Any, path: str) -> None:
     assert reply.json["reason"] == "NotAcceptable"
 
 
-async def test_the_aggregated_form_is_for_the_roots_alone(api: Any) -> None:
-    assert (await api.get("/apis/apps/v1", accept=AGGREGATED.format("v2"))).status == 406
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/apis/apps/v1", AGGREGATED.format("v2")),  # which is for the roots alone
+        ("/apis", AGGREGATED.format("v2beta1")),
+        ("/apis/apps", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+    ],
+)
+async def test_a_form_that_there_is_not_is_refused(api: Any, path: str, accept: str) -> None:
+    reply = await api.get(path, accept=accept)
+    assert reply.status == 406
+    assert reply.json["message"].startswith("only the following media types are accepted: application/json")
 
 
 async def test_a_group_prefers_the_version_that_comes_first(api: Any) -> None:

@@ -109,7 +109,7 @@ def encode_typed(tree: Mapping[str, Any]) -> bytes | None:
     definition = load_table().kinds.get(f"{api_version or 'v1'} {kind}")
     if definition is not None:
         message = messages().of(definition)(tree)
-    elif kind == "APIGroupDiscoveryList":  # of both versions, which are alike
+    elif kind == "APIGroupDiscoveryList":
         message = _discovery_list()(tree)
     else:
         return None

@@ -1,6 +1,6 @@
 """The definitions of aggregated discovery, which are in no OpenAPI document: no API serves objects of them.
 
-Those of v2beta1 are the same. Source: k8s.io/api/apidiscovery/v2.
+Source: k8s.io/api/apidiscovery/v2.
 """
 
 from __future__ import annotations
