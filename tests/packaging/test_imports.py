@@ -149,7 +149,7 @@ NEEDED_BY_FEW = [
     "hyperkube_apiserver.authn.frontproxy hyperkube_apiserver.authn.oidc hyperkube_apiserver.authn.webhook",
     "hyperkube_apiserver.authz.webhook hyperkube_apiserver.authz.abac hyperkube_apiserver.authz.configuration",
     "hyperkube_apiserver.browserheaders hyperkube_apiserver.configfiles hyperkube_machinery.patterns",
-    "hyperkube_apiserver.storage.etcd hyperkube_apiserver.encryption h2",
+    "hyperkube_apiserver.storage.etcd hyperkube_apiserver.encryption.rules hyperkube_apiserver.encryption.kms h2",
 ]
 
 START = """

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hyperkube_apiserver.configfiles import ConfigFileError, Shape, Unreadable, as_kind, check_strict, read_tree
 from hyperkube_machinery.errors import FieldError
+
+if TYPE_CHECKING:
+    from hyperkube_apiserver.configfiles import Shape
 
 __all__ = ["ConfigurationError", "check_fields", "check_static_manifests", "read_configurations"]
 
@@ -31,6 +33,8 @@ class ConfigurationError(ValueError):
 
 def read_configurations(path: Path) -> Mapping[str, Any]:
     """The configurations in a file, by plugin. Raises ConfigurationError."""
+    from hyperkube_apiserver.configfiles import ConfigFileError, Unreadable, as_kind, check_strict  # few are given one
+
     try:
         tree = _read(path)
         if "kind" not in tree and "apiVersion" not in tree:
@@ -73,6 +77,8 @@ def _configuration(plugin: Mapping[str, Any], folder: Path) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     """The object in a file. Raises ConfigFileError."""
+    from hyperkube_apiserver.configfiles import ConfigFileError, check_strict, read_tree
+
     tree, doubled = read_tree(path)
     if not isinstance(tree, dict):
         raise ConfigFileError(path, "it holds no object")
