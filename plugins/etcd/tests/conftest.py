@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from hyperkube_machinery.grpc.server import GRPCServer
 from hyperkube_machinery.serving.http import HTTPServer
 from hyperkube_machinery.serving.listener import bind
 from hyperkube_machinery.storage.memory import MemoryStore
+from hyperkube_machinery.storage.sqlite import SQLiteStore
+from hyperkube_machinery.storage.views import EmbeddedStore
 from hyperkube_machinery.testing.clock import VirtualClock
 
 Tree = dict[str, Any]
@@ -88,9 +91,11 @@ def clock() -> VirtualClock:
 
 
 @asynccontextmanager
-async def serving(clock: VirtualClock, **how: Any) -> AsyncIterator[Client]:
+async def serving(clock: VirtualClock, file: Path | None = None, **how: Any) -> AsyncIterator[Client]:
+    """An etcd whose keys are in memory, or in `file`."""
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(MemoryStore.open(clock=clock))
+        opened = MemoryStore.open(clock=clock) if file is None else SQLiteStore.open(file, clock=clock)
+        store: EmbeddedStore = await stack.enter_async_context(opened)
         member = Member(store, clock, client_urls=["http://127.0.0.1:1"], peer_urls=["http://127.0.0.1:2"], **how)
         await member.open()
         methods = handlers(member, None)
