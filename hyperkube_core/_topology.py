@@ -7,6 +7,7 @@ server that fails before it was ready for the first time ends the cluster; one t
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from hyperkube_core._home import Home
 
 log = logging.getLogger("hyperkube")
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 Event = Mapping[str, Any]
 """Something that happened to a cluster, for people or programs; its key `event` says what."""
@@ -189,6 +192,8 @@ class Topology:
         except HyperkubeError:
             raise
         except Exception as exc:  # a plugin's code, which may raise anything
+            if isinstance(exc, OSError) and exc.errno in _NO_ROOM:  # which is no plugin's fault
+                raise HyperkubeError(f"cannot write to {exc.filename or self.home.folder}: {exc.strerror}") from exc
             log.error("cannot prepare the cluster: %s", what, exc_info=exc)
             raise PluginError(self.plan.kind, f"{what}: {type(exc).__name__}: {exc}") from exc
 

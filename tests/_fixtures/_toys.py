@@ -34,7 +34,7 @@ def hyperkube_clusters():
 """
 
 WORK = '''
-import json, os
+import errno, json, os
 from hyperkube_core import Groundwork, Report
 
 SCRIPT = json.loads(os.environ.get("TOYS", "{}"))
@@ -57,6 +57,8 @@ class Work(Groundwork):
         tell("the moon")
         if SCRIPT.get("never"):
             await self.home.clock.sleep(600)
+        if SCRIPT.get("full"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if SCRIPT.get("bug"):
             raise KeyError("bug")
 

@@ -99,6 +99,12 @@ def test_a_cluster_that_is_not_ready_in_time_is_taken_down(toys: Toys) -> None:
     assert toys.status()["state"] == "stopped"
 
 
+def test_a_full_disk_is_no_flaw_of_who_prepares_it(toys: Toys) -> None:
+    done = toys.hk("up", "--detach", script={"full": True})
+    assert done.returncode == 1
+    assert f"Error: cannot write to {toys.folder}: No space left on device" in done.stderr
+
+
 def test_a_flaw_of_who_prepares_it_is_told_as_such(toys: Toys) -> None:
     done = toys.hk("up", "--detach", script={"bug": True})
     assert done.returncode == 3
