@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hyperkube_apiserver.aside import aside, on_loop, promptly_or_aside
-from hyperkube_machinery.cel.patience import TakesLong, current
+from hyperkube_machinery.patience import TakesLong, current
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
-from hyperkube_machinery.cel.patience import TakesLong, promptly
+from hyperkube_machinery.patience import TakesLong, promptly
 
 __all__ = ["aside", "on_loop", "promptly_or_aside"]
 

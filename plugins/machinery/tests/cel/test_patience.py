@@ -11,8 +11,8 @@ import pytest
 from hyperkube_machinery.cel.environment import Environment, Program
 from hyperkube_machinery.cel.errors import CostExceeded
 from hyperkube_machinery.cel.kubernetes.environments import base_environment
-from hyperkube_machinery.cel.patience import TakesLong, promptly
 from hyperkube_machinery.cel.types import INT, STRING, list_of
+from hyperkube_machinery.patience import TakesLong, promptly
 
 ENVIRONMENT = Environment(variables={"items": list_of(INT), "text": STRING})
 LONG = "items.all(x, items.all(y, x + y >= 0))"

@@ -13,8 +13,8 @@ from typing import TypeVar
 from hyperkube_apiserver.aside import aside, on_loop
 from hyperkube_apiserver.authz import Answered, Authorizer, Decision, PromptAuthorizer, Undecided
 from hyperkube_apiserver.authz.attributes import Attributes
-from hyperkube_machinery.cel.patience import TakesLong, promptly
 from hyperkube_machinery.identity import Identity
+from hyperkube_machinery.patience import TakesLong, promptly
 
 __all__ = ["judged"]
 

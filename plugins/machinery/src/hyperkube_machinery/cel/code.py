@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hyperkube_machinery.cel.errors import CostExceeded, EvaluationError
-from hyperkube_machinery.cel.patience import TakesLong
+from hyperkube_machinery.patience import TakesLong
 
 __all__ = [
     "FAILURES",

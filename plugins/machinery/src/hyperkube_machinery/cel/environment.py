@@ -23,11 +23,11 @@ from hyperkube_machinery.cel.libraries.standard import CROSS_TYPE_COMPARISONS, S
 from hyperkube_machinery.cel.library import Library
 from hyperkube_machinery.cel.models import CostModel, SizedNode
 from hyperkube_machinery.cel.parsing import parse
-from hyperkube_machinery.cel.patience import current
 from hyperkube_machinery.cel.programs import Compiled, Program, Result
 from hyperkube_machinery.cel.source import Source
 from hyperkube_machinery.cel.types import ObjectType, Type, TypeProvider
 from hyperkube_machinery.cel.validation import check_literals
+from hyperkube_machinery.patience import current
 
 __all__ = ["Checked", "CostModel", "Environment", "Program", "Result", "Settings", "SizedNode"]
 

@@ -21,7 +21,7 @@ from hyperkube_machinery.cel.code import (
 )
 from hyperkube_machinery.cel.depth import deep_calls
 from hyperkube_machinery.cel.errors import CostExceeded
-from hyperkube_machinery.cel.patience import current
+from hyperkube_machinery.patience import current
 
 __all__ = ["Compiled", "Program", "Result"]
 
