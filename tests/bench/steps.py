@@ -51,7 +51,7 @@ from tests.bench.workload import pod
 ROUNDS = 8
 CALLS = 250
 
-_STEPS: tuple[tuple[str, object, tuple[str, ...]], ...] = (
+STEPS: tuple[tuple[str, object, tuple[str, ...]], ...] = (
     ("metrics, limits, access log", Desk, ("receive", "authenticated", "admit", "authorized", "dismiss")),
     ("authenticate, authorize", Pipeline, ("_admitted",)),
     ("decode", write, ("read_object",)),
@@ -73,14 +73,14 @@ class Steps:
     """Seconds by step."""
 
     def __init__(self) -> None:
-        self.seconds = {name: 0.0 for name, _, _ in _STEPS}
+        self.seconds = {name: 0.0 for name, _, _ in STEPS}
         self._inner = [0.0]  # of what the running steps have called, the innermost last
 
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Count them for the length of the block."""
         with ExitStack() as block:
-            for name, owner, functions in _STEPS:
+            for name, owner, functions in STEPS:
                 for function in functions:
                     block.enter_context(_replaced(owner, function, functools.partial(self._timed, name)))
             yield
@@ -195,7 +195,7 @@ async def _seconds(answer: Answer, requests: Iterator[Request]) -> float:
 
 async def _take_apart(what: str, answer: Answer, requests: Iterator[Request]) -> None:
     total = await _seconds(answer, requests)
-    quickest = {name: float("inf") for name, _, _ in _STEPS}
+    quickest = {name: float("inf") for name, _, _ in STEPS}
     for _ in range(ROUNDS):
         steps = Steps()
         with steps.taken():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hyperkube_apiserver.admission import AdmissionSettings, Cluster, build_chain
+from hyperkube_apiserver.admission import AdmissionSettings, Chain, Cluster, build_chain
 from hyperkube_apiserver.admissionplugins import chosen
 from hyperkube_apiserver.authn import SERVER, Identity
 from hyperkube_apiserver.authz import AlwaysAllow, Decision
@@ -81,9 +81,19 @@ class World:
         self.caches[kind.resource.group, kind.resource.resource].apply(Change(key, revision, entry, None))
         return tree
 
+    def chain(self, plugins: str | Iterable[str]) -> Chain:
+        """One of these plugins, for more than one request."""
+        settings = AdmissionSettings(
+            plugins=(plugins,) if isinstance(plugins, str) else tuple(plugins),
+            not_ready_seconds=self.settings.not_ready_seconds,
+            unreachable_seconds=self.settings.unreachable_seconds,
+            configurations=self.settings.configurations,
+        )
+        return build_chain(self.cluster, settings)
+
     async def ask(
         self,
-        plugins: str | Iterable[str],
+        plugins: str | Iterable[str] | Chain,
         address: str,
         obj: Tree | None,
         *,
@@ -112,14 +122,7 @@ class World:
             warn=self.warnings.append,
             annotate=self._note,
         )
-        names = (plugins,) if isinstance(plugins, str) else tuple(plugins)
-        settings = AdmissionSettings(
-            plugins=names,
-            not_ready_seconds=self.settings.not_ready_seconds,
-            unreachable_seconds=self.settings.unreachable_seconds,
-            configurations=self.settings.configurations,
-        )
-        chain = build_chain(self.cluster, settings)
+        chain = plugins if isinstance(plugins, Chain) else self.chain(plugins)
         await chain.admit(attributes)
         await chain.validate(attributes)
         assert attributes.old == old, "what is there is never changed"
