@@ -11,6 +11,7 @@ from typing import Any, cast
 import _tools
 import pytest
 from _clusters import Cluster, Mode, open_cluster
+from _watching import is_ready
 
 from hyperkube_machinery.builtin import EVENTS, NODES, SERVICE_ACCOUNTS
 
@@ -20,7 +21,6 @@ from .test_kubelet_pods import (
     container,
     emptied,
     eventually,
-    is_ready,
     phase_is,
     pod,
     until_event,
