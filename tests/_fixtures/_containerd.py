@@ -205,11 +205,15 @@ class Containerd:
         return found
 
     def end_strays(self) -> None:
-        """End what looks after no container: of a shim that it was just starting, a killed containerd knows nothing."""
+        """End what belongs to no container: of a sandbox that it was just making, a killed containerd knows nothing."""
         known = self.containers()
         for pid, sandbox in self.shims().items():
             if sandbox not in known:
                 _kill_below(pid)
+        if not known:  # nor of the network that was to be the sandbox's
+            for point in self._mounts():
+                if Path(point).parent.name == "netns":
+                    subprocess.run(["umount", point], check=False, capture_output=True)
 
     # What is left in the end
 
