@@ -67,3 +67,10 @@ def test_an_image_that_a_container_runs_from_is_kept(tmp_path: Path, archive: Pa
         assert (store.root(entry) in roots_in_use(root)) is kept
     record.write_text(json.dumps({"state": "running", "run": run}))
     assert "a container runs from it" in str(image(root, "rm", "mine:1").exception)
+
+
+def test_its_help_looks_like_that_of_other_commands() -> None:
+    shown = CliRunner().invoke(app, ["list", "-h"])
+    assert shown.exit_code == 0
+    assert "List the images of a node." in shown.stdout
+    assert "─" not in shown.stdout

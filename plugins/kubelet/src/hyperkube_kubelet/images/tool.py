@@ -22,7 +22,14 @@ from hyperkube_kubelet.runtime.values import Image
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Load, pull, list and remove the images of a node.", no_args_is_help=True)
+app = typer.Typer(
+    help="Load, pull, list and remove the images of a node.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},  # all as the launcher has it for its own commands
+)
 
 _SHORT_ID = 12
 
