@@ -79,7 +79,7 @@ async def _end(launcher: HyperKube, home: Home, patience: float) -> list[str]:
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-            await _until_gone(home, pid, patience)
+            await _until_gone(home, patience)
             deadline = home.clock.monotonic() + LEFTOVER_SECONDS
         elif home.clock.monotonic() >= deadline:
             await _kill_servers(home)
@@ -93,11 +93,13 @@ async def _end(launcher: HyperKube, home: Home, patience: float) -> list[str]:
     return problems
 
 
-async def _until_gone(home: Home, pid: int, patience: float) -> None:
-    """Return once the `hk up` is gone, killed if it takes longer: its servers end by themselves then."""
-    began = beginning(pid)
+async def _until_gone(home: Home, patience: float) -> None:
+    """Return once the `hk up` is gone, killed if it takes longer: its servers end by themselves then.
+
+    Who it is was written down before it was asked to end: it may be gone by the time that this looks.
+    """
     deadline = home.clock.monotonic() + patience
-    while beginning(pid) == began:
+    while (pid := home.runner()) is not None:
         if home.clock.monotonic() >= deadline:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -29,6 +29,7 @@ assert home.try_lock()
 print("held", flush=True)
 sys.stdin.readline()
 home.write(run={"pid": os.getpid(), "began": beginning(os.getpid()), "servers": []})
+print("told", flush=True)
 sys.stdin.readline()
 """
 
@@ -62,6 +63,31 @@ async def test_one_that_has_not_said_yet_who_it_is_is_stopped_as_well(
         assert await down._end(HyperKube("hk"), home, 30.0) == []
         home.release()
     assert holder.returncode == -15
+
+
+@pytest.mark.anyio
+async def test_one_that_ends_at_once_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never() -> None:
+        raise AssertionError("it waits for what is gone")
+
+    folder = tmp_path / "cluster"
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:  # noqa: ASYNC220
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        print(file=holder.stdin, flush=True)
+        assert [holder.stdout.readline(), holder.stdout.readline()] == ["held\n", "told\n"]
+        kill = os.kill
+
+        def kill_and_see_it_end(pid: int, number: int) -> None:
+            kill(pid, number)
+            holder.wait()
+
+        monkeypatch.setattr(os, "kill", kill_and_see_it_end)
+        monkeypatch.setattr(down, "groundworks_of", lambda launcher, home: [])
+        home = Home(folder, "mine", clock=Watched(never))
+        assert await down._end(HyperKube("hk"), home, 30.0) == []
+        home.release()
 
 
 def test_a_directory_that_only_looks_like_a_clusters_is_not_removed(toys: Toys) -> None:
