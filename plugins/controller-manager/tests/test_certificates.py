@@ -73,6 +73,7 @@ def test_only_client_certificates_of_kubelets_are_approved(given: dict[str, Any]
             "usages did not match [digital signature key encipherment server auth]",
         ),
     ],
+    ids=["right", "no names", "another group", "another name", "another usage"],
 )
 def test_serving_certificates_are_for_kubelets(pem: bytes, usages: list[str], complaint: str) -> None:
     found = ""

@@ -120,6 +120,7 @@ def test_a_file_may_hold_public_keys_private_keys_and_certificates(tmp_path: Pat
             "none of P-256, P-384 and P-521",
         ),
     ],
+    ids=["nothing", "no key", "Ed25519", "encrypted", "secp256k1"],
 )
 def test_a_file_that_holds_no_usable_key_is_an_error_that_names_it(
     tmp_path: Path, content: bytes, message: str

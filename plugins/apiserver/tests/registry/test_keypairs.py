@@ -76,6 +76,21 @@ FOREIGN = b"-----BEGIN DH PARAMETERS-----\nAAAA\n-----END DH PARAMETERS-----\n"
             "tls: private key type does not match public key type",
         ),
     ],
+    ids=[
+        "PKCS 8",
+        "SEC 1",
+        "between others",
+        "no certificate",
+        "no key",
+        "the wrong way round",
+        "something else first",
+        "two certificates",
+        "something else second",
+        "a broken certificate",
+        "a broken key",
+        "another's key",
+        "a key of another kind",
+    ],
 )
 def test_what_is_wrong_with_a_pair_is_told(certificate: bytes, key: bytes, complaint: str) -> None:
     assert key_pair_complaint(certificate, key) == complaint
