@@ -59,16 +59,17 @@ async def test_each_is_given_up_at_its_own_time(deadlines: Deadlines, clock: Vir
     assert cancelled == ["first", "second"]
 
 
+async def stubborn(let_go: asyncio.Event) -> None:
+    """Ends, once it is cancelled, when it is let go."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await let_go.wait()
+
+
 async def test_one_that_is_slow_to_end_keeps_no_other_from_its_time(deadlines: Deadlines, clock: VirtualClock) -> None:
     let_go = asyncio.Event()
-
-    async def stubborn() -> None:
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            await let_go.wait()
-
-    slow = asyncio.ensure_future(deadlines.keep(stubborn()))
+    slow = asyncio.ensure_future(deadlines.keep(stubborn(let_go)))
     await clock.advance(1)
     other = asyncio.ensure_future(deadlines.keep(asyncio.Event().wait()))
     await clock.advance(60)
@@ -90,14 +91,7 @@ async def test_cancelling_the_request_is_no_lateness(deadlines: Deadlines) -> No
 
 async def test_who_is_cancelled_while_late_ends_as_cancelled(deadlines: Deadlines, clock: VirtualClock) -> None:
     let_go = asyncio.Event()
-
-    async def stubborn() -> None:
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            await let_go.wait()
-
-    kept = asyncio.ensure_future(deadlines.keep(stubborn()))
+    kept = asyncio.ensure_future(deadlines.keep(stubborn(let_go)))
     await clock.advance(61)
     kept.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -18,6 +18,7 @@ from cryptography import x509
 from hyperkube_apiserver.authn.authorities import Authorities
 from hyperkube_apiserver.tlsterms import CIPHER_SUITES, CURVES, MINIMUM_VERSIONS, NamedCertificate, TLSTerms
 from hyperkube_machinery.clock import Clock
+from hyperkube_machinery.files import stamp
 from hyperkube_machinery.tls import CertificateError, load, load_certificates, server_context
 
 __all__ = ["ServingTLS"]
@@ -115,15 +116,7 @@ class ServingTLS:
 
 
 def _stamps(files: Iterable[Path]) -> list[tuple[int, int, int] | None]:
-    return [_stamp(file) for file in files]
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return [stamp(file) for file in files]
 
 
 def _content(file: Path | None) -> bytes:

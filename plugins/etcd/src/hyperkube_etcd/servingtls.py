@@ -9,6 +9,7 @@ import logging
 import ssl
 from pathlib import Path
 
+from hyperkube_machinery.files import stamp
 from hyperkube_machinery.tls import CertificateError, server_context
 
 __all__ = ["ServingTLS"]
@@ -50,12 +51,4 @@ class ServingTLS:
             connection.context = self._current
 
     def _stamps(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(file) for file in (self._certificate, self._key)]
-
-
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+        return [stamp(file) for file in (self._certificate, self._key)]

@@ -7,7 +7,7 @@ import secrets
 import stat
 from pathlib import Path
 
-__all__ = ["PRIVATE_DIRECTORY", "PRIVATE_FILE", "make_private_directory", "sync_directory", "write_durably"]
+__all__ = ["PRIVATE_DIRECTORY", "PRIVATE_FILE", "make_private_directory", "stamp", "sync_directory", "write_durably"]
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -56,3 +56,12 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """What is another once the file at `path` was written or replaced; None while there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -1,6 +1,7 @@
 """Label and field selectors: their grammar, their errors and what they match.
 
-Source: k8s.io/apimachinery/pkg/labels, k8s.io/apimachinery/pkg/fields, metav1.LabelSelectorAsSelector.
+Source: k8s.io/apimachinery/pkg/labels, k8s.io/apimachinery/pkg/fields, metav1.LabelSelectorAsSelector,
+LabelSelector.String in k8s.io/apimachinery/pkg/apis/meta/v1/generated.pb.go.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = [
     "FieldSelector",
     "LabelRequirement",
     "LabelSelector",
+    "go_text",
     "label_selector",
     "parse_fields",
     "parse_labels",
@@ -366,3 +368,17 @@ def _unescaped(text: str) -> str:
             raise APIError.bad_request(f"invalid field selector: unescaped character in value: {ord(char)}")
         value.append(char)
     return "".join(value)
+
+
+def go_text(selector: Mapping[str, Any]) -> str:
+    """A metav1.LabelSelector as Go prints the message, which is what columns and events show."""
+    labels = "".join(f"{key}: {value}," for key, value in sorted((selector.get("matchLabels") or {}).items()))
+    expressions = "".join(
+        f"LabelSelectorRequirement{{Key:{one.get('key', '')},Operator:{one.get('operator', '')},"
+        f"Values:[{' '.join(one.get('values') or ())}],}},"
+        for one in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hyperkube_apiserver.printers.cells import UNSET, Tree, age, name
+from hyperkube_machinery.selectors import go_text
 
 __all__ = ["mutating_policy", "policy_binding", "validating_policy", "webhooks"]
 
@@ -42,20 +43,5 @@ def policy_binding(obj: Tree, now: float) -> list[Any]:
     if ref.get("name"):
         shown = f"{ref.get('namespace') or '*'}/{ref['name']}"
     elif ref.get("selector") is not None:
-        shown = _go_selector(ref["selector"])
+        shown = go_text(ref["selector"])
     return [name(obj), spec.get("policyName", ""), shown, age(obj, now)]
-
-
-def _go_selector(selector: Tree) -> str:
-    """A LabelSelector as Go prints its struct."""
-    pairs = sorted((selector.get("matchLabels") or {}).items())
-    labels = "".join(f"{key}: {value}," for key, value in pairs)
-    expressions = "".join(
-        f"LabelSelectorRequirement{{Key:{one.get('key', '')},Operator:{one.get('operator', '')},"
-        f"Values:[{' '.join(one.get('values') or ())}],}},"
-        for one in selector.get("matchExpressions") or ()
-    )
-    return (
-        f"&LabelSelector{{MatchLabels:map[string]string{{{labels}}},"
-        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
